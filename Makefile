@@ -1,0 +1,69 @@
+# One command each; `make help` lists them. All of them make the virtual environment first, if it is missing or outdated.
+#
+#   make study [PROFILE=sample|mini|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor]
+#   make test [ARGS="-k lock"]
+
+PYTHON ?= python3
+PROFILE ?= sample
+ONLY ?=
+LANGUAGES ?=
+ARGS ?=
+
+# Relative, and each tool run as a module: so a checkout may stand in a folder with a space in its name.
+environment := .venv
+python := $(environment)/bin/python
+installed := $(environment)/.installed
+install := $(python) -m pip install -qq --disable-pip-version-check
+
+.DEFAULT_GOAL := study
+.PHONY: study test lab report bench check lock clean clean-all help
+
+study: $(installed)  ## run the notebooks of a profile and render the report
+	@$(python) -m smaller study --profile "$(PROFILE)" \
+		$(if $(ONLY),--only "$(ONLY)") $(if $(LANGUAGES),--languages "$(LANGUAGES)") $(ARGS)
+
+test: $(installed)  ## run the tests
+	@$(python) -m pytest $(ARGS)
+
+lab: $(installed)  ## open the notebooks in JupyterLab
+	@$(python) -m jupyterlab notebooks $(ARGS)
+
+report: $(installed)  ## render the report again from the notebooks that were run
+	@$(python) -m smaller report $(ARGS)
+
+bench: $(installed)  ## measure the speed of training beside the plain Trainer
+	@$(python) -m smaller bench $(ARGS)
+
+check: $(installed)  ## say of each requirement whether it is met, and what to do
+	@$(python) -m smaller check $(ARGS)
+
+lock: $(installed)  ## write requirements.lock anew from what is installed
+	@$(python) .ci/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock
+	@touch $(installed) && echo "requirements.lock holds $$(wc -l < requirements.lock | tr -d ' ') packages"
+
+clean:  ## remove all that was generated in outputs/, but not outputs/reference/
+	@if [ -d outputs ]; then find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +; fi
+	@echo "outputs/ is empty, but for outputs/reference/"
+
+clean-all: clean  ## and the virtual environment
+	@rm -rf $(environment) && echo "$(environment)/ is gone"
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+# Only the paper profile may ask the hub for encoders; the others, and the tests, run without a network.
+test: export HF_HUB_OFFLINE ?= 1
+ifneq ($(PROFILE),paper)
+study: export HF_HUB_OFFLINE ?= 1
+endif
+
+$(installed): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "smaller needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)."; \
+		echo "Name another one: make PYTHON=python3.12"; exit 1; } >&2
+	@$(python) -m pip --version >/dev/null 2>&1 || { \
+		echo "Making $(environment)/ with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(environment); }
+	@echo "Installing $$(wc -l < requirements.lock | tr -d ' ') packages (a few minutes, the first time)"
+	@$(install) -r requirements.lock
+	@$(install) --no-deps --no-build-isolation --editable .
+	@touch $(installed)

@@ -1,0 +1,263 @@
+"""The data sets of the study: what each holds, where it comes from, under which licence, and where its files lie.
+
+A data set is described once, here. Its source is pinned to a commit, and `checksums.txt` has the SHA-256 of the
+content of every file, uncompressed, in the format of `sha256sum`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+
+from smaller.data.languages import MASAKHANER_LANGUAGES, language
+from smaller.errors import SmallerError, did_you_mean
+from smaller.paths import cache_folder, data_folder
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the files of a language come from, and where they lie on disk.
+
+    `path` is a file of the GitHub `repository` at `commit`; `layout` is the file below `SMALLER_DATA`. Both may hold
+    `{language}` and `{split}`. A `converted` source has the columns of the Universal NER project (number, word, tag,
+    and two more), of which the file on disk keeps the word and the tag. Without a repository nothing can be fetched.
+    """
+
+    layout: str
+    repository: str = ""
+    commit: str = ""
+    path: str = ""
+    converted: bool = False
+
+
+@cache
+def _published_checksums() -> dict[str, str]:
+    lines = Path(__file__).with_name("checksums.txt").read_text(encoding="utf-8").splitlines()
+    return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """A data set: `task` is "ner" or "text" (unlabelled), `tags` are its entity types, `sources` go by language code.
+
+    `checksums` go by the path that `file` gives.
+    """
+
+    name: str
+    task: str
+    sources: Mapping[str, Source]
+    splits: tuple[str, ...] = SPLITS
+    tags: tuple[str, ...] = ()
+    licence: str
+    non_commercial: bool
+    citation: str
+    url: str
+    checksums: Mapping[str, str] = field(default_factory=_published_checksums, repr=False)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes of its languages."""
+        return tuple(self.sources)
+
+    def source(self, code: str) -> Source:
+        """The source of a language; an unknown code is an error with a suggestion."""
+        if not self.sources:
+            raise SmallerError(f"The data set {self.name!r} has no files: it comes with the package.")
+        if code not in self.sources:
+            known = language(code)
+            raise SmallerError(
+                f"The data set {self.name!r} has no {known.name} ({code}). "
+                f"Its languages are {', '.join(self.languages)}."
+            )
+        return self.sources[code]
+
+    def file(self, code: str, split: str) -> str:
+        """The path of a split below `SMALLER_DATA`, without `.gz`."""
+        source = self.source(code)
+        if split not in self.splits:
+            raise SmallerError(
+                f"The data set {self.name!r} has no split {split!r}. "
+                f"Its splits are {', '.join(self.splits)}.{did_you_mean(split, self.splits)}"
+            )
+        return source.layout.format(language=code, split=split)
+
+    def files(self, code: str) -> dict[str, str]:
+        """The path of every split of a language, as `file` gives it."""
+        return {split: self.file(code, split) for split in self.splits}
+
+
+_MASAKHANER = {
+    "repository": "masakhane-io/masakhane-ner",
+    "commit": "ba5843cd08aa491d5f96a5e809e71eb9ec461391",
+}
+_MASAKHANER2_LANGUAGES = (
+    *("bam", "bbj", "ewe", "fon", "hau", "ibo", "kin", "lug", "luo"),
+    *("mos", "nya", "pcm", "swa", "tsn", "wol", "yor", "zul"),
+)
+_CORPUS_LANGUAGES = (
+    *("amh", "hau", "ibo", "kin", "lug", "luo", "orm"),
+    *("pcm", "run", "som", "swa", "tir", "wol", "yor"),
+)
+
+_ALL = (
+    Dataset(
+        name="masakhaner",
+        task="ner",
+        tags=("PER", "ORG", "LOC", "DATE"),
+        sources=dict.fromkeys(
+            MASAKHANER_LANGUAGES,
+            Source(layout="masakhaner/{language}/{split}.txt", path="data/{language}/{split}.txt", **_MASAKHANER),
+        ),
+        licence="CC BY-NC 4.0",
+        non_commercial=True,
+        citation="D. I. Adelani et al., MasakhaNER: Named Entity Recognition for African Languages, TACL 9, 2021, "
+        "doi:10.1162/tacl_a_00416",
+        url="https://github.com/masakhane-io/masakhane-ner",
+    ),
+    Dataset(
+        name="masakhaner2",
+        task="ner",
+        tags=("PER", "ORG", "LOC", "DATE"),
+        sources=dict.fromkeys(
+            _MASAKHANER2_LANGUAGES,
+            Source(
+                layout="masakhaner2/{language}/{split}.txt",
+                path="MasakhaNER2.0/data/{language}/{split}.txt",
+                **_MASAKHANER,
+            ),
+        ),
+        licence="CC BY-NC 4.0",
+        non_commercial=True,
+        citation="D. I. Adelani et al., MasakhaNER 2.0: Africa-centric Transfer Learning for Named Entity Recognition, "
+        "EMNLP 2022, 2022.emnlp-main.298",
+        url="https://github.com/masakhane-io/masakhane-ner/tree/main/MasakhaNER2.0",
+    ),
+    Dataset(
+        name="uner",
+        task="ner",
+        tags=("PER", "ORG", "LOC"),
+        sources={
+            "zho": Source(
+                layout="chinese_ner/{split}.txt",
+                repository="UniversalNER/UNER_Chinese-GSDSIMP",
+                commit="1f0307599dece7b83f4cba90ce9b63ef37a7b162",
+                path="zh_gsdsimp-ud-{split}.iob2",
+                converted=True,
+            ),
+            "slk": Source(
+                layout="uner/slk/{split}.txt",
+                repository="UniversalNER/UNER_Slovak-SNK",
+                commit="886e7c6d7e066e23246af5070d115a036a465c6d",
+                path="sk_snk-ud-{split}.iob2",
+                converted=True,
+            ),
+        },
+        licence="CC BY-SA 4.0",
+        non_commercial=False,
+        citation="S. Mayhew et al., Universal NER: A Gold-Standard Multilingual Named Entity Recognition Benchmark, "
+        "NAACL 2024, 2024.naacl-long.243",
+        url="https://www.universalner.org",
+    ),
+    Dataset(
+        name="corpus",
+        task="text",
+        sources=dict.fromkeys(_CORPUS_LANGUAGES, Source(layout="corpus/{language}.txt")),
+        splits=("train",),
+        licence="mixed, partly CC BY-NC 4.0; corpus/sources.tsv has the licence of every range of lines",
+        non_commercial=True,
+        citation="derived from many sources, named in corpus/sources.tsv",
+        url="",
+    ),
+    Dataset(
+        name="sample",
+        task="ner",
+        tags=("PER", "ORG", "LOC", "DATE"),
+        sources={},
+        licence="Apache-2.0, as the package",
+        non_commercial=False,
+        citation="written for this project, as a demonstration",
+        url="",
+    ),
+)
+
+DATASETS: dict[str, Dataset] = {known.name: known for known in _ALL}
+
+
+def dataset(name: str) -> Dataset:
+    """The data set of that name; an unknown name is an error with a suggestion."""
+    if name not in DATASETS:
+        raise SmallerError(
+            f"There is no data set {name!r}. Known are {', '.join(DATASETS)}.{did_you_mean(name, DATASETS)}"
+        )
+    return DATASETS[name]
+
+
+def locations(which: Dataset, code: str, split: str) -> list[Path]:
+    """Where a split may lie, in the order of search: `SMALLER_DATA`, then the user's cache; plain, then gz."""
+    name = which.file(code, split)
+    folders = [folder for folder in (data_folder(), cache_folder() / "data") if folder is not None]
+    return [folder / f"{name}{ending}" for folder in folders for ending in ("", ".gz")]
+
+
+def find(which: Dataset | str, code: str, split: str) -> Path:
+    """The file of a split on this machine; if there is none, the error says where it was looked for and what to do."""
+    which = dataset(which) if isinstance(which, str) else which
+    places = locations(which, code, split)
+    for path in places:
+        if path.is_file():
+            return path
+    searched = "".join(f"\n  {path}" for path in places)
+    remedy = f"Set SMALLER_DATA to a folder that holds {which.file(code, split)}"
+    remedy += f", or run `python -m smaller fetch {which.name}`." if which.source(code).repository else "."
+    raise SmallerError(
+        f"The {split} split of {which.name!r} in {language(code).name} ({code}) is not on this machine. "
+        f"Looked for:{searched}\n{remedy}"
+    )
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a file, uncompressed when its name ends in `.gz`; what cannot be read is an error that names it."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except FileNotFoundError:
+        raise SmallerError(f"{path}: there is no such file.") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise SmallerError(f"{path}: not a whole gzip file ({error}). Copy or fetch it again.") from error
+    except OSError as error:
+        raise SmallerError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+@lru_cache(maxsize=1024)
+def _content_checksum(path: Path, modified: int, size: int) -> str:
+    return hashlib.sha256(read_content(path)).hexdigest()
+
+
+def content_checksum(path: Path) -> str:
+    """The SHA-256 of a file's uncompressed content, computed once in a process while the file does not change."""
+    state = path.stat()
+    return _content_checksum(path, state.st_mtime_ns, state.st_size)
+
+
+def verify(path: Path, which: Dataset, code: str, split: str) -> None:
+    """Raise an error unless the uncompressed content of `path` is that of the pinned source."""
+    expected, found = which.checksums[which.file(code, split)], content_checksum(path)
+    if found != expected:
+        raise SmallerError(
+            f"{path}: SHA-256 of the content is {found}, but {which.name!r} as pinned has {expected}. "
+            f"The file is damaged or of another version: remove it, and copy or fetch it again."
+        )
+
+
+def fingerprint(which: Dataset | str, code: str) -> str:
+    """The SHA-256 that stands for the content of all splits of a language, however they are stored."""
+    which = dataset(which) if isinstance(which, str) else which
+    lines = [f"{content_checksum(find(which, code, split))}  {split}\n" for split in which.splits]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,221 @@
+"""Read labelled sentences and unlabelled text, survive what real files hold, and count what was survived."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from smaller.data.datasets import Dataset, dataset, find, read_content
+from smaller.errors import SmallerError
+
+BYTE_ORDER_MARK = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """The words of a sentence and, for each word, its tag."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadReport:
+    """What a file held; reports of several files add up.
+
+    `entities` counts `B-` tags, as published tables do. An orphan is an `I-` tag that continues no entity of its type:
+    seqeval lets it start one, so it scores `entities + orphan_tags` spans. Empty words are kept, since dropping them
+    would shift the tags. An odd word has nothing that is visible on its own (only combining marks or variation
+    selectors, say) or holds a control character: a tokenizer may give it no piece at all.
+    """
+
+    sentences: int = 0
+    tokens: int = 0
+    entities: int = 0
+    orphan_tags: int = 0
+    empty_words: int = 0
+    odd_words: int = 0
+    comments: int = 0
+    bom: bool = False
+
+    def __add__(self, other: ReadReport) -> ReadReport:
+        sums = {name: count + getattr(other, name) for name, count in asdict(self).items()}
+        return ReadReport(**sums | {"bom": self.bom or other.bom})
+
+
+def read_tagged(path: Path | str, *, tags: Collection[str] | None = None) -> tuple[list[Sentence], ReadReport]:
+    """Read a file of `token tag` lines with BIO tags and a blank line between sentences, plain or gz.
+
+    `tags` are the entity types that may occur (any, when None). A line that starts with "# " and has other than two
+    columns is a comment. A malformed line is an error with file and line.
+    """
+    path = Path(path)
+    text, bom = _read_utf8(path)
+    sentences: list[Sentence] = []
+    rows: list[tuple[str, str]] = []
+    comments = 0
+    for number, line in _lines(text):
+        # Not str.split() alone: a word may hold white space of its own, such as U+0085 or U+00A0.
+        columns = line.split(" ")
+        if not line:
+            if rows:
+                sentences.append(Sentence(*zip(*rows, strict=True)))
+                rows = []
+        elif len(columns) != 2 and line.startswith("# "):
+            comments += 1
+        elif len(columns) != 2:
+            raise SmallerError(
+                f"{path}:{number}: found {len(columns)} column(s) in {_shorten(line)}; "
+                "expected `token tag`, separated by one space."
+            )
+        else:
+            _check_tag(columns[1], tags, where=f"{path}:{number}")
+            rows.append((columns[0], columns[1]))
+    if not sentences:
+        raise SmallerError(f"{path}: the file has no sentences; expected lines of `token tag`.")
+    words = [word for sentence in sentences for word in sentence.words]
+    return sentences, ReadReport(
+        sentences=len(sentences),
+        tokens=len(words),
+        entities=sum(tag.startswith("B-") for sentence in sentences for tag in sentence.tags),
+        orphan_tags=sum(_count_orphans(sentence.tags) for sentence in sentences),
+        empty_words=words.count(""),
+        odd_words=sum(map(_is_odd, words)),
+        comments=comments,
+        bom=bom,
+    )
+
+
+def read_conllu(path: Path | str) -> list[Sentence]:
+    """Read the words and universal part-of-speech tags of a CoNLL-U file, plain or gz.
+
+    Comments, multiword-token rows (`3-4`) and empty nodes (`5.1`) are skipped.
+    """
+    path = Path(path)
+    sentences: list[Sentence] = []
+    rows: list[list[str]] = []
+    for number, line in _lines(_read_utf8(path)[0]):
+        if not line and rows:
+            sentences.append(Sentence(tuple(row[1] for row in rows), tuple(row[3] for row in rows)))
+            rows = []
+        if not line or line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        if len(columns) != 10 or not columns[0][:1].isdigit():
+            raise SmallerError(
+                f"{path}:{number}: found {len(columns)} column(s) in {_shorten(line)}; expected the ten "
+                "tab-separated columns of CoNLL-U, the first of which is the number of the word."
+            )
+        if columns[0].isdigit():
+            rows.append(columns)
+    if not sentences:
+        raise SmallerError(f"{path}: the file has no sentences; expected CoNLL-U.")
+    return sentences
+
+
+def read_text(path: Path | str) -> list[str]:
+    """Read the lines of an unlabelled text, plain or gz; white space around them and empty lines are dropped."""
+    lines = [line.strip() for line in _read_utf8(Path(path))[0].split("\n")]
+    kept = [line for line in lines if line]
+    if not kept:
+        raise SmallerError(f"{path}: the file has no text; expected one sentence or short paragraph per line.")
+    return kept
+
+
+def load(which: Dataset | str, code: str, split: str) -> list[Sentence]:
+    """The labelled sentences of a split; a file is read once in a process while it does not change."""
+    return list(load_with_report(which, code, split)[0])
+
+
+def load_with_report(which: Dataset | str, code: str, split: str) -> tuple[tuple[Sentence, ...], ReadReport]:
+    """The labelled sentences of a split, and what their file held."""
+    which = dataset(which) if isinstance(which, str) else which
+    if which.task != "ner":
+        raise SmallerError(f"The data set {which.name!r} has no labelled sentences; its task is {which.task!r}.")
+    path = find(which, code, split)
+    return _tagged_once(path, which.tags, _state(path))
+
+
+def load_corpus(code: str, *, limit: int | None = None) -> list[str]:
+    """The unlabelled lines of a language, in the order of the file.
+
+    The sources of a corpus stand one after another, so `limit` takes that many lines evenly spread over the file.
+    """
+    path = find("corpus", code, "train")
+    lines = _text_once(path, _state(path))
+    if limit is None or limit >= len(lines):
+        return list(lines)
+    if limit < 1:
+        raise SmallerError(f"A corpus cannot be limited to {limit} lines; the limit is at least 1.")
+    return [lines[index * len(lines) // limit] for index in range(limit)]
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What changes when a file is written again: the time of its last change, and its size."""
+    return path.stat().st_mtime_ns, path.stat().st_size
+
+
+@lru_cache(maxsize=256)
+def _tagged_once(path: Path, tags: tuple[str, ...], _: tuple[int, int]) -> tuple[tuple[Sentence, ...], ReadReport]:
+    sentences, report = read_tagged(path, tags=tags)
+    return tuple(sentences), report
+
+
+@lru_cache(maxsize=4)
+def _text_once(path: Path, _: tuple[int, int]) -> tuple[str, ...]:
+    return tuple(read_text(path))
+
+
+def _read_utf8(path: Path) -> tuple[str, bool]:
+    """The text of a file without its byte-order mark, and whether it had one."""
+    content = read_content(path)
+    if not content.strip():
+        raise SmallerError(f"{path}: the file is empty.")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise SmallerError(
+            f"{path}:{number}: found byte 0x{content[error.start]:02x}, which is not UTF-8; expected text in UTF-8."
+        ) from None
+    if "\0" in text:
+        number = text.count("\n", 0, text.index("\0")) + 1
+        raise SmallerError(f"{path}:{number}: found a NUL character, so this is a binary file; expected text in UTF-8.")
+    return text.removeprefix(BYTE_ORDER_MARK), text.startswith(BYTE_ORDER_MARK)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers, without what editors leave at their ends; a blank line follows the last."""
+    # Not str.splitlines(), which would also break lines at U+0085 and U+2028 inside a word.
+    for number, line in enumerate([*text.split("\n"), ""], start=1):
+        yield number, line.rstrip(" \t\r")
+
+
+def _check_tag(tag: str, tags: Collection[str] | None, *, where: str) -> None:
+    """Raise an error unless the tag is `O`, or `B-` or `I-` and one of the entity types."""
+    if tag == "O":
+        return
+    position, _, kind = tag.partition("-")
+    if position not in ("B", "I") or not kind:
+        raise SmallerError(f"{where}: found the tag {tag!r}; expected 'O', or 'B-' or 'I-' and an entity type.")
+    if tags is not None and kind not in tags:
+        raise SmallerError(f"{where}: found the entity type {kind!r}; expected one of {', '.join(tags)}.")
+
+
+def _count_orphans(tags: tuple[str, ...]) -> int:
+    # The tag before an orphan is O, or has another entity type: "O"[2:] is the empty string, which no type is.
+    return sum(tag.startswith("I-") and before[2:] != tag[2:] for before, tag in zip(("O", *tags), tags, strict=False))
+
+
+def _is_odd(word: str) -> bool:
+    if not word or word.isalnum():
+        return False
+    categories = {unicodedata.category(character) for character in word}
+    return "Cc" in categories or not any(category[0] in "LNPS" for category in categories)
+
+
+def _shorten(line: str) -> str:
+    return repr(line if len(line) <= 60 else line[:57] + "...")

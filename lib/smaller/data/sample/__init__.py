@@ -1,0 +1,157 @@
+"""The embedded sample: a demonstration corpus that a fresh clone runs on, with no network.
+
+Each `<language>.toml` beside this file holds sentence patterns and lists of names, written for this project. Patterns
+are filled with names by a generator that is seeded for each language and split, so the sample is the same everywhere.
+Patterns and names of dev and test never occur in training, nor in the unlabelled text. It demonstrates the software;
+what a technique costs a language has to be measured on real data.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import XLMRobertaTokenizer
+
+from smaller.data.readers import Sentence
+from smaller.errors import SmallerError, did_you_mean
+
+LANGUAGES = ("amh", "hau", "pcm", "swa", "yor")
+"""Languages of the study in the sample; the sample encoders are pre-trained on these."""
+
+UNSEEN = "bam"
+"""Bambara: in the sample, but not in the sample encoders' pre-training."""
+
+SIZES = {"train": 500, "dev": 150, "test": 300}
+TEXT_LINES = 4000
+VOCABULARY = 3000
+
+_TYPES = ("PER", "ORG", "LOC", "DATE")
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+def check(language: str) -> None:
+    """Raise SmallerError unless the sample has the language."""
+    known = (*LANGUAGES, UNSEEN)
+    if language not in known:
+        raise SmallerError(
+            f"The embedded sample has no language {language!r}; it has {', '.join(known)}."
+            f"{did_you_mean(language, known)} The others need SMALLER_DATA and a data set such as masakhaner."
+        )
+
+
+@functools.cache
+def _source(language: str) -> dict:
+    check(language)
+    return tomllib.loads(Path(__file__).with_name(f"{language}.toml").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def fingerprint(language: str) -> str:
+    """The checksum of what decides the language's part of the sample: its lists, and this generator."""
+    files = [Path(__file__).with_name(f"{language}.toml"), Path(__file__)]
+    check(language)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+@functools.cache
+def sentences(language: str, split: str) -> tuple[Sentence, ...]:
+    """The labelled sentences of a split, every pattern used about equally often; no sentence occurs twice."""
+    source = _source(language)
+    if split not in SIZES:
+        raise SmallerError(f"The sample has no split {split!r}; it has {', '.join(SIZES)}.")
+    names = source["names"]["train" if split == "train" else "test"]
+    generator = np.random.default_rng([int.from_bytes(language.encode()), list(SIZES).index(split)])
+    made: dict[Sentence, None] = {}
+    # A pattern without slots can only be used once, so rounds go on until enough different sentences are there.
+    while len(made) < SIZES[split]:
+        for place in generator.permutation(len(source["patterns"][split])):
+            sentence = _fill(source["patterns"][split][place], names, source["words"], generator)
+            made.setdefault(sentence)
+    return tuple(made)[: SIZES[split]]
+
+
+@functools.cache
+def text(language: str) -> tuple[str, ...]:
+    """The unlabelled lines for pre-training: patterns for text and for training, with the training names."""
+    source = _source(language)
+    patterns = source["patterns"]["unlabelled"] + source["patterns"]["train"]
+    generator = np.random.default_rng([int.from_bytes(language.encode()), 17])
+    return tuple(
+        " ".join(_fill(patterns[place], source["names"]["train"], source["words"], generator).words)
+        for place in generator.integers(0, len(patterns), TEXT_LINES)
+    )
+
+
+def _fill(pattern: str, names: dict, words: dict, generator: np.random.Generator) -> Sentence:
+    tokens: list[str] = []
+    tags: list[str] = []
+    used: set[str] = set()
+    for part, kind in _parts(pattern):
+        filled: list[str] = []
+        for chunk in part.split():
+            slot = _SLOT.search(chunk)
+            chosen = _choose(slot[1], names, words, generator) if slot else chunk
+            while slot and chosen in used:  # nobody travels from a town to the same town
+                chosen = _choose(slot[1], names, words, generator)
+            used |= {chosen} if slot else set()
+            new = (chunk[: slot.start()] + chosen + chunk[slot.end() :] if slot else chosen).split()
+            if slot and kind is None and slot[1] in _TYPES:
+                tokens += new
+                tags += [f"B-{slot[1]}"] + [f"I-{slot[1]}"] * (len(new) - 1)
+            elif kind is None:
+                tokens += new
+                tags += ["O"] * len(new)
+            else:
+                filled += new
+        if kind is not None:
+            tokens += filled
+            tags += [f"B-{kind}"] + [f"I-{kind}"] * (len(filled) - 1)
+    return Sentence(tuple(tokens), tuple(tags))
+
+
+def _parts(pattern: str) -> Iterator[tuple[str, str | None]]:
+    """The pattern cut at its brackets: "[ORG Chuo Kikuu cha {LOC}] ..." gives (text, type) and (text, None)."""
+    for match in re.finditer(r"\[(\w+) ([^\]]*)\]|[^\[\]]+", pattern):
+        yield (match[2], match[1]) if match[1] else (match[0], None)
+
+
+def _choose(slot: str, names: dict, words: dict, generator: np.random.Generator) -> str:
+    if slot == "PER":
+        given, family = (names[kind][generator.integers(len(names[kind]))] for kind in ("given", "family"))
+        return (f"{given} {family}", given, family)[generator.choice(3, p=(0.6, 0.2, 0.2))]
+    key = {"LOC": "place", "ORG": "organisation", "DATE": "date"}.get(slot)
+    values = names[key] if key else words[slot]
+    return values[generator.integers(len(values))]
+
+
+@functools.cache
+def tokenizer() -> XLMRobertaTokenizer:
+    """The sample family's tokenizer: SentencePiece Unigram like AfriBERTa's, trained on the unlabelled text."""
+    learner = Tokenizer(models.Unigram())
+    learner.normalizer = normalizers.NFKC()
+    learner.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=VOCABULARY, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    # Several trainings in parallel threads would add up probabilities in changing order.
+    learner.train_from_iterator([line for language in LANGUAGES for line in text(language)], trainer)
+    pieces = [tuple(entry) for entry in _unigram_state(learner)]
+    learned = [entry for entry in pieces if entry[0] not in special]
+    vocabulary = [(piece, 0.0) for piece in special[:4]] + learned + [("<mask>", 0.0)]
+    made = XLMRobertaTokenizer(vocab=vocabulary)
+    made.model_max_length = 512
+    return made
+
+
+def _unigram_state(learner: Tokenizer) -> list:
+    import json
+
+    return json.loads(learner.to_str())["model"]["vocab"]

@@ -1,0 +1,16 @@
+"""The one kind of error that a user is meant to read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SmallerError(Exception):
+    """A mistake that the user can mend; the message says what is wrong, where, and what to do."""
+
+
+def did_you_mean(value: object, choices: Iterable[str]) -> str:
+    """A suggestion to append to an error message, such as " Did you mean 'swa'?", or the empty string."""
+    close = difflib.get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,75 @@
+"""Scores of a model on a labelled split: span F1 as seqeval counts it, and the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from seqeval.metrics import classification_report
+from seqeval.metrics.sequence_labeling import get_entities
+from torch.nn import functional
+
+from smaller.data.encoding import IGNORED, Encoded, batch_of, budget_batches, encode
+from smaller.data.readers import Sentence
+from smaller.encoders import Model
+from smaller.errors import SmallerError
+from smaller.training import device, mixed_precision
+
+
+@torch.inference_mode()
+def predict(model: Model, encoded: Encoded, sentences: Sequence[Sentence]) -> tuple[list[list[str]], float]:
+    """Tag every word of every sentence; also the mean cross-entropy over the words that have a label.
+
+    Words without a prediction (truncated, or without any piece) are tagged O, as in the published recipe.
+    """
+    network = model.network.to(device()).eval()
+    tags = [["O"] * len(sentence.words) for sentence in sentences]
+    total, words = 0.0, 0
+    for rows in budget_batches(encoded.lengths):
+        batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
+        with mixed_precision():
+            logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits.float()
+        total += functional.cross_entropy(
+            logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        ).item()
+        words += int((batch.labels != IGNORED).sum())
+        best = logits.argmax(-1).cpu()
+        for place, row in enumerate(rows):
+            firsts = (encoded.words[row] >= 0).nonzero().flatten()
+            for position in firsts.tolist():
+                tags[row][int(encoded.words[row][position])] = model.labels[int(best[place, position])]
+    return tags, total / max(words, 1)
+
+
+def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict:
+    """Micro-averaged span precision, recall and F1 in points, support, and the same for each entity type (seqeval).
+
+    An I- tag that continues nothing opens an entity, as in conlleval and in both papers' scripts.
+    """
+    if not any(get_entities([list(row) for row in gold])):
+        raise SmallerError("The split holds no entity, so F1 is not defined on it. Check its tag column.")
+    rows = classification_report([list(row) for row in gold], [list(row) for row in predicted],
+                                 output_dict=True, zero_division=0)  # fmt: skip
+    scores = {
+        name: {
+            "precision": 100 * float(row["precision"]),
+            "recall": 100 * float(row["recall"]),
+            "f1": 100 * float(row["f1-score"]),
+            "support": int(row["support"]),
+        }
+        for name, row in rows.items()
+        if name not in ("macro avg", "weighted avg")
+    }
+    return scores.pop("micro avg") | {"per_type": scores}
+
+
+def score(model: Model, sentences: Sequence[Sentence], *, max_length: int = 164) -> dict:
+    """Everything a record keeps of one evaluation set: span scores, loss, and what the encoding had to leave out."""
+    encoded = encode(sentences, model.tokenizer, model.labels, max_length=max_length)
+    predicted, loss = predict(model, encoded, sentences)
+    return span_scores([sentence.tags for sentence in sentences], predicted) | {
+        "loss": loss,
+        "sentences": len(sentences),
+        "truncated_words": encoded.truncated_words,
+        "words_without_pieces": encoded.words_without_pieces,
+    }

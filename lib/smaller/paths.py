@@ -1,0 +1,60 @@
+"""Every folder that the study reads or writes; never the working directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from smaller.errors import SmallerError
+
+
+def _from_environment(variable: str) -> Path | None:
+    value = os.environ.get(variable, "").strip()
+    return Path(value).expanduser().resolve() if value else None
+
+
+def project_root() -> Path:
+    """The checkout that holds `notebooks/` and `outputs/`: the package is installed editable from its `lib/`."""
+    return Path(__file__).resolve().parents[2]
+
+
+def notebooks_folder() -> Path:
+    """The notebooks of the study, in reading order, and `profiles/` with their parameter sets."""
+    folder = project_root() / "notebooks"
+    if not folder.is_dir():
+        raise SmallerError(
+            f"The notebooks are not at {folder}: the package was installed without its checkout. "
+            "Clone the repository and install it with `pip install -e .`."
+        )
+    return folder
+
+
+def data_folder() -> Path | None:
+    """Where labelled data and corpora lie (`SMALLER_DATA`), or None when the variable is not set.
+
+    A variable that points nowhere is an error, since a silent fall-back would run on other data than was meant.
+    """
+    return _existing("SMALLER_DATA", layout="<dataset>/<language>/<split>.txt")
+
+
+def models_folder() -> Path | None:
+    """Where encoder folders lie (`SMALLER_MODELS`), or None when the variable is not set."""
+    return _existing("SMALLER_MODELS", layout="<encoder>/config.json, model.safetensors, tokenizer.json")
+
+
+def _existing(variable: str, *, layout: str) -> Path | None:
+    folder = _from_environment(variable)
+    if folder is not None and not folder.is_dir():
+        raise SmallerError(f"{variable} is {folder}, which is not a folder. It should hold {layout}; or unset it.")
+    return folder
+
+
+def cache_folder() -> Path:
+    """Fetched data, trained prefixes and other things that can be made again (`SMALLER_CACHE`, or the user's cache)."""
+    base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
+    return _from_environment("SMALLER_CACHE") or Path(base).expanduser() / "smaller"
+
+
+def outputs_folder() -> Path:
+    """Records, figures, tables, executed notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout)."""
+    return _from_environment("SMALLER_OUTPUTS") or project_root() / "outputs"

@@ -1,0 +1,110 @@
+"""A recipe is an encoder and a list of steps; its identity is a hash of both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from smaller.encoders import ENCODERS, canonical, revision, source
+from smaller.steps import FineTune, Pretrain, Prune, Step, step_from_canonical
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Start from an encoder, apply the steps in order. Order is meaning: pruning before or after fine-tuning."""
+
+    encoder: str
+    steps: tuple[Step, ...] = ()
+
+    def then(self, *steps: Step) -> Recipe:
+        """This recipe with further steps at its end."""
+        return Recipe(self.encoder, (*self.steps, *steps))
+
+    def canonical(self) -> dict:
+        """The recipe as plain JSON values."""
+        return {"encoder": self.encoder, "steps": [step.canonical() for step in self.steps]}
+
+    @property
+    def identity(self) -> str:
+        """Sixteen hexadecimal digits that stand for the encoder and the steps."""
+        return hashlib.sha256(canonical(self.canonical()).encode()).hexdigest()[:16]
+
+    def inputs(self) -> dict[str, str]:
+        """Checksums of all that the recipe reads: the encoder's revision and each step's data."""
+        found = {f"encoder/{self.encoder}": revision(self.encoder)}
+        for step in self.steps:
+            found |= step.inputs()
+        return found
+
+    def prefixes(self) -> Iterator[Recipe]:
+        """The recipe itself and every shorter one that it begins with, longest first, down to the bare encoder."""
+        for length in range(len(self.steps), -1, -1):
+            yield Recipe(self.encoder, self.steps[:length])
+
+    def trained_prefix(self) -> Recipe:
+        """The longest prefix that ends in a step that trains; what follows it is cheap to apply."""
+        return next(prefix for prefix in self.prefixes() if not prefix.steps or prefix.steps[-1].trains)
+
+    @property
+    def label(self) -> str:
+        """The recipe in one line, such as "mini-base: Prune(0.6) > FineTune(masakhaner/swa, seed 1)"."""
+        return f"{self.encoder}: " + (" > ".join(map(_step_label, self.steps)) or "as it is")
+
+    def __str__(self) -> str:
+        return self.label
+
+
+def _step_label(step: Step) -> str:
+    match step:
+        case FineTune():
+            return f"FineTune({step.dataset}/{step.language}, seed {step.seed})"
+        case Prune():
+            extra = [part for part in (step.scope, step.include, step.method) if part not in _PRUNE_DEFAULTS]
+            return f"Prune({', '.join([f'{step.sparsity:g}', *extra])})"
+    return type(step).__name__
+
+
+_PRUNE_DEFAULTS = ("global", "linear", "magnitude")
+
+
+def recipe_from_canonical(form: dict) -> Recipe:
+    """The recipe that a canonical form describes."""
+    return Recipe(form["encoder"], tuple(step_from_canonical(step) for step in form["steps"]))
+
+
+def start(encoder: str) -> Recipe:
+    """The recipe that gives a pre-trained encoder: nothing to do, or a `Pretrain` step where there are no weights yet."""
+    source(encoder)
+    known = ENCODERS.get(encoder)
+    return Recipe(encoder) if known is None or known.pretrained else Recipe(encoder, (Pretrain(),))
+
+
+def dense(encoder: str, fine_tuning: FineTune) -> Recipe:
+    """Fine-tuning alone."""
+    return start(encoder).then(fine_tuning)
+
+
+def pruned_before(encoder: str, pruning: Prune, fine_tuning: FineTune) -> Recipe:
+    """Pruning, then fine-tuning under the mask (paper 1, section 3)."""
+    return start(encoder).then(pruning, fine_tuning)
+
+
+def pruned_after(encoder: str, pruning: Prune, fine_tuning: FineTune) -> Recipe:
+    """Fine-tuning, then one-shot pruning with no further training (paper 1, section 3)."""
+    return start(encoder).then(fine_tuning, pruning)
+
+
+def pruning_grid(
+    encoder: str, fine_tunings: Sequence[FineTune], sparsities: Sequence[float], **pruning: object
+) -> list[Recipe]:
+    """The dense recipe and both orders at every sparsity above zero, for each fine-tuning."""
+    recipes = [dense(encoder, fine_tuning) for fine_tuning in fine_tunings]
+    for order in (pruned_after, pruned_before):
+        recipes += [
+            order(encoder, Prune(sparsity, **pruning), fine_tuning)
+            for fine_tuning in fine_tunings
+            for sparsity in sparsities
+            if sparsity > 0
+        ]
+    return recipes

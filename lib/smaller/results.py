@@ -1,0 +1,186 @@
+"""Records: one JSON file for each finished recipe, valid or not there; and the table that is read from them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import __version__, paths
+from smaller.errors import SmallerError
+from smaller.recipes import Recipe, recipe_from_canonical
+from smaller.steps import FineTune, Prune
+
+FORMAT = 1
+_SECTIONS = ("format", "identity", "recipe", "inputs", "steps", "scores", "cost", "provenance")
+
+COLUMNS = (
+    "identity", "label", "encoder", "dataset", "language", "seed", "split", "order", "sparsity", "method", "scope",
+    "include", "f1", "precision", "recall", "loss", "support", "sentences", "parameters", "nonzero_parameters",
+    "achieved_sparsity", "dense_bytes", "compressed_bytes", "milliseconds", "milliseconds_low", "milliseconds_high",
+    "training_seconds", "device",
+)  # fmt: skip
+"""The columns of the table, one row for each recipe and evaluation split."""
+
+
+def folder() -> Path:
+    """Where the records lie."""
+    return paths.outputs_folder() / "results"
+
+
+def _place(identity: str) -> Path:
+    return folder() / f"{identity}.json"
+
+
+def require_writable() -> None:
+    """Raise SmallerError unless records can be written; called before anything is trained."""
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder()):
+            pass
+    except OSError as problem:
+        raise SmallerError(f"Results cannot be written to {folder()}: {problem.strerror}. Make room or change its "
+                           "permissions, or set SMALLER_OUTPUTS to another folder.") from None  # fmt: skip
+
+
+def write(record: dict) -> Path:
+    """Write a record whole or not at all."""
+    missing = [section for section in _SECTIONS if section not in record]
+    if missing:
+        raise SmallerError(f"The record of {record.get('identity')} has no {', '.join(missing)}.")
+    place = _place(record["identity"])
+    draft = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=".draft-", delete=False, encoding="utf-8") as file:
+            draft = Path(file.name)
+            json.dump(record, file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, place)
+    except OSError as problem:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+        raise SmallerError(f"The record {place} could not be written: {problem.strerror}. Make room and run the study "
+                           "again; all records written so far are whole, and are not computed again.") from None  # fmt: skip
+    return place
+
+
+def read(recipe: Recipe) -> dict | None:
+    """The recipe's record; None if there is none, or if it was made from other inputs than are here now."""
+    record = _read_file(_place(recipe.identity))
+    return record if record is not None and record["inputs"] == recipe.inputs() else None
+
+
+def read_all() -> list[dict]:
+    """Every valid record in the results folder."""
+    return [record for path in sorted(folder().glob("*.json")) if (record := _read_file(path)) is not None]
+
+
+def _read_file(path: Path) -> dict | None:
+    """A record from its file. What is damaged or of another format is set aside, never removed, and said once."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(record, dict) and all(section in record for section in _SECTIONS)
+        problem = "" if whole else "it is not whole"
+        if isinstance(record, dict) and record.get("format", FORMAT) != FORMAT:
+            problem = f"it has format {record['format']}, and this version reads format {FORMAT}"
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        problem = "it is not JSON"
+    if problem:
+        aside = path.with_suffix(".set-aside")
+        path.replace(aside)
+        warnings.warn(f"The record {path} cannot be used: {problem}. It was set aside as {aside.name}, and its recipe "
+                      "counts as not done.", stacklevel=3)  # fmt: skip
+        return None
+    return record
+
+
+def table(records: Iterable[dict]) -> pd.DataFrame:
+    """The records as one tidy table; columns are `COLUMNS`, F1 in points, bytes, milliseconds for a sentence."""
+    rows = []
+    for record in records:
+        recipe = recipe_from_canonical(record["recipe"])
+        shared = _description(recipe) | _costs(record)
+        for evaluated_on, scores in record["scores"].items():
+            dataset, language, split = evaluated_on.split("/")
+            rows.append(shared | {"dataset": dataset, "language": language, "split": split}
+                        | {name: scores[name] for name in ("f1", "precision", "recall", "loss", "support", "sentences")})  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _description(recipe: Recipe) -> dict:
+    """What the recipe's steps say about it, in the words of the table."""
+    names = [type(step) for step in recipe.steps]
+    fine_tuning = next((step for step in reversed(recipe.steps) if isinstance(step, FineTune)), None)
+    pruning = next((step for step in reversed(recipe.steps) if isinstance(step, Prune)), None)
+    order = "dense"
+    if pruning is not None:
+        order = "after" if FineTune in names and names.index(FineTune) < names.index(Prune) else "before"
+    return {
+        "identity": recipe.identity,
+        "label": recipe.label,
+        "encoder": recipe.encoder,
+        "seed": fine_tuning.seed if fine_tuning else None,
+        "order": order,
+        "sparsity": pruning.sparsity if pruning else 0.0,
+        "method": pruning.method if pruning else "",
+        "scope": pruning.scope if pruning else "",
+        "include": pruning.include if pruning else "",
+    }
+
+
+def _costs(record: dict) -> dict:
+    cost = record["cost"]
+    timing = cost.get("latency") or {}
+    return {name: cost[name] for name in ("parameters", "nonzero_parameters", "achieved_sparsity", "dense_bytes",
+                                          "compressed_bytes", "training_seconds")} | {
+        "milliseconds": timing.get("milliseconds"),
+        "milliseconds_low": timing.get("low"),
+        "milliseconds_high": timing.get("high"),
+        "device": record["provenance"]["device"],
+    }  # fmt: skip
+
+
+@functools.cache
+def provenance_of_process() -> dict:
+    """Versions, commit and machine behind everything that this process computes; no names of people or hosts."""
+    import torch
+
+    from smaller.training import device, half_precision
+
+    libraries = ("torch", "transformers", "tokenizers", "datasets", "numpy", "seqeval")
+    gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
+    return {
+        "package": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": {name: metadata.version(name) for name in libraries},
+        "device": gpu or f"{platform.machine()} processor, {torch.get_num_threads()} threads",
+        "mixed_precision": "bfloat16" if half_precision() else "none",
+    }
+
+
+def _commit() -> str:
+    answer = subprocess.run(
+        ["git", "-C", str(paths.project_root()), "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return answer.stdout.strip() or "unknown"
+
+
+def now() -> str:
+    """The time of writing, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,69 @@
+"""What every step is: a frozen dataclass with a canonical form and one method."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from smaller.encoders import Model
+from smaller.errors import SmallerError, did_you_mean
+from smaller.progress import Say, silent
+
+STEPS: dict[str, type[Step]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A transformation of a model. Its fields are all that decides its result: data set, language and seed included.
+
+    A step knows nothing of the steps around it, and leaves the model that it is given unchanged.
+    """
+
+    trains: ClassVar[bool] = False
+    """Whether the step is costly, so that its result is worth keeping and sharing between recipes."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        STEPS[cls.__name__] = cls
+
+    def apply(self, model: Model, *, say: Say = silent) -> tuple[Model, dict]:
+        """A new model, and a report of plain values: what was touched, and what the step measured."""
+        raise TypeError(f"{type(self).__name__} does not say how it is applied.")
+
+    def inputs(self) -> dict[str, str]:
+        """Checksums of the data that the step reads, by name; a changed file makes old records stale."""
+        return {}
+
+    def canonical(self) -> dict[str, Any]:
+        """The step as plain JSON values; equal steps have equal forms."""
+        return {"step": type(self).__name__} | dataclasses.asdict(self)
+
+
+def step_from_canonical(form: dict[str, Any]) -> Step:
+    """The step that a canonical form describes. Unknown steps and fields are errors with a suggestion."""
+    fields = dict(form)
+    name = fields.pop("step", None)
+    if name not in STEPS:
+        raise SmallerError(f"There is no step {name!r}; there are {', '.join(STEPS)}.{did_you_mean(name, STEPS)}")
+    known = [field.name for field in dataclasses.fields(STEPS[name])]
+    for field in fields:
+        if field not in known:
+            raise SmallerError(f"{name} has no parameter {field!r}; it has {', '.join(known)}."
+                               f"{did_you_mean(field, known)}")  # fmt: skip
+    return STEPS[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise SmallerError with the message unless the condition holds."""
+    if not condition:
+        raise SmallerError(message)
+
+
+def is_number(value: object) -> bool:
+    """Whether the value is a number; True and False are not, and neither is text that looks like one."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_count(value: object) -> bool:
+    """Whether the value is a whole number, not below zero."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

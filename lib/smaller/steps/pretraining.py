@@ -1,0 +1,105 @@
+"""Masked-language modelling on unlabelled text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smaller.data import splits
+from smaller.data.encoding import IGNORED, Batch, encode_text, pad, shuffled_batches
+from smaller.encoders import Model, parameter_count
+from smaller.progress import Say, silent
+from smaller.steps.base import Step, is_count, is_number, require
+from smaller.training import masked_language_loss, train
+
+
+@dataclass(frozen=True)
+class Pretrain(Step):
+    """Train by masked-language modelling: 15 % of the pieces are to be guessed, of which 80 % are hidden, 10 % swapped.
+
+    The defaults make the sample family from the embedded corpus in about a minute on one core. `updates` counts
+    batches of `batch_size` lines; the learning rate warms up over the first tenth and then falls to zero.
+    """
+
+    corpus: str = "sample"
+    languages: tuple[str, ...] = ("amh", "hau", "pcm", "swa", "yor")
+    updates: int = 1200
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    max_length: int = 64
+    rate: float = 0.15
+    seed: int = 1
+
+    trains: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(len(self.languages) > 0, "Pretrain needs at least one language.")
+        for language in self.languages:
+            splits.check(self.corpus, language)
+        for field in ("updates", "batch_size", "max_length"):
+            require(is_count(getattr(self, field)) and getattr(self, field) > 0,
+                    f"Pretrain's {field} is a whole number above zero; it is {getattr(self, field)!r}.")  # fmt: skip
+        require(is_number(self.rate) and 0 < self.rate < 1,
+                f"Pretrain's rate is the share of masked pieces, between 0 and 1; it is {self.rate!r}.")  # fmt: skip
+
+    def inputs(self) -> dict[str, str]:
+        """The checksum of each language's text."""
+        return {f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
+                for language in self.languages}  # fmt: skip
+
+    def apply(self, model: Model, *, say: Say = silent) -> tuple[Model, dict]:
+        """A masked-language model of the same shape."""
+        trained = model.copy()
+        lines = [line for language in self.languages for line in splits.text(self.corpus, language)]
+        rows = encode_text(lines, model.tokenizer, max_length=self.max_length)
+        report = train(
+            trained,
+            self._batches(rows, model.tokenizer),
+            masked_language_loss,
+            updates=self.updates,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            warm_up=self.updates // 10,
+            weight_decay=0.01,
+            say=say,
+        )
+        return trained, report.as_record() | {
+            "lines": len(lines),
+            "parameters_before": parameter_count(model.network),
+            "parameters_after": parameter_count(trained.network),
+        }
+
+    def _batches(self, rows: list[Tensor], tokenizer) -> Iterator[Batch]:
+        generator = np.random.default_rng(self.seed)
+        lengths = np.array([len(row) for row in rows])
+        special = torch.tensor(tokenizer.all_special_ids)
+        made = 0
+        while made < self.updates:
+            for chosen in shuffled_batches(lengths, size=self.batch_size, generator=generator):
+                if made == self.updates:
+                    return
+                pieces = pad([rows[row] for row in chosen], value=tokenizer.pad_token_id)
+                hidden, labels = mask_pieces(pieces, special=special, mask=tokenizer.mask_token_id,
+                                             vocabulary=len(tokenizer), rate=self.rate, generator=generator)  # fmt: skip
+                yield Batch(hidden, pieces != tokenizer.pad_token_id, labels, chosen)
+                made += 1
+
+
+def mask_pieces(
+    pieces: Tensor, *, special: Tensor, mask: int, vocabulary: int, rate: float, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Choose pieces to guess; returns the damaged pieces and labels, `IGNORED` where nothing is to be guessed.
+
+    Of the chosen pieces 80 % become the mask, 10 % a random piece, and 10 % stay (Devlin et al. 2019, section 3.1).
+    """
+    chosen = torch.from_numpy(generator.random(pieces.shape) < rate) & ~torch.isin(pieces, special)
+    draw = torch.from_numpy(generator.random(pieces.shape))
+    labels = torch.where(chosen, pieces, IGNORED)
+    random_pieces = torch.from_numpy(generator.integers(0, vocabulary, pieces.shape))
+    damaged = torch.where(chosen & (draw < 0.8), mask, pieces)
+    return torch.where(chosen & (draw >= 0.9), random_pieces, damaged), labels

@@ -1,0 +1,75 @@
+"""What holds for every test: no network but this machine itself, and no folder of the user's is read or written."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Read when their libraries are imported, which is before any fixture runs.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Outputs, cache and Jupyter's settings in a folder of this run; child processes inherit them."""
+    folder = tmp_path_factory.mktemp("session")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("SMALLER_OUTPUTS", "SMALLER_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR"):
+            patch.setenv(variable, str(folder / variable.lower()))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Every connection and look-up beyond loopback fails at once, as on a machine without a cable."""
+    with pytest.MonkeyPatch.context() as patch:
+        connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+        def local_connect(self: socket.socket, address: object) -> None:
+            if not _is_local(self.family, address):
+                raise OSError(errno.ENETUNREACH, f"the tests have no network, and one connects to {address}")
+            connect(self, address)
+
+        def local_connect_ex(self: socket.socket, address: object) -> int:
+            return connect_ex(self, address) if _is_local(self.family, address) else errno.ENETUNREACH
+
+        def local_look_up(host: str | bytes | None, *arguments: object, **options: object) -> list:
+            if host is not None and not _is_loopback(host):
+                raise socket.gaierror(socket.EAI_NONAME, f"the tests have no network, and one looks up {host!r}")
+            return look_up(host, *arguments, **options)
+
+        patch.setattr(socket.socket, "connect", local_connect)
+        patch.setattr(socket.socket, "connect_ex", local_connect_ex)
+        patch.setattr(socket, "getaddrinfo", local_look_up)
+        yield
+
+
+def _is_local(family: int, address: object) -> bool:
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return True  # a socket file, such as a Jupyter kernel's
+    return _is_loopback(address[0])
+
+
+def _is_loopback(host: str | bytes) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in {"", "localhost", "0.0.0.0", "::", socket.gethostname()}:
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).resolve().parents[1]

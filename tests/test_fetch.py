@@ -1,0 +1,259 @@
+import hashlib
+import http.server
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+
+from smaller.data import load
+from smaller.data.datasets import Dataset, Source, dataset, find
+from smaller.data.fetch import fetch, source_url
+from smaller.errors import SmallerError
+
+FILES = {
+    "/team/names/c0ffee/data/swa/train.txt": b"Asha B-PER\n" * 20_000,
+    "/team/names/c0ffee/data/swa/test.txt": b"Kisumu B-LOC\n",
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `server.files`, with ranges if `server.ranges`, and ends early or fails as the test asks."""
+
+    def do_GET(self):
+        server = self.server
+        asked = self.headers.get("Range")
+        server.requests.append((self.path, asked))
+        content = server.files.get(self.path)
+        if content is None or server.failures > 0:
+            server.failures -= 1
+            self.send_error(404 if content is None else 503)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and server.ranges else 0
+        if start and start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        body = content[start:]
+        if server.cuts > 0:
+            server.cuts -= 1
+            body = body[: len(body) // 2]
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "cache"))
+    for name in ("SMALLER_DATA", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("smaller.data.fetch.PAUSES", (0.0, 0.0))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.files, server.requests, server.ranges, server.cuts, server.failures = dict(FILES), [], True, 0, 0
+        monkeypatch.setenv("SMALLER_FETCH_URL", f"http://127.0.0.1:{server.server_port}/")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def names():
+    return Dataset(
+        name="names",
+        task="ner",
+        tags=("PER", "LOC"),
+        sources={
+            "swa": Source(
+                layout="names/{language}/{split}.txt",
+                repository="team/names",
+                commit="c0ffee",
+                path="data/{language}/{split}.txt",
+            )
+        },
+        splits=("train", "test"),
+        licence="CC BY-NC 4.0",
+        non_commercial=True,
+        citation="",
+        url="",
+        checksums={
+            f"names/swa/{path.rpartition('/')[2]}": hashlib.sha256(text).hexdigest() for path, text in FILES.items()
+        },
+    )
+
+
+def left_over(tmp_path):
+    return [path.name for path in tmp_path.rglob("*") if path.suffix in (".part", ".whole")]
+
+
+def test_fetched_files_are_found_and_carry_their_licence(server, names, tmp_path):
+    heard = []
+    fetched = fetch(names, progress=heard.append)
+    assert [(file.split, file.action) for file in fetched] == [("train", "downloaded"), ("test", "downloaded")]
+    assert all(file.licence == "CC BY-NC 4.0" and file.non_commercial for file in fetched)
+    assert find(names, "swa", "train").read_bytes() == FILES["/team/names/c0ffee/data/swa/train.txt"]
+    assert load(names, "swa", "test")[0].words == ("Kisumu",)
+    assert heard == ["names swa train: downloaded", "names swa test: downloaded"]
+    assert not left_over(tmp_path)
+
+
+def test_a_second_call_makes_no_request_even_offline(server, names, monkeypatch):
+    fetch(names)
+    server.requests.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert [file.action for file in fetch([names], languages="swa")] == ["present", "present"]
+    assert server.requests == []
+
+
+def test_files_of_the_data_folder_need_no_download(server, names, monkeypatch, tmp_path):
+    for path, content in FILES.items():
+        file = tmp_path / "own" / "names" / "swa" / path.rpartition("/")[2]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    monkeypatch.setenv("SMALLER_DATA", str(tmp_path / "own"))
+    assert [file.action for file in fetch(names)] == ["present", "present"]
+    assert server.requests == []
+
+
+def test_a_damaged_file_in_the_cache_is_replaced(server, names):
+    train = fetch(names)[0].path
+    train.write_bytes(b"Asha O\n")
+    assert [file.action for file in fetch(names)] == ["downloaded", "present"]
+    assert train.read_bytes() == FILES["/team/names/c0ffee/data/swa/train.txt"]
+
+
+def test_a_broken_connection_is_resumed_within_one_call(server, names):
+    server.cuts = 2
+    fetch(names)
+    ranges = [asked for path, asked in server.requests if path.endswith("train.txt")]
+    assert ranges == [None, "bytes=110000-", "bytes=165000-"]
+
+
+def test_a_truncated_download_is_resumed_by_the_next_call(server, names, tmp_path):
+    server.cuts = 3
+    with pytest.raises(SmallerError, match="cannot be downloaded .*ended 27500 bytes early.*keeps what has arrived"):
+        fetch(names)
+    assert left_over(tmp_path) == ["train.txt.part"]
+    server.requests.clear()
+    assert fetch(names)[0].action == "downloaded"
+    assert server.requests[0][1] == "bytes=192500-"
+    assert not left_over(tmp_path)
+
+
+def test_a_server_that_ignores_ranges_sends_the_whole_file(server, names):
+    server.cuts, server.ranges = 1, False
+    fetch(names)
+    assert server.requests[1][1] == "bytes=110000-"
+    assert find(names, "swa", "train").read_bytes() == FILES["/team/names/c0ffee/data/swa/train.txt"]
+
+
+def test_a_part_that_is_whole_already_is_fetched_anew(server, names):
+    path = fetch(names)[1].path
+    path.rename(path.with_name("test.txt.part"))
+    assert fetch(names)[1].action == "downloaded"
+    assert path.read_bytes() == FILES["/team/names/c0ffee/data/swa/test.txt"]
+
+
+def test_a_wrong_checksum_removes_the_file_and_says_what_to_do(server, names, tmp_path):
+    url = source_url(names, "swa", "test")
+    server.files["/team/names/c0ffee/data/swa/test.txt"] = wrong = b"Kisumu B-ORG\n"
+    with pytest.raises(SmallerError) as caught:
+        fetch(names)
+    message = str(caught.value)
+    for part in (url, hashlib.sha256(wrong).hexdigest(), names.checksums["names/swa/test.txt"], "Fetch again"):
+        assert part in message
+    assert not left_over(tmp_path)
+    with pytest.raises(SmallerError, match="not on this machine"):
+        find(names, "swa", "test")
+    assert find(names, "swa", "train").is_file()
+
+
+def test_a_file_that_is_not_at_its_source_is_an_error_at_once(server, names):
+    server.files.clear()
+    with pytest.raises(SmallerError, match="data/swa/train.txt: the server answered 404 Not Found"):
+        fetch(names)
+    assert len(server.requests) == 1
+
+
+def test_a_server_in_trouble_is_asked_again(server, names):
+    server.failures = 2
+    fetch(names)
+    assert len(server.requests) == 4
+    server.failures = 3
+    find(names, "swa", "test").unlink()
+    with pytest.raises(SmallerError, match="cannot be downloaded .the server answered 503"):
+        fetch(names)
+
+
+def test_no_network_is_one_error_with_address_and_remedy(server, names, monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("SMALLER_FETCH_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(SmallerError, match="http://127.0.0.1:.*train.txt: cannot be downloaded .*SMALLER_DATA"):
+            fetch(names)
+
+
+def test_offline_with_files_missing_is_an_error_without_a_request(server, names, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(SmallerError, match="2 of 2 files are missing.*HF_HUB_OFFLINE forbids"):
+        fetch(names)
+    assert server.requests == []
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(server, names, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "file"))
+    with pytest.raises(SmallerError, match="cannot be written .*SMALLER_CACHE"):
+        fetch(names)
+
+
+def test_universal_ner_columns_are_converted_before_the_check(server, names):
+    server.files["/team/names/c0ffee/data/swa/test.txt"] = (
+        b"# sent_id = 1\n# text = Asha\n1\tAsha\tB-PER\t-\tme\n2\t,\tO\t-\t-\n\n"
+        b"# sent_id = 2\n1\tMswahili\tB-OTH\t-\tme\n2\tKisumu\tB-LOC\t-\tme\n\n"
+    )
+    converted = b"Asha B-PER\n, O\n\nMswahili O\nKisumu B-LOC\n"
+    uner = replace(
+        names,
+        sources={"swa": replace(names.sources["swa"], converted=True)},
+        splits=("test",),
+        checksums={"names/swa/test.txt": hashlib.sha256(converted).hexdigest()},
+    )
+    assert fetch(uner)[0].path.read_bytes() == converted
+    server.files["/team/names/c0ffee/data/swa/test.txt"] = b"<html>Please sign in</html>\xff"
+    find(uner, "swa", "test").unlink()
+    with pytest.raises(SmallerError, match="SHA-256 of what arrived"):
+        fetch(uner)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fetch("corpus"), "'corpus' cannot be fetched.*SMALLER_DATA"),
+        (lambda: fetch("masakhanr"), "Did you mean 'masakhaner'"),
+        (lambda: fetch("masakhaner", languages=["fon"]), r"no Fon \(fon\) in masakhaner"),
+        (lambda: fetch(["masakhaner"], languages=["Swahili"]), "Did you mean 'swa'"),
+    ],
+)
+def test_what_cannot_be_fetched_is_an_error_before_any_request(server, call, message):
+    with pytest.raises(SmallerError, match=message):
+        call()
+    assert server.requests == []
+
+
+def test_the_real_addresses_are_pinned(monkeypatch):
+    monkeypatch.delenv("SMALLER_FETCH_URL", raising=False)
+    base = "https://raw.githubusercontent.com"
+    masakhane = f"{base}/masakhane-io/masakhane-ner/ba5843cd08aa491d5f96a5e809e71eb9ec461391"
+    assert source_url(dataset("masakhaner"), "swa", "dev") == f"{masakhane}/data/swa/dev.txt"
+    assert source_url(dataset("masakhaner2"), "fon", "dev") == f"{masakhane}/MasakhaNER2.0/data/fon/dev.txt"
+    assert source_url(dataset("uner"), "slk", "dev").endswith("/sk_snk-ud-dev.iob2")
+    monkeypatch.setenv("SMALLER_FETCH_URL", "file:///etc")
+    with pytest.raises(SmallerError, match="SMALLER_FETCH_URL"):
+        source_url(dataset("uner"), "slk", "dev")

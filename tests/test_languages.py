@@ -1,0 +1,48 @@
+import pytest
+
+from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, language
+from smaller.errors import SmallerError
+
+
+def test_every_language_goes_by_its_code():
+    assert all(code == known.code and len(code) == 3 for code, known in LANGUAGES.items())
+    assert len({known.name for known in LANGUAGES.values()}) == len(LANGUAGES) == 26
+
+
+def test_three_of_the_ten_masakhaner_languages_are_new_to_afriberta():
+    assert [code for code in MASAKHANER_LANGUAGES if not LANGUAGES[code].afriberta] == ["lug", "luo", "wol"]
+    assert len(MASAKHANER_LANGUAGES) == 10
+
+
+def test_afriberta_was_trained_on_eleven_languages():
+    assert sum(known.afriberta for known in LANGUAGES.values()) == 11
+    assert "gahuza" in language("kin").note
+
+
+def test_scripts():
+    assert {code for code, known in LANGUAGES.items() if known.script == "Ethiopic"} == {"amh", "tir"}
+    assert language("yor").script == "Latin"
+    assert language("zho").script == "Han"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "suggestion"),
+    [
+        ("swc", "'swa' (Swahili)"),
+        ("Swahili", "'swa' (Swahili)"),
+        ("swahilli", "'swa' (Swahili)"),
+        ("Kinyarwanda", "'kin' (Kinyarwanda)"),
+        ("SWA", "'swa' (Swahili)"),
+        ("yo", "'yor' (Yoruba)"),
+    ],
+)
+def test_an_unknown_language_is_an_error_with_a_suggestion(mistake, suggestion):
+    with pytest.raises(SmallerError, match="ISO 639-3") as caught:
+        language(mistake)
+    assert f"Did you mean {suggestion}?" in str(caught.value)
+
+
+def test_what_resembles_nothing_gets_no_suggestion():
+    with pytest.raises(SmallerError) as caught:
+        language("---")
+    assert "Did you mean" not in str(caught.value)

@@ -1,0 +1,197 @@
+import nbformat
+import pytest
+
+from smaller.errors import SmallerError
+from smaller.parameters import Parameter, Settings, check, declared, profile, profiles
+
+CELL = """languages: list[str] = ["swa"]  # languages, ISO 639-3 codes
+learning_rate: float = 5.0e-5  # step size of AdamW
+seeds: list[int] = [1, 2]  # one model for each seed
+limit: int | None = None  # sentences at most; None: all
+random_masks: bool = True  # also prune at random
+grid: list[float] = [
+    0.5,  # half
+    0.9,  # nearly all
+]
+"""
+
+
+def namespace(**changes):
+    variables = {}
+    exec(CELL, variables)
+    return variables | changes
+
+
+def session(*cells, **changes):
+    """What globals() holds in IPython after `cells` have run, the last one being the cell that calls check()."""
+    variables = {"In": ["", *cells], "Out": {}}
+    for cell in cells[:-1]:
+        if cell != cells[-1]:
+            exec(cell, variables)
+    # IPython runs statement by statement, and Python 3.14 then keeps the annotations of the last one only.
+    variables.pop("__annotations__", None)
+    return variables | changes
+
+
+def write(folder, name, *cells, tags=("parameters",)):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.cells[0].metadata["tags"] = list(tags)
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    return folder / f"{name}.ipynb"
+
+
+@pytest.fixture
+def study(tmp_path):
+    write(tmp_path, "01_baselines", CELL)
+    write(tmp_path, "02_pruning", CELL + "method: str = 'magnitude'\n")
+    (tmp_path / "profiles").mkdir()
+
+    def add(text, name="mini"):
+        (tmp_path / "profiles" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return add
+
+
+def test_check_returns_what_the_cell_declares():
+    settings = check(namespace(learning_rate=1))
+    assert dict(settings)["seeds"] == [1, 2] and settings.learning_rate == 1 and settings.limit is None
+    assert list(settings) == ["languages", "learning_rate", "seeds", "limit", "random_masks", "grid"]
+
+
+def test_settings_are_read_only_and_their_own():
+    variables = namespace()
+    settings = check(variables)
+    variables["seeds"].append(3)
+    assert settings.seeds == [1, 2]
+    with pytest.raises(SmallerError, match="read-only"):
+        settings.seeds = [5]
+    with pytest.raises(SmallerError, match="Did you mean 'seeds'"):
+        settings.seed  # noqa: B018
+    assert not hasattr(Settings({}), "__fancy__")
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion():
+    with pytest.raises(SmallerError, match="'learning_rat'.*Did you mean 'learning_rate'"):
+        check(namespace(learning_rat=1.0e-4))
+    assert check(namespace(_hidden=1, module=pytest, helper=len, exit="x", In=None))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": "1e-5"}, "should be float. YAML takes 1e-5 for text: write 1.0e-5"),
+        ({"learning_rate": True}, "should be float"),
+        ({"random_masks": "false"}, "should be bool. Write false in YAML"),
+        ({"random_masks": 1}, "should be bool"),
+        ({"seeds": [1, "2"]}, r"should be list\[int\]"),
+        ({"seeds": 3}, r"should be list\[int\]"),
+        ({"seeds": [True]}, r"should be list\[int\]"),
+        ({"limit": 1.5}, r"should be int \| None"),
+        ({"languages": "swa"}, r"should be list\[str\]"),
+        ({"grid": ["5e-1"]}, "write 5.0e-1"),
+    ],
+)
+def test_types_are_strict(change, message):
+    with pytest.raises(SmallerError, match=message):
+        check(namespace(**change))
+
+
+def test_validators_check_and_may_replace():
+    def known(languages):
+        if "swc" in languages:
+            raise ValueError("no such language")
+        return sorted(languages)
+
+    assert check(namespace(languages=["yor", "swa"]), languages=known).languages == ["swa", "yor"]
+    with pytest.raises(SmallerError, match="languages = .'swc'.: no such language"):
+        check(namespace(languages=["swc"]), languages=known)
+    with pytest.raises(SmallerError, match="'language' in the validators"):
+        check(namespace(), language=known)
+
+
+def test_a_namespace_without_parameters_says_which_cell_to_run():
+    with pytest.raises(SmallerError, match="tagged `parameters`"):
+        check({"x": 1})
+
+
+def test_types_come_from_the_text_of_the_cell_in_ipython():
+    settings = check(session(CELL, "# Parameters\nseeds = [4]\n", "settings = check(globals())"))
+    assert settings.seeds == [4]
+    with pytest.raises(SmallerError, match="'sedes'"):
+        check(session(CELL, "sedes = [4]\n", "settings = check(globals())"))
+    with pytest.raises(SmallerError, match=r"list\[int\]"):
+        check(session(CELL, "seeds = ['4']\n", "settings = check(globals())"))
+
+
+def test_a_second_visit_does_not_take_later_variables_for_parameters():
+    last = "settings = check(globals())"
+    assert check(session(CELL, last, "count = 3", last)).seeds == [1, 2]
+    assert check(session(CELL, last, "count = 3", CELL.replace("[1, 2]", "[9]"), last)).seeds == [9]
+
+
+def test_declared_reads_the_file_without_running_it(tmp_path):
+    found = declared(write(tmp_path, "00_x", CELL, "raise SystemExit"))
+    assert found["learning_rate"] == Parameter("learning_rate", "float", 5e-5, "step size of AdamW")
+    assert found["limit"].type == "int | None" and found["grid"].meaning == "half nearly all"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("x = 3", "line 1: write `name: type = value"),
+        ("import os", "line 1: write"),
+        ("x: int = len('abc')", "plain value"),
+        ("x: int = 'three'", "should be int"),
+        ("x: Path = 'a'", "Path is no type"),
+        ("x: int = ", "line 1: "),
+    ],
+)
+def test_a_parameters_cell_that_breaks_the_contract_is_refused(tmp_path, cell, message):
+    with pytest.raises(SmallerError, match=message):
+        declared(write(tmp_path, "00_x", cell))
+
+
+def test_declared_needs_a_notebook_with_a_tag(tmp_path):
+    with pytest.raises(SmallerError, match="carry the tag"):
+        declared(write(tmp_path, "00_quickstart", CELL, tags=()))
+    with pytest.raises(SmallerError, match="Did you mean '00_quickstart'"):
+        declared(tmp_path / "00_quikstart.ipynb")
+    (tmp_path / "broken.ipynb").write_text("{", encoding="utf-8")
+    with pytest.raises(SmallerError, match="is not a notebook"):
+        declared(tmp_path / "broken.ipynb")
+
+
+def test_a_profile_gives_each_notebook_its_own(study):
+    folder = study("study:\n  seeds: [7]\n  method: random\n02_pruning:\n  grid: [0.3]\n")
+    assert profiles(folder=folder) == ["mini"]
+    assert profile("mini", "01_baselines", folder=folder) == {"seeds": [7]}
+    given = profile("mini", "02_pruning", folder=folder, overrides={"seeds": [1], "languages": ["yor"]})
+    assert given == {"seeds": [1], "method": "random", "grid": [0.3], "languages": ["yor"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study:\n  sedes: [7]\n", "'sedes' in .*mini.yaml, section study. Did you mean 'seeds'"),
+        ("02_prunin:\n  seeds: [7]\n", "section '02_prunin' in .*Did you mean '02_pruning'"),
+        ("01_baselines:\n  method: random\n", "'method' in .*section 01_baselines"),
+        ("study:\n  learning_rate: 1e-5\n", "write 1.0e-5"),
+        ("study: [1]\n", "expected lines"),
+        ("- study\n", "mapping of sections"),
+        ("study: {\n", "not valid YAML.*line"),
+    ],
+)
+def test_a_profile_with_a_mistake_is_refused(study, text, message):
+    with pytest.raises(SmallerError, match=message):
+        profile("mini", "01_baselines", folder=study(text))
+
+
+def test_unknown_profiles_notebooks_and_overrides_are_refused(study):
+    folder = study("")
+    with pytest.raises(SmallerError, match="no profile 'mimi'. Did you mean 'mini'"):
+        profile("mimi", "01_baselines", folder=folder)
+    with pytest.raises(SmallerError, match="Did you mean '01_baselines'"):
+        profile("mini", "01_baseline", folder=folder)
+    with pytest.raises(SmallerError, match="'langages' in the command line. Did you mean 'languages'"):
+        profile("mini", "01_baselines", folder=folder, overrides={"langages": ["swa"]})

@@ -1,0 +1,336 @@
+"""The rules of the house that a machine can check: directions, notebooks, lock, commands, and what git ignores."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "lib" / "smaller"
+SOURCES = sorted(LIBRARY.rglob("*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
+ROOMS = [
+    "errors", "paths", "progress", "data", "encoders", "training", "evaluation", "cost", "steps", "recipes",
+    "artefacts", "results", "study", "worker", "statistics", "published", "parameters", "figures", "report", "bench",
+    "check", "__main__",
+]  # fmt: skip
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT / "lib").with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(tree: ast.AST, *, module: str) -> Iterator[str]:
+    """The modules of this library that a file imports anywhere, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.split(".")[0] == "smaller")
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}, line {node.lineno}: a relative import; write it in full"
+            source = node.module or ""
+            if source.split(".")[0] == "smaller":
+                # `from smaller.data import readers` names a module, `from smaller.paths import x` something in one.
+                names = [f"{source}.{name.name}" for name in node.names]
+                yield from (name if name.count(".") == 1 or is_module(name) else source for name in names)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath("lib", *name.split("."))
+    return path.with_suffix(".py").exists() or path.is_dir()
+
+
+def wrong_directions(tree: ast.AST, *, module: str) -> list[str]:
+    room = module.split(".")[1]
+    rank = ROOMS.index(room)
+    targets = set(imports(tree, module=module)) - {"smaller", "smaller.__version__"}
+    rooms = [(target, target.split(".")[1]) for target in sorted(targets)]
+    return [f"{module} imports {target}" for target, other in rooms if other != room and ROOMS.index(other) > rank]
+
+
+def test_each_room_imports_only_from_those_above_it() -> None:
+    modules = {module_name(file): file for file in SOURCES if module_name(file) != "smaller"}
+    unplaced = sorted({name for name in modules if name.split(".")[1] not in ROOMS})
+    assert not unplaced, f"enter these in the list of rooms: {unplaced}"
+    found = [
+        line
+        for name, file in modules.items()
+        for line in wrong_directions(ast.parse(file.read_text(encoding="utf-8")), module=name)
+    ]
+    assert not found, found
+
+
+def test_wrong_direction_is_seen_inside_a_function_too() -> None:
+    tree = ast.parse("from smaller.paths import x\ndef f():\n  from smaller import study\n  import smaller.report")
+    assert wrong_directions(tree, module="smaller.report") == []
+    assert wrong_directions(tree, module="smaller.recipes") == [
+        "smaller.recipes imports smaller.report",
+        "smaller.recipes imports smaller.study",
+    ]
+
+
+def test_modules_import_each_other_without_a_cycle() -> None:
+    graph = {}
+    for file in SOURCES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        graph[module_name(file)] = set(imports(tree, module=module_name(file))) - {module_name(file), "smaller"}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert set(graph) <= set(order)
+
+
+def test_the_package_itself_loads_nothing_heavy() -> None:
+    code = "import sys, smaller; print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'numpy', 'pandas'})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
+
+
+# Calls that change the random state of the whole process; `torch.manual_seed` may stand inside `fork_rng`.
+GLOBAL_SEEDS = {
+    "torch.manual_seed", "torch.random.manual_seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all",
+    "np.random.seed", "numpy.random.seed", "random.seed", "transformers.set_seed", "set_seed",
+}  # fmt: skip
+
+
+def global_seeds(tree: ast.AST, *, forked: bool = False) -> Iterator[str]:
+    if isinstance(tree, ast.With):
+        forked = forked or any("fork_rng" in ast.unparse(item.context_expr) for item in tree.items)
+    if isinstance(tree, ast.Call) and ast.unparse(tree.func) in GLOBAL_SEEDS and not forked:
+        yield f"line {tree.lineno}: {ast.unparse(tree)}"
+    for child in ast.iter_child_nodes(tree):
+        yield from global_seeds(child, forked=forked)
+
+
+def prints(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_the_library_prints_nothing_and_sets_no_global_seed() -> None:
+    found = []
+    for file in SOURCES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        told = [] if file.name == "__main__.py" else list(prints(tree))
+        found += [f"{file.name}, {line}" for line in [*told, *global_seeds(tree)]]
+    assert not found, found
+
+
+def test_prints_and_global_seeds_are_seen() -> None:
+    tree = ast.parse("print(1)\ntorch.manual_seed(0)\nwith torch.random.fork_rng():\n  torch.manual_seed(1)")
+    assert list(prints(tree)) == ["line 1: print(1)"]
+    assert list(global_seeds(tree)) == ["line 2: torch.manual_seed(0)"]
+
+
+def git(*arguments: str) -> list[str]:
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("this is not a git checkout")
+    # Neither a person's own list of ignored files nor a repository around this one has a say.
+    command = ["git", "-c", "core.excludesFile=", "-c", "core.quotePath=off", *arguments]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode in (0, 1), run.stderr
+    return run.stdout.splitlines()
+
+
+def machine_paths(text: str, *, folders: list[str]) -> list[str]:
+    names = "|".join(re.escape(folder) for folder in folders)
+    return re.findall(rf"(?<![\w.~-])(?:{names}|/home/\w+|/Users/\w+)/\S*", text)
+
+
+def test_no_file_names_a_place_of_one_machine() -> None:
+    folders = [str(place) for place in (ROOT, ROOT.parent, Path.home()) if len(place.parts) > 1]
+    beside = ".." + "/shared"
+    found = []
+    for name in git("ls-files", "--cached", "--others", "--exclude-standard"):
+        file = ROOT / name
+        if not file.is_file() or b"\0" in (content := file.read_bytes()):
+            continue
+        text = content.decode(encoding="utf-8", errors="replace")
+        found += [f"{name}: {path}" for path in machine_paths(text, folders=folders)]
+        if beside in text and name != ".ci/run":
+            found.append(f"{name}: {beside}")
+    assert not found, found
+
+
+def test_a_place_of_one_machine_is_seen() -> None:
+    text = "open('/srv/here/smaller/x'), /home/" + "ada/x, https://example.org/home/" + "page/, ~/srv/here/x"
+    assert machine_paths(text, folders=["/srv/here"]) == ["/srv/here/smaller/x'),", "/home/" + "ada/x,"]
+
+
+def test_no_source_is_ignored() -> None:
+    rubbish = re.compile(r"(^|/)(__pycache__|\.ipynb_checkpoints|\.pytest_cache|\.ruff_cache|[\w.]+\.egg-info)/")
+    hidden = git("ls-files", "--others", "--ignored", "--exclude-standard", "--", "lib", "notebooks", "tests", ".ci")
+    assert [name for name in hidden if not rubbish.search(name)] == []
+    assert git("ls-files", "--cached", "--ignored", "--exclude-standard") == []
+
+
+def test_git_ignores_what_is_generated_and_nothing_else() -> None:
+    kept = [
+        "lib/smaller/new.py", "lib/smaller/data/sample/swa.txt", "lib/smaller/data/new.csv", "lib/smaller/build.py",
+        "notebooks/09_new.ipynb", "notebooks/profiles/new.yaml", "tests/test_new.py", "tests/data/dist/x.gz",
+        "outputs/reference/results/x.json", "outputs/reference/report/index.html",
+    ]  # fmt: skip
+    ignored = [
+        ".venv/bin/python", "outputs/results/x.json", "outputs/report/index.html", "lib/smaller.egg-info/PKG-INFO",
+        "lib/smaller/__pycache__/x.pyc", "notebooks/.ipynb_checkpoints/x.ipynb",
+    ]  # fmt: skip
+    assert git("check-ignore", "--no-index", *kept, *ignored) == ignored
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_notebook_is_clean(file: Path) -> None:
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert "parameters" in cells[0].metadata.get("tags", []), "the first code cell is the parameters cell"
+    for cell in cells:
+        assert cell.outputs == [] and cell.execution_count is None, f"strip the outputs: {cell.source}"
+        # IPython's own lines are no Python.
+        plain = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!")))
+        defined = [node for node in ast.walk(ast.parse(plain)) if isinstance(node, DEFINITIONS)]
+        assert not defined, f"define it in lib/: {cell.source}"
+
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    strange = [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)]
+    assert not strange, f"not name==version: {strange}"
+    names = [line.partition("==")[0] for line in lines]
+    assert names == sorted(set(names))
+    return dict(line.split("==") for line in lines)
+
+
+def lock_script() -> object:
+    specification = importlib.util.spec_from_file_location("lock", ROOT / ".ci/lock.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_lock_holds_all_that_is_declared() -> None:
+    pins = locked()
+    for line in lock_script().roots(ROOT / "pyproject.toml"):
+        wanted = Requirement(line)
+        version = pins.get(canonicalize_name(wanted.name))
+        assert version, f"{line} is not in requirements.lock: make lock"
+        assert wanted.specifier.contains(Version(version)), f"{line}, but the lock has {version}: make lock"
+
+
+def test_lock_holds_all_that_the_declared_packages_need_here() -> None:
+    closure = lock_script().closure(["papermill", "seqeval"])
+    assert {"nbclient", "scikit-learn", "numpy"} <= set(closure)
+    assert set(closure) <= set(locked())
+
+
+def test_lock_is_not_made_from_an_incomplete_environment() -> None:
+    with pytest.raises(SystemExit, match="no-such-package is not installed"):
+        lock_script().closure(["no-such-package"])
+    with pytest.raises(SystemExit, match="packaging<1 is needed, but"):
+        lock_script().closure(["packaging<1"])
+
+
+def test_environments_are_made_of_the_one_list() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert declared["requires-python"] == ">=3.11"
+    for name in ("environment.yml", "Makefile", "requirements.lock", "pyproject.toml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "index-url" not in text and "find-links" not in text, f"{name} names where packages come from"
+    conda = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert "--requirement requirements.lock" in conda and "--editable ." in conda
+
+
+def test_ruff_finds_nothing() -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--quiet", "lib", "tests", "notebooks", ".ci"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def make(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    if not shutil.which("make"):
+        pytest.skip("there is no make on this machine")
+    # The tests themselves may run under make, whose settings are not meant for these.
+    settings = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "PROFILE", "ONLY", "LANGUAGES", "ARGS"}
+    kept = {name: value for name, value in os.environ.items() if name not in settings | {"HF_HUB_OFFLINE"}}
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=kept | variables, capture_output=True, text=True, check=False
+    )
+
+
+TARGETS = ("study", "test", "lab", "report", "bench", "check", "lock", "clean", "clean-all", "help")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_command_is_there(target: str) -> None:
+    run = make("--dry-run", target)
+    assert run.returncode == 0, run.stderr
+    assert f"make {target} " in make("help").stdout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout in a folder with a space in its name, whose virtual environment only says what it was asked to do."""
+    folder = tmp_path / "a checkout"
+    (folder / ".venv/bin").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    python = folder / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "python $* [offline: $HF_HUB_OFFLINE]"\n', encoding="utf-8")
+    python.chmod(0o755)
+    return folder
+
+
+def test_environment_is_made_once(checkout: Path) -> None:
+    first = make("test", folder=checkout).stdout
+    assert first.count("pip install") == 2 and "-m pytest [offline: 1]" in first
+    assert make("test", folder=checkout).stdout == "python -m pytest [offline: 1]\n"
+    os.utime(checkout / "requirements.lock", (2**31, 2**31))
+    assert "pip install" in make("test", folder=checkout).stdout, "a new lock is installed"
+
+
+def test_study_passes_its_choices_on(checkout: Path) -> None:
+    make("test", folder=checkout)
+    assert make(folder=checkout).stdout == "python -m smaller study --profile sample [offline: 1]\n"
+    run = make("study", "PROFILE=paper", "ONLY=02_pruning", "LANGUAGES=swa,yor", folder=checkout)
+    assert run.stdout == "python -m smaller study --profile paper --only 02_pruning --languages swa,yor [offline: ]\n"
+    assert "[offline: 0]" in make("study", "PROFILE=mini", folder=checkout, HF_HUB_OFFLINE="0").stdout
+
+
+def test_old_python_is_one_clear_line(checkout: Path) -> None:
+    old = checkout / "old python"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit 0\nexit 1\n', encoding="utf-8")
+    old.chmod(0o755)
+    run = make("test", "PYTHON=./old\\ python", folder=checkout)
+    assert run.returncode != 0 and "pip" not in run.stdout
+    assert "smaller needs Python 3.11 or newer" in run.stderr and "Python 3.9.2" in run.stderr
+
+
+def test_clean_keeps_the_reference_runs(checkout: Path) -> None:
+    for name in ("results/a b.json", "report/index.html", "reference/results/kept.json", ".hidden"):
+        (checkout / "outputs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / "outputs" / name).write_text("{}", encoding="utf-8")
+    assert make("clean", folder=checkout).returncode == 0
+    assert [file.name for file in (checkout / "outputs").rglob("*") if file.is_file()] == ["kept.json"]
+    assert (checkout / ".venv").exists()
+    make("clean-all", folder=checkout)
+    assert not (checkout / ".venv").exists()
