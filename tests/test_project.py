@@ -28,7 +28,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
 ROOMS = [
     "errors", "paths", "progress", "data", "encoders", "training", "evaluation", "cost", "steps", "recipes",
-    "artefacts", "results", "study", "worker", "statistics", "published", "parameters", "figures", "report", "bench",
+    "artefacts", "results", "study", "worker", "statistics", "published", "parameters", "figures", "runner", "report", "bench",
     "check", "__main__",
 ]  # fmt: skip
 

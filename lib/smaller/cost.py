@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from smaller.encoders import Model, parameter_count
 from smaller.training import device
 
-PROTOCOL = "batch 1, fp32, one thread, each sentence alone; median over sentences of the median of interleaved rounds"
+PROTOCOL = "batch 1, fp32, one thread, models in turn; a round's mean over sentences, median over rounds"
 
 
 def size(model: Model) -> dict:
@@ -59,8 +59,8 @@ def latency(models: Mapping[str, Model], sentences: Sequence[Tensor], *, rounds:
     """Milliseconds for a sentence, for several models timed side by side on this machine.
 
     `sentences` are rows of piece ids. In every round each model runs every sentence once, one model after another, so
-    that slow moments of the machine fall on all alike. For each name: `milliseconds` (median over sentences of the
-    median over rounds), `low` and `high` (the 95 % range of the round totals, as time per sentence), and `rounds`.
+    that slow moments of the machine fall on all alike. For each name: `milliseconds` (a round's mean time for a
+    sentence, median over rounds), `low` and `high` (that mean in the fastest and the slowest round), and `rounds`.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -93,11 +93,10 @@ def _synchronise() -> None:
 
 def _summary(milliseconds: np.ndarray) -> dict:
     rounds = milliseconds.mean(axis=1)
-    low, high = np.quantile(rounds, (0.025, 0.975))
     return {
-        "milliseconds": float(np.median(np.median(milliseconds, axis=0))),
-        "low": float(low),
-        "high": float(high),
+        "milliseconds": float(np.median(rounds)),
+        "low": float(rounds.min()),
+        "high": float(rounds.max()),
         "rounds": len(rounds),
         "total_by_round": [float(total) for total in milliseconds.sum(axis=1)],
         "protocol": PROTOCOL,

@@ -49,7 +49,7 @@ class FigureCard:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
         image = base64.b64encode(self.png.read_bytes()).decode("ascii")
         content = (
-            f'<figure id="{html.escape(self.name)}"><img src="data:image/png;base64,{image}" '
+            f'<figure id="figure-{html.escape(self.name)}"><img src="data:image/png;base64,{image}" '
             f'alt="{html.escape(self.alt)}" style="max-width: 100%; width: 7in">'
             f"<figcaption>{html.escape(self.caption)}{FILES}</figcaption></figure>"
         )
@@ -110,7 +110,7 @@ def f1_by_language(
     Returns the axes, one a panel.
     """
     rows = one_kind(of_split(table, split), "dataset", "encoder", "method", "scope", "include")
-    panels = _with_average(rows)
+    panels = _panels(rows, average=True)
     axes = _figure(len(panels))
     for panel, (language, own) in zip(axes, panels.items(), strict=True):
         _dense(panel, own, label="dense")
@@ -125,25 +125,28 @@ def f1_by_language(
 
 
 @styled
-def time_by_language(table: pd.DataFrame, *, split: str = "test") -> np.ndarray:
+def time_by_language(table: pd.DataFrame, *, noise_floor: float | None = None, split: str = "test") -> np.ndarray:
     """Milliseconds for a sentence over sparsity in a panel for each language (paper 1, its question on time).
 
-    Bars reach over the middle of the repeats of each model; the grey band is the noise floor, which is the range of
-    the same dense model timed against itself. A pruned model is faster only where it leaves the band. Returns the axes.
+    Bars are `milliseconds_low` to `milliseconds_high`, the repeats of a model. The grey band is the noise floor: dense
+    give or take `noise_floor` (a share, from the dense model timed against itself), or the repeats of the dense model.
+    A pruned model is faster only where it leaves the band. Returns the axes, one a panel.
     """
     rows = one_kind(of_split(table, split), "dataset", "encoder", "method", "scope", "include", "device")
     rows = rows[rows["milliseconds"].notna()]
     if rows.empty:
         raise SmallerError("No time was measured in this table; run the study with latency switched on.")
-    panels = dict(sorted(_split_up(rows, "language"), key=lambda item: language_name(item[0])))
+    panels = _panels(rows, average=False)
     axes = _figure(len(panels))
     low, high = "milliseconds_low", "milliseconds_high"
     for panel, (language, own) in zip(axes, panels.items(), strict=True):
         dense = own[own["order"] == "dense"]
         if len(dense):
-            floor = dense[low].min(), dense[high].max()
+            middle, floor = dense["milliseconds"].median(), (dense[low].min(), dense[high].max())
+            if noise_floor is not None:
+                floor = (middle * (1 - noise_floor), middle * (1 + noise_floor))
             panel.axhspan(*floor, color=GREY, alpha=0.16, linewidth=0, label="noise floor of the dense model")
-            panel.axhline(dense["milliseconds"].median(), color=GREY, linewidth=1, label="dense")
+            panel.axhline(middle, color=GREY, linewidth=1, label="dense")
         for place, order in enumerate(ORDERS):
             middle = own[own["order"] == order].groupby("sparsity")[["milliseconds", low, high]].median()
             if len(middle):
@@ -151,7 +154,7 @@ def time_by_language(table: pd.DataFrame, *, split: str = "test") -> np.ndarray:
                 x, y = 100 * middle.index + (place - 0.5) * 1.6, middle["milliseconds"]
                 panel.vlines(x, middle[low], middle[high], color=COLOURS[place], linewidth=0.8)
                 look = {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": LINES[place]}
-                panel.plot(x, y, label=ORDERS[order], **look)
+                panel.plot(x, y, label=ORDERS[order], markerfacecolor="white", **look)
         panel.set_title(language_name(language))
         _sparsity_axes(panel, "")
     axes[0].set_ylim(bottom=0)
@@ -255,8 +258,7 @@ def size_and_f1(table: pd.DataFrame, *, axes: Axes | None = None, split: str = "
     axes.plot([], [], "o", color=GREY, markersize=7, label="filled: after compression")
     axes.set_xlim(left=0)
     axes.margins(y=0.12)
-    axes.set_xlabel("size (MB)")
-    axes.set_ylabel("F1 (points)")
+    axes.set(xlabel="size (MB)", ylabel="F1 (points)")
     _legend_above(axes.figure, [axes])
     return axes
 
@@ -269,9 +271,9 @@ def sparse_kernel(frame: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
     milliseconds_high. The time axis is logarithmic where the kernels differ more than tenfold.
     """
     axes = axes or _figure(1, height=3.2)[0]
-    for place, (kernel, own) in enumerate(_split_up(frame, "kernel")):
+    for place, (kernel, own) in enumerate(frame.groupby("kernel", sort=False)):
         own = own.sort_values("sparsity")
-        x, colour = 100 * own["sparsity"], (GREY, COLOURS[0])[place % 2]
+        x, colour = 100 * own["sparsity"], (GREY, COLOURS[0])[place]
         axes.fill_between(x, own["milliseconds_low"], own["milliseconds_high"], color=colour, alpha=0.15, linewidth=0)
         look = {"color": colour, "marker": MARKERS[place], "linestyle": LINES[place]}
         axes.plot(x, own["milliseconds"], label=f"{kernel} kernel", **look)
@@ -330,13 +332,9 @@ def inside_outputs(path: Path) -> str:
     return path.relative_to(outputs).as_posix() if path.is_relative_to(outputs) else ""
 
 
-def _with_average(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    panels = dict(sorted(_split_up(rows, "language"), key=lambda item: language_name(item[0])))
-    return ({AVERAGE: language_average(rows)} if len(panels) > 1 else {}) | panels
-
-
-def _split_up(rows: pd.DataFrame, column: str) -> Iterable[tuple[str, pd.DataFrame]]:
-    return ((value, own) for value, own in rows.groupby(column, sort=False))
+def _panels(rows: pd.DataFrame, *, average: bool) -> dict[str, pd.DataFrame]:
+    panels = dict(sorted(rows.groupby("language", sort=False), key=lambda item: language_name(item[0])))
+    return ({AVERAGE: language_average(rows)} if average and len(panels) > 1 else {}) | panels
 
 
 def _figure(panels: int, *, height: float | None = None) -> np.ndarray:
@@ -382,8 +380,7 @@ def _sparsity_axes(axes: Axes, y: str) -> None:
     if axes.get_yscale() == "linear":
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     if y:
-        axes.set_xlabel("sparsity (%)")
-        axes.set_ylabel(y)
+        axes.set(xlabel="sparsity (%)", ylabel=y)
 
 
 def _finish(axes: np.ndarray, *, x: str, y: str) -> None:

@@ -62,7 +62,9 @@ def write(record: dict) -> Path:
     draft = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=".draft-", delete=False, encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=place.parent, prefix=".draft-", delete=False, encoding="utf-8"
+        ) as file:
             draft = Path(file.name)
             json.dump(record, file, ensure_ascii=False, indent=1)
             file.flush()

@@ -158,7 +158,7 @@ def run(recipes: Iterable[Recipe], *, workers: int | None = None, say: Say | Non
     recipes = list(dict.fromkeys(recipes))
     results.require_writable()
     todo = pending(recipes)
-    jobs = [job for job in plan(todo)]
+    jobs = plan(todo)
     if jobs:
         progress = Progress(len(todo), say=say)
         try:

@@ -35,9 +35,10 @@ def half_precision() -> bool:
     """Whether bfloat16 products run at full speed here: on a GPU of 2020 or later, or with AVX-512-BF16 or AMX."""
     if device().type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)() or getattr(
-        torch.cpu, "_is_amx_tile_supported", lambda: False
-    )()
+    capable = (
+        getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    )
     return bool(capable)
 
 

@@ -1,0 +1,199 @@
+import json
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from smaller import figures
+from smaller.errors import SmallerError
+from smaller.published import published
+from smaller.statistics import t_interval
+
+GRID = (0.1, 0.5, 0.9)
+
+
+def synthetic(languages=("swa", "yor"), *, encoders=("afriberta-base",), seeds=(1, 2, 3), methods=("magnitude",)):
+    """A tidy table whose F1 falls with sparsity, faster for random masks and after fine-tuning."""
+    rows = []
+    for encoder in encoders:
+        for place, language in enumerate(languages):
+            for seed in seeds:
+                masks = [("before", s, m) for s in GRID for m in methods]
+                masks += [("after", s, m) for s in GRID for m in methods]
+                for order, sparsity, method in [("dense", 0.0, ""), *masks]:
+                    slope = {"dense": 0, "before": 20, "after": 40}[order] + 20 * (method == "random")
+                    rows.append(
+                        {
+                            "label": order, "encoder": encoder, "dataset": "masakhaner", "language": language,
+                            "seed": seed, "split": "test", "order": order, "sparsity": sparsity, "method": method,
+                            "scope": "global" if method else "", "include": "linear" if method else "",
+                            "f1": 80 - 5 * place - slope * sparsity + seed, "device": "cpu", "milliseconds": 20 + seed,
+                            "milliseconds_low": 19.0 + seed, "milliseconds_high": 22.0 + seed,
+                            "dense_bytes": 5e8, "compressed_bytes": 4e8,
+                        }
+                    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def lines(axes):
+    """The labelled lines of a panel: {label: (x, y)}."""
+    return {
+        line.get_label(): (np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float))
+        for line in axes.get_lines()
+        if not line.get_label().startswith("_")
+    }
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_mean_f1_has_a_line_for_each_order_and_encoder_with_seeds_band_and_dense():
+    axes = figures.f1_against_sparsity(synthetic(encoders=("afriberta-base", "afriberta-large")))
+    drawn = lines(axes)
+    assert len(drawn) == 6 and "pruned after fine-tuning, afriberta-large" in drawn
+    x, y = drawn["pruned before fine-tuning, afriberta-base"]
+    assert x == pytest.approx([10, 50, 90]) and y == pytest.approx([77.5, 69.5, 61.5])  # means of 80 and 75, and seeds
+    seeds = [line for line in axes.get_lines() if line.get_marker() == "."]
+    assert len(seeds[0].get_xdata()) == 9
+    band = axes.collections[0].get_datalim(axes.transData)
+    interval = t_interval([76.5, 77.5, 78.5])
+    assert band.y1 == pytest.approx(interval.high)
+    assert axes.get_xlabel() == "sparsity (%)" and axes.get_ylabel() == "F1 (points)"
+
+
+def test_each_series_has_marker_and_line_style_besides_colour():
+    axes = figures.f1_against_sparsity(synthetic(encoders=("a", "b")))
+    pruned = [line for line in axes.get_lines() if line.get_label().startswith("pruned")]
+    looks = {(line.get_marker(), line.get_linestyle(), line.get_color()) for line in pruned}
+    assert len(looks) == 4 and len({line.get_marker() for line in pruned}) == 4
+
+
+def test_one_panel_a_language_with_the_average_first():
+    axes = figures.f1_by_language(synthetic(("yor", "swa", "amh")))
+    assert [panel.get_title(loc="left") for panel in axes] == ["Average", "Amharic", "Swahili", "Yoruba"]
+    assert legend(axes[0].figure) == ["dense", "pruned before fine-tuning", "pruned after fine-tuning"]
+    assert axes[0].get_ylim() == axes[3].get_ylim()
+    assert axes[0].figure.get_size_inches()[0] == 7
+    only = figures.f1_by_language(synthetic(("swa",)), orders=("after",))
+    assert len(only) == 1 and set(lines(only[0])) == {"dense", "pruned after fine-tuning"}
+
+
+def test_one_seed_is_drawn_without_a_band():
+    axes = figures.f1_by_language(synthetic(("swa",), seeds=(1,)))[0]
+    assert all(np.isnan(band.get_datalim(axes.transData).height) or not band.get_paths() for band in axes.collections)
+    assert lines(axes)["dense"][1] == pytest.approx([81, 81])
+
+
+def test_times_start_at_zero_with_the_noise_floor_of_the_dense_model():
+    axes = figures.time_by_language(synthetic())
+    floor = axes[0].patches[0].get_bbox()
+    assert (floor.y0, floor.y1) == (20, 25) and axes[0].get_ylim()[0] == 0
+    assert lines(axes[0])["dense"][1] == pytest.approx([22, 22])
+    given = figures.time_by_language(synthetic(), noise_floor=0.1)[0].patches[0].get_bbox()
+    assert (given.y0, given.y1) == pytest.approx((19.8, 24.2))
+    with pytest.raises(SmallerError, match="No time was measured"):
+        figures.time_by_language(synthetic().assign(milliseconds=float("nan")))
+
+
+def test_masks_are_compared_order_by_order():
+    axes = figures.masks_compared(synthetic(methods=("magnitude", "random")))
+    assert [panel.get_title(loc="left") for panel in axes] == ["Pruned before fine-tuning", "Pruned after fine-tuning"]
+    drawn = lines(axes[1])
+    assert (drawn["magnitude mask"][1] - drawn["random mask"][1]) == pytest.approx([2, 10, 18])
+
+
+def test_what_a_line_would_mix_is_refused():
+    with pytest.raises(SmallerError, match=r"mix method magnitude, random.*isin\(\['', 'magnitude'\]\)"):
+        figures.f1_by_language(synthetic(methods=("magnitude", "random")))
+    with pytest.raises(SmallerError, match="mix encoder a, b"):
+        figures.f1_by_language(synthetic(encoders=("a", "b")))
+    with pytest.raises(SmallerError, match="no rows of the dev split"):
+        figures.f1_by_language(synthetic(), split="dev")
+
+
+def test_dense_f1_sets_published_baselines_beside_ours():
+    baselines = published(table="NER 1.0 baselines", row=["AfriBERTa base", "mBERT"], metric="f1")
+    axes = figures.dense_f1(synthetic(), baselines)
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["Average", "Yoruba", "Swahili"]
+    assert legend(axes.figure) == ["afriberta-base", "mBERT, published", "AfriBERTa base, published"]
+    hollow = {line.get_label(): line for line in axes.get_lines() if line.get_markerfacecolor() == "none"}
+    assert hollow["AfriBERTa base, published"].get_xdata() == pytest.approx([78.60, 79.36, 88.00])
+    assert hollow["mBERT, published"].get_color() == figures.GREY
+    assert figures.dense_f1(synthetic()).get_xlabel() == "F1 (points)"
+
+
+def test_size_is_drawn_dense_and_compressed():
+    axes = figures.size_and_f1(synthetic())
+    x, y = lines(axes)["dense"]
+    assert x == pytest.approx([400]) and y == pytest.approx([79.5])
+    assert axes.get_xlabel() == "size (MB)" and axes.get_xlim()[0] == 0
+
+
+def test_sparse_kernel_takes_a_logarithmic_axis_for_large_differences():
+    frame = pd.DataFrame({"sparsity": [0.5, 0.9] * 2, "kernel": ["dense"] * 2 + ["sparse"] * 2})
+    near = frame.assign(milliseconds=[2.0, 2.0, 4.0, 1.0], milliseconds_low=0.9, milliseconds_high=4.1)
+    axes = figures.sparse_kernel(near)
+    assert (
+        axes.get_yscale() == "linear"
+        and axes.get_ylim()[0] == 0
+        and set(lines(axes))
+        == {
+            "dense kernel",
+            "sparse kernel",
+        }
+    )
+    assert figures.sparse_kernel(near.assign(milliseconds=[2.0, 2.0, 40.0, 1.0])).get_yscale() == "log"
+
+
+def test_a_figure_is_drawn_into_given_axes_and_leaves_settings_alone():
+    before = dict(matplotlib.rcParams)
+    mine = Figure().subplots()
+    assert figures.f1_against_sparsity(synthetic(), axes=mine) is mine
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_save_writes_the_same_bytes_twice_with_data_beside(tmp_path):
+    table = synthetic(("swa",))
+    cards = [
+        figures.save(
+            figures.f1_by_language(table), "pruning", table=table, caption="c", alt="a", folder=tmp_path / str(n)
+        )
+        for n in range(2)
+    ]
+    for ending in ("png", "svg", "csv"):
+        first, second = (getattr(card, ending).read_bytes() for card in cards)
+        assert first == second and len(first) > 500
+    assert b"<dc:date>" not in cards[0].svg.read_bytes()
+    pd.testing.assert_frame_equal(pd.read_csv(cards[0].csv, keep_default_na=False), table, check_dtype=False)
+    with Image.open(cards[0].png) as picture:
+        assert picture.width >= 1400 and picture.info["dpi"][0] == pytest.approx(200, abs=0.1)
+
+
+def test_a_card_shows_alternative_text_and_caption_escaped(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path))
+    axes = Figure(figsize=(2, 1)).subplots()
+    card = figures.save(axes, "x", table=pd.DataFrame({"a": [1]}), caption="F1 < 80 & falling", alt='a "line"')
+    data, metadata = card._repr_mimebundle_()
+    assert (
+        'alt="a &quot;line&quot;"' in data["text/html"] and "<figcaption>F1 &lt; 80 &amp; falling" in data["text/html"]
+    )
+    assert metadata["smaller"]["files"] == ["figures/x.csv", "figures/x.svg", "figures/x.png"]
+    json.dumps(metadata)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"name": "../x"}, "file name"), ({"alt": " "}, "alternative text"), ({"caption": ""}, "caption")],
+)
+def test_a_figure_needs_a_name_a_caption_and_alternative_text(tmp_path, changes, message):
+    given = {"name": "x", "caption": "c", "alt": "a"} | changes
+    axes = Figure().subplots()
+    with pytest.raises(SmallerError, match=message):
+        figures.save(
+            axes, given["name"], table=pd.DataFrame(), caption=given["caption"], alt=given["alt"], folder=tmp_path
+        )

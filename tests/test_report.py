@@ -1,0 +1,254 @@
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from smaller import report, runner
+from smaller.errors import SmallerError
+
+PARAMETERS = 'encoder: str = "sample-small"  # which encoder\nseeds: list[int] = [1]  # one run for each\n'
+CHECK = "from smaller.parameters import check\nsettings = check(globals())"
+RESULT = """
+import pandas as pd
+from matplotlib.figure import Figure
+from smaller import figures, report
+
+table = pd.DataFrame({"seed": settings.seeds, "f1": [81.25] * len(settings.seeds)})
+axes = Figure(figsize=(3, 2)).subplots()
+axes.plot(table["seed"], table["f1"], "o")
+report.answer(f"About {table['f1'].mean():.1f} <points>.\\n\\nNot more.")
+report.show(table, "Scores, n = 2", "scores")
+figures.save(axes, "scores", table=table, caption="F1 is flat & <high>", alt="two dots at 81")
+"""
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "outputs"))
+    # The kernel is a process of its own and has to find the package too, however the tests found it.
+    monkeypatch.setenv("PYTHONPATH", str(Path(report.__file__).parents[1]))
+    return tmp_path / "outputs"
+
+
+def write(path, *cells, parameters=PARAMETERS):
+    """A notebook file: strings that start with # are markdown, all others code."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell(cell) if cell.startswith("#") else nbformat.v4.new_code_cell(cell)
+        for cell in ("# What is it?", parameters, *cells)
+    ]
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    notebook.metadata["kernelspec"] = {"name": "somebody-elses-kernel", "display_name": "x"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def executed(path, *outputs, source="1", cells=(), **run):
+    """An executed notebook without a kernel."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in cells])
+    notebook.cells.append(nbformat.v4.new_code_cell(source, outputs=list(outputs)))
+    notebook.metadata["smaller"] = {"status": "done", "seconds": 3.0, "provenance": {"date": "2024-05-01"}} | run
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def shown(data, **metadata):
+    return nbformat.v4.new_output("display_data", data, metadata=metadata)
+
+
+def test_a_study_runs_fails_in_part_and_is_reported(outputs, tmp_path):
+    notebooks = tmp_path / "with {braces} and space" / "notebooks"
+    write(notebooks / "00_first.ipynb", CHECK, "## Result", RESULT, "## Result\n\n[next](01_second.ipynb)")
+    failing = "from smaller.errors import SmallerError\nraise SmallerError('no data at all: fetch them')"
+    write(notebooks / "01_second.ipynb", CHECK, "print('<b>bold</b>')", failing, "late = 1")
+    (notebooks / "profiles").mkdir()
+    (notebooks / "profiles" / "mini.yaml").write_text("study:\n  seeds: [1, 2]\n")
+    said = []
+    runs = report.run_all("mini", notebooks=notebooks, overrides={"encoder": "mbert"}, progress=said.append)
+
+    assert [(run.name, run.status) for run in runs] == [("00_first", "done"), ("01_second", "failed")]
+    assert runs[1].error == "no data at all: fetch them"
+    assert any("00_first: notebook 1 of 2" in line for line in said) and str(outputs / "report") in said[-1]
+
+    kept = nbformat.read(outputs / "notebooks" / "01_second.ipynb", as_version=4)
+    assert kept.metadata["kernelspec"]["name"] == "python3" and kept.metadata["smaller"]["status"] == "failed"
+    assert [cell.execution_count for cell in kept.cells if cell.source == "late = 1"] == [None]
+    assert (outputs / "tables" / "scores.md").read_text().startswith("| seed | f1 |\n| ---: | ---: |\n| 1 | 81.2 |")
+    assert pd.read_csv(outputs / "figures" / "scores.csv")["f1"].tolist() == [81.25, 81.25]
+
+    text = (outputs / "report" / "00_first.html").read_text(encoding="utf-8")
+    page = BeautifulSoup(text, "html.parser")
+    assert page.find("figure").find("img")["alt"] == "two dots at 81"
+    assert page.find("figcaption").get_text().startswith("F1 is flat & <high>")
+    links = {link["href"] for link in page.select("a")}
+    files = {"../figures/scores.csv", "../figures/scores.svg", "../tables/scores.csv", "../notebooks/00_first.ipynb"}
+    assert files | {"01_second.html", "index.html"} <= links
+    assert all((outputs / "report" / link).exists() for link in links if not link.startswith("#"))
+    anchors = [link["href"][1:] for link in page.select("nav a")]
+    assert anchors == ["result", "result-2"] and all(page.find(id=anchor) for anchor in anchors)
+    assert page.select("header .answer p")[0].get_text() == "About 81.2 <points>."
+    assert "seeds = [1, 2]" in page.find("details").parent.parent.get_text()
+    assert not page.select("script, link, iframe") and not re.search(r"(src|href)=\"https?:", text)
+    assert len(text) < 1_000_000 and 'name="viewport"' in text and str(outputs) not in page.find("footer").get_text()
+
+    failed = (outputs / "report" / "01_second.html").read_text(encoding="utf-8")
+    assert "no data at all: fetch them" in failed and "&lt;b&gt;bold" in failed
+    front = BeautifulSoup((outputs / "report" / "index.html").read_text(encoding="utf-8"), "html.parser")
+    cards = front.select("article")
+    assert [card.find("h2").get_text() for card in cards] == ["What is it?", "What is it?"]
+    assert "About 81.2 <points>." in cards[0].get_text() and cards[0].find("img")["alt"] == "two dots at 81"
+    assert "Did not finish. no data at all" in cards[1].get_text()
+    assert not front.select(".sample")
+
+
+def test_a_kernel_that_dies_is_told_plainly_and_leaves_no_sockets(outputs, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    path = write(tmp_path / "02_dies.ipynb", "import os, sys", "os.kill(os.getpid(), 9)")
+    run = runner.run_notebook(path)
+    assert run.status == "failed" and "kernel died in cell 4" in run.error and "memory" in run.error
+    assert (outputs / "notebooks" / "02_dies.ipynb").exists()
+    assert not list(tmp_path.glob("smaller-*"))
+
+
+def test_the_kernel_is_this_interpreter_and_its_progress_is_passed_on(outputs, tmp_path):
+    look = (
+        "import os, sys\nprint(sys.executable, os.environ['SMALLER_BATCH'])\nprint('run', 1, 'of 2', file=sys.stderr)"
+    )
+    said = []
+    run = runner.run_notebook(write(tmp_path / "03_look.ipynb", look), {"seeds": [3]}, progress=said.append)
+    assert (run.status, run.error, run.parameters) == ("done", "", {"seeds": [3]})
+    assert said == ["run 1 of 2"]
+    kept = nbformat.read(outputs / "notebooks" / "03_look.ipynb", as_version=4)
+    assert kept.cells[-1].outputs[0].text == f"{sys.executable} 1\n"
+    assert kept.metadata["smaller"]["sample"] is True
+    # The demonstration says so, and progress lines stay out of the page.
+    page = report.render(outputs / "notebooks" / "03_look.ipynb")
+    assert page.sample and "Demonstration." in page.html and "run 1 of 2" not in page.html
+    assert "sample data" in report.index([page])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [({"sedes": [1]}, "Did you mean 'seeds'"), ({"seeds": ["1"]}, r"should be list\[int\]")]
+)
+def test_wrong_parameters_are_refused_before_a_kernel_starts(outputs, tmp_path, monkeypatch, given, message):
+    monkeypatch.setattr(runner, "_execute", lambda *_, **__: pytest.fail("a kernel was started"))
+    with pytest.raises(SmallerError, match=message):
+        runner.run_notebook(write(tmp_path / "02_x.ipynb"), given)
+    assert not outputs.exists()
+
+
+def test_every_notebook_is_checked_before_the_first_starts_and_a_dry_run_ends_there(outputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "run_notebook", lambda *_, **__: pytest.fail("a notebook was run"))
+    write(tmp_path / "00_a.ipynb")
+    write(tmp_path / "01_b.ipynb", parameters="rate: float = 0.1\n")
+    (tmp_path / "profiles").mkdir()
+    profile = tmp_path / "profiles" / "mini.yaml"
+    profile.write_text("study:\n  seeds: [4]\n")
+    planned = report.run_all("mini", dry_run=True, notebooks=tmp_path)
+    assert [(run.name, run.status, run.parameters) for run in planned] == [
+        ("00_a", "planned", {"seeds": [4]}),
+        ("01_b", "planned", {}),
+    ]
+    assert [run.name for run in report.run_all("mini", only=["01_b"], dry_run=True, notebooks=tmp_path)] == ["01_b"]
+    with pytest.raises(SmallerError, match="Did you mean '01_b'"):
+        report.run_all("mini", only=["01_c"], notebooks=tmp_path)
+    profile.write_text("01_b:\n  rate: fast\n")
+    with pytest.raises(SmallerError, match="section 01_b is 'fast'"):
+        report.run_all("mini", notebooks=tmp_path)
+
+
+def test_a_path_too_long_for_a_socket_is_told(outputs, tmp_path, monkeypatch):
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with pytest.raises(SmallerError, match="set TMPDIR"):
+        runner.run_notebook(write(tmp_path / "00_a.ipynb"))
+
+
+def test_an_image_without_alternative_text_is_an_error(tmp_path):
+    picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+    bare = executed(tmp_path / "00_bare.ipynb", shown({"image/png": picture}))
+    with pytest.raises(SmallerError, match="00_bare.ipynb: an image has no alternative text"):
+        report.render(bare)
+    named = executed(tmp_path / "01_named.ipynb", shown({"image/png": picture}, **{"image/png": {"alt": 'a "dot"'}}))
+    assert BeautifulSoup(report.render(named).html, "html.parser").find("img")["alt"] == 'a "dot"'
+
+
+@pytest.mark.parametrize(
+    "markup",
+    ['<script src="https://cdn.example/x.js"></script>', '<img alt="x" src="https://example.org/x.png">', "<iframe>"],
+)
+def test_anything_that_a_browser_would_fetch_or_run_is_an_error(tmp_path, markup):
+    with pytest.raises(SmallerError, match="00_x.ipynb"):
+        report.render(executed(tmp_path / "00_x.ipynb", shown({"text/html": markup})))
+
+
+def test_scripts_widgets_and_markup_from_data_do_not_reach_the_page(tmp_path):
+    outputs = [
+        shown({"application/javascript": "alert(1)", "text/plain": "plain"}),
+        shown({"text/markdown": "**bold** <img src=x>"}),
+        nbformat.v4.new_output("stream", name="stdout", text="<script>alert(1)</script>"),
+        shown({"text/html": pd.DataFrame({"word": ["<i>x</i>"]}).to_html()}),
+    ]
+    page = BeautifulSoup(report.render(executed(tmp_path / "00_x.ipynb", *outputs)).html, "html.parser")
+    assert not page.select("script, img, i") and page.find("strong").get_text() == "bold"
+    assert "plain" in page.get_text() and page.find("table").parent["class"] == ["scroll"]
+
+
+def test_links_to_notebooks_lead_to_pages_or_nowhere(tmp_path):
+    path = executed(tmp_path / "00_x.ipynb", cells=["# Title\n\n[one](01_one.ipynb) [two](02_two.ipynb)"])
+    page = report.render(path, pages=["01_one"])
+    links = [link["href"] for link in BeautifulSoup(page.html, "html.parser").select("main a")]
+    assert links == ["01_one.html"] and "two" in page.html and page.title == "Title"
+
+
+def test_the_report_writes_what_it_can_and_names_what_it_cannot(outputs):
+    executed(outputs / "notebooks" / "00_good.ipynb", cells=["# Good"])
+    executed(outputs / "notebooks" / "01_bad.ipynb", shown({"text/html": "<iframe>"}))
+    with pytest.raises(SmallerError, match="01_bad"):
+        report.write_report()
+    assert (outputs / "report" / "00_good.html").exists()
+    assert "Good" in (outputs / "report" / "index.html").read_text()
+    assert not [name for name in os.listdir(outputs / "report") if name.startswith(".")]
+
+
+def test_an_empty_report_says_how_to_fill_it(outputs):
+    assert "No notebook has been run yet" in report.write_report().read_text()
+
+
+def test_show_escapes_aligns_and_saves(outputs, monkeypatch):
+    frame = pd.DataFrame(
+        {"language": ["<b>Yorùbá</b>", "a|b"], "f1": [81.256, float("nan")], "n": [3, 0], "share": [0.5, 1.0]}
+    )
+    displayed = []
+    monkeypatch.setattr(report, "_display", lambda *parts: displayed.append(parts))
+    report.show(frame, "Scores & <n>", "scores", decimals={"f1": 2, "share": 0})
+    content, markdown, card = displayed[0]
+    table = BeautifulSoup(content, "html.parser")
+    assert [cell.get_text() for cell in table.select("tbody tr:first-child > *")] == [
+        "<b>Yorùbá</b>",
+        "81.26",
+        "3",
+        "0",
+    ]
+    assert table.select_one("tbody tr:last-child td").get_text() == "–"
+    assert table.select_one("tbody th")["scope"] == "row" and "Scores & <n>" in table.find("caption").get_text()
+    assert card["files"] == ["tables/scores.csv", "tables/scores.md"]
+    assert r"| a\|b | – | 0 | 1 |" in markdown
+    assert (outputs / "tables" / "scores.csv").read_text().splitlines()[1] == "<b>Yorùbá</b>,81.256,3,0.5"
+    with pytest.raises(SmallerError, match="file name"):
+        report.show(frame, "x", "../scores")
+
+
+def test_a_named_index_and_two_level_columns_become_plain_columns(outputs):
+    frame = pd.DataFrame({"language": ["swa"], "order": ["before"], "f1": [1.0]})
+    report.show(frame.pivot(index="language", columns="order", values=["f1"]), "x", "wide")
+    assert (outputs / "tables" / "wide.csv").read_text() == "language,f1 before\nswa,1.0\n"
