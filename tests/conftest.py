@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,62 @@ def _is_loopback(host: str | bytes) -> bool:
 def project() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A masked-language model of XLM-R's kind that trains in milliseconds, with the sample's tokenizer; not to be changed."""
+    from smaller import encoders
+    from smaller.data import sample
+
+    shape = encoders.Encoder("tiny", layers=2, heads=2, hidden=24, feed_forward=48)
+    tokenizer = sample.tokenizer()
+    return encoders.Model(encoders.build(encoders.configuration(shape, vocabulary=len(tokenizer)), seed=3), tokenizer)
+
+
+@pytest.fixture
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matrix products in fp32 also where the processor has bfloat16, for comparisons of values."""
+    monkeypatch.setattr("smaller.training.half_precision", lambda: False)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny model as an encoder folder, by the name that a recipe gives it; its path holds a space."""
+    from smaller import encoders
+
+    folder = tmp_path_factory.mktemp("tiny encoders") / "tiny one"
+    encoders.save(tiny, folder)
+    return str(folder)
+
+
+@pytest.fixture
+def fresh_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Outputs and cache of this test alone, in folders whose names hold a space."""
+    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "out puts"))
+    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "ca che"))
+    return tmp_path
+
+
+@pytest.fixture
+def few_sentences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A sample of a few dozen sentences; in this process alone, not in those that it starts."""
+    from smaller import study
+    from smaller.data import sample
+
+    def forget() -> None:
+        sample.sentences.cache_clear()
+        study._training_sentences.cache_clear()
+
+    monkeypatch.setattr(sample, "SIZES", {"train": 32, "dev": 16, "test": 24})
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int], None]]:
+    """Limits the bytes of any file that is written, so that writing fails in earnest, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

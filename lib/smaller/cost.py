@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -117,8 +118,10 @@ class SparseLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.weight = linear.weight.detach().to_sparse_csr()
-        self.bias = linear.bias.detach()
+        with warnings.catch_warnings():  # that PyTorch may still change its sparse tensors
+            warnings.simplefilter("ignore", UserWarning)
+            self.register_buffer("weight", linear.weight.detach().to_sparse_csr())
+        self.register_buffer("bias", linear.bias.detach())
 
     def forward(self, values: Tensor) -> Tensor:
         """Values of shape (..., inputs) to (..., outputs)."""

@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 from smaller import paths
 from smaller.data import sample
 from smaller.errors import SmallerError, did_you_mean
+from smaller.initialisation import look_at_neighbours
 
 MASKS_FILE = "masks.safetensors"
 
@@ -83,7 +84,7 @@ ENCODERS: dict[str, Encoder] = {
                 revision="3f076fdb1ab68d5b2880cb87a0886f315b8146f8", licence="Apache-2.0"),
     )
 }  # fmt: skip
-"""Encoders that are known by name (paper 1, section 3; paper 2, section 3); any folder of the hub's layout serves too."""
+"""Encoders that are known by name (paper 1, section 3; paper 2, section 3); a folder of the hub's layout serves too."""
 
 
 @dataclass
@@ -125,7 +126,9 @@ def configuration(encoder: Encoder | str, *, vocabulary: int | None = None) -> P
     )
     if known.name == "mbert":
         return BertConfig(**shape | {"layer_norm_eps": 1e-12})
-    return XLMRobertaConfig(**shape, max_position_embeddings=514, type_vocab_size=1,
+    # Initial weights of a fixed size suit a width of 768; narrower layers need larger ones to say anything.
+    spread = 0.02 * max(1.0, (768 / known.hidden) ** 0.5 / 1.4)
+    return XLMRobertaConfig(**shape, max_position_embeddings=514, type_vocab_size=1, initializer_range=spread,
                             pad_token_id=1, bos_token_id=0, eos_token_id=2)  # fmt: skip
 
 
@@ -169,7 +172,7 @@ def source(name: str) -> Encoder | Path:
 
 def _require_weights(folder: Path) -> None:
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
-    if not any(folder.glob("*.safetensors")):
+    if not any(file.name != MASKS_FILE for file in folder.glob("*.safetensors")):
         missing.append("model.safetensors")
     if missing:
         pickled = " Weights in a pickle (pytorch_model.bin) are not read: convert them to safetensors first." * (
@@ -222,14 +225,16 @@ def load(name: str) -> Model:
         return open_folder(found)
     if not found.pretrained:
         tokenizer = sample.tokenizer()
-        return Model(build(configuration(found, vocabulary=len(tokenizer)), seed=0), tokenizer)
+        network = build(configuration(found, vocabulary=len(tokenizer)), seed=0)
+        look_at_neighbours(network)
+        return Model(network, tokenizer)
     try:
         commit = revision(name)
         tokenizer = AutoTokenizer.from_pretrained(found.repository, revision=commit)
-        network = AutoModelForMaskedLM.from_pretrained(
-            found.repository, revision=commit, use_safetensors=True, dtype=torch.float32
-        )
-    except (OSError, ValueError) as problem:
+        network = _complete(AutoModelForMaskedLM.from_pretrained(
+            found.repository, revision=commit, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        ))  # fmt: skip
+    except Exception as problem:  # no network, no such file, a damaged file: each library has kinds of its own
         raise _cannot_load(found, problem) from None
     tokenizer.model_max_length = 512  # the published tokenizers do not say so (AfriBERTa's model card)
     return Model(network.eval(), tokenizer)
@@ -244,9 +249,10 @@ def open_folder(folder: Path | str) -> Model:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         tagger = any("TokenClassification" in name for name in config.architectures or ())
         kind = AutoModelForTokenClassification if tagger else AutoModelForMaskedLM
-        network = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, attn_implementation="sdpa"
-        )
+        network = _complete(kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, attn_implementation="sdpa",
+            output_loading_info=True,
+        ))  # fmt: skip
         masks = load_file(folder / MASKS_FILE) if (folder / MASKS_FILE).is_file() else {}
     except Exception as problem:  # a damaged folder fails in many ways, all of them the user's to see
         raise SmallerError(f"The folder {folder} could not be read as an encoder: {problem}") from None
@@ -254,11 +260,21 @@ def open_folder(folder: Path | str) -> Model:
     return Model(network.eval(), tokenizer, labels, masks)
 
 
+def _complete(loaded: tuple[PreTrainedModel, dict]) -> PreTrainedModel:
+    """The network, unless weights of its encoder or classifier are not there: Transformers would draw random ones."""
+    network, report = loaded
+    missing = sorted(key for key in report["missing_keys"] if key.startswith((network.base_model_prefix, "classifier")))
+    if missing:
+        raise ValueError(f"the weights lack {len(missing)} tensors, such as {missing[0]}")
+    return network
+
+
 def save(model: Model, folder: Path | str) -> None:
     """Write the model so that `open_folder`, and plain `from_pretrained`, read it back."""
     folder = Path(folder)
     model.network.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
+    (folder / MASKS_FILE).unlink(missing_ok=True)
     if model.masks:
         save_file({name: mask.contiguous() for name, mask in model.masks.items()}, folder / MASKS_FILE)
 

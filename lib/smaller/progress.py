@@ -25,30 +25,39 @@ def duration(seconds: float) -> str:
 class Progress:
     """Counts finished runs and says "run 17 of 60, about 22 min left", at most every `interval` seconds.
 
-    In a notebook that a person looks at, a tqdm bar is drawn instead; a batch run and a pipe get plain lines, since
-    a bar there becomes a thousand lines.
+    Runs differ in cost, so the time left goes by `work`: what all runs take together, in any unit, of which every
+    `advance` names its part; without it each run counts the same. In a notebook that a person looks at, a tqdm bar is
+    drawn instead; a batch run and a pipe get plain lines, since a bar there becomes a thousand lines.
     """
 
-    def __init__(self, total: int, *, say: Say | None = None, interval: float = 10.0) -> None:
+    def __init__(
+        self, total: int, *, work: float | None = None, say: Say | None = None, interval: float = 10.0
+    ) -> None:
         self.total, self.done, self.interval = total, 0, interval
+        self.work, self.worked = float(total if work is None else work), 0.0
         self.started = time.monotonic()
         self.last_said = self.started
         self.bar = _notebook_bar(total) if say is None else None
         self.say = say or _to_standard_error
 
-    def advance(self, count: int = 1, *, note: str = "") -> None:
-        """Report `count` more finished runs; `note` names the latest."""
+    def advance(self, count: int = 1, *, work: float | None = None, note: str = "") -> None:
+        """Report `count` more finished runs and the work that was in them; `note` names the latest."""
         self.done += count
-        if self.bar is not None:
-            self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update(count)
-            return
+        self.worked += count if work is None else work
         now = time.monotonic()
-        if now - self.last_said >= self.interval or self.done >= self.total:
+        elapsed = now - self.started
+        if self.bar is not None:
+            self.bar.set_postfix_str(", ".join(filter(None, (self._left(elapsed), note))), refresh=False)
+            self.bar.update(count)
+        elif now - self.last_said >= self.interval or self.done >= self.total:
             self.last_said = now
-            left = (now - self.started) / max(self.done, 1) * (self.total - self.done)
-            tail = f"about {duration(left)} left" if self.done < self.total else f"in {duration(now - self.started)}"
+            tail = self._left(elapsed) or f"in {duration(elapsed)}"
             self.say(f"run {self.done} of {self.total}, {tail}" + (f" ({note})" if note else ""))
+
+    def _left(self, elapsed: float) -> str:
+        if self.done >= self.total or not self.worked:
+            return ""
+        return f"about {duration(elapsed * max(0.0, self.work / self.worked - 1))} left"
 
     def close(self) -> None:
         """Remove the bar, if there is one."""
@@ -66,4 +75,5 @@ def _notebook_bar(total: int):
         return None
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit="run")
+    # Without tqdm's own time left, which takes all runs for equally long.
+    return tqdm(total=total, unit="run", bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]")

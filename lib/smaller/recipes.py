@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from smaller.encoders import ENCODERS, canonical, revision, source
+from smaller.errors import SmallerError, did_you_mean
 from smaller.steps import FineTune, Pretrain, Prune, Step, step_from_canonical
+from smaller.steps.base import STEPS
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,13 @@ class Recipe:
 
     encoder: str
     steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))
+        for step in self.steps:
+            if not isinstance(step, Step):
+                raise SmallerError(f"The steps of a recipe are {', '.join(STEPS)}, each with its parameters; "
+                                   f"{step!r} is none of them.{did_you_mean(step, STEPS)}")  # fmt: skip
 
     def then(self, *steps: Step) -> Recipe:
         """This recipe with further steps at its end."""
@@ -45,6 +54,11 @@ class Recipe:
     def trained_prefix(self) -> Recipe:
         """The longest prefix that ends in a step that trains; what follows it is cheap to apply."""
         return next(prefix for prefix in self.prefixes() if not prefix.steps or prefix.steps[-1].trains)
+
+    @property
+    def fine_tuning(self) -> FineTune | None:
+        """The last fine-tuning step, which names the task, the language and the seed; None if there is none."""
+        return next((step for step in reversed(self.steps) if isinstance(step, FineTune)), None)
 
     @property
     def label(self) -> str:

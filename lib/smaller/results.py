@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import json
+import math
 import os
 import platform
 import subprocess
-import tempfile
+import time
+import uuid
 import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,13 +20,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import __version__, paths
+from smaller import __version__, artefacts, paths
 from smaller.errors import SmallerError
 from smaller.recipes import Recipe, recipe_from_canonical
 from smaller.steps import FineTune, Prune
 
 FORMAT = 1
-_SECTIONS = ("format", "identity", "recipe", "inputs", "steps", "scores", "cost", "provenance")
+_SECTIONS = {"format": int, "identity": str, "recipe": dict, "inputs": dict, "steps": list, "scores": dict,
+             "cost": dict, "provenance": dict}  # fmt: skip
+_DRAFT = ".draft-"
 
 COLUMNS = (
     "identity", "label", "encoder", "dataset", "language", "seed", "split", "order", "sparsity", "method", "scope",
@@ -44,13 +50,11 @@ def _place(identity: str) -> Path:
 
 def require_writable() -> None:
     """Raise SmallerError unless records can be written; called before anything is trained."""
-    try:
-        folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder()):
-            pass
-    except OSError as problem:
-        raise SmallerError(f"Results cannot be written to {folder()}: {problem.strerror}. Make room or change its "
-                           "permissions, or set SMALLER_OUTPUTS to another folder.") from None  # fmt: skip
+    artefacts.require_room(folder(), what="Results", variable="SMALLER_OUTPUTS")
+    for draft in folder().glob(f"{_DRAFT}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > 3600:  # writing takes a moment: its process was killed
+                draft.unlink()
 
 
 def write(record: dict) -> Path:
@@ -59,22 +63,20 @@ def write(record: dict) -> Path:
     if missing:
         raise SmallerError(f"The record of {record.get('identity')} has no {', '.join(missing)}.")
     place = _place(record["identity"])
-    draft = None
+    draft = place.with_name(f"{_DRAFT}{uuid.uuid4().hex}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=place.parent, prefix=".draft-", delete=False, encoding="utf-8"
-        ) as file:
-            draft = Path(file.name)
+        with draft.open("x", encoding="utf-8") as file:
             json.dump(record, file, ensure_ascii=False, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(draft, place)
+        draft.replace(place)
     except OSError as problem:
-        if draft is not None:
-            draft.unlink(missing_ok=True)
         raise SmallerError(f"The record {place} could not be written: {problem.strerror}. Make room and run the study "
                            "again; all records written so far are whole, and are not computed again.") from None  # fmt: skip
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
     return place
 
 
@@ -92,22 +94,37 @@ def read_all() -> list[dict]:
 def _read_file(path: Path) -> dict | None:
     """A record from its file. What is damaged or of another format is set aside, never removed, and said once."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        whole = isinstance(record, dict) and all(section in record for section in _SECTIONS)
-        problem = "" if whole else "it is not whole"
-        if isinstance(record, dict) and record.get("format", FORMAT) != FORMAT:
-            problem = f"it has format {record['format']}, and this version reads format {FORMAT}"
-    except FileNotFoundError:
+        record = json.loads(path.read_bytes())
+        problem = _fault(record, identity=path.stem)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as problem:
+        raise SmallerError(f"The record {path} cannot be read: {problem.strerror}.") from None
     except ValueError:
         problem = "it is not JSON"
-    if problem:
-        aside = path.with_suffix(".set-aside")
-        path.replace(aside)
-        warnings.warn(f"The record {path} cannot be used: {problem}. It was set aside as {aside.name}, and its recipe "
-                      "counts as not done.", stacklevel=3)  # fmt: skip
-        return None
-    return record
+    if not problem:
+        return record
+    names = (path.with_suffix(f".set-aside-{number}") for number in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    try:
+        path.rename(aside)
+        done = f"It was set aside as {aside.name}"
+    except OSError:
+        done = "It could not be set aside"
+    warnings.warn(f"The record {path} cannot be used: {problem}. {done}, and its recipe counts as not done.",
+                  stacklevel=3)  # fmt: skip
+    return None
+
+
+def _fault(record: object, *, identity: str) -> str:
+    """What is wrong with a record; the empty string if nothing is."""
+    if not isinstance(record, dict):
+        return "it is not a record"
+    if record.get("format", FORMAT) != FORMAT:
+        return f"it has format {record['format']}, and this version reads format {FORMAT}"
+    if any(not isinstance(record.get(section), kind) for section, kind in _SECTIONS.items()):
+        return "it is not whole"
+    return "" if record["identity"] == identity else f"it is the record of {record['identity']}"
 
 
 def table(records: Iterable[dict]) -> pd.DataFrame:
@@ -126,7 +143,6 @@ def table(records: Iterable[dict]) -> pd.DataFrame:
 def _description(recipe: Recipe) -> dict:
     """What the recipe's steps say about it, in the words of the table."""
     names = [type(step) for step in recipe.steps]
-    fine_tuning = next((step for step in reversed(recipe.steps) if isinstance(step, FineTune)), None)
     pruning = next((step for step in reversed(recipe.steps) if isinstance(step, Prune)), None)
     order = "dense"
     if pruning is not None:
@@ -135,7 +151,7 @@ def _description(recipe: Recipe) -> dict:
         "identity": recipe.identity,
         "label": recipe.label,
         "encoder": recipe.encoder,
-        "seed": fine_tuning.seed if fine_tuning else None,
+        "seed": recipe.fine_tuning.seed if recipe.fine_tuning else None,
         "order": order,
         "sparsity": pruning.sparsity if pruning else 0.0,
         "method": pruning.method if pruning else "",
@@ -149,9 +165,9 @@ def _costs(record: dict) -> dict:
     timing = cost.get("latency") or {}
     return {name: cost[name] for name in ("parameters", "nonzero_parameters", "achieved_sparsity", "dense_bytes",
                                           "compressed_bytes", "training_seconds")} | {
-        "milliseconds": timing.get("milliseconds"),
-        "milliseconds_low": timing.get("low"),
-        "milliseconds_high": timing.get("high"),
+        "milliseconds": timing.get("milliseconds", math.nan),
+        "milliseconds_low": timing.get("low", math.nan),
+        "milliseconds_high": timing.get("high", math.nan),
         "device": record["provenance"]["device"],
     }  # fmt: skip
 
@@ -176,10 +192,11 @@ def provenance_of_process() -> dict:
 
 
 def _commit() -> str:
-    answer = subprocess.run(
-        ["git", "-C", str(paths.project_root()), "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = ["git", "-C", str(paths.project_root()), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # a machine without git
+        return "unknown"
     return answer.stdout.strip() or "unknown"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -9,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +23,16 @@ from smaller.data import splits
 from smaller.data.encoding import encode
 from smaller.encoders import Model
 from smaller.errors import SmallerError
-from smaller.evaluation import score
+from smaller.evaluation import predict, score
 from smaller.progress import Progress, Say, duration, silent
 from smaller.recipes import Recipe, recipe_from_canonical
-from smaller.steps import FineTune
+from smaller.steps import FineTune, Step
 from smaller.training import device
 
 Listener = Callable[[Recipe], None]
+
+SCORING = 15
+"""Pruning, scoring and recording take about as long as this many updates (measured with a half-size AfriBERTa)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
     found = artefacts.read(prefix)
     if found is not None:
         return found
-    with artefacts.lock(prefix):
+    with artefacts.lock(prefix, say=say):
         found = artefacts.read(prefix)  # another study may have made it while this one waited
         if found is None:
             model, reports = materialise(Recipe(prefix.encoder, prefix.steps[:-1]), say=say)
@@ -106,29 +111,30 @@ def _applied(step, model: Model, reports: list[dict], *, say: Say) -> tuple[Mode
 def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
     """Do a job: its prefix is trained unless it is kept, its unfinished recipes are scored, costed and recorded."""
     todo = pending(job.recipes)
-    if not todo:
-        if job.prefix.steps and artefacts.find(job.prefix) is None:
-            _trained(job.prefix, say=say)  # only a child needs it
-        return
-    prefix_model, prefix_reports = materialise(job.prefix, say=say)
-    for recipe in todo:
-        model, reports = prefix_model, prefix_reports
-        for step in recipe.steps[len(job.prefix.steps) :]:
-            model, reports = _applied(step, model, reports, say=say)
-        results.write(_record(recipe, model, reports))
+    if todo:
+        prefix_model, prefix_reports = materialise(job.prefix, say=say)
+    elif job.prefix.steps and artefacts.find(job.prefix) is None:
+        _trained(job.prefix, say=say)  # only a child needs it
+    for recipe in job.recipes:
+        if recipe in todo:
+            with artefacts.lock(recipe, say=say):
+                if results.read(recipe) is None:  # another study may have been faster
+                    model, reports = prefix_model, prefix_reports
+                    for step in recipe.steps[len(job.prefix.steps) :]:
+                        model, reports = _applied(step, model, reports, say=say)
+                    results.write(_record(recipe, model, reports))
         listener(recipe)
 
 
 def home_sets(recipe: Recipe) -> list[tuple[str, str, str]]:
     """The evaluation sets a recipe is scored on: dev and test of the language that it was fine-tuned on."""
-    tuned = [step for step in recipe.steps if isinstance(step, FineTune)]
-    return [(tuned[-1].dataset, tuned[-1].language, split) for split in ("dev", "test")] if tuned else []
+    tuned = recipe.fine_tuning
+    return [(tuned.dataset, tuned.language, split) for split in ("dev", "test")] if tuned else []
 
 
 def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
     began = time.perf_counter()
     scores = {"/".join(place): score(model, splits.sentences(*place)) for place in home_sets(recipe)}
-    masks = list(model.masks.values())
     return {
         "format": results.FORMAT,
         "identity": recipe.identity,
@@ -138,7 +144,7 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
         "scores": scores,
         "cost": cost.size(model)
         | {
-            "achieved_sparsity": 1 - sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks) if masks else 0.0,
+            "achieved_sparsity": masked_share(model) if model.masks else 0.0,
             "training_seconds": sum(report["report"].get("seconds", 0.0) for report in reports),
             "evaluation_seconds": round(time.perf_counter() - began, 3),
             "peak_memory_bytes": cost.peak_memory(),
@@ -156,13 +162,19 @@ def run(recipes: Iterable[Recipe], *, workers: int | None = None, say: Say | Non
     JupyterLab and writes a line now and then elsewhere.
     """
     recipes = list(dict.fromkeys(recipes))
-    results.require_writable()
     todo = pending(recipes)
     jobs = plan(todo)
     if jobs:
-        progress = Progress(len(todo), say=say)
+        results.require_writable()
+        artefacts.require_writable()
+        workers, work = _workers(workers, jobs), _work(jobs)
+        progress = Progress(len(todo), work=sum(work.values()), say=say)
+
+        def listener(recipe: Recipe) -> None:
+            progress.advance(work=work[recipe], note=recipe.label)
+
         try:
-            _run_jobs(jobs, workers=_workers(workers, jobs), progress=progress)
+            _run_jobs(jobs, workers=workers, listener=listener, say=progress.say)
         finally:
             progress.close()
     return table(recipes)
@@ -174,8 +186,9 @@ def table(recipes: Iterable[Recipe]) -> pd.DataFrame:
 
 
 def _workers(asked: int | None, jobs: Sequence[Job]) -> int:
-    if asked is None and os.environ.get("SMALLER_WORKERS"):
-        asked = int(os.environ["SMALLER_WORKERS"])
+    setting = os.environ.get("SMALLER_WORKERS", "").strip()
+    if asked is None and setting:
+        asked = int(setting) if setting.isdecimal() else setting
     if asked is None:
         asked = 1 if device().type == "cuda" else (os.cpu_count() or 1)
     if not isinstance(asked, int) or asked < 1:
@@ -183,76 +196,105 @@ def _workers(asked: int | None, jobs: Sequence[Job]) -> int:
     return min(asked, len(jobs))
 
 
-def _run_jobs(jobs: Sequence[Job], *, workers: int, progress: Progress) -> None:
+def _training(job: Job) -> int:
+    """The updates of a job's training; none where its prefix is kept already."""
+    prefix = job.prefix
+    return _updates(prefix.steps[-1]) if prefix.steps and artefacts.find(prefix) is None else 0
+
+
+def _work(jobs: Sequence[Job]) -> dict[Recipe, float]:
+    """What each recipe adds to the work done, in updates, when it is finished.
+
+    The first recipe of a job carries the job's training, and that of parents without recipes of their own.
+    """
+    work: dict[Recipe, float] = {}
+    carried: dict[Recipe | None, float] = {}
+    for job in jobs:
+        training = _training(job) + carried.pop(job.parent, 0.0)
+        for recipe in job.recipes:
+            work[recipe], training = SCORING + training, 0.0
+        carried[job.prefix] = training
+    return work
+
+
+def _run_jobs(jobs: Sequence[Job], *, workers: int, listener: Listener, say: Say) -> None:
     if workers == 1:
         for job in jobs:
-            execute(job, listener=lambda recipe: progress.advance(note=recipe.label), say=progress.say)
+            execute(job, listener=listener, say=say)
         return
     waiting = {job: job.parent for job in jobs}
-    pool = [_Worker(threads=max(1, (os.cpu_count() or 1) // workers)) for _ in range(workers)]
-    free = list(pool)
     prefixes = {job.prefix for job in jobs}
     done: set[Recipe] = set()
+    pool = [_Worker(threads=max(1, (os.cpu_count() or 1) // workers)) for _ in range(workers)]
+    free = list(pool)
+    threads = ThreadPoolExecutor(workers)
     try:
-        with ThreadPoolExecutor(workers) as threads:
-            running: dict = {}
-            while waiting or running:
-                ready = [job for job, parent in waiting.items() if parent not in prefixes or parent in done]
-                for job in ready[: len(free)]:
-                    del waiting[job]
-                    worker = free.pop()
-                    running[threads.submit(worker.execute, job, progress)] = (job, worker)
-                finished = next(as_completed(running))
-                job, worker = running.pop(finished)
-                finished.result()
-                done.add(job.prefix)
-                free.append(worker)
+        running: dict[Future, tuple[Job, _Worker]] = {}
+        while waiting or running:
+            ready = [job for job, parent in waiting.items() if parent not in prefixes or parent in done]
+            for job in ready[: len(free)]:
+                del waiting[job]
+                worker = free.pop()
+                running[threads.submit(worker.execute, job, listener=listener, say=say)] = (job, worker)
+            finished = next(as_completed(running))
+            job, worker = running.pop(finished)
+            finished.result()
+            done.add(job.prefix)
+            free.append(worker)
     finally:
+        # The threads read what the workers say, so they end when the workers do, and not before.
         for worker in pool:
-            worker.stop()
+            worker.process.kill()
+        threads.shutdown()
+        for worker in pool:
+            worker.close()
 
 
 class _Worker:
     """Another process of this program, which is sent jobs and answers line by line (see `smaller.worker`)."""
 
-    advancing = threading.Lock()
+    command = (sys.executable, "-m", "smaller.worker")
+    listening = threading.Lock()
 
     def __init__(self, *, threads: int) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ | {"TOKENIZERS_PARALLELISM": "false"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "smaller.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment,
-        )  # fmt: skip
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+        )
 
-    def execute(self, job: Job, progress: Progress) -> None:
+    def execute(self, job: Job, *, listener: Listener, say: Say) -> None:
         """Have the job done; passes progress on, raises what went wrong in the other process."""
-        message = {"prefix": job.prefix.canonical(), "recipes": [recipe.canonical() for recipe in job.recipes]}
-        try:
+        message = {
+            "label": job.prefix.label,
+            "prefix": job.prefix.canonical(),
+            "recipes": [recipe.canonical() for recipe in job.recipes],
+        }
+        recipes = {recipe.identity: recipe for recipe in job.recipes}
+        # A process that is killed leaves a closed pipe, and maybe half a line.
+        with contextlib.suppress(BrokenPipeError, json.JSONDecodeError):
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
             for line in self.process.stdout:
                 answer = json.loads(line)
-                with self.advancing:
+                with self.listening:
                     if "finished" in answer:
-                        progress.advance(note=answer["finished"])
+                        listener(recipes[answer["finished"]])
                     elif "said" in answer:
-                        progress.say(answer["said"])
+                        say(answer["said"])
                 if "error" in answer:
                     raise SmallerError(answer["error"])
                 if "done" in answer:
                     return
-        except BrokenPipeError:
-            pass
         raise SmallerError(
-            f"A worker process ended while it was at {job.prefix} (exit code {self.process.wait()}); the usual cause is "
-            "too little memory. Finished records are safe: run again, with fewer workers (SMALLER_WORKERS=1)."
+            f"A worker process ended while it was at {job.prefix} (exit code {self.process.wait()}); the usual cause "
+            "is too little memory. Finished records are safe: run again, with fewer workers (SMALLER_WORKERS=1)."
         )
 
-    def stop(self) -> None:
-        """End the process, whatever it is doing."""
-        self.process.kill()
+    def close(self) -> None:
+        """Take leave of the process after its end."""
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
 
 
@@ -268,41 +310,50 @@ def estimate(recipes: Iterable[Recipe]) -> str:
     todo = pending(recipes)
     if not todo:
         return f"all {len(recipes)} recipes are done"
-    text = f"{len(recipes) - len(todo)} of {len(recipes)} recipes are done; {len(plan(todo))} to train"
-    seconds = _expected_seconds(todo)
+    jobs = plan(todo)
+    trainings = sum(_training(job) > 0 for job in jobs)
+    text = f"{len(recipes) - len(todo)} of {len(recipes)} recipes are done; {trainings} to train"
+    seconds = _expected_seconds(jobs)
     return text + (f", about {duration(seconds)}" if seconds else "; the first will show how long the rest takes")
 
 
-def _expected_seconds(todo: Sequence[Recipe]) -> float | None:
-    """Training time from the pieces per second of earlier records of the same encoder, shared among the workers."""
+def _expected_seconds(jobs: Sequence[Job]) -> float | None:
+    """Seconds for an update by earlier records of the same encoder, times the updates, shared among the workers."""
     speeds: dict[tuple[str, str], list[float]] = {}
     for record in results.read_all():
         for step in record["steps"]:
-            if "updates" in step["report"]:
+            if step["report"].get("updates"):
                 key = (record["recipe"]["encoder"], step["step"])
                 speeds.setdefault(key, []).append(step["report"]["seconds"] / step["report"]["updates"])
     total = 0.0
-    jobs = [job for job in plan(todo) if job.prefix.steps and artefacts.find(job.prefix) is None]
     for job in jobs:
-        step = job.prefix.steps[-1]
-        known = speeds.get((job.prefix.encoder, type(step).__name__))
-        if not known:
-            return None
-        total += float(np.median(known)) * _updates(step)
-    return total / _workers(None, jobs) if jobs else None
+        if updates := _training(job) + SCORING * len(job.recipes):
+            known = job.prefix.steps and speeds.get((job.prefix.encoder, type(job.prefix.steps[-1]).__name__))
+            if not known:
+                return None
+            total += float(np.median(known)) * updates
+    return total / _workers(None, jobs)
 
 
-def _updates(step) -> int:
+def _updates(step: Step) -> int:
     if isinstance(step, FineTune):
-        return step.epochs * -(-len(splits.sentences(step.dataset, step.language, "train")) // step.batch_size)
+        return step.epochs * -(-_training_sentences(step.dataset, step.language) // step.batch_size)
     return step.updates
 
 
-def time_side_by_side(recipes: Sequence[Recipe], *, sentences: int = 32, rounds: int = 7) -> float:
+@functools.cache
+def _training_sentences(dataset: str, language: str) -> int:
+    return len(splits.sentences(dataset, language, "train"))
+
+
+def time_side_by_side(
+    recipes: Sequence[Recipe], *, sentences: int = 24, rounds: int = 7, sparse_from: float = 0.5
+) -> float:
     """Measure latency for recipes of one language side by side, write it into their records, return the noise floor.
 
-    The first recipe is timed twice as if it were two models (A/A); the floor is the share by which the two differ.
-    Sentences are drawn evenly from the test split by length. Records that hold a latency already are left alone.
+    The first recipe is timed twice as if it were two models (A/A); the floor is the largest share by which the two
+    differ. Models pruned to at least `sparse_from` are also timed on a sparse kernel. Sentences are drawn from the test
+    split, evenly over the lengths. Recipes whose records hold a latency already are not timed again.
     """
     recipes = list(dict.fromkeys(recipes))
     records = {recipe: results.read(recipe) for recipe in recipes}
@@ -311,14 +362,63 @@ def time_side_by_side(recipes: Sequence[Recipe], *, sentences: int = 32, rounds:
     if all(record["cost"]["latency"] for record in records.values()):
         return records[recipes[0]]["cost"]["latency"]["noise_floor"]
     models = {recipe.identity: materialise(recipe)[0] for recipe in recipes}
-    model = models[recipes[0].identity]
-    rows = test_rows(recipes[0], model, count=sentences)
-    timed = cost.latency({"again": model.copy()} | models, rows, rounds=rounds)
+    first = models[recipes[0].identity]
+    rows = test_rows(recipes[0], first, count=sentences)
+    sparse = {
+        f"sparse {name}": cost.with_sparse_kernels(model)
+        for name, model in models.items()
+        if model.masks and masked_share(model) >= sparse_from
+    }
+    timed = cost.latency({"again": first.copy()} | models | sparse, rows, rounds=rounds)
     floor = cost.noise_floor(timed[recipes[0].identity], timed["again"])
     for recipe, record in records.items():
-        record["cost"]["latency"] = timed[recipe.identity] | {"noise_floor": floor, "sentences": len(rows)}
+        record["cost"]["latency"] = timed[recipe.identity] | {
+            "noise_floor": floor,
+            "sentences": len(rows),
+            "sparse_kernel": timed.get(f"sparse {recipe.identity}"),
+        }
         results.write(record)
     return floor
+
+
+def masked_share(model: Model) -> float:
+    """The share of a model's masked weights that is zero."""
+    masks = model.masks.values()
+    return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
+
+
+def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
+    """The dense and the sparse kernel's times of recipes that have both, one row for each recipe and kernel."""
+    rows = []
+    for recipe in recipes:
+        record = results.read(recipe)
+        timing = record["cost"]["latency"] if record else None
+        if timing and timing["sparse_kernel"]:
+            for kernel, found in (("dense", timing), ("sparse", timing["sparse_kernel"])):
+                rows.append({
+                    "sparsity": record["cost"]["achieved_sparsity"],
+                    "kernel": kernel,
+                    "milliseconds": found["milliseconds"],
+                    "milliseconds_low": found["low"],
+                    "milliseconds_high": found["high"],
+                })  # fmt: skip
+    return pd.DataFrame(rows, columns=["sparsity", "kernel", "milliseconds", "milliseconds_low", "milliseconds_high"])
+
+
+def predictions(recipes: Mapping[str, Recipe], dataset: str, language: str, *, place: int = 0) -> pd.DataFrame:
+    """The tags that models give one test sentence, a column each, beside the words and the gold tags.
+
+    `place` counts through the test sentences of at most 16 words that hold two entities or more.
+    """
+    sentences = splits.sentences(dataset, language, "test")
+    short = [s for s in sentences if len(s.words) <= 16 and sum(tag[0] == "B" for tag in s.tags) > 1] or sentences
+    sentence = short[place % len(short)]
+    columns = {"word": sentence.words, "gold": sentence.tags}
+    for name, recipe in recipes.items():
+        model, _ = materialise(recipe)
+        encoded = encode([sentence], model.tokenizer, model.labels)
+        columns[name] = predict(model, encoded, [sentence])[0][0]
+    return pd.DataFrame(columns)
 
 
 def test_rows(recipe: Recipe, model: Model, *, count: int) -> list[torch.Tensor]:

@@ -114,6 +114,19 @@ def fast_dropout(network: PreTrainedModel) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def dropout_at(network: nn.Module, rate: float | None) -> Iterator[None]:
+    """Set every dropout of the network to one rate for a while; None changes nothing."""
+    rates = {module: module.p for module in network.modules() if isinstance(module, nn.Dropout)}
+    try:
+        for module in rates if rate is not None else ():
+            module.p = rate
+        yield
+    finally:
+        for module, before in rates.items():
+            module.p = before
+
+
+@contextlib.contextmanager
 def trimmed_vocabulary(network: nn.Module, used: Tensor) -> Iterator[Tensor]:
     """Train on the rows of the piece embedding that occur, and put them back afterwards.
 
@@ -178,9 +191,13 @@ def train(
     warm_up: int = 0,
     weight_decay: float = 0.0,
     clip: float = 1.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    dropout: float | None = None,
     say: Say = silent,
 ) -> Report:
     """Train the model in place: AdamW, linear decay, clipped gradients, masks held, dropout from `seed`.
+
+    `dropout` is the rate during this training; None keeps the rates that the model's configuration gives.
 
     Masked weights get no gradient and no decay, so they stay exactly zero, as with `torch.nn.utils.prune`.
     Raises SmallerError when the loss stops being a number.
@@ -188,10 +205,12 @@ def train(
     network = model.network.to(device()).train()
     masked = [(parameter, mask.to(device())) for parameter, mask in model.masked_parameters()]
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, eps=1e-8, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
+    )
     losses: list[Tensor] = []
     pieces, started, last_said = 0, time.perf_counter(), time.perf_counter()
-    with torch.random.fork_rng(), fast_dropout(network):
+    with torch.random.fork_rng(), fast_dropout(network), dropout_at(network, dropout):
         torch.manual_seed(seed)
         for update, batch in enumerate(batches):
             for group in optimizer.param_groups:

@@ -23,14 +23,15 @@ class Pretrain(Step):
     """Train by masked-language modelling: 15 % of the pieces are to be guessed, of which 80 % are hidden, 10 % swapped.
 
     The defaults make the sample family from the embedded corpus in about a minute on one core. `updates` counts
-    batches of `batch_size` lines; the learning rate warms up over the first tenth and then falls to zero.
+    batches of `batch_size` lines; the learning rate warms up over the first tenth and then falls to zero. There is no
+    dropout: with so few updates nothing is seen often enough to be learned by heart.
     """
 
     corpus: str = "sample"
     languages: tuple[str, ...] = ("amh", "hau", "pcm", "swa", "yor")
-    updates: int = 1200
+    updates: int = 1000
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     max_length: int = 64
     rate: float = 0.15
     seed: int = 1
@@ -41,9 +42,12 @@ class Pretrain(Step):
         require(len(self.languages) > 0, "Pretrain needs at least one language.")
         for language in self.languages:
             splits.check(self.corpus, language)
-        for field in ("updates", "batch_size", "max_length"):
-            require(is_count(getattr(self, field)) and getattr(self, field) > 0,
-                    f"Pretrain's {field} is a whole number above zero; it is {getattr(self, field)!r}.")  # fmt: skip
+        for field in ("seed", "updates", "batch_size", "max_length"):
+            value = getattr(self, field)
+            require(is_count(value) and (value > 0 or field == "seed"),
+                    f"Pretrain's {field} is a whole number above zero; it is {value!r}.")  # fmt: skip
+        require(is_number(self.learning_rate) and 0 < self.learning_rate < 1,
+                f"Pretrain's learning_rate is a number between 0 and 1; it is {self.learning_rate!r}.")  # fmt: skip
         require(is_number(self.rate) and 0 < self.rate < 1,
                 f"Pretrain's rate is the share of masked pieces, between 0 and 1; it is {self.rate!r}.")  # fmt: skip
 
@@ -66,6 +70,8 @@ class Pretrain(Step):
             seed=self.seed,
             warm_up=self.updates // 10,
             weight_decay=0.01,
+            betas=(0.9, 0.98),
+            dropout=0.0,
             say=say,
         )
         return trained, report.as_record() | {

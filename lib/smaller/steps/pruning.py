@@ -56,6 +56,8 @@ class Prune(Step):
             masks = {name: part.view_as(weights[name]).clone() for name, part in zip(names, parts, strict=True)}
         else:
             masks = {name: kept(score.flatten(), self.sparsity).view_as(score) for name, score in scores.items()}
+        # Below the share that an earlier step pruned, nothing more goes, and nothing comes back.
+        masks = {name: mask & pruned.masks.get(name, mask) for name, mask in masks.items()}
         with torch.no_grad():
             for name, mask in masks.items():
                 weights[name].mul_(mask)

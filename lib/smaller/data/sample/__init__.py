@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+import sentencepiece
 from transformers import XLMRobertaTokenizer
 
 from smaller.data.readers import Sentence
@@ -134,24 +135,16 @@ def _choose(slot: str, names: dict, words: dict, generator: np.random.Generator)
 @functools.cache
 def tokenizer() -> XLMRobertaTokenizer:
     """The sample family's tokenizer: SentencePiece Unigram like AfriBERTa's, trained on the unlabelled text."""
-    learner = Tokenizer(models.Unigram())
-    learner.normalizer = normalizers.NFKC()
-    learner.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, unk_token="<unk>", show_progress=False
-    )
-    # Several trainings in parallel threads would add up probabilities in changing order.
-    learner.train_from_iterator([line for language in LANGUAGES for line in text(language)], trainer)
-    pieces = [tuple(entry) for entry in _unigram_state(learner)]
-    learned = [entry for entry in pieces if entry[0] not in special]
-    vocabulary = [(piece, 0.0) for piece in special[:4]] + learned + [("<mask>", 0.0)]
-    made = XLMRobertaTokenizer(vocab=vocabulary)
+    learned = io.BytesIO()
+    # In one thread: several would add up probabilities in changing order. The trainer of `tokenizers` always does.
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(line for language in LANGUAGES for line in text(language)), model_writer=learned,
+        model_type="unigram", vocab_size=VOCABULARY - 4, character_coverage=1.0, normalization_rule_name="identity",
+        unk_id=0, bos_id=-1, eos_id=-1, num_threads=1, minloglevel=2,
+    )  # fmt: skip
+    model = sentencepiece.SentencePieceProcessor(model_proto=learned.getvalue())
+    pieces = [(model.id_to_piece(index), model.get_score(index)) for index in range(1, model.get_piece_size())]
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    made = XLMRobertaTokenizer(vocab=[*((piece, 0.0) for piece in special), *pieces, ("<mask>", 0.0)])
     made.model_max_length = 512
     return made
-
-
-def _unigram_state(learner: Tokenizer) -> list:
-    import json
-
-    return json.loads(learner.to_str())["model"]["vocab"]

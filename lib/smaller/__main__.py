@@ -1,0 +1,140 @@
+"""The command: python -m smaller {study, report, check, fetch, bench, clean}."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from smaller.errors import SmallerError
+from smaller.progress import duration
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 done, 1 something failed, 2 a mistake in what was asked."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except SmallerError as problem:
+        print(f"smaller: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("smaller: stopped. Finished records are kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m smaller",
+        description="A study of what happens when a small-data language model is made smaller.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    study = commands.add_parser("study", help="run the notebooks of a profile and render the report")
+    study.add_argument("--profile", default="sample", help="sample (default, offline), mini, paper, or your own")
+    study.add_argument("--only", default="", help="notebooks to run, with commas: 01_baselines,02_pruning")
+    study.add_argument("--languages", default="", help="language codes instead of the profile's, with commas: swa,yor")
+    study.add_argument("--dry-run", action="store_true", help="check everything and say what would run")
+    study.set_defaults(run=_study)
+
+    report = commands.add_parser("report", help="render the report again from the notebooks that were run")
+    report.set_defaults(run=_report)
+
+    check = commands.add_parser("check", help="say of each requirement whether it is met, and what to do")
+    check.set_defaults(run=_check)
+
+    fetch = commands.add_parser("fetch", help="bring data sets and encoders into the cache, with their checksums")
+    fetch.add_argument("names", nargs="+", help="data sets (masakhaner, masakhaner2, uner) and encoders (mbert ...)")
+    fetch.add_argument("--languages", default="", help="only these, with commas")
+    fetch.set_defaults(run=_fetch)
+
+    bench = commands.add_parser("bench", help="measure the speed of training beside the plain Trainer")
+    bench.add_argument("--encoder", default="afriberta-small", help="a named shape (no weights needed), or a folder")
+    bench.add_argument("--updates", type=int, default=12, help="timed updates of each way (default 12)")
+    bench.set_defaults(run=_bench)
+
+    clean = commands.add_parser("clean", help="remove the trained prefixes from the cache; records stay")
+    clean.set_defaults(run=_clean)
+    return parser
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _study(options: argparse.Namespace) -> int:
+    from smaller.report import run_all
+
+    overrides = {"languages": _listed(options.languages)} if options.languages else {}
+    started = time.monotonic()
+    runs = run_all(
+        options.profile,
+        only=_listed(options.only),
+        overrides=overrides,
+        dry_run=options.dry_run,
+        progress=lambda line: print(line, flush=True),
+    )
+    for run in runs:
+        if run.status == "planned":
+            print(f"{run.name}: would run with")
+            print("".join(f"  {name} = {value!r}\n" for name, value in run.parameters.items()), end="")
+    failed = [run.name for run in runs if run.status == "failed"]
+    if failed:
+        print(f"failed: {', '.join(failed)}; see outputs/notebooks", file=sys.stderr)
+    elif not options.dry_run:
+        print(f"done in {duration(time.monotonic() - started)}")
+    return 1 if failed else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from smaller.report import write_report
+
+    print(write_report())
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from smaller.check import render, requirements
+
+    rows = requirements()
+    print(render(rows))
+    return 1 if any(row.ok is False for row in rows) else 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from smaller.data.datasets import DATASETS
+    from smaller.data.fetch import fetch
+    from smaller.encoders import ENCODERS, load, revision
+
+    for name in (name for name in options.names if name in ENCODERS):
+        load(name)
+        print(f"{name}: {ENCODERS[name].repository} at {revision(name)}, licence {ENCODERS[name].licence}")
+    names = [name for name in options.names if name not in ENCODERS]
+    if names:
+        languages = _listed(options.languages) or None
+        done = fetch(names, languages=languages, progress=lambda line: print(line, flush=True))
+        for name in names:
+            kind = " (non-commercial)" if DATASETS[name].non_commercial else ""
+            count = sum(entry.dataset == name for entry in done)
+            print(f"{name}: {count} files in place; licence {DATASETS[name].licence}{kind}")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from smaller.bench import bench
+
+    for line in bench(encoder=options.encoder, updates=options.updates):
+        print(line, flush=True)
+    return 0
+
+
+def _clean(options: argparse.Namespace) -> int:
+    from smaller import artefacts
+
+    print(f"{artefacts.clean() / 1e6:,.0f} MB freed in {artefacts.folder()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

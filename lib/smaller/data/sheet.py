@@ -1,0 +1,75 @@
+"""The data sheet: what a data set holds in each language, and how an encoder's tokenizer cuts it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from smaller.data import readers, splits
+from smaller.data.languages import language as language_of
+from smaller.data.readers import Sentence
+
+
+def sheet(dataset: str, languages: Sequence[str], tokenizer) -> pd.DataFrame:
+    """One row for each language: sizes of the splits, entities, fertility, unknown rate, overlap, and oddities.
+
+    `pieces per word` is the mean number of pieces of a training word (fertility), `unknown pieces (%)` the share that
+    the tokenizer does not know, `test in train` the number of test sentences that stand word for word in train,
+    `unseen names (%)` the share of the test entities whose words occur as no entity of train.
+    """
+    return pd.DataFrame([_row(dataset, language, tokenizer) for language in languages])
+
+
+def _row(dataset: str, language: str, tokenizer) -> dict:
+    parts = {split: splits.sentences(dataset, language, split) for split in ("train", "dev", "test")}
+    words = [word for sentence in parts["train"] for word in sentence.words]
+    pieces = tokenizer(words, add_special_tokens=False)["input_ids"]
+    count = sum(map(len, pieces))
+    unknown = sum(row.count(tokenizer.unk_token_id) for row in pieces)
+    train_names = names(parts["train"])
+    test_names = names(parts["test"])
+    known = set(train_names)
+    seen = {sentence.words for sentence in parts["train"]}
+    return {
+        "language": language_of(language).name,
+        "code": language,
+        **{f"{split} sentences": len(rows) for split, rows in parts.items()},
+        "train words": len(words),
+        "train entities": len(train_names),
+        "test entities": len(test_names),
+        "pieces per word": count / len(words),
+        "unknown pieces (%)": 100 * unknown / max(count, 1),
+        "test in train": sum(sentence.words in seen for sentence in parts["test"]),
+        "unseen names (%)": 100 * sum(name not in known for name in test_names) / max(len(test_names), 1),
+        "oddities": _oddities(dataset, language),
+    }
+
+
+def names(sentences: Sequence[Sentence]) -> list[tuple[str, ...]]:
+    """The words of every entity, in order; an I- tag that continues nothing opens one."""
+    found: list[tuple[str, ...]] = []
+    for sentence in sentences:
+        kind, start = "", 0
+        for place, tag in enumerate([*sentence.tags, "O"]):
+            if kind and (tag[:2] != "I-" or tag[2:] != kind):
+                found.append(sentence.words[start:place])
+                kind = ""
+            if tag != "O" and not kind:
+                kind, start = tag[2:], place
+    return found
+
+
+def _oddities(dataset: str, language: str) -> str:
+    """What the reader had to survive in the files, in words; empty for clean files."""
+    if dataset == "sample":
+        return ""
+    reports = [readers.load_with_report(dataset, language, split)[1] for split in ("train", "dev", "test")]
+    total = reports[0] + reports[1] + reports[2]
+    counts = {
+        "orphan I- tags": total.orphan_tags,
+        "empty words": total.empty_words,
+        "words without letters": total.odd_words,
+        "byte-order mark": int(total.bom),
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)

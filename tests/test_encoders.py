@@ -1,0 +1,296 @@
+"""Encoders: exact parameter counts, folders that round-trip, and one clear error for each that is damaged."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer
+
+from smaller import encoders
+from smaller.data.encoding import bio_labels
+from smaller.encoders import ENCODERS, Encoder, Model
+from smaller.errors import SmallerError
+from smaller.steps import Prune
+
+LABELS = bio_labels(("DATE", "PER", "ORG", "LOC"))
+SENTENCE = "Asha anaishi Nairobi tangu 2019 ."
+
+
+def count(encoder: Encoder | str, *, tagger: bool = False) -> int:
+    config = encoders.configuration(encoder)
+    config.num_labels = 9
+    with torch.device("meta"):
+        network = (AutoModelForTokenClassification if tagger else AutoModelForMaskedLM).from_config(config)
+    return encoders.parameter_count(network)
+
+
+@torch.inference_mode()
+def logits(model: Model) -> torch.Tensor:
+    return model.network(**model.tokenizer(SENTENCE, return_tensors="pt")).logits
+
+
+@pytest.fixture(scope="module")
+def tagger(tiny):
+    """A pruned model with a token-classification head."""
+    pruned, _ = Prune(0.6, include="linear+embeddings").apply(tiny)
+    return encoders.with_classifier(pruned, LABELS, seed=1)
+
+
+@pytest.fixture
+def folder(tagger, tmp_path):
+    encoders.save(tagger, tmp_path / "tagger")
+    return tmp_path / "tagger"
+
+
+@pytest.mark.parametrize(
+    ("name", "masked_language", "tagging"),
+    [
+        ("afriberta-small", 83_175_286, 82_520_073),
+        ("afriberta-base", 111_526_774, 110_871_561),
+        ("afriberta-large", 125_702_518, 125_047_305),
+    ],
+)
+def test_parameter_counts_are_the_exact_ones(name, masked_language, tagging):
+    assert count(name) == masked_language
+    assert count(name, tagger=True) == tagging
+
+
+@pytest.mark.parametrize(("name", "millions"), [("mbert", 177.97), ("xlm-r-base", 278.30)])
+def test_parameter_counts_of_the_multilingual_encoders(name, millions):
+    assert round(count(name) / 1e6, 2) == millions
+
+
+def test_the_six_layer_student_of_the_first_paper():
+    assert count(replace(ENCODERS["afriberta-large"], layers=6)) == 97_351_030
+    assert count(replace(ENCODERS["afriberta-base"], layers=6, heads=4)) == 97_351_030
+
+
+def test_the_sample_family_has_afriberta_s_depth_and_heads():
+    for size in ("small", "base", "large"):
+        small, published = ENCODERS[f"sample-{size}"], ENCODERS[f"afriberta-{size}"]
+        assert (small.layers, small.heads) == (published.layers, published.heads)
+        assert small.hidden * 8 == published.hidden
+        assert not small.pretrained
+    config = encoders.load("sample-small").network.config
+    assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (4, 96, len(sample_tokenizer()))
+
+
+def sample_tokenizer():
+    from smaller.data import sample
+
+    return sample.tokenizer()
+
+
+def test_building_is_decided_by_the_seed(tiny):
+    def first_weight(seed):
+        return encoders.build(tiny.network.config, seed=seed).base_model.embeddings.word_embeddings.weight
+
+    assert torch.equal(first_weight(1), first_weight(1))
+    assert not torch.equal(first_weight(1), first_weight(2))
+
+
+def test_a_classifier_stands_on_the_same_encoder(tiny, tagger):
+    fresh = encoders.with_classifier(tiny, LABELS, seed=1)
+    for name, value in tiny.backbone.state_dict().items():
+        assert torch.equal(value, fresh.backbone.state_dict()[name]), name
+    assert fresh.labels == LABELS and fresh.network.config.id2label == dict(enumerate(LABELS))
+    other = encoders.with_classifier(tiny, LABELS, seed=2)
+    assert not torch.equal(fresh.network.classifier.weight, other.network.classifier.weight)
+    again = encoders.with_classifier(tiny, LABELS, seed=1)
+    assert torch.equal(fresh.network.classifier.weight, again.network.classifier.weight)
+    assert tagger.masks and tiny.labels == () and not tiny.masks
+
+
+def test_a_copy_is_independent(tiny):
+    copied = tiny.copy()
+    with torch.no_grad():
+        copied.backbone.embeddings.word_embeddings.weight.zero_()
+    assert tiny.backbone.embeddings.word_embeddings.weight.any()
+    # The tied head of a masked-language model follows its own embedding, not that of the original.
+    assert not copied.network.get_output_embeddings().weight.any()
+
+
+def test_building_loading_and_heads_leave_the_global_random_state_alone(tiny):
+    before = torch.get_rng_state()
+    encoders.build(tiny.network.config, seed=5)
+    encoders.with_classifier(tiny, LABELS, seed=5)
+    encoders.load("sample-small")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_saved_tagger_opens_with_equal_outputs_labels_and_masks(tagger, folder):
+    opened = encoders.open_folder(folder)
+    assert torch.equal(logits(opened), logits(tagger))
+    assert opened.labels == LABELS
+    assert opened.masks.keys() == tagger.masks.keys()
+    for name, mask in tagger.masks.items():
+        assert opened.masks[name].dtype == torch.bool and torch.equal(opened.masks[name], mask)
+    assert all(not parameter[~mask].any() for parameter, mask in opened.masked_parameters())
+    assert opened.tokenizer(SENTENCE)["input_ids"] == tagger.tokenizer(SENTENCE)["input_ids"]
+    assert not opened.network.training
+
+
+def test_a_saved_language_model_opens_with_equal_outputs_and_a_tied_head(tiny, tmp_path):
+    encoders.save(tiny, tmp_path / "tiny")
+    opened = encoders.open_folder(tmp_path / "tiny")
+    assert torch.equal(logits(opened), logits(tiny))
+    assert opened.labels == () and opened.masks == {}
+    assert opened.network.get_output_embeddings().weight is opened.network.get_input_embeddings().weight
+    assert encoders.shape(opened) == encoders.shape(tiny)
+
+
+def test_plain_transformers_loads_a_saved_pruned_model(tagger, folder):
+    network = AutoModelForTokenClassification.from_pretrained(folder)
+    for name, value in tagger.network.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name]), name
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer(SENTENCE)["input_ids"] == tagger.tokenizer(SENTENCE)["input_ids"]
+
+
+def test_only_safetensors_are_written(folder):
+    assert (folder / "model.safetensors").is_file() and (folder / encoders.MASKS_FILE).is_file()
+    assert not list(folder.glob("*.bin")) + list(folder.glob("*.pt"))
+
+
+def test_masks_of_an_earlier_model_do_not_outlive_it(tiny, tagger, folder):
+    encoders.save(encoders.with_classifier(tiny, LABELS, seed=1), folder)
+    assert encoders.open_folder(folder).masks == {}
+
+
+def test_weights_in_half_precision_are_read_as_fp32(tiny, tmp_path):
+    half = tiny.copy()
+    half.network.half()
+    encoders.save(half, tmp_path / "half")
+    opened = encoders.open_folder(tmp_path / "half")
+    assert {parameter.dtype for parameter in opened.network.parameters()} == {torch.float32}
+    head = encoders.with_classifier(opened, LABELS, seed=1)
+    assert {parameter.dtype for parameter in head.network.parameters()} == {torch.float32}
+
+
+def test_a_path_and_a_name_under_smaller_models_are_the_same_encoder(folder, tagger, monkeypatch):
+    monkeypatch.setenv("SMALLER_MODELS", str(folder.parent))
+    assert encoders.source("tagger") == folder
+    assert torch.equal(logits(encoders.load("tagger")), logits(tagger))
+    monkeypatch.delenv("SMALLER_MODELS")
+    assert torch.equal(logits(encoders.load(str(folder))), logits(tagger))
+
+
+def test_the_revision_of_a_folder_is_its_content(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.copytree(folder, tmp_path / "changed")
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.bias"] = weights["classifier.bias"] + 1
+    save_file(weights, tmp_path / "changed" / "model.safetensors", metadata={"format": "pt"})
+    revisions = [encoders.revision(str(path)) for path in (folder, tmp_path / "copy", tmp_path / "changed")]
+    assert revisions[0] == revisions[1] != revisions[2]
+    assert revisions[0].startswith("sha256:")
+    assert encoders.revision("sample-small") != encoders.revision("sample-base")
+
+
+def without_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def only_a_pickle(folder):
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    (folder / encoders.MASKS_FILE).unlink()
+
+
+def without_configuration(folder):
+    (folder / "config.json").unlink()
+
+
+def without_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+
+
+def damaged_configuration(folder):
+    (folder / "config.json").write_text('{"model_type": "xlm-rob')
+
+
+def configuration_of_no_encoder(folder):
+    (folder / "config.json").write_text('{"model_type": "nothing-known"}')
+
+
+def damaged_tokenizer(folder):
+    (folder / "tokenizer.json").write_text("{")
+
+
+def damaged_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"\0" * 100)
+
+
+def cut_weights(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def weights_that_lack_a_layer(folder):
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "layer.1." not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def weights_of_another_shape(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+
+
+def damaged_masks(folder):
+    (folder / encoders.MASKS_FILE).write_bytes(b"{}")
+
+
+DAMAGE = {
+    without_weights: "holds no model.safetensors",
+    only_a_pickle: "pickle.*convert",
+    without_configuration: "holds no config.json",
+    without_tokenizer: "holds no tokenizer.json",
+    damaged_configuration: "could not be read",
+    configuration_of_no_encoder: "could not be read",
+    damaged_tokenizer: "could not be read",
+    damaged_weights: "could not be read",
+    cut_weights: "could not be read",
+    weights_that_lack_a_layer: "lack 16 tensors, such as roberta.encoder.layer.1",
+    weights_of_another_shape: "could not be read",
+    damaged_masks: "could not be read",
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.items(), ids=[damage.__name__ for damage in DAMAGE])
+def test_a_damaged_folder_is_one_clear_error(damage, message, folder):
+    damage(folder)
+    with pytest.raises(SmallerError, match=message) as raised:
+        encoders.load(str(folder))
+    assert str(folder) in str(raised.value)
+
+
+def test_an_unknown_name_suggests_the_nearest(folder, monkeypatch):
+    monkeypatch.delenv("SMALLER_MODELS", raising=False)
+    with pytest.raises(SmallerError, match=r"SMALLER_MODELS is not set.*Did you mean 'afriberta-base'\?"):
+        encoders.load("afriberta-bas")
+    monkeypatch.setenv("SMALLER_MODELS", str(folder.parent))
+    with pytest.raises(SmallerError, match=r"Did you mean 'tagger'\?"):
+        encoders.load("taggr")
+    with pytest.raises(SmallerError, match="no such folder"):
+        encoders.load("models/that/are/not/here")
+
+
+def test_smaller_models_that_points_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "nowhere"))
+    with pytest.raises(SmallerError, match="SMALLER_MODELS is .*nowhere, which is not a folder"):
+        encoders.load("mini-base")
+    assert encoders.load("sample-small").network.config.num_hidden_layers == 4
+
+
+def test_prunable_weights_are_the_linear_ones_of_the_encoder(tiny, tagger):
+    for model in (tiny, tagger):
+        linear, embeddings = encoders.linear_weights(model), encoders.embedding_weights(model)
+        assert len(linear) == 2 * 6 and all(weight.ndim == 2 for weight in linear.values())
+        assert set(embeddings) == {
+            f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
+        }
+        assert sum(weight.numel() for weight in linear.values()) == 2 * (4 * 24 * 24 + 2 * 24 * 48)

@@ -1,0 +1,105 @@
+"""Progress: lines in plain text, and a remaining time that goes by work."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from smaller import progress
+from smaller.progress import Progress, duration, silent
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (8, "8 s"), (89, "89 s"), (90, "2 min"), (180, "3 min"), (89 * 60, "89 min"), (7800, "2 h 10 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_runs_of_equal_cost(clock: Clock) -> None:
+    lines: list[str] = []
+    runs = Progress(4, say=lines.append)
+    for _ in range(4):
+        clock.now += 10
+        runs.advance(note="swa")
+    assert lines == [
+        "run 1 of 4, about 30 s left (swa)",
+        "run 2 of 4, about 20 s left (swa)",
+        "run 3 of 4, about 10 s left (swa)",
+        "run 4 of 4, in 40 s (swa)",
+    ]
+
+
+def test_time_left_goes_by_work(clock: Clock) -> None:
+    lines: list[str] = []
+    runs = Progress(4, work=40, say=lines.append)
+    clock.now += 90
+    runs.advance(work=36)  # the training that all four share; the other three only score
+    clock.now += 10
+    runs.advance(2, work=2)
+    assert lines == ["run 1 of 4, about 10 s left", "run 3 of 4, about 5 s left"]
+
+
+def test_lines_keep_their_distance_and_the_last_is_always_said(clock: Clock) -> None:
+    lines: list[str] = []
+    runs = Progress(100, say=lines.append, interval=10)
+    for _ in range(100):
+        clock.now += 1
+        runs.advance()
+    assert len(lines) == 10
+    assert lines[-1] == "run 100 of 100, in 2 min"
+
+
+def test_runs_without_any_work_do_not_divide_by_zero(clock: Clock) -> None:
+    lines: list[str] = []
+    Progress(2, work=0, say=lines.append, interval=0).advance(work=0)
+    assert lines == ["run 1 of 2, in 0 s"]
+
+
+def test_plain_lines_go_to_standard_error(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMALLER_BATCH", "1")
+    runs = Progress(1)
+    runs.advance()
+    runs.close()
+    assert capsys.readouterr() == ("", "run 1 of 1, in 0 s\n")
+
+
+def test_notebook_draws_a_bar_with_the_time_left_by_work(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.delenv("SMALLER_BATCH", raising=False)
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    runs = Progress(4, work=40)
+    clock.now += 60
+    runs.advance(work=20, note="swa")
+    try:
+        assert runs.bar.n == 1
+        assert "about 60 s left, swa" in str(runs.bar)
+        assert "run/s" not in str(runs.bar)  # tqdm's own time left would take all runs for equal
+    finally:
+        runs.close()
+
+
+def test_silence(capsys: pytest.CaptureFixture) -> None:
+    runs = Progress(1, say=silent)
+    runs.advance(note="unheard")
+    runs.close()
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,148 @@
+"""Recipes: identity, order, prefixes, canonical form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+
+from smaller.encoders import canonical
+from smaller.errors import SmallerError
+from smaller.recipes import Recipe, dense, pruned_after, pruned_before, pruning_grid, recipe_from_canonical, start
+from smaller.steps import FineTune, Pretrain, Prune
+
+TUNE = FineTune("sample", "swa")
+LONG = Recipe("sample-small", (Pretrain(updates=7), Prune(0.5, scope="layer"), TUNE, Prune(0.9, method="random")))
+
+
+def test_identity_is_written_in_stone() -> None:
+    # Records and artefacts are found by these. When a step gains a field they change, and everything is computed anew.
+    assert Recipe("sample-small").identity == "IDENTITY-0"
+    assert Recipe("xlm-r-base", (TUNE, Prune(0.6))).identity == "IDENTITY-1"
+
+
+def test_identity_is_the_same_in_every_process() -> None:
+    code = "import json, sys; from smaller.recipes import recipe_from_canonical as r; print(r(json.load(sys.stdin)).identity)"
+    other = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(LONG.canonical()), text=True, capture_output=True, check=True,
+        env=os.environ | {"PYTHONHASHSEED": "12345"},
+    )  # fmt: skip
+    assert other.stdout.strip() == LONG.identity
+
+
+def test_identity_does_not_depend_on_the_order_of_fields() -> None:
+    form = LONG.canonical()
+    shuffled = random.Random(1)
+    steps = [dict(shuffled.sample(list(step.items()), len(step))) for step in form["steps"]]
+    assert [list(step) for step in steps] != [list(step) for step in form["steps"]]
+    assert recipe_from_canonical({"steps": steps, "encoder": form["encoder"]}).identity == LONG.identity
+
+
+@pytest.mark.parametrize(
+    ("step", "others"),
+    [
+        (TUNE, dict(dataset="masakhaner", language="hau", seed=2, epochs=49, learning_rate=1e-4, batch_size=32,
+                    max_length=128, warm_up=0.1, weight_decay=0.01)),
+        (Prune(0.5), dict(sparsity=0.6, scope="layer", include="linear+embeddings", method="random", seed=1)),
+        (Pretrain(), dict(languages=("swa",), updates=10, batch_size=8, learning_rate=1e-3, max_length=32, rate=0.3,
+                          seed=2)),
+    ],
+)  # fmt: skip
+def test_identity_differs_when_any_field_does(step, others: dict) -> None:
+    identities = {Recipe("sample-small", (step,)).identity}
+    for field, value in others.items():
+        identities.add(Recipe("sample-small", (dataclasses.replace(step, **{field: value}),)).identity)
+    assert len(identities) == 1 + len(others)
+    untried = {field.name for field in dataclasses.fields(step)} - set(others)
+    assert untried <= {"corpus"}, "a new field decides the result, so the identity must tell it"
+
+
+def test_identity_differs_by_encoder_and_by_order() -> None:
+    before, after = pruned_before("xlm-r-base", Prune(0.5), TUNE), pruned_after("xlm-r-base", Prune(0.5), TUNE)
+    identities = {recipe.identity for recipe in (before, after, dense("xlm-r-base", TUNE), dense("mbert", TUNE))}
+    assert len(identities) == 4
+
+
+def test_whole_numbers_are_numbers() -> None:
+    assert Recipe("mbert", (Prune(0),)) == Recipe("mbert", (Prune(0.0),))
+    assert Recipe("mbert", (Prune(0),)).identity == Recipe("mbert", (Prune(0.0),)).identity
+
+
+def test_steps_may_be_a_list() -> None:
+    assert Recipe("mbert", [TUNE]) == Recipe("mbert", (TUNE,))
+    assert hash(Recipe("mbert", [TUNE])) == hash(Recipe("mbert", (TUNE,)))
+
+
+def test_what_is_no_step_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(SmallerError, match="'Prun' is none of them. Did you mean 'Prune'?"):
+        Recipe("mbert", ("Prun",))
+
+
+def test_canonical_form_survives_json() -> None:
+    form = json.loads(json.dumps(LONG.canonical()))
+    assert recipe_from_canonical(form) == LONG
+    assert canonical(recipe_from_canonical(form).canonical()) == canonical(LONG.canonical())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"step": "Prun"}, "Did you mean 'Prune'?"),
+        ({"step": "Prune", "sparsity": 0.5, "scop": "layer"}, "Did you mean 'scope'?"),
+        ({"step": "Prune", "sparsity": 1.5}, "from 0 to 1; it is 1.5"),
+        ({"step": "Prune", "sparsity": "0.5"}, "it is '0.5'"),
+        ({"step": "FineTune", "dataset": "sample", "language": "swc"}, "Did you mean 'swa'?"),
+    ],
+)
+def test_canonical_form_with_a_mistake(damage: dict, message: str) -> None:
+    with pytest.raises(SmallerError) as caught:
+        recipe_from_canonical({"encoder": "mbert", "steps": [damage]})
+    assert message in str(caught.value)
+
+
+def test_prefixes_are_longest_first_down_to_the_encoder() -> None:
+    assert [len(prefix.steps) for prefix in LONG.prefixes()] == [4, 3, 2, 1, 0]
+    assert all(prefix.steps == LONG.steps[: len(prefix.steps)] for prefix in LONG.prefixes())
+
+
+def test_trained_prefix_is_the_longest_that_ends_in_training() -> None:
+    assert LONG.trained_prefix() == Recipe(LONG.encoder, LONG.steps[:3])
+    assert Recipe("mbert", (Prune(0.5), Prune(0.6))).trained_prefix() == Recipe("mbert")
+    assert dense("mbert", TUNE).trained_prefix() == dense("mbert", TUNE)
+    # Pruned after fine-tuning shares the dense training; pruned before has one of its own.
+    assert pruned_after("mbert", Prune(0.5), TUNE).trained_prefix() == dense("mbert", TUNE)
+    assert pruned_before("mbert", Prune(0.5), TUNE).trained_prefix() == pruned_before("mbert", Prune(0.5), TUNE)
+
+
+def test_start_pretrains_what_has_no_weights(tiny_folder: str) -> None:
+    assert start("sample-base").steps == (Pretrain(),)
+    assert start("xlm-r-base").steps == start(tiny_folder).steps == ()
+    with pytest.raises(SmallerError, match="Did you mean 'sample-base'?"):
+        start("sample-bas")
+
+
+def test_inputs_name_everything_that_is_read(tiny_folder: str) -> None:
+    found = Recipe(tiny_folder, (TUNE, Prune(0.5))).inputs()
+    assert set(found) == {f"encoder/{tiny_folder}", "sample/swa"}
+    assert all(found.values())
+
+
+def test_grid_has_both_orders_and_the_dense_recipe_once() -> None:
+    grid = pruning_grid("mbert", [TUNE, dataclasses.replace(TUNE, seed=2)], [0, 0.5, 0.9], scope="layer")
+    assert len(grid) == len(set(grid)) == 2 * (1 + 2 * 2)
+    assert all(step.scope == "layer" for recipe in grid for step in recipe.steps if isinstance(step, Prune))
+
+
+def test_label_is_one_readable_line() -> None:
+    assert Recipe("mbert").label == "mbert: as it is"
+    assert str(LONG) == (
+        "sample-small: Pretrain > Prune(0.5, layer) > FineTune(sample/swa, seed 1) > Prune(0.9, random)"
+    )
+
+

@@ -1,0 +1,151 @@
+"""The embedded sample: the same everywhere, valid, and with nothing of dev or test in what a model trains on."""
+
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from seqeval.metrics.sequence_labeling import get_entities
+
+from smaller.data import datasets, sample, splits
+from smaller.data.readers import _count_orphans
+from smaller.errors import SmallerError
+
+ALL = (*sample.LANGUAGES, sample.UNSEEN)
+
+DIGEST = """
+import hashlib
+from smaller.data import sample
+made = [(sample.sentences(code, split) if split != "text" else sample.text(code))
+        for code in (*sample.LANGUAGES, sample.UNSEEN) for split in (*sample.SIZES, "text")]
+tokenizer = sample.tokenizer().backend_tokenizer.to_str()
+print(*[hashlib.sha256(repr(part).encode()).hexdigest() for part in (made, tokenizer)])
+"""
+
+
+def surfaces(sentences) -> set[str]:
+    """The entities of the sentences as text."""
+    return {
+        " ".join(sentence.words[begin : end + 1])
+        for sentence in sentences
+        for _, begin, end in get_entities(list(sentence.tags))
+    }
+
+
+def test_the_sample_has_six_languages_and_all_are_reachable_by_name():
+    assert len(sample.LANGUAGES) == 5 and {"amh", "yor"} < set(sample.LANGUAGES) and sample.UNSEEN == "bam"
+    assert splits.languages("sample") == ALL
+    assert splits.entity_types("sample") == datasets.dataset("sample").tags == ("PER", "ORG", "LOC", "DATE")
+    for language in ALL:
+        splits.check("sample", language)
+        assert tuple(splits.sentences("sample", language, "dev")) == sample.sentences(language, "dev")
+
+
+def test_another_process_makes_the_same_sample_and_the_same_tokenizer():
+    def digests(threads):
+        environment = os.environ | {"PYTHONHASHSEED": threads, "RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        environment["TOKENIZERS_PARALLELISM"] = "true"
+        return subprocess.Popen([sys.executable, "-c", DIGEST], env=environment, stdout=subprocess.PIPE, text=True)
+
+    processes = [digests("1"), digests("3")]
+    first, second = (process.communicate(timeout=120)[0].split() for process in processes)
+    assert len(first) == 2 and first == second
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_splits_have_their_sizes_and_no_sentence_twice(language):
+    made = {split: sample.sentences(language, split) for split in sample.SIZES}
+    assert {split: len(rows) for split, rows in made.items()} == sample.SIZES
+    every = [sentence.words for rows in made.values() for sentence in rows]
+    assert len(set(every)) == len(every)
+    assert len(sample.text(language)) == sample.TEXT_LINES
+
+
+@pytest.mark.parametrize(("language", "split"), list(itertools.product(ALL, sample.SIZES)))
+def test_sentences_are_valid_bio_with_all_entity_types(language, split):
+    types = splits.entity_types("sample")
+    rows = sample.sentences(language, split)
+    allowed = {"O", *(f"{prefix}-{name}" for prefix in "BI" for name in types)}
+    for sentence in rows:
+        assert len(sentence.words) == len(sentence.tags) > 0
+        assert set(sentence.tags) <= allowed and not _count_orphans(sentence.tags)
+        assert all(word and word == word.strip() and not set(word) & set("{}[]") for word in sentence.words), sentence
+    found = [name for sentence in rows for name, _, _ in get_entities(list(sentence.tags))]
+    assert {name: found.count(name) for name in types if found.count(name) < len(rows) // 20} == {}
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_patterns_of_dev_and_test_occur_nowhere_else(language):
+    patterns = {name: set(rows) for name, rows in sample._source(language)["patterns"].items()}
+    assert patterns.keys() == {"train", "dev", "test", "unlabelled"}
+    for one, other in itertools.combinations(patterns, 2):
+        if {one, other} != {"train", "unlabelled"}:
+            assert not patterns[one] & patterns[other]
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_names_of_dev_and_test_occur_nowhere_else(language):
+    names = sample._source(language)["names"]
+    for kind in ("given", "family", "place", "organisation", "date"):
+        assert len(set(names["train"][kind])) == len(names["train"][kind])
+        assert not set(names["train"][kind]) & set(names["test"][kind]), kind
+    train = surfaces(sample.sentences(language, "train"))
+    for split in ("dev", "test"):
+        assert not train & surfaces(sample.sentences(language, split)), split
+    text = "\n".join(f" {line} " for line in sample.text(language))
+    several_words = {name for kind in names["test"].values() for name in kind if " " in name}
+    assert several_words and not {name for name in several_words if f" {name} " in text}
+
+
+def test_languages_and_splits_differ():
+    heads = {sample.sentences(language, split)[0].words for language in ALL for split in sample.SIZES}
+    assert len(heads) == len(ALL) * len(sample.SIZES)
+
+
+def test_the_script_and_the_tone_marks_of_the_languages_are_there():
+    amharic, yoruba = "".join(sample.text("amh")), "".join(sample.text("yor"))
+    assert sum("\u1200" <= character <= "\u137f" for character in amharic) > len(amharic) / 2
+    assert all(character in yoruba for character in "ẹọṣ") and any(mark in yoruba for mark in "áàéèíìóòúù")
+
+
+def test_an_unknown_language_or_split_is_an_error():
+    with pytest.raises(SmallerError, match=r"has no language 'swq'.*Did you mean 'swa'\?"):
+        sample.check("swq")
+    with pytest.raises(SmallerError, match="has no language 'ibo'.*masakhaner"):
+        sample.sentences("ibo", "train")
+    with pytest.raises(SmallerError, match="has no split 'tset'"):
+        sample.sentences("swa", "tset")
+
+
+def test_the_fingerprint_is_the_content_s():
+    assert len({sample.fingerprint(language) for language in ALL}) == len(ALL)
+    assert splits.fingerprint("sample", "swa") == sample.fingerprint("swa") == splits.text_fingerprint("sample", "swa")
+    assert len(sample.fingerprint("swa")) == hashlib.sha256().digest_size * 2
+
+
+def test_the_tokenizer_has_afriberta_s_special_pieces():
+    tokenizer = sample.tokenizer()
+    assert tokenizer.convert_ids_to_tokens([0, 1, 2, 3]) == ["<s>", "<pad>", "</s>", "<unk>"]
+    assert (tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id) == (0, 1, 2)
+    assert (tokenizer.unk_token_id, tokenizer.mask_token_id) == (3, len(tokenizer) - 1)
+    assert len(tokenizer) == sample.VOCABULARY and tokenizer.model_max_length == 512
+    vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
+    assert len({piece for piece, _ in vocabulary}) == sample.VOCABULARY
+
+
+@pytest.mark.parametrize("language", sample.LANGUAGES)
+def test_no_piece_of_what_a_model_trains_on_is_unknown(language):
+    tokenizer = sample.tokenizer()
+    unknown = {split: _unknown_share(tokenizer, sample.sentences(language, split)) for split in sample.SIZES}
+    assert unknown["train"] == 0
+    assert max(unknown.values()) < 0.01  # characters of a test name that no training text has
+    lines = tokenizer(list(sample.text(language)[:500]))["input_ids"]
+    assert not any(tokenizer.unk_token_id in row for row in lines)
+
+
+def _unknown_share(tokenizer, sentences) -> float:
+    rows = tokenizer([list(sentence.words) for sentence in sentences], is_split_into_words=True)["input_ids"]
+    return sum(row.count(tokenizer.unk_token_id) for row in rows) / sum(map(len, rows))
