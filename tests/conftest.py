@@ -78,7 +78,7 @@ def project() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A masked-language model of XLM-R's kind that trains in milliseconds, with the sample's tokenizer; not to be changed."""
+    """A masked-language model of XLM-R's kind that trains in milliseconds, with the sample's tokenizer; read only."""
     from smaller import encoders
     from smaller.data import sample
 

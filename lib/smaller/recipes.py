@@ -88,7 +88,7 @@ def recipe_from_canonical(form: dict) -> Recipe:
 
 
 def start(encoder: str) -> Recipe:
-    """The recipe that gives a pre-trained encoder: nothing to do, or a `Pretrain` step where there are no weights yet."""
+    """The recipe that gives a pre-trained encoder: no step, or a `Pretrain` step where there are no weights yet."""
     source(encoder)
     known = ENCODERS.get(encoder)
     return Recipe(encoder) if known is None or known.pretrained else Recipe(encoder, (Pretrain(),))

@@ -38,6 +38,8 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of the table, one row for each recipe and evaluation split."""
 
+_SCORES = ("f1", "precision", "recall", "loss", "support", "sentences")
+
 
 def folder() -> Path:
     """Where the records lie."""
@@ -72,8 +74,10 @@ def write(record: dict) -> Path:
             os.fsync(file.fileno())
         draft.replace(place)
     except OSError as problem:
-        raise SmallerError(f"The record {place} could not be written: {problem.strerror}. Make room and run the study "
-                           "again; all records written so far are whole, and are not computed again.") from None  # fmt: skip
+        raise SmallerError(
+            f"The record {place} could not be written: {problem.strerror}. Make room and run the study again; all "
+            "records written so far are whole, and are not computed again."
+        ) from None
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -135,8 +139,8 @@ def table(records: Iterable[dict]) -> pd.DataFrame:
         shared = _description(recipe) | _costs(record)
         for evaluated_on, scores in record["scores"].items():
             dataset, language, split = evaluated_on.split("/")
-            rows.append(shared | {"dataset": dataset, "language": language, "split": split}
-                        | {name: scores[name] for name in ("f1", "precision", "recall", "loss", "support", "sentences")})  # fmt: skip
+            place = {"dataset": dataset, "language": language, "split": split}
+            rows.append(shared | place | {name: scores[name] for name in _SCORES})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -139,8 +139,11 @@ def trimmed_vocabulary(network: nn.Module, used: Tensor) -> Iterator[Tensor]:
     padding = table.padding_idx
     ids = torch.full((table.num_embeddings,), -1, dtype=torch.long)
     ids[used] = torch.arange(len(used))
-    small = nn.Embedding(len(used), table.embedding_dim, padding_idx=None if padding is None else int(ids[padding]))
-    small.weight = nn.Parameter(table.weight.detach()[used.to(table.weight.device)].clone())
+    small = nn.Embedding.from_pretrained(
+        table.weight.detach()[used.to(table.weight.device)],
+        freeze=False,
+        padding_idx=None if padding is None else int(ids[padding]),
+    )
     network.set_input_embeddings(small)
     try:
         yield ids
@@ -243,7 +246,7 @@ def train(
 def token_loss(network: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of the labels on first pieces, mean over the batch's words."""
     logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits
-    return functional.cross_entropy(logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORED)
+    return _mean_cross_entropy(logits.flatten(0, 1), batch.labels.flatten())
 
 
 def masked_language_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -251,4 +254,10 @@ def masked_language_loss(network: nn.Module, batch: Batch) -> Tensor:
     hidden = network.base_model(input_ids=batch.pieces, attention_mask=batch.mask).last_hidden_state
     places = batch.labels != IGNORED
     head = network.lm_head if hasattr(network, "lm_head") else network.cls
-    return functional.cross_entropy(head(hidden[places]).float(), batch.labels[places])
+    return _mean_cross_entropy(head(hidden[places]), batch.labels[places])
+
+
+def _mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over the labels that count; zero, not NaN as PyTorch has it, for a batch without any."""
+    total = functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)

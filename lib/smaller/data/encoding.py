@@ -42,7 +42,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows: `pieces`, `mask` and `labels` of shape (sentences, longest), and the sentences' places in the split."""
+    """Padded rows: `pieces`, `mask` and `labels` of shape (sentences, longest), and the rows' places in the split."""
 
     pieces: Tensor
     mask: Tensor
@@ -83,7 +83,7 @@ def encode(sentences: Sequence[Sentence], tokenizer, labels: Sequence[str], *, m
                 word_row[position] = seen = word
                 label_row[position] = ids.get(sentence.tags[word], IGNORED)
         covered = sum(word >= 0 for word in word_row)
-        truncated += len(sentence.words) - 1 - seen if len(row) >= max_length else 0
+        truncated += len(sentence.words) - 1 - seen if encoding.encodings[index].overflowing else 0
         without += len(sentence.words) - covered
         unknown += row.count(tokenizer.unk_token_id)
         pieces.append(torch.tensor(row))

@@ -18,6 +18,13 @@ def check(dataset: str, language: str) -> None:
         known.source(language)
 
 
+def check_text(corpus: str, language: str) -> None:
+    """Raise SmallerError unless the data set is known and has unlabelled text in the language; touches no file."""
+    check(corpus, language)
+    if corpus != "sample" and datasets.dataset(corpus).task != "text":
+        raise SmallerError(f"The data set {corpus!r} has no unlabelled text; 'sample' and 'corpus' have.")
+
+
 def languages(dataset: str) -> tuple[str, ...]:
     """The codes of the languages that a data set has."""
     if datasets.dataset(dataset).name == "sample":

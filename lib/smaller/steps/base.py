@@ -45,11 +45,15 @@ def step_from_canonical(form: dict[str, Any]) -> Step:
     name = fields.pop("step", None)
     if name not in STEPS:
         raise SmallerError(f"There is no step {name!r}; there are {', '.join(STEPS)}.{did_you_mean(name, STEPS)}")
-    known = [field.name for field in dataclasses.fields(STEPS[name])]
+    declared = dataclasses.fields(STEPS[name])
+    known = [field.name for field in declared]
     for field in fields:
         if field not in known:
             raise SmallerError(f"{name} has no parameter {field!r}; it has {', '.join(known)}."
                                f"{did_you_mean(field, known)}")  # fmt: skip
+    for field in declared:
+        if field.default is dataclasses.MISSING and field.name not in fields:
+            raise SmallerError(f"{name} needs a value for {field.name}.")
     return STEPS[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
 
 

@@ -42,6 +42,7 @@ class FineTune(Step):
 
     def __post_init__(self) -> None:
         splits.check(self.dataset, self.language)
+        splits.entity_types(self.dataset)  # an error where there are no labels
         for field in ("seed", "epochs", "batch_size", "max_length"):
             value = getattr(self, field)
             require(is_count(value) and (value > 0 or field == "seed"),

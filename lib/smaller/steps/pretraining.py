@@ -39,9 +39,11 @@ class Pretrain(Step):
     trains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(len(self.languages) > 0, "Pretrain needs at least one language.")
+        require(isinstance(self.languages, (tuple, list)) and len(self.languages) > 0,
+                f"Pretrain's languages is a list of at least one language; it is {self.languages!r}.")  # fmt: skip
+        object.__setattr__(self, "languages", tuple(self.languages))
         for language in self.languages:
-            splits.check(self.corpus, language)
+            splits.check_text(self.corpus, language)
         for field in ("seed", "updates", "batch_size", "max_length"):
             value = getattr(self, field)
             require(is_count(value) and (value > 0 or field == "seed"),
@@ -90,8 +92,10 @@ class Pretrain(Step):
                 if made == self.updates:
                     return
                 pieces = pad([rows[row] for row in chosen], value=tokenizer.pad_token_id)
-                hidden, labels = mask_pieces(pieces, special=special, mask=tokenizer.mask_token_id,
-                                             vocabulary=len(tokenizer), rate=self.rate, generator=generator)  # fmt: skip
+                hidden, labels = mask_pieces(
+                    pieces, special=special, mask=tokenizer.mask_token_id, vocabulary=len(tokenizer),
+                    rate=self.rate, generator=generator,
+                )  # fmt: skip
                 yield Batch(hidden, pieces != tokenizer.pad_token_id, labels, chosen)
                 made += 1
 

@@ -35,7 +35,7 @@ class Prune(Step):
     def __post_init__(self) -> None:
         require(
             is_number(self.sparsity) and 0 <= self.sparsity <= 1,
-            f"Prune's sparsity is the share of weights that become zero, a number from 0 to 1; it is {self.sparsity!r}.",
+            f"Prune's sparsity, the share of weights to become zero, is a number from 0 to 1; it is {self.sparsity!r}.",
         )
         object.__setattr__(self, "sparsity", float(self.sparsity))  # Prune(0) and Prune(0.0) are one recipe
         for field, choices in (("scope", SCOPES), ("include", INCLUDES), ("method", METHODS)):

@@ -1,0 +1,140 @@
+"""Scores: seqeval's F1 on any tags, the loss by hand, and predictions that no other sentence of a batch touches."""
+
+import random
+
+import pytest
+import torch
+from seqeval.metrics import f1_score, precision_score, recall_score
+from torch.nn import functional
+
+from smaller import encoders, evaluation
+from smaller.data import sample
+from smaller.data.encoding import IGNORED, bio_labels, encode
+from smaller.data.readers import Sentence
+from smaller.errors import SmallerError
+from smaller.evaluation import predict, score, span_scores
+
+TYPES = ("PER", "ORG", "LOC", "DATE")
+LABELS = bio_labels(TYPES)
+
+
+@pytest.fixture(scope="module")
+def tagger(tiny):
+    """An untrained tagger, whose head is so large that it predicts all kinds of tags."""
+    model = encoders.with_classifier(tiny, LABELS, seed=1)
+    with torch.no_grad():
+        model.network.classifier.weight.mul_(50)
+    return model
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    return list(sample.sentences("hau", "dev")[:60])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scores_are_seqeval_s_on_random_tags(seed):
+    draw = random.Random(seed)
+    lengths = [draw.randint(1, 12) for _ in range(40)]
+    gold, predicted = ([draw.choices(LABELS, weights=[6] + [1] * 8, k=length) for length in lengths] for _ in range(2))
+    # Half of the predictions are right, or next to nothing would be.
+    predicted = [row if draw.random() < 0.5 else guess for row, guess in zip(gold, predicted, strict=True)]
+    scores = span_scores(gold, predicted)
+    assert scores["f1"] == pytest.approx(100 * f1_score(gold, predicted))
+    assert scores["precision"] == pytest.approx(100 * precision_score(gold, predicted))
+    assert scores["recall"] == pytest.approx(100 * recall_score(gold, predicted))
+    by_type = f1_score(gold, predicted, average=None)
+    assert [scores["per_type"][name]["f1"] for name in sorted(TYPES)] == pytest.approx([100 * f1 for f1 in by_type])
+    assert scores["support"] == sum(row["support"] for row in scores["per_type"].values())
+
+
+def test_hand_made_cases():
+    gold = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-DATE"]]
+    assert span_scores(gold, gold)["f1"] == 100
+    found = span_scores(gold, [["B-PER", "O", "O", "B-LOC"], ["O", "O"]])  # a span too short, one right, one missed
+    assert (found["precision"], found["recall"], found["support"]) == (50, pytest.approx(100 / 3), 3)
+    assert found["f1"] == pytest.approx(40)
+    assert found["per_type"]["LOC"] == {"precision": 100, "recall": 100, "f1": 100, "support": 1}
+    assert found["per_type"]["DATE"]["f1"] == 0
+    wrong_type = span_scores(gold, [["B-ORG", "I-ORG", "O", "B-LOC"], ["O", "B-DATE"]])
+    assert wrong_type["f1"] == pytest.approx(200 / 3) and wrong_type["per_type"]["ORG"]["support"] == 0
+
+
+def test_nothing_predicted_scores_zero():
+    scores = span_scores([["B-PER", "O"]], [["O", "O"]])
+    assert (scores["precision"], scores["recall"], scores["f1"], scores["support"]) == (0, 0, 0, 1)
+
+
+def test_an_i_tag_that_continues_nothing_opens_an_entity():
+    gold = [["O", "I-PER", "I-PER", "I-LOC"]]
+    assert span_scores(gold, [["O", "B-PER", "I-PER", "B-LOC"]])["f1"] == 100
+    assert span_scores(gold, gold)["support"] == 2
+
+
+def test_a_split_without_an_entity_is_an_error(tagger):
+    with pytest.raises(SmallerError, match="holds no entity"):
+        span_scores([["O", "O"]], [["B-PER", "O"]])
+    with pytest.raises(SmallerError, match="holds no entity"):
+        score(tagger, [Sentence(("leo", "ni"), ("O", "O"))])
+
+
+def test_the_loss_is_the_mean_cross_entropy_over_words(tagger, sentences, full_precision):
+    encoded = encode(sentences, tagger.tokenizer, LABELS)
+    _, loss = predict(tagger, encoded, sentences)
+    losses = []
+    with torch.no_grad():
+        for pieces, labels in zip(encoded.pieces, encoded.labels, strict=True):
+            logits = tagger.network.cpu()(input_ids=pieces[None]).logits[0]
+            chosen = functional.log_softmax(logits, dim=-1)[labels != IGNORED, labels[labels != IGNORED]]
+            losses += (-chosen).tolist()
+    assert len(losses) == sum(len(sentence.words) for sentence in sentences)
+    assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_predictions_do_not_depend_on_the_batch(tagger, sentences, full_precision, monkeypatch):
+    encoded = encode(sentences, tagger.tokenizer, LABELS)
+    together, loss = predict(tagger, encoded, sentences)
+    alone = [predict(tagger, encode([sentence], tagger.tokenizer, LABELS), [sentence])[0][0] for sentence in sentences]
+    assert together == alone
+    assert len({tag for row in together for tag in row}) > 4
+    small = evaluation.budget_batches
+    monkeypatch.setattr(evaluation, "budget_batches", lambda lengths: small(lengths, budget=100))
+    in_small_batches, loss_of_small = predict(tagger, encoded, sentences)
+    assert in_small_batches == together and loss_of_small == pytest.approx(loss, rel=1e-5)
+
+
+def test_tags_stand_at_their_words(tagger, sentences, full_precision):
+    sentence = sentences[0]
+    tags, _ = predict(tagger, encode([sentence], tagger.tokenizer, LABELS), [sentence])
+    encoding = tagger.tokenizer([list(sentence.words)], is_split_into_words=True, return_tensors="pt")
+    with torch.no_grad():
+        best = tagger.network.cpu()(**encoding).logits[0].argmax(-1)
+    firsts = [encoding.word_ids(0).index(word) for word in range(len(sentence.words))]
+    assert tags[0] == [LABELS[int(best[first])] for first in firsts]
+
+
+def test_words_without_a_prediction_are_tagged_o(tagger, full_precision):
+    sentence = Sentence(("Musa", "", *["Kano"] * 30), ("B-PER", "O", *["B-LOC"] * 30))
+    encoded = encode([sentence], tagger.tokenizer, LABELS, max_length=10)
+    tags, _ = predict(tagger, encoded, [sentence])
+    reached = int(encoded.words[0].max())
+    assert reached < 31 and len(tags[0]) == 32
+    assert tags[0][1] == "O" and set(tags[0][reached + 1 :]) == {"O"}
+
+
+def test_score_says_all_that_a_record_keeps(tagger, sentences):
+    scores = score(tagger, sentences)
+    assert scores.keys() == {"precision", "recall", "f1", "support", "per_type", "loss", "sentences",
+                             "truncated_words", "words_without_pieces"}  # fmt: skip
+    assert scores["sentences"] == len(sentences) and scores["truncated_words"] == 0
+    assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0
+    short = score(tagger, sentences, max_length=8)
+    assert short["truncated_words"] > 0 and short["support"] == scores["support"]
+
+
+def test_evaluation_changes_nothing(tagger, sentences):
+    before = {name: value.clone() for name, value in tagger.network.cpu().state_dict().items()}
+    state = torch.get_rng_state()
+    assert score(tagger, sentences) == score(tagger, sentences)
+    assert all(torch.equal(value, before[name]) for name, value in tagger.network.cpu().state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,233 @@
+"""Records: whole or not there; damaged ones set aside, never removed; the table that is read from them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from smaller import results
+from smaller.errors import SmallerError
+from smaller.recipes import Recipe, dense, pruned_after, pruned_before
+from smaller.steps import FineTune, Prune
+
+TUNE = FineTune("sample", "swa", seed=3)
+DENSE = dense("sample-small", TUNE)
+
+pytestmark = pytest.mark.usefixtures("fresh_folders")
+
+
+def record_of(recipe: Recipe) -> dict:
+    scores = {"f1": 80.0, "precision": 81.0, "recall": 79.0, "loss": 0.5, "support": 40, "sentences": 30}
+    cost = {"parameters": 100, "nonzero_parameters": 60, "dense_bytes": 400, "sparse_bytes": 253,
+            "compressed_bytes": 300, "achieved_sparsity": 0.4, "training_seconds": 1.5, "latency": None}  # fmt: skip
+    record = {
+        "format": results.FORMAT,
+        "identity": recipe.identity,
+        "recipe": recipe.canonical(),
+        "inputs": recipe.inputs(),
+        "steps": [],
+        "scores": {"sample/swa/dev": scores, "sample/swa/test": scores | {"f1": 78.0}},
+        "cost": cost,
+        "provenance": {"device": "a processor"},
+    }
+    return json.loads(json.dumps(record))
+
+
+def names() -> set[str]:
+    return {path.name for path in results.folder().iterdir()}
+
+
+def test_written_whole_and_read_back() -> None:
+    record = record_of(DENSE) | {"provenance": {"device": "Yorùbá አማርኛ"}}
+    path = results.write(record)
+    assert results.read(DENSE) == record
+    assert results.read_all() == [record]
+    assert names() == {f"{DENSE.identity}.json"}
+    assert "አማርኛ" in path.read_text(encoding="utf-8")
+    assert results.read(dense("sample-base", TUNE)) is None
+
+
+def test_records_have_the_permissions_that_the_user_asked_for() -> None:
+    before = os.umask(0o022)
+    try:
+        assert results.write(record_of(DENSE)).stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("section", ["inputs", "scores", "cost", "provenance", "steps", "recipe", "format"])
+def test_missing_section_is_refused(section: str) -> None:
+    record = record_of(DENSE)
+    del record[section]
+    with pytest.raises(SmallerError, match=f"The record of {DENSE.identity} has no {section}"):
+        results.write(record)
+    assert results.read(DENSE) is None
+
+
+def test_value_that_is_not_json_leaves_nothing_behind() -> None:
+    with pytest.raises(TypeError):
+        results.write(record_of(DENSE) | {"steps": [object()]})
+    assert names() == set()
+
+
+@pytest.mark.parametrize("failing", ["os.fsync", "pathlib.Path.replace"])
+def test_full_disk_leaves_the_old_record_and_no_draft(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    results.write(record_of(DENSE))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(failing, full)
+        with pytest.raises(SmallerError, match="could not be written: No space left on device. Make room"):
+            results.write(record_of(DENSE) | {"steps": [{"new": True}]})
+    assert results.read(DENSE) == record_of(DENSE)
+    assert names() == {f"{DENSE.identity}.json"}
+
+
+def test_disk_that_fills_up_in_the_middle_of_a_record(small_files: Callable[[int], None]) -> None:
+    small_files(1000)
+    with pytest.raises(SmallerError, match="could not be written"):
+        results.write(record_of(DENSE) | {"steps": [{"filler": "x" * 5000}]})
+    assert names() == set()
+
+
+def test_folder_that_cannot_be_written_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "a file" / "outputs"))
+    assert results.read(DENSE) is None
+    assert results.read_all() == []
+    with pytest.raises(SmallerError, match="Results cannot be written to .* set SMALLER_OUTPUTS"):
+        results.require_writable()
+    with pytest.raises(SmallerError, match="could not be written"):
+        results.write(record_of(DENSE))
+
+
+def test_full_disk_is_seen_at_once(small_files: Callable[[int], None]) -> None:
+    results.require_writable()
+    small_files(1000)
+    with pytest.raises(SmallerError, match="Results cannot be written to"):
+        results.require_writable()
+
+
+def test_drafts_of_killed_studies_are_ignored_and_removed_later() -> None:
+    results.require_writable()
+    old, new = (results.folder() / f".draft-{name}" for name in ("old", "new"))
+    old.write_text("{")
+    new.write_text("{")
+    os.utime(old, (1000, 1000))
+    assert results.read_all() == []
+    results.require_writable()
+    assert names() == {new.name}
+
+
+WHOLE = json.dumps(record_of(DENSE))
+DAMAGES = {
+    "empty": ("", "it is not JSON"),
+    "truncated": (WHOLE[: len(WHOLE) // 2], "it is not JSON"),
+    "binary": (b"\x00\xff\xfe\x80", "it is not JSON"),
+    "a list": ("[1]", "it is not a record"),
+    "older format": (json.dumps(record_of(DENSE) | {"format": 0}), "it has format 0, and this version reads format 1"),
+    "a section short": (json.dumps({k: v for k, v in record_of(DENSE).items() if k != "cost"}), "it is not whole"),
+    "a section of another kind": (json.dumps(record_of(DENSE) | {"scores": []}), "it is not whole"),
+    "another recipe": (json.dumps(record_of(DENSE) | {"identity": "0" * 16}), "it is the record of 0000000000000000"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_record_is_set_aside_with_one_warning(damage: str) -> None:
+    text, reason = DAMAGES[damage]
+    content = text if isinstance(text, bytes) else text.encode()
+    path = results.write(record_of(DENSE))
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=reason) as caught:
+        assert results.read(DENSE) is None
+        assert results.read(DENSE) is None
+        assert results.read_all() == []
+    assert len(caught) == 1
+    assert "its recipe counts as not done" in str(caught[0].message)
+    aside = path.with_suffix(".set-aside-1")
+    assert aside.read_bytes() == content
+    assert str(aside.name) in str(caught[0].message)
+
+    results.write(record_of(DENSE))
+    path.write_bytes(b"{")
+    with pytest.warns(UserWarning, match="set-aside-2"):
+        assert results.read(DENSE) is None
+    assert aside.read_bytes() == content  # what was set aside first is still there
+
+
+def test_damaged_record_in_a_folder_that_cannot_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = results.write(record_of(DENSE))
+    path.write_text("{")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.warns(UserWarning, match="could not be set aside"):
+        assert results.read(DENSE) is None
+
+
+def test_record_that_cannot_be_read_is_one_clear_error() -> None:
+    results.folder().mkdir(parents=True)
+    (results.folder() / f"{DENSE.identity}.json").mkdir()
+    with pytest.raises(SmallerError, match=r"The record .* cannot be read: Is a directory"):
+        results.read(DENSE)
+
+
+def test_stale_record_counts_as_not_done_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = results.write(record_of(DENSE))
+    monkeypatch.setattr("smaller.data.splits.fingerprint", lambda dataset, language: "other data")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert results.read(DENSE) is None
+    assert path.exists()
+
+
+def test_table_has_one_row_for_each_split() -> None:
+    table = results.table([record_of(DENSE)])
+    assert tuple(table.columns) == results.COLUMNS
+    assert list(table.split) == ["dev", "test"]
+    assert list(table.f1) == [80.0, 78.0]
+    row = table.iloc[1]
+    assert (row.dataset, row.language, row.seed, row.order, row.sparsity) == ("sample", "swa", 3, "dense", 0.0)
+    assert (row.method, row.scope, row.include) == ("", "", "")
+    assert (row.parameters, row.nonzero_parameters, row.dense_bytes, row.compressed_bytes) == (100, 60, 400, 300)
+    assert math.isnan(row.milliseconds)
+    assert pd.api.types.is_float_dtype(table.milliseconds)
+
+
+def test_table_tells_the_order_and_the_pruning() -> None:
+    pruning = Prune(0.6, scope="layer", include="linear+embeddings", method="random")
+    recipes = [order("sample-small", pruning, TUNE) for order in (pruned_before, pruned_after)]
+    table = results.table(map(record_of, recipes))
+    assert list(table.order) == ["before", "before", "after", "after"]
+    assert set(table.sparsity) == {0.6}
+    assert set(zip(table.method, table.scope, table.include, strict=True)) == {("random", "layer", "linear+embeddings")}
+
+
+def test_table_gives_the_latency_where_it_was_measured() -> None:
+    record = record_of(DENSE)
+    record["cost"]["latency"] = {"milliseconds": 2.0, "low": 1.5, "high": 2.5}
+    row = results.table([record]).iloc[0]
+    assert (row.milliseconds, row.milliseconds_low, row.milliseconds_high) == (2.0, 1.5, 2.5)
+
+
+def test_table_of_nothing_has_its_columns() -> None:
+    assert tuple(results.table([]).columns) == results.COLUMNS
+
+
+def test_provenance_names_versions_and_no_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = results.provenance_of_process()
+    assert set(about) == {"package", "commit", "python", "libraries", "device", "mixed_precision"}
+    assert {"torch", "transformers"} <= set(about["libraries"])
+    monkeypatch.setenv("PATH", "")
+    assert results._commit() == "unknown"  # a machine without git
