@@ -27,9 +27,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
 ROOMS = [
-    "errors", "paths", "progress", "data", "initialisation", "encoders", "training", "evaluation", "cost", "steps", "recipes", "artefacts",
-    "results", "study", "worker", "statistics", "published", "findings", "parameters", "figures", "runner", "report",
-    "opening", "bench", "check", "__main__",
+    "errors", "paths", "progress", "data", "initialisation", "encoders", "training", "evaluation", "cost", "steps",
+    "recipes", "artefacts", "results", "jobs", "study", "worker", "timing", "statistics", "published", "findings",
+    "parameters", "figures", "runner", "report", "opening", "bench", "check", "__main__",
 ]  # fmt: skip
 
 

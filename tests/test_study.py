@@ -18,6 +18,7 @@ import pytest
 
 from smaller import artefacts, encoders, results, study
 from smaller.errors import SmallerError
+from smaller.jobs import Job, Listener, execute, job_from_message
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, dense, pruned_after, pruning_grid
 from smaller.steps import FineTune, Pretrain, Prune
@@ -74,7 +75,7 @@ def test_shared_prefix_appears_once_and_children_stand_under_it() -> None:
 
 def test_plan_without_training_has_one_job_for_an_encoder() -> None:
     recipes = [Recipe("xlm-r-base"), Recipe("xlm-r-base", (Prune(0.5),))]
-    assert study.plan(recipes) == [study.Job(Recipe("xlm-r-base"), tuple(recipes), None)]
+    assert study.plan(recipes) == [Job(Recipe("xlm-r-base"), tuple(recipes), None)]
 
 
 def test_work_counts_a_training_once_with_its_first_recipe(few_sentences: None) -> None:
@@ -196,11 +197,11 @@ def test_recipe_that_another_study_finished_meanwhile_is_left_alone(
     tiny_folder: str, few_sentences: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipes = (dense(tiny_folder, TUNE), pruned_after(tiny_folder, Prune(0.5), TUNE))
-    job = study.Job(recipes[0], recipes, None)
-    study.execute(job)
+    job = Job(recipes[0], recipes, None)
+    execute(job)
     before, finished = written(), []
-    monkeypatch.setattr(study, "pending", list)  # what it saw before the other study was done
-    study.execute(job, listener=finished.append)
+    monkeypatch.setattr("smaller.jobs.pending", list)  # what it saw before the other study was done
+    execute(job, listener=finished.append)
     assert written() == before
     assert finished == list(recipes)
 
@@ -253,9 +254,9 @@ def test_number_of_workers_in_the_environment(setting: str, tiny_folder: str, mo
 # Workers: first some that only act as if
 
 
-def jobs_of(*seeds: int) -> list[study.Job]:
+def jobs_of(*seeds: int) -> list[Job]:
     recipes = [dense("sample-small", replace(TUNE, seed=seed)) for seed in seeds]
-    return [study.Job(recipe, (recipe,), None) for recipe in recipes]
+    return [Job(recipe, (recipe,), None) for recipe in recipes]
 
 
 @pytest.fixture
@@ -279,7 +280,7 @@ def act(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[study._Worker]]
     return replace_workers
 
 
-def run_jobs(jobs: list[study.Job], *, listener: study.Listener = lambda recipe: None, say: Say = silent) -> None:
+def run_jobs(jobs: list[Job], *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
     study._run_jobs(jobs, workers=2, listener=listener, say=say)
 
 
@@ -342,7 +343,7 @@ def test_listener_hears_of_every_recipe(act) -> None:
 def test_job_survives_the_way_to_a_worker() -> None:
     (job,) = jobs_of(1)
     message = json.loads(json.dumps({"prefix": job.prefix.canonical(), "recipes": [job.prefix.canonical()]}))
-    assert study.job_from_message(message) == job
+    assert job_from_message(message) == job
 
 
 def test_real_workers_tell_a_mistake_in_its_own_words(tiny_folder: str, tmp_path: Path) -> None:

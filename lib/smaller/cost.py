@@ -47,6 +47,12 @@ def compressed_bytes(values: Tensor, *, chunk: int = 1 << 22) -> int:
     return packed + len(packer.flush())
 
 
+def masked_share(model: Model) -> float:
+    """The share of a model's masked weights that is zero."""
+    masks = model.masks.values()
+    return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
+
+
 def peak_memory() -> int:
     """The most bytes of memory that this process has held so far (of the GPU's memory, where there is one)."""
     if device().type == "cuda":

@@ -72,8 +72,8 @@ def _weight(table: pd.DataFrame, *, split: str) -> str:
     packed = 1 - pruned["compressed_bytes"] / unpruned["compressed_bytes"]
     return (
         f"A sparsity of {percent(pruned['sparsity'])} on the encoder's Linear weights zeroes {percent(zero)} of all "
-        f"parameters. The model file stays at {pruned['dense_bytes'] / 1e6:.1f} MB; compressed, it is {percent(packed)} "
-        f"smaller than the dense one compressed."
+        f"parameters. The model file stays at {pruned['dense_bytes'] / 1e6:.1f} MB; compressed, it is "
+        f"{percent(packed)} smaller than the dense one compressed."
     )
 
 
@@ -119,7 +119,7 @@ def stability(table: pd.DataFrame, *, from_sparsity: float = 0.7, split: str = "
 
 
 def stability_verdict(table: pd.DataFrame, *, from_sparsity: float = 0.7, split: str = "test") -> str:
-    """One sentence on Q8: at how many of the high sparsities "before" is better, and at how many the interval agrees."""
+    """One sentence on Q8: at how many high sparsities "before" is better, and at how many the interval says so."""
     rows = of_split(table, split)
     better = clear = total = 0
     for sparsity in sorted(share for share in rows["sparsity"].unique() if share >= from_sparsity):
@@ -174,8 +174,8 @@ def time(table: pd.DataFrame, floors: dict[str, float], *, split: str = "test") 
         trend = spearman(pruned["sparsity"], pruned["milliseconds"])
         sentences.append(
             f"{_name(language)}: dense {base:.2f} ms a sentence, noise floor {100 * floor:.1f} %, the largest gain "
-            f"{-100 * change.min():.1f} % (at {percent(lowest)}), rank correlation of time with sparsity {trend.rho:.2f} "
-            f"[{trend.low:.2f}, {trend.high:.2f}], n = {trend.n}."
+            f"{-100 * change.min():.1f} % (at {percent(lowest)}), rank correlation of time with sparsity "
+            f"{trend.rho:.2f} [{trend.low:.2f}, {trend.high:.2f}], n = {trend.n}."
         )
     head = (
         f"With dense kernels a pruned model is faster than the noise floor allows to say in {faster} of "

@@ -56,5 +56,5 @@ def cache_folder() -> Path:
 
 
 def outputs_folder() -> Path:
-    """Records, figures, tables, executed notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout)."""
+    """Records, figures, tables, notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout)."""
     return _from_environment("SMALLER_OUTPUTS") or project_root() / "outputs"

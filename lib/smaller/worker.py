@@ -20,7 +20,7 @@ def main() -> None:
     jobs = _jobs()
 
     from smaller.errors import SmallerError
-    from smaller.study import execute, job_from_message
+    from smaller.jobs import execute, job_from_message
 
     for message in jobs:
         try:

@@ -1,0 +1,141 @@
+"""The unit of work of a study: make one trained prefix, finish the recipes that hang on it, keep their records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from smaller import artefacts, cost, encoders, results
+from smaller.data import splits
+from smaller.encoders import Model
+from smaller.evaluation import score
+from smaller.progress import Say, silent
+from smaller.recipes import Recipe, recipe_from_canonical
+
+Listener = Callable[[Recipe], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The unit of work: make one trained prefix, then finish the recipes that add only cheap steps to it.
+
+    `parent` is the trained prefix that this one begins with, or None. Jobs that do not wait for each other can run in
+    different processes.
+    """
+
+    prefix: Recipe
+    recipes: tuple[Recipe, ...]
+    parent: Recipe | None
+
+
+def plan(recipes: Iterable[Recipe]) -> list[Job]:
+    """The jobs that finish the recipes, parents before children; a prefix that many recipes share appears once."""
+    finishing: dict[Recipe, list[Recipe]] = {}
+    for recipe in dict.fromkeys(recipes):
+        finishing.setdefault(recipe.trained_prefix(), []).append(recipe)
+    jobs: dict[Recipe, Job] = {}
+
+    def add(prefix: Recipe) -> None:
+        if prefix in jobs:
+            return
+        parent = Recipe(prefix.encoder, prefix.steps[:-1]).trained_prefix() if prefix.steps else None
+        if parent is not None and parent.steps:
+            add(parent)
+        jobs[prefix] = Job(prefix, tuple(finishing.get(prefix, ())), parent if parent and parent.steps else None)
+
+    for prefix in finishing:
+        add(prefix)
+    return list(jobs.values())
+
+
+def pending(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """The recipes without a valid record."""
+    return [recipe for recipe in dict.fromkeys(recipes) if results.read(recipe) is None]
+
+
+def materialise(recipe: Recipe, *, say: Say = silent) -> tuple[Model, list[dict]]:
+    """The model that a recipe gives, with the reports of its steps.
+
+    Trained prefixes come from the cache where they are there, and are trained and kept where they are not.
+    """
+    prefix = recipe.trained_prefix()
+    if prefix.steps:
+        model, reports = _trained(prefix, say=say)
+    else:
+        model, reports = encoders.load(recipe.encoder), []
+    for step in recipe.steps[len(prefix.steps) :]:
+        model, reports = _applied(step, model, reports, say=say)
+    return model, reports
+
+
+def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
+    found = artefacts.read(prefix)
+    if found is not None:
+        return found
+    with artefacts.lock(prefix, say=say):
+        found = artefacts.read(prefix)  # another study may have made it while this one waited
+        if found is None:
+            model, reports = materialise(Recipe(prefix.encoder, prefix.steps[:-1]), say=say)
+            found = _applied(prefix.steps[-1], model, reports, say=lambda line: say(f"{prefix}: {line}"))
+            artefacts.write(prefix, *found)
+    return found
+
+
+def _applied(step, model: Model, reports: list[dict], *, say: Say) -> tuple[Model, list[dict]]:
+    began = time.perf_counter()
+    model, report = step.apply(model, say=say)
+    took = {"wall_seconds": round(time.perf_counter() - began, 3)}
+    return model, [*reports, step.canonical() | {"report": report | took}]
+
+
+def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
+    """Do a job: its prefix is trained unless it is kept, its unfinished recipes are scored, costed and recorded."""
+    todo = pending(job.recipes)
+    if todo:
+        prefix_model, prefix_reports = materialise(job.prefix, say=say)
+    elif job.prefix.steps and artefacts.find(job.prefix) is None:
+        _trained(job.prefix, say=say)  # only a child needs it
+    for recipe in job.recipes:
+        if recipe in todo:
+            with artefacts.lock(recipe, say=say):
+                if results.read(recipe) is None:  # another study may have been faster
+                    model, reports = prefix_model, prefix_reports
+                    for step in recipe.steps[len(job.prefix.steps) :]:
+                        model, reports = _applied(step, model, reports, say=say)
+                    results.write(_record(recipe, model, reports))
+        listener(recipe)
+
+
+def home_sets(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """The evaluation sets a recipe is scored on: dev and test of the language that it was fine-tuned on."""
+    tuned = recipe.fine_tuning
+    return [(tuned.dataset, tuned.language, split) for split in ("dev", "test")] if tuned else []
+
+
+def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
+    began = time.perf_counter()
+    scores = {"/".join(place): score(model, splits.sentences(*place)) for place in home_sets(recipe)}
+    return {
+        "format": results.FORMAT,
+        "identity": recipe.identity,
+        "recipe": recipe.canonical(),
+        "inputs": recipe.inputs(),
+        "steps": reports,
+        "scores": scores,
+        "cost": cost.size(model)
+        | {
+            "achieved_sparsity": cost.masked_share(model) if model.masks else 0.0,
+            "training_seconds": sum(report["report"].get("seconds", 0.0) for report in reports),
+            "evaluation_seconds": round(time.perf_counter() - began, 3),
+            "peak_memory_bytes": cost.peak_memory(),
+            "latency": None,
+        },
+        "provenance": results.provenance_of_process() | {"date": results.now()},
+    }
+
+
+def job_from_message(message: Mapping) -> Job:
+    """The job that was sent to a worker."""
+    recipes = tuple(recipe_from_canonical(form) for form in message["recipes"])
+    return Job(recipe_from_canonical(message["prefix"]), recipes, None)
