@@ -1,0 +1,72 @@
+"""Every notebook runs through the project's own runner: offline, on a tiny encoder, every cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from smaller import parameters, paths, report, results
+from smaller.errors import SmallerError
+from smaller.runner import run_notebook
+
+NOTEBOOKS = sorted(paths.notebooks_folder().glob("*.ipynb"))
+SMALL = {"epochs": 1, "seeds": [1, 2], "languages": ["swa"], "batch_size": 64}
+OWN = {
+    "02_pruning": {"languages": ["swa", "yor"], "sparsities": [0.0, 0.5, 0.9], "random_sparsities": [0.9],
+                   "random_seeds": [1, 2], "timed_sentences": 2},
+}  # fmt: skip
+FIGURES = {
+    "00_quickstart": {"quickstart"},
+    "01_baselines": {"dense-f1"},
+    "02_pruning": {"P1-F1", "P1-F2-F3", "P1-F6", "masks-compared", "sparse-kernel"},
+}
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_offline_and_makes_a_page(notebook: Path, tiny_folder: Path, fresh_folders) -> None:
+    given = SMALL | OWN.get(notebook.stem, {}) | {"encoders": [str(tiny_folder)]}
+    run = run_notebook(notebook, given, profile_name="sample")
+    assert (run.status, run.error) == ("done", "")
+    executed = nbformat.read(paths.outputs_folder() / "notebooks" / notebook.name, as_version=4)
+    code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert all(cell.execution_count for cell in code), "a cell was not reached"
+    drawn = {path.stem for path in (paths.outputs_folder() / "figures").glob("*.png")}
+    assert drawn == FIGURES[notebook.stem]
+    table = results.table(results.read_all())
+    assert table["f1"].between(0, 100).all() and set(table["language"]) == set(given["languages"])
+    page = report.render(paths.outputs_folder() / "notebooks" / notebook.name)
+    assert page.answer and page.sample and not page.error
+
+
+def test_every_profile_fits_every_notebook() -> None:
+    for profile in parameters.profiles():
+        for notebook in NOTEBOOKS:
+            given = parameters.profile(profile, notebook.stem)
+            assert given["dataset"], f"{profile} leaves {notebook.stem} without a data set"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"languages": ["swc"]}, "Did you mean 'swa'?"),
+        ({"encoders": ["sample-bsae"]}, "Did you mean 'sample-base'?"),
+        ({"languages": []}, "empty"),
+        ({"dataset": "masakhanre"}, "Did you mean 'masakhaner'?"),
+    ],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
+)
+def test_bad_values_end_a_notebook_at_its_second_cell(wrong: dict, said: str, tiny_folder: Path, fresh_folders) -> None:
+    if "encoders" not in wrong:
+        wrong = wrong | {"encoders": [str(tiny_folder)]}
+    run = run_notebook(NOTEBOOKS[0], wrong)
+    assert run.status == "failed" and said in run.error
+    assert not results.read_all()
+
+
+def test_misspelt_parameter_starts_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smaller.runner._execute", lambda *_, **__: pytest.fail("a kernel was started"))
+    with pytest.raises(SmallerError, match="Did you mean 'languages'"):
+        run_notebook(NOTEBOOKS[0], {"language": ["swa"]})
