@@ -13,6 +13,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from smaller.data import datasets, sample, splits
 from smaller.data.readers import _count_orphans
+from smaller.data.sheet import names as names_of
 from smaller.errors import SmallerError
 
 ALL = (*sample.LANGUAGES, sample.UNSEEN)
@@ -89,7 +90,6 @@ def test_patterns_of_dev_and_test_occur_nowhere_else(language):
 
 @pytest.mark.parametrize("language", ALL)
 def test_every_pattern_of_dev_and_test_is_used(language):
-    """Or nearly: a pattern whose only date occurs in training is left out."""
     for split in ("dev", "test"):
         fixed = [
             [part for part in re.split(r"\{\w+\}|\[\w+ |\]", pattern) if part.strip()]
@@ -97,22 +97,31 @@ def test_every_pattern_of_dev_and_test_is_used(language):
         ]
         lines = [" ".join(sentence.words) for sentence in sample.sentences(language, split)]
         used = [any(all(part.strip() in line for part in parts) for line in lines) for parts in fixed]
-        assert sum(used) >= 0.9 * len(used), split
+        assert all(used), split
 
 
 @pytest.mark.parametrize("language", ALL)
-def test_names_of_dev_and_test_occur_nowhere_else(language):
+def test_held_out_names_occur_in_dev_and_test_alone(language):
     names = sample._source(language)["names"]
     for kind in ("given", "family", "place", "organisation", "date"):
         assert len(set(names["train"][kind])) == len(names["train"][kind])
         assert not set(names["train"][kind]) & set(names["test"][kind]), kind
-    train = surfaces(sample.sentences(language, "train"))
-    for split in ("dev", "test"):
-        assert train & surfaces(sample.sentences(language, split)) == set(), split
+    held_out = {name for kind in ("given", "family", "place", "organisation") for name in names["test"][kind]}
+    held_out |= {f"{given} {family}" for given in names["test"]["given"] for family in names["test"]["family"]}
+    assert surfaces(sample.sentences(language, "train")) & held_out == set()
+    assert len(surfaces(sample.sentences(language, "test")) & held_out) > 50
     # A name of one word may also be an ordinary word.
     text = "\n".join(f" {line} " for line in sample.text(language))
     several_words = {name for kind in ("place", "organisation") for name in names["test"][kind] if " " in name}
     assert several_words and {name for name in several_words if f" {name} " in text} == set()
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_dev_and_test_mix_known_names_with_unseen_ones(language):
+    known = set(names_of(sample.sentences(language, "train")))
+    for split in ("dev", "test"):
+        found = names_of(sample.sentences(language, split))
+        assert 0.3 < sum(name not in known for name in found) / len(found) < 0.85, split
 
 
 def test_languages_and_splits_differ():

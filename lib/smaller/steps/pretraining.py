@@ -22,10 +22,10 @@ from smaller.training import masked_language_loss, train
 class Pretrain(Step):
     """Train by masked-language modelling: `rate` of the pieces are to be guessed, 80 % of them hidden, 10 % swapped.
 
-    The defaults make the sample family from the embedded corpus in a minute or two on one core; at a rate of 25 % instead
-    of the usual 15 % there is more to learn from so little text. `updates` counts
-    batches of `batch_size` lines; the learning rate warms up over the first tenth and then falls to zero. There is no
-    dropout: with so few updates nothing is seen often enough to be learned by heart.
+    The defaults make the sample family from the embedded corpus in a minute or two on one core; at a rate of 25 %
+    instead of the usual 15 % there is more to learn from so little text. `updates` counts batches of `batch_size`
+    lines; the learning rate warms up over the first tenth and then falls to zero. There is no dropout: with so few
+    updates nothing is seen often enough to be learned by heart.
     """
 
     corpus: str = "sample"
