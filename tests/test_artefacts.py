@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -102,10 +103,15 @@ def test_damaged_model_counts_as_absent_and_can_be_made_again(tiny: Model, file:
     assert artefacts.read(prefix()) is not None
 
 
-def test_full_disk_keeps_nothing_and_says_so_once(tiny: Model, small_files: Callable[[int], None]) -> None:
+def test_full_disk_keeps_nothing_and_says_so_once(
+    tiny: Model, small_files: Callable[[int], AbstractContextManager]
+) -> None:
     keep(tiny, 1)
-    small_files(20_000)  # the weights have more; safetensors reports that by an error of its own
-    with pytest.raises(SmallerError, match="could not be kept .* Free some space or set SMALLER_CACHE"):
+    # the weights have more; safetensors reports that by an error of its own
+    with (
+        small_files(20_000),
+        pytest.raises(SmallerError, match="could not be kept .* Free some space or set SMALLER_CACHE"),
+    ):
         artefacts.write(prefix(2), tiny, REPORTS)
     assert kept() == {prefix(1).identity}
     assert leftovers() == []
@@ -122,10 +128,9 @@ def test_cache_that_cannot_be_written_is_seen_at_once(tmp_path: Path, monkeypatc
         pass
 
 
-def test_full_cache_is_seen_at_once(small_files: Callable[[int], None]) -> None:
+def test_full_cache_is_seen_at_once(small_files: Callable[[int], AbstractContextManager]) -> None:
     artefacts.require_writable()
-    small_files(1000)
-    with pytest.raises(SmallerError, match="Trained models cannot be written to"):
+    with small_files(1000), pytest.raises(SmallerError, match="Trained models cannot be written to"):
         artefacts.require_writable()
 
 

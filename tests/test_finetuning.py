@@ -96,7 +96,8 @@ def test_warm_up_is_a_share_of_the_updates(tiny, monkeypatch):
     given = {}
     monkeypatch.setattr("smaller.steps.finetuning.train", lambda *_, **options: given.update(options) or Nothing())
     replace(SHORT, warm_up=0.1).apply(tiny)
-    assert (given["updates"], given["warm_up"], given["learning_rate"]) == (20, 2, 5e-3)
+    updates = SHORT.epochs * -(-len(sample.sentences("swa", "train")) // SHORT.batch_size)
+    assert (given["updates"], given["warm_up"], given["learning_rate"]) == (updates, round(0.1 * updates), 5e-3)
 
 
 class Nothing:

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
@@ -92,9 +93,8 @@ def test_full_disk_leaves_the_old_record_and_no_draft(failing: str, monkeypatch:
     assert names() == {f"{DENSE.identity}.json"}
 
 
-def test_disk_that_fills_up_in_the_middle_of_a_record(small_files: Callable[[int], None]) -> None:
-    small_files(1000)
-    with pytest.raises(SmallerError, match="could not be written"):
+def test_disk_that_fills_up_in_the_middle_of_a_record(small_files: Callable[[int], AbstractContextManager]) -> None:
+    with small_files(1000), pytest.raises(SmallerError, match="could not be written"):
         results.write(record_of(DENSE) | {"steps": [{"filler": "x" * 5000}]})
     assert names() == set()
 
@@ -110,10 +110,9 @@ def test_folder_that_cannot_be_written_is_seen_at_once(tmp_path: Path, monkeypat
         results.write(record_of(DENSE))
 
 
-def test_full_disk_is_seen_at_once(small_files: Callable[[int], None]) -> None:
+def test_full_disk_is_seen_at_once(small_files: Callable[[int], AbstractContextManager]) -> None:
     results.require_writable()
-    small_files(1000)
-    with pytest.raises(SmallerError, match="Results cannot be written to"):
+    with small_files(1000), pytest.raises(SmallerError, match="Results cannot be written to"):
         results.require_writable()
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,19 +224,19 @@ def test_folder_that_cannot_be_written(
     assert trained == []
 
 
-def test_full_disk(tiny_folder: str, trained: list, small_files: Callable[[int], None]) -> None:
-    small_files(100_000)
-    with pytest.raises(SmallerError, match="Results cannot be written to .* Make room"):
+def test_full_disk(tiny_folder: str, trained: list, small_files: Callable[[int], AbstractContextManager]) -> None:
+    with small_files(100_000), pytest.raises(SmallerError, match="Results cannot be written to .* Make room"):
         run([dense(tiny_folder, TUNE)])
     assert trained == []
 
 
 def test_finished_study_needs_no_room(
-    tiny_folder: str, few_sentences: None, small_files: Callable[[int], None]
+    tiny_folder: str, few_sentences: None, small_files: Callable[[int], AbstractContextManager]
 ) -> None:
     table = run([dense(tiny_folder, TUNE)])
-    small_files(0)
-    pd.testing.assert_frame_equal(run([dense(tiny_folder, TUNE)]), table)
+    with small_files(0):
+        again = run([dense(tiny_folder, TUNE)])
+    pd.testing.assert_frame_equal(again, table)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])

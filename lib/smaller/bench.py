@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from smaller import cost, encoders
+from smaller import cost, encoders, paths
 from smaller.data import splits
 from smaller.data.datasets import DATASETS
 from smaller.data.encoding import Batch, batch_of, bio_labels, encode, shuffled_batches
@@ -64,19 +64,24 @@ def _setting(name: str) -> tuple[Model, list[Sentence], str]:
 
     Speed does not depend on the values of the weights; it does on lengths, so sentences are real where there are any.
     """
+    known, models = ENCODERS.get(name), paths.models_folder()
+    named = known is not None and known.pretrained
+    local = next(iter(sorted(models.glob("*/tokenizer.json"))), None) if models else None
+    # Real sentences need a tokenizer that was made for real text: with another one they are too long.
+    dataset = "sample" if named and local is None else "masakhaner"
     try:
-        sentences, source = splits.sentences("masakhaner", "swa", "train"), "MasakhaNER 1.0, Swahili"
-        types = DATASETS["masakhaner"].tags
+        sentences = splits.sentences(dataset, "swa", "train")
     except SmallerError:
-        sentences, source = splits.sentences("sample", "swa", "train"), "the embedded sample, Swahili"
-        types = DATASETS["sample"].tags
-    known = ENCODERS.get(name)
-    if known is not None and known.pretrained:
-        tokenizer = encoders.load("sample-small").tokenizer
+        dataset, local = "sample", None
+        sentences = splits.sentences(dataset, "swa", "train")
+    source = f"training sentences of {dataset}/swa"
+    if named:
+        tokenizer = encoders.open_folder(local.parent).tokenizer if local else encoders.load("sample-small").tokenizer
         model = Model(encoders.build(encoders.configuration(known), seed=0), tokenizer)
-        source += ", pieces of the sample tokenizer, random weights"
+        source += f", cut by the tokenizer of {local.parent.name if local else 'the sample'}; random weights"
     else:
         model = encoders.load(name)
+    types = DATASETS[dataset].tags
     return encoders.with_classifier(model, bio_labels(types), seed=0), sentences, source
 
 
