@@ -178,6 +178,13 @@ def test_a_path_and_a_name_under_smaller_models_are_the_same_encoder(folder, tag
     assert torch.equal(logits(encoders.load(str(folder))), logits(tagger))
 
 
+def test_a_folder_under_smaller_models_stands_for_a_published_name(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "models" / "mbert")
+    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "models"))
+    assert encoders.source("mbert") == tmp_path / "models" / "mbert"
+    assert encoders.source("xlm-r-base") == encoders.ENCODERS["xlm-r-base"]
+
+
 def test_the_revision_of_a_folder_is_its_content(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     shutil.copytree(folder, tmp_path / "changed")

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("fresh_folders")
 def record_of(recipe: Recipe) -> dict:
     scores = {"f1": 80.0, "precision": 81.0, "recall": 79.0, "loss": 0.5, "support": 40, "sentences": 30}
     cost = {"parameters": 100, "nonzero_parameters": 60, "dense_bytes": 400, "sparse_bytes": 253,
-            "compressed_bytes": 300, "achieved_sparsity": 0.4, "training_seconds": 1.5, "latency": None}  # fmt: skip
+            "compressed_bytes": 300, "achieved_sparsity": 0.4, "training_seconds": 1.5, "latency": None,
+            "shape": {"layers": 4, "heads": 6, "hidden": 96, "feed_forward": 384, "vocabulary": 3500}}  # fmt: skip
     record = {
         "format": results.FORMAT,
         "identity": recipe.identity,
@@ -133,7 +134,10 @@ DAMAGES = {
     "truncated": (WHOLE[: len(WHOLE) // 2], "it is not JSON"),
     "binary": (b"\x00\xff\xfe\x80", "it is not JSON"),
     "a list": ("[1]", "it is not a record"),
-    "older format": (json.dumps(record_of(DENSE) | {"format": 0}), "it has format 0, and this version reads format 1"),
+    "older format": (
+        json.dumps(record_of(DENSE) | {"format": 0}),
+        f"it has format 0, and this version reads format {results.FORMAT}",
+    ),
     "a section short": (json.dumps({k: v for k, v in record_of(DENSE).items() if k != "cost"}), "it is not whole"),
     "a section of another kind": (json.dumps(record_of(DENSE) | {"scores": []}), "it is not whole"),
     "another recipe": (json.dumps(record_of(DENSE) | {"identity": "0" * 16}), "it is the record of 0000000000000000"),

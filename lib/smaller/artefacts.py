@@ -26,7 +26,7 @@ from smaller.recipes import Recipe
 FORMAT = 1
 DEFAULT_LIMIT_GB = 20.0
 
-_UNFINISHED, _GONE = ".unfinished-", ".gone-"
+_UNFINISHED, _GONE, _SCRATCH = ".unfinished-", ".gone-", ".scratch-"
 
 
 def folder() -> Path:
@@ -36,6 +36,11 @@ def folder() -> Path:
 
 def _place(recipe: Recipe) -> Path:
     return folder() / recipe.identity
+
+
+def scratch(recipe: Recipe) -> Path:
+    """A folder for the checkpoints of a prefix that is being trained; it goes when the prefix is kept."""
+    return folder() / f"{_SCRATCH}{recipe.identity}"
 
 
 def require_writable() -> None:
@@ -96,6 +101,7 @@ def write(recipe: Recipe, model: Model, reports: list[dict]) -> None:
         (draft / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
         _remove(_place(recipe))
         draft.rename(_place(recipe))
+        shutil.rmtree(scratch(recipe), ignore_errors=True)
     except Exception as problem:  # the libraries that write weights and tokenizers have no OSError for a full disk
         reason = getattr(problem, "strerror", None) or problem
         raise SmallerError(f"The trained model could not be kept in {folder()}: {reason}. Free some space or set "
@@ -125,7 +131,12 @@ def trim(*, limit_bytes: float | None = None, keep: Recipe | None = None) -> int
 
 def clean() -> int:
     """Remove all artefacts; returns the bytes that were freed. What a running study is writing stays."""
-    return trim(limit_bytes=0)
+    freed = trim(limit_bytes=0)
+    for place in folder().glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(Timeout), FileLock(_lock_file(place.name.removeprefix(_SCRATCH)), timeout=0):
+            freed += _bytes(place)
+            shutil.rmtree(place, ignore_errors=True)
+    return freed
 
 
 def _limit_bytes() -> float:

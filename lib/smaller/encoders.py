@@ -87,17 +87,23 @@ ENCODERS: dict[str, Encoder] = {
 """Encoders that are known by name (paper 1, section 3; paper 2, section 3); a folder of the hub's layout serves too."""
 
 
+TRAINED = "trained"
+"""The form of a model as training leaves it: fp32 weights, bfloat16 products where the processor has them."""
+
+
 @dataclass
 class Model:
     """A network with its tokenizer, its labels (empty for a masked-language model), and the masks that hold it sparse.
 
     `masks` maps parameter names inside the backbone to boolean tensors of the parameter's shape; False is pruned.
+    `form` says how the weights are held: `TRAINED`, or what a `Quantize` step made of them.
     """
 
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...] = ()
     masks: dict[str, Tensor] = field(default_factory=dict)
+    form: str = TRAINED
 
     @property
     def backbone(self) -> PreTrainedModel:
@@ -106,7 +112,7 @@ class Model:
 
     def copy(self) -> Model:
         """An independent model with the same weights and masks."""
-        return Model(copy.deepcopy(self.network), self.tokenizer, self.labels, dict(self.masks))
+        return Model(copy.deepcopy(self.network), self.tokenizer, self.labels, dict(self.masks), self.form)
 
     def masked_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
         """Each pruned parameter with its mask."""
@@ -152,8 +158,11 @@ def with_classifier(model: Model, labels: Sequence[str], *, seed: int) -> Model:
 
 
 def source(name: str) -> Encoder | Path:
-    """What a name stands for: a registered encoder, or a folder (a path, or a name under `SMALLER_MODELS`)."""
-    if name in ENCODERS:
+    """What a name stands for: a folder (a path, or a name under `SMALLER_MODELS`), or a registered encoder.
+
+    A folder goes first, so that weights which were fetched by hand serve under the name that they have on the hub.
+    """
+    if name in ENCODERS and not ENCODERS[name].pretrained:
         return ENCODERS[name]
     models = paths.models_folder()
     candidates = [Path(name).expanduser()] if "/" in name or "\\" in name else []
@@ -162,6 +171,8 @@ def source(name: str) -> Encoder | Path:
         if folder.is_dir():
             _require_weights(folder)
             return folder
+    if name in ENCODERS:
+        return ENCODERS[name]
     local = sorted(path.parent.name for path in models.glob("*/config.json")) if models else []
     where = f"under SMALLER_MODELS ({models})" if models else "and SMALLER_MODELS is not set"
     raise SmallerError(
@@ -304,7 +315,7 @@ def embedding_weights(model: Model) -> dict[str, nn.Parameter]:
 
 
 def shape(model: Model) -> dict[str, int]:
-    """Layers, heads, hidden and feed-forward size, vocabulary, and parameters of a model."""
+    """Layers, heads, hidden and feed-forward size, and vocabulary of a model."""
     config = model.network.config
     return {
         "layers": config.num_hidden_layers,
@@ -312,7 +323,6 @@ def shape(model: Model) -> dict[str, int]:
         "hidden": config.hidden_size,
         "feed_forward": config.intermediate_size,
         "vocabulary": config.vocab_size,
-        "parameters": parameter_count(model.network),
     }
 
 

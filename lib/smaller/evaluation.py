@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from smaller.data.encoding import IGNORED, Encoded, batch_of, budget_batches, encode
 from smaller.data.readers import Sentence
-from smaller.encoders import Model
+from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
 from smaller.training import device, mixed_precision
 
@@ -20,14 +21,15 @@ from smaller.training import device, mixed_precision
 def predict(model: Model, encoded: Encoded, sentences: Sequence[Sentence]) -> tuple[list[list[str]], float]:
     """Tag every word of every sentence; also the mean cross-entropy over the words that have a label.
 
-    Words without a prediction (truncated, or without any piece) are tagged O, as in the published recipe.
+    Words without a prediction (truncated, or without any piece) are tagged O, as in the published recipe. A model in
+    the form of its training is run with bfloat16 products where the processor has them, any other one as it is.
     """
     network = model.network.to(device()).eval()
     tags = [["O"] * len(sentence.words) for sentence in sentences]
     total, words = 0.0, 0
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with mixed_precision():
+        with mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
             logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits.float()
         total += functional.cross_entropy(
             logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"

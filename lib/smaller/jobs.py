@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from smaller import artefacts, cost, encoders, results
 from smaller.data import splits
@@ -12,6 +13,7 @@ from smaller.encoders import Model
 from smaller.evaluation import score
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, recipe_from_canonical
+from smaller.steps import Step
 
 Listener = Callable[[Recipe], None]
 
@@ -77,14 +79,17 @@ def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
         found = artefacts.read(prefix)  # another study may have made it while this one waited
         if found is None:
             model, reports = materialise(Recipe(prefix.encoder, prefix.steps[:-1]), say=say)
-            found = _applied(prefix.steps[-1], model, reports, say=lambda line: say(f"{prefix}: {line}"))
+            found = _applied(prefix.steps[-1], model, reports, say=lambda line: say(f"{prefix}: {line}"),
+                             scratch=artefacts.scratch(prefix))  # fmt: skip
             artefacts.write(prefix, *found)
     return found
 
 
-def _applied(step, model: Model, reports: list[dict], *, say: Say) -> tuple[Model, list[dict]]:
+def _applied(
+    step: Step, model: Model, reports: list[dict], *, say: Say, scratch: Path | None = None
+) -> tuple[Model, list[dict]]:
     began = time.perf_counter()
-    model, report = step.apply(model, say=say)
+    model, report = step.apply(model, say=say, scratch=scratch)
     took = {"wall_seconds": round(time.perf_counter() - began, 3)}
     return model, [*reports, step.canonical() | {"report": report | took}]
 
@@ -125,6 +130,7 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
         "scores": scores,
         "cost": cost.size(model)
         | {
+            "shape": encoders.shape(model),
             "achieved_sparsity": cost.masked_share(model) if model.masks else 0.0,
             "training_seconds": sum(report["report"].get("seconds", 0.0) for report in reports),
             "evaluation_seconds": round(time.perf_counter() - began, 3),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from smaller.encoders import ENCODERS, canonical, revision, source
+from smaller.encoders import canonical, revision, source
 from smaller.errors import SmallerError, did_you_mean
 from smaller.steps import FineTune, Pretrain, Prune, Step, step_from_canonical
 from smaller.steps.base import STEPS
@@ -63,23 +64,10 @@ class Recipe:
     @property
     def label(self) -> str:
         """The recipe in one line, such as "mini-base: Prune(0.6) > FineTune(masakhaner/swa, seed 1)"."""
-        return f"{self.encoder}: " + (" > ".join(map(_step_label, self.steps)) or "as it is")
+        return f"{self.encoder}: " + (" > ".join(step.label for step in self.steps) or "as it is")
 
     def __str__(self) -> str:
         return self.label
-
-
-def _step_label(step: Step) -> str:
-    match step:
-        case FineTune():
-            return f"FineTune({step.dataset}/{step.language}, seed {step.seed})"
-        case Prune():
-            extra = [part for part in (step.scope, step.include, step.method) if part not in _PRUNE_DEFAULTS]
-            return f"Prune({', '.join([f'{step.sparsity:g}', *extra])})"
-    return type(step).__name__
-
-
-_PRUNE_DEFAULTS = ("global", "linear", "magnitude")
 
 
 def recipe_from_canonical(form: dict) -> Recipe:
@@ -89,9 +77,8 @@ def recipe_from_canonical(form: dict) -> Recipe:
 
 def start(encoder: str) -> Recipe:
     """The recipe that gives a pre-trained encoder: no step, or a `Pretrain` step where there are no weights yet."""
-    source(encoder)
-    known = ENCODERS.get(encoder)
-    return Recipe(encoder) if known is None or known.pretrained else Recipe(encoder, (Pretrain(),))
+    found = source(encoder)
+    return Recipe(encoder) if isinstance(found, Path) or found.pretrained else Recipe(encoder, (Pretrain(),))
 
 
 def dense(encoder: str, fine_tuning: FineTune) -> Recipe:

@@ -21,23 +21,32 @@ from pathlib import Path
 import pandas as pd
 
 from smaller import __version__, artefacts, paths
+from smaller.encoders import TRAINED
 from smaller.errors import SmallerError
 from smaller.recipes import Recipe, recipe_from_canonical
 from smaller.steps import FineTune, Prune
 
-FORMAT = 1
+FORMAT = 2
 _SECTIONS = {"format": int, "identity": str, "recipe": dict, "inputs": dict, "steps": list, "scores": dict,
              "cost": dict, "provenance": dict}  # fmt: skip
 _DRAFT = ".draft-"
 
 COLUMNS = (
-    "identity", "label", "encoder", "dataset", "language", "seed", "split", "order", "sparsity", "method", "scope",
-    "include", "f1", "precision", "recall", "loss", "support", "sentences", "parameters", "nonzero_parameters",
-    "achieved_sparsity", "dense_bytes", "compressed_bytes", "milliseconds", "milliseconds_low", "milliseconds_high",
-    "training_seconds", "device",
+    "identity", "label", "encoder", "dataset", "language", "seed", "split", "technique", "order", "sparsity", "method",
+    "scope", "include", "on", "temperature", "start", "layer_map", "form", "bits", "part", "layers", "heads", "hidden",
+    "feed_forward", "vocabulary", "f1", "precision", "recall", "loss", "support", "sentences", "parameters",
+    "nonzero_parameters", "achieved_sparsity", "dense_bytes", "compressed_bytes", "milliseconds", "milliseconds_low",
+    "milliseconds_high", "training_seconds", "device",
 )  # fmt: skip
 """The columns of the table, one row for each recipe and evaluation split."""
 
+_NOT_SAID = {
+    "sparsity": 0.0, "method": "", "scope": "", "include": "", "on": "", "temperature": math.nan, "start": "",
+    "layer_map": "", "form": TRAINED, "bits": math.nan, "part": "",
+}  # fmt: skip
+"""The values of the steps' columns where no step of a recipe says anything."""
+
+_SHAPE = ("layers", "heads", "hidden", "feed_forward", "vocabulary")
 _SCORES = ("f1", "precision", "recall", "loss", "support", "sentences")
 
 
@@ -147,21 +156,21 @@ def table(records: Iterable[dict]) -> pd.DataFrame:
 def _description(recipe: Recipe) -> dict:
     """What the recipe's steps say about it, in the words of the table."""
     names = [type(step) for step in recipe.steps]
-    pruning = next((step for step in reversed(recipe.steps) if isinstance(step, Prune)), None)
-    order = "dense"
-    if pruning is not None:
+    techniques = [step.technique for step in recipe.steps if step.technique]
+    order = "" if techniques else "dense"
+    if Prune in names:
         order = "after" if FineTune in names and names.index(FineTune) < names.index(Prune) else "before"
-    return {
+    said = {
         "identity": recipe.identity,
         "label": recipe.label,
         "encoder": recipe.encoder,
         "seed": recipe.fine_tuning.seed if recipe.fine_tuning else None,
+        "technique": " + ".join(dict.fromkeys(techniques)) or "dense",
         "order": order,
-        "sparsity": pruning.sparsity if pruning else 0.0,
-        "method": pruning.method if pruning else "",
-        "scope": pruning.scope if pruning else "",
-        "include": pruning.include if pruning else "",
     }
+    for step in recipe.steps:
+        said |= step.columns()
+    return _NOT_SAID | said
 
 
 def _costs(record: dict) -> dict:
@@ -169,6 +178,8 @@ def _costs(record: dict) -> dict:
     timing = cost.get("latency") or {}
     return {name: cost[name] for name in ("parameters", "nonzero_parameters", "achieved_sparsity", "dense_bytes",
                                           "compressed_bytes", "training_seconds")} | {
+        name: cost["shape"][name] for name in _SHAPE
+    } | {
         "milliseconds": timing.get("milliseconds", math.nan),
         "milliseconds_low": timing.get("low", math.nan),
         "milliseconds_high": timing.get("high", math.nan),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, ClassVar
 
 from smaller.encoders import Model
@@ -22,13 +23,28 @@ class Step:
     trains: ClassVar[bool] = False
     """Whether the step is costly, so that its result is worth keeping and sharing between recipes."""
 
+    technique: ClassVar[str] = ""
+    """The word for what the step makes of a model, such as "pruned"; empty where it makes it no smaller."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         STEPS[cls.__name__] = cls
 
-    def apply(self, model: Model, *, say: Say = silent) -> tuple[Model, dict]:
-        """A new model, and a report of plain values: what was touched, and what the step measured."""
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+        """A new model, and a report of plain values: what was touched, and what the step measured.
+
+        `scratch` is a folder of this step alone that outlives a killed process; long training keeps checkpoints there.
+        """
         raise TypeError(f"{type(self).__name__} does not say how it is applied.")
+
+    @property
+    def label(self) -> str:
+        """The step in a few words; recipes are named by them."""
+        return type(self).__name__
+
+    def columns(self) -> dict[str, Any]:
+        """What the step says of its recipe in the table: values for some of `results.COLUMNS`."""
+        return {}
 
     def inputs(self) -> dict[str, str]:
         """Checksums of the data that the step reads, by name; a changed file makes old records stale."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -54,11 +55,16 @@ class FineTune(Step):
         require(is_number(self.weight_decay) and self.weight_decay >= 0,
                 f"FineTune's weight_decay is a number of at least 0; it is {self.weight_decay!r}.")  # fmt: skip
 
+    @property
+    def label(self) -> str:
+        """The step in a few words: language and seed."""
+        return f"FineTune({self.dataset}/{self.language}, seed {self.seed})"
+
     def inputs(self) -> dict[str, str]:
         """The checksum of the language's splits."""
         return {f"{self.dataset}/{self.language}": splits.fingerprint(self.dataset, self.language)}
 
-    def apply(self, model: Model, *, say: Say = silent) -> tuple[Model, dict]:
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """A tagger with the data set's labels. Masks of the model that comes in are held throughout."""
         labels = bio_labels(splits.entity_types(self.dataset))
         tagger = with_classifier(model, labels, seed=self.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -59,7 +60,7 @@ class Pretrain(Step):
         return {f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
                 for language in self.languages}  # fmt: skip
 
-    def apply(self, model: Model, *, say: Say = silent) -> tuple[Model, dict]:
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """A masked-language model of the same shape."""
         trained = model.copy()
         lines = [line for language in self.languages for line in splits.text(self.corpus, language)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from smaller.steps.base import Step, is_count, is_number, require
 SCOPES = ("global", "layer")
 INCLUDES = ("linear", "linear+embeddings")
 METHODS = ("magnitude", "random")
+_DEFAULTS = (SCOPES[0], INCLUDES[0], METHODS[0])
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,19 @@ class Prune(Step):
                                       f"{did_you_mean(value, choices)}")  # fmt: skip
         require(is_count(self.seed), f"Prune's seed is a whole number; it is {self.seed!r}.")
 
-    def apply(self, model: Model, *, say: Say = silent) -> tuple[Model, dict]:
+    technique: ClassVar[str] = "pruned"
+
+    @property
+    def label(self) -> str:
+        """The step in a few words: the sparsity, and whatever is not the default."""
+        extra = [part for part in (self.scope, self.include, self.method) if part not in _DEFAULTS]
+        return f"Prune({', '.join([f'{self.sparsity:g}', *extra])})"
+
+    def columns(self) -> dict[str, Any]:
+        """Sparsity, method, scope and what is included."""
+        return {field: getattr(self, field) for field in ("sparsity", "method", "scope", "include")}
+
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The model with masks; the report gives the achieved sparsity overall and for each tensor."""
         pruned = model.copy()
         weights = linear_weights(pruned) | (embedding_weights(pruned) if "embeddings" in self.include else {})
