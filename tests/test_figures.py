@@ -9,6 +9,7 @@ from PIL import Image
 
 from smaller import figures
 from smaller.errors import SmallerError
+from smaller.figures.base import GREY
 from smaller.published import published
 from smaller.statistics import t_interval
 
@@ -123,7 +124,7 @@ def test_dense_f1_sets_published_baselines_beside_ours():
     assert legend(axes.figure) == ["afriberta-base", "mBERT, published", "AfriBERTa base, published"]
     hollow = {line.get_label(): line for line in axes.get_lines() if line.get_markerfacecolor() == "none"}
     assert hollow["AfriBERTa base, published"].get_xdata() == pytest.approx([78.60, 79.36, 88.00])
-    assert hollow["mBERT, published"].get_color() == figures.GREY
+    assert hollow["mBERT, published"].get_color() == GREY
     assert figures.dense_f1(synthetic()).get_xlabel() == "F1 (points)"
 
 

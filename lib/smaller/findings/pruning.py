@@ -1,13 +1,12 @@
-"""Answers in words, computed from the table: no number in them is typed."""
+"""Answers on pruning, computed from the table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
-from smaller.data.languages import LANGUAGES
+from smaller.findings.words import count_of, name_of, percent
 from smaller.statistics import (
     Interval,
     departure,
@@ -19,35 +18,9 @@ from smaller.statistics import (
     paired_difference,
     permutation_test,
     spearman,
-    t_interval,
 )
 
 ORDERS = {"before": "pruning before fine-tuning", "after": "pruning after fine-tuning"}
-
-
-def percent(share: float) -> str:
-    """A share from 0 to 1 in per cent; "not on this grid" where there is none."""
-    return "not on this grid" if math.isnan(share) else f"{100 * share:.0f} %"
-
-
-def dense(table: pd.DataFrame, *, split: str = "test") -> str:
-    """How good each dense encoder is: its average over the languages, and its best and worst one."""
-    rows = of_split(table, split).query("order == 'dense'")
-    sentences = []
-    for encoder, own in rows.groupby("encoder", sort=False):
-        means = own.groupby("language")["f1"].mean().sort_values()
-        if len(means) == 1:
-            sentences.append(
-                f"{encoder} reaches {describe(t_interval(own['f1']))} points of F1 in {_name(means.index[0])}."
-            )
-            continue
-        sentences.append(
-            f"{encoder} reaches {describe(t_interval(language_average(own)['f1']))} points of F1 on average over "
-            f"{len(means)} languages, from {means.iloc[0]:.1f} in {_name(means.index[0])} to {means.iloc[-1]:.1f} in "
-            f"{_name(means.index[-1])}."
-        )
-    several = rows["seed"].nunique() > 1
-    return " ".join(sentences) + " Intervals are t intervals over seeds." * several
 
 
 def limits(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> str:
@@ -86,7 +59,7 @@ def departures(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     for language in dict.fromkeys(leaves.index.get_level_values("language")):
         own = leaves.loc[language].iloc[0]
         interval = Interval(own["dense_mean"], own["dense_low"], own["dense_high"], int(own["n"]))
-        row = {"language": _name(language), "dense F1": describe(interval)}
+        row = {"language": name_of(language), "dense F1": describe(interval)}
         for order in ORDERS:
             if (language, order) in leaves.index:
                 row[f"{order}: leaves the dense interval at"] = percent(leaves.loc[(language, order), "departure"])
@@ -173,13 +146,13 @@ def time(table: pd.DataFrame, floors: dict[str, float], *, split: str = "test") 
         faster += -change.min() > floor
         trend = spearman(pruned["sparsity"], pruned["milliseconds"])
         sentences.append(
-            f"{_name(language)}: dense {base:.2f} ms a sentence, noise floor {100 * floor:.1f} %, the largest gain "
+            f"{name_of(language)}: dense {base:.2f} ms a sentence, noise floor {100 * floor:.1f} %, the largest gain "
             f"{-100 * change.min():.1f} % (at {percent(lowest)}), rank correlation of time with sparsity "
             f"{trend.rho:.2f} [{trend.low:.2f}, {trend.high:.2f}], n = {trend.n}."
         )
     head = (
         f"With dense kernels a pruned model is faster than the noise floor allows to say in {faster} of "
-        f"{_count(len(sentences), 'language')}."
+        f"{count_of(len(sentences), 'language')}."
     )
     return head + "\n\n" + " ".join(sentences)
 
@@ -199,7 +172,7 @@ def best_sparsity(table: pd.DataFrame, *, points: float = 2.0, split: str = "tes
             continue
         best = kept.sort_values(["sparsity", "f1"]).iloc[-1]
         found.append({
-            "language": _name(language),
+            "language": name_of(language),
             "highest sparsity": percent(best["sparsity"]),
             "order": best["order"],
             "F1": best["f1"],
@@ -254,16 +227,3 @@ def _before_wins(table: pd.DataFrame, *, split: str) -> bool:
     both = both.dropna().groupby(["language", "seed"]).mean()
     difference = paired_difference(both["before"], both["after"])
     return difference.known and difference.low > 0
-
-
-def _name(code: str) -> str:
-    return LANGUAGES[code].name if code in LANGUAGES else code
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)
-
-
-def names_of(codes: Sequence[str]) -> str:
-    """Language codes as names with codes: "Swahili (swa), Hausa (hau)"."""
-    return ", ".join(f"{_name(code)} ({code})" for code in codes)

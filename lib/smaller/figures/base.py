@@ -1,0 +1,187 @@
+"""What all figures share: the style, panels and curves, and files with caption, alternative text and data."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import io
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from smaller.data.languages import LANGUAGES
+from smaller.errors import SmallerError
+from smaller.paths import outputs_folder
+from smaller.statistics import AVERAGE, language_average, t_interval
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+COLOURS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#ca9161", "#56b4e9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+GREY = "#4d4d4d"
+ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
+# Where the report puts its links to the files of a figure or table.
+FILES = "<!--files-->"
+
+
+@dataclass(frozen=True)
+class FigureCard:
+    """A saved figure; as the last value of a notebook cell it shows with its caption and alternative text."""
+
+    name: str
+    caption: str
+    alt: str
+    png: Path
+    svg: Path
+    csv: Path
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        image = base64.b64encode(self.png.read_bytes()).decode("ascii")
+        content = (
+            f'<figure id="figure-{html.escape(self.name)}"><img src="data:image/png;base64,{image}" '
+            f'alt="{html.escape(self.alt)}" style="max-width: 100%; width: 7in">'
+            f"<figcaption>{html.escape(self.caption)}{FILES}</figcaption></figure>"
+        )
+        card = {"kind": "figure", "name": self.name, "caption": self.caption, "alt": self.alt}
+        card["files"] = [inside_outputs(path) for path in (self.csv, self.svg, self.png)]
+        return {"text/html": content, "text/plain": f"Figure {self.name}: {self.caption}"}, {"smaller": card}
+
+
+def styled(draw: Callable) -> Callable:
+    """Draw under the style sheet of the study and leave the settings of the caller as they were."""
+
+    @functools.wraps(draw)
+    def wrapper(*args, **kwargs):
+        with matplotlib.rc_context(fname=STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def language_name(code: str) -> str:
+    """The English name of a language by its ISO 639-3 code; a code that is not of the study stays as it is."""
+    if code == AVERAGE:
+        return "Average"
+    return LANGUAGES[code].name if code in LANGUAGES else code
+
+
+@styled
+def save(
+    drawing: Figure | Axes | Iterable[Axes],
+    name: str,
+    *,
+    table: pd.DataFrame,
+    caption: str,
+    alt: str,
+    folder: Path | None = None,
+) -> FigureCard:
+    """Write a figure as PNG (200 dots per inch) and SVG, and its data as CSV, under `outputs/figures`.
+
+    The caption states the finding, n and the kind of interval; `alt` describes the picture to somebody who cannot
+    see it. The same drawing gives the same bytes each time.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise SmallerError(
+            f"The name of a figure becomes a file name: {name!r} may hold letters, digits, - _ and . only."
+        )
+    if not caption.strip() or not alt.strip():
+        raise SmallerError(f"Figure {name} needs a caption and an alternative text.")
+    figure = drawing if isinstance(drawing, Figure) else np.ravel(np.asarray(drawing, dtype=object))[0].figure
+    folder = folder or outputs_folder() / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    card = FigureCard(name, caption, alt, *(folder / f"{name}.{ending}" for ending in ("png", "svg", "csv")))
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="png", metadata={"Software": None})
+    # A palette of 256 colours looks the same and keeps a page with many figures below a megabyte.
+    image = Image.open(pixels).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    dots = matplotlib.rcParams["savefig.dpi"]
+    image.save(card.png, optimize=True, dpi=(dots, dots))
+    figure.savefig(card.svg, metadata={"Date": None, "Creator": None})
+    table.to_csv(card.csv, index=False, lineterminator="\n")
+    return card
+
+
+def inside_outputs(path: Path) -> str:
+    """The path below the outputs folder, for links; a file elsewhere gives the empty string."""
+    outputs = outputs_folder().resolve()
+    path = path.resolve()
+    return path.relative_to(outputs).as_posix() if path.is_relative_to(outputs) else ""
+
+
+def panels_of(rows: pd.DataFrame, *, average: bool) -> dict[str, pd.DataFrame]:
+    panels = dict(sorted(rows.groupby("language", sort=False), key=lambda item: language_name(item[0])))
+    return ({AVERAGE: language_average(rows)} if average and len(panels) > 1 else {}) | panels
+
+
+def new_axes(panels: int, *, height: float | None = None) -> np.ndarray:
+    """Axes in a grid that suits their number, 7 inches wide, sharing both scales; no pyplot, nothing global."""
+    columns = panels if panels <= 3 else 2 if panels == 4 else 3 if panels in (5, 6, 9) else 4
+    lines = math.ceil(panels / columns)
+    figure = Figure(figsize=(7, height or 0.6 + lines * (2.3 if columns <= 2 else 1.6)))
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for spare in grid[panels:]:
+        spare.remove()
+    # The panel above a gap is the last of its column, so it has to show the numbers of the shared axis.
+    for panel in grid[max(panels - columns, 0) : panels]:
+        panel.tick_params(labelbottom=True)
+    return grid[:panels]
+
+
+def curve(axes: Axes, rows: pd.DataFrame, *, label: str, color: str, marker: str, linestyle: object) -> None:
+    """Seeds as faint dots, their mean as a line with markers, their t interval as a band."""
+    if rows.empty:
+        return
+    groups = rows.groupby("sparsity")["f1"]
+    intervals = pd.DataFrame({sparsity: vars(t_interval(values)) for sparsity, values in groups}).T
+    x = 100 * intervals.index.to_numpy(dtype=float)
+    axes.plot(100 * rows["sparsity"], rows["f1"], ".", color=color, alpha=0.4, markersize=4, zorder=1.5)
+    low, high = (intervals[side].astype(float).clip(0, 100) for side in ("low", "high"))
+    axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+    look = {"color": color, "marker": marker, "linestyle": linestyle, "markerfacecolor": "white"}
+    axes.plot(x, intervals["mean"].astype(float), label=label, **look)
+
+
+def dense_line(axes: Axes, rows: pd.DataFrame, *, label: str, line: object = "-") -> None:
+    interval = t_interval(rows.loc[rows["order"] == "dense", "f1"])
+    if interval.n == 0:
+        return
+    axes.axhline(interval.mean, color=GREY, linewidth=1, linestyle=line, label=label, zorder=1.2)
+    if interval.known:
+        axes.axhspan(interval.low, min(interval.high, 100), color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
+
+
+def sparsity_axes(axes: Axes, y: str) -> None:
+    axes.set_xlim(-2, 98)
+    axes.set_xticks([0, 20, 40, 60, 80, 95])
+    if axes.get_yscale() == "linear":
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    if y:
+        axes.set(xlabel="sparsity (%)", ylabel=y)
+
+
+def finish(axes: np.ndarray, *, x: str, y: str) -> None:
+    figure = axes[0].figure
+    figure.supxlabel(x, fontsize=8)
+    figure.supylabel(y, fontsize=8)
+    legend_above(figure, axes)
+
+
+def legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend for all panels, above them."""
+    entries = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    columns = math.ceil(len(entries) / math.ceil(len(entries) / 4))
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)

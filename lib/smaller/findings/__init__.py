@@ -1,0 +1,20 @@
+"""Answers in words, computed from the table: no number in them is typed."""
+
+from smaller.findings.baselines import dense
+from smaller.findings.pruning import (
+    best_sparsity,
+    departures,
+    limits,
+    masks,
+    pruning_claims,
+    sparse_kernel,
+    stability,
+    stability_verdict,
+    time,
+)
+from smaller.findings.words import names_of, percent
+
+__all__ = [
+    "best_sparsity", "dense", "departures", "limits", "masks", "names_of", "percent", "pruning_claims",
+    "sparse_kernel", "stability", "stability_verdict", "time",
+]  # fmt: skip
