@@ -28,6 +28,7 @@ def begin(namespace: Mapping[str, object]) -> Settings:
         "language": lambda code: _each([code], lambda code: splits.check(namespace["dataset"], code)),
         "sparsities": lambda shares: _each(shares, _share),
         "seeds": lambda seeds: _each(seeds, int),
+        "longer_epochs": lambda epochs: [splits.check(namespace["dataset"], code) for code in epochs] and None,
     }
     return check(namespace, **{name: rule for name, rule in named.items() if name in namespace})
 
@@ -45,13 +46,14 @@ def _share(value: float) -> None:
 
 
 def fine_tunings(settings: Settings) -> list[FineTune]:
-    """A `FineTune` step for each language and seed of the settings."""
+    """A `FineTune` step for each language and seed of the settings; some languages may need longer than the others."""
+    epochs = settings.get("longer_epochs", {})
     return [
         FineTune(
             settings.dataset,
             language,
             seed=seed,
-            epochs=settings.epochs,
+            epochs=epochs.get(language, settings.epochs),
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,
             warm_up=settings.warm_up,
