@@ -1,6 +1,7 @@
 """Scores: seqeval's F1 on any tags, the loss by hand, and predictions that no other sentence of a batch touches."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -130,6 +131,18 @@ def test_score_says_all_that_a_record_keeps(tagger, sentences):
     assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0
     short = score(tagger, sentences, max_length=8)
     assert short["truncated_words"] > 0 and short["support"] == scores["support"]
+
+
+def test_types_that_a_set_does_not_label_do_not_count(tagger, sentences, monkeypatch):
+    gold = [sentence.tags for sentence in sentences]
+    labelled = [replace(sentence, tags=tuple("O" if "DATE" in tag else tag for tag in sentence.tags))
+                for sentence in sentences]  # fmt: skip
+    monkeypatch.setattr("smaller.evaluation.predict", lambda *_: ([list(row) for row in gold], 0.5))
+    assert any("B-DATE" in row for row in gold)
+    assert score(tagger, labelled, types=("PER", "ORG", "LOC"))["f1"] == 100
+    assert score(tagger, labelled)["precision"] < 100
+    with pytest.raises(SmallerError, match="the entity types MISC, which the model does not know"):
+        score(tagger, labelled, types=("PER", "MISC"))
 
 
 def test_evaluation_changes_nothing(tagger, sentences):

@@ -18,7 +18,10 @@ import pandas as pd
 import pytest
 
 from smaller import artefacts, encoders, results, study
+from smaller.data import splits
+from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
+from smaller.evaluation import score
 from smaller.jobs import Job, Listener, execute, job_from_message
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, dense, pruned_after, pruning_grid
@@ -117,6 +120,63 @@ def test_each_prefix_is_trained_once_across_runs(tiny_folder: str, few_sentences
     assert study.estimate([*recipes, later]) == "all 6 recipes are done"
 
 
+# Evaluation sets
+
+
+def test_further_sets_cost_no_training(tiny_folder: str, few_sentences: None, trained: list) -> None:
+    recipes = [dense(tiny_folder, TUNE), pruned_after(tiny_folder, Prune(0.5), TUNE)]
+    home = run(recipes)
+    sets = [EvaluationSet("sample", "yor"), EvaluationSet("sample", "bam", "dev")]
+    table = study.run(recipes, sets=sets, workers=1, say=silent)
+    assert len(trained) == 1
+    places = ["swa/dev", "swa/test", "yor/test", "bam/dev"] * 2
+    assert [f"{row.language}/{row.split}" for row in table.itertuples()] == places
+    assert set(table.trained_on) == {"sample/swa"}
+    pd.testing.assert_frame_equal(study.table(recipes), home)
+
+    model, _ = study.materialise(recipes[0])
+    away = score(model, splits.sentences("sample", "yor", "test"))
+    assert results.read(recipes[0])["scores"]["sample/yor/test"]["f1"] == away["f1"]
+    before = written()
+    study.run(recipes, sets=sets, workers=1, say=silent)
+    assert written() == before
+
+
+def test_sentences_that_were_trained_on_are_left_out_away_from_home(
+    tiny_folder: str, few_sentences: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = splits.sentences("sample", "swa", "train")[:5]
+    away = EvaluationSet("sample", "yor")
+    home = splits.sentences
+
+    def mixed(dataset: str, language: str, split: str) -> list:
+        return home(dataset, language, split) + (seen if (language, split) == ("yor", "test") else [])
+
+    monkeypatch.setattr(splits, "sentences", mixed)
+    study.run([dense(tiny_folder, TUNE)], sets=[away], workers=1, say=silent)
+    scores = results.read(dense(tiny_folder, TUNE))["scores"][away.key]
+    assert (scores["removed"], scores["sentences"]) == (5, 24)
+
+
+def test_changed_data_of_a_set_are_scored_again(
+    tiny_folder: str, few_sentences: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, away = dense(tiny_folder, TUNE), EvaluationSet("sample", "yor")
+    study.run([recipe], sets=[away], workers=1, say=silent)
+    assert study.pending([recipe], [away]) == []
+    monkeypatch.setattr(EvaluationSet, "checksum", lambda self: "changed")
+    assert study.pending([recipe], [away]) == [recipe] and study.pending([recipe]) == []
+
+
+def test_one_model_for_several_languages(tiny_folder: str, few_sentences: None) -> None:
+    joint = replace(TUNE, language="swa+yor")
+    table = study.run([dense(tiny_folder, joint)], sets=[EvaluationSet("sample", "yor")], workers=1, say=silent)
+    assert list(table.language) == ["swa+yor", "swa+yor", "yor"]
+    assert list(table.sentences) == [32, 48, 24]
+    with pytest.raises(SmallerError, match="no language 'xxx'"):
+        replace(TUNE, language="swa+xxx")
+
+
 def test_recipe_given_twice_is_one(tiny_folder: str, few_sentences: None, trained: list) -> None:
     assert len(run([dense(tiny_folder, TUNE)] * 3)) == 2
     assert len(trained) == 1
@@ -201,7 +261,8 @@ def test_recipe_that_another_study_finished_meanwhile_is_left_alone(
     job = Job(recipes[0], recipes, None)
     execute(job)
     before, finished = written(), []
-    monkeypatch.setattr("smaller.jobs.pending", list)  # what it saw before the other study was done
+    # What it saw before the other study was done.
+    monkeypatch.setattr("smaller.jobs.pending", lambda recipes, sets: list(recipes))
     execute(job, listener=finished.append)
     assert written() == before
     assert finished == list(recipes)

@@ -65,10 +65,23 @@ def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
     return scores.pop("micro avg") | {"per_type": scores}
 
 
-def score(model: Model, sentences: Sequence[Sentence], *, max_length: int = 164) -> dict:
-    """Everything a record keeps of one evaluation set: span scores, loss, and what the encoding had to leave out."""
+def score(
+    model: Model, sentences: Sequence[Sentence], *, types: Sequence[str] | None = None, max_length: int = 164
+) -> dict:
+    """Everything a record keeps of one evaluation set: span scores, loss, and what the encoding had to leave out.
+
+    `types` are the entity types that the set labels, where they may be fewer than the model's: what the model finds of
+    others does not count, as it could not be right. Types that the model does not know are an error.
+    """
+    known = {label[2:] for label in model.labels if label != "O"}
+    unknown = sorted(set(types or ()) - known)
+    if unknown:
+        raise SmallerError(f"The evaluation set has the entity types {', '.join(unknown)}, which the model does not "
+                           f"know; it was trained on {', '.join(sorted(known))}.")  # fmt: skip
     encoded = encode(sentences, model.tokenizer, model.labels, max_length=max_length)
     predicted, loss = predict(model, encoded, sentences)
+    if types is not None and set(types) < known:
+        predicted = [[tag if tag[2:] in types else "O" for tag in row] for row in predicted]
     return span_scores([sentence.tags for sentence in sentences], predicted) | {
         "loss": loss,
         "sentences": len(sentences),

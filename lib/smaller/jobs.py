@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smaller import artefacts, cost, encoders, results
 from smaller.data import splits
+from smaller.data.sets import EvaluationSet, set_of
 from smaller.encoders import Model
 from smaller.evaluation import score
 from smaller.progress import Say, silent
@@ -23,15 +24,16 @@ class Job:
     """The unit of work: make one trained prefix, then finish the recipes that add only cheap steps to it.
 
     `parent` is the trained prefix that this one begins with, or None. Jobs that do not wait for each other can run in
-    different processes.
+    different processes. `sets` are what the recipes are scored on besides their own language.
     """
 
     prefix: Recipe
     recipes: tuple[Recipe, ...]
     parent: Recipe | None
+    sets: tuple[EvaluationSet, ...] = ()
 
 
-def plan(recipes: Iterable[Recipe]) -> list[Job]:
+def plan(recipes: Iterable[Recipe], sets: Iterable[EvaluationSet] = ()) -> list[Job]:
     """The jobs that finish the recipes, parents before children; a prefix that many recipes share appears once."""
     finishing: dict[Recipe, list[Recipe]] = {}
     for recipe in dict.fromkeys(recipes):
@@ -44,16 +46,28 @@ def plan(recipes: Iterable[Recipe]) -> list[Job]:
         parent = Recipe(prefix.encoder, prefix.steps[:-1]).trained_prefix() if prefix.steps else None
         if parent is not None and parent.steps:
             add(parent)
-        jobs[prefix] = Job(prefix, tuple(finishing.get(prefix, ())), parent if parent and parent.steps else None)
+        parent = parent if parent and parent.steps else None
+        jobs[prefix] = Job(prefix, tuple(finishing.get(prefix, ())), parent, tuple(sets))
 
     for prefix in finishing:
         add(prefix)
     return list(jobs.values())
 
 
-def pending(recipes: Iterable[Recipe]) -> list[Recipe]:
-    """The recipes without a valid record."""
-    return [recipe for recipe in dict.fromkeys(recipes) if results.read(recipe) is None]
+def pending(recipes: Iterable[Recipe], sets: Iterable[EvaluationSet] = ()) -> list[Recipe]:
+    """The recipes without a valid record, or without scores on one of the sets."""
+    sets = tuple(sets)
+    return [recipe for recipe in dict.fromkeys(recipes) if _missing(recipe, results.read(recipe), sets) != []]
+
+
+def _missing(recipe: Recipe, record: dict | None, sets: Iterable[EvaluationSet]) -> list[EvaluationSet] | None:
+    """The sets whose scores a record lacks, or has from other data; None if there is no record."""
+    if record is None:
+        return None
+    own = home_sets(recipe)
+    found = {key: scores.get("data") for key, scores in record["scores"].items()}
+    # The recipe's own data are among its inputs: a record that was read has them as they are now.
+    return [place for place in sets if place not in own and found.get(place.key, "") != place.checksum()]
 
 
 def materialise(recipe: Recipe, *, say: Say = silent) -> tuple[Model, list[dict]]:
@@ -96,7 +110,7 @@ def _applied(
 
 def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
     """Do a job: its prefix is trained unless it is kept, its unfinished recipes are scored, costed and recorded."""
-    todo = pending(job.recipes)
+    todo = pending(job.recipes, job.sets)
     if todo:
         prefix_model, prefix_reports = materialise(job.prefix, say=say)
     elif job.prefix.steps and artefacts.find(job.prefix) is None:
@@ -104,23 +118,45 @@ def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = si
     for recipe in job.recipes:
         if recipe in todo:
             with artefacts.lock(recipe, say=say):
-                if results.read(recipe) is None:  # another study may have been faster
+                record = results.read(recipe)
+                missing = _missing(recipe, record, job.sets)
+                if missing != []:  # another study may have been faster
                     model, reports = prefix_model, prefix_reports
                     for step in recipe.steps[len(job.prefix.steps) :]:
                         model, reports = _applied(step, model, reports, say=say)
-                    results.write(_record(recipe, model, reports))
+                    record = record or _record(recipe, model, reports)
+                    record["scores"] |= _scores(recipe, model, job.sets if missing is None else missing)
+                    results.write(record)
         listener(recipe)
 
 
-def home_sets(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """The evaluation sets a recipe is scored on: dev and test of the language that it was fine-tuned on."""
+def home_sets(recipe: Recipe) -> list[EvaluationSet]:
+    """The evaluation sets a recipe is always scored on: dev and test of what it was fine-tuned on."""
     tuned = recipe.fine_tuning
-    return [(tuned.dataset, tuned.language, split) for split in ("dev", "test")] if tuned else []
+    return [EvaluationSet(tuned.dataset, tuned.language, split) for split in ("dev", "test")] if tuned else []
+
+
+def _scores(recipe: Recipe, model: Model, sets: Iterable[EvaluationSet]) -> dict[str, dict]:
+    """Scores by key. Away from home, sentences that the model was fine-tuned on are left out, and counted."""
+    tuned, own = recipe.fine_tuning, home_sets(recipe)
+    scores = {}
+    for place in sets:
+        sentences = place.sentences()
+        if place in own:
+            scores[place.key] = score(model, sentences)
+            continue
+        seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
+        unseen = [sentence for sentence in sentences if sentence.words not in seen]
+        scores[place.key] = score(model, unseen, types=place.types) | {
+            "data": place.checksum(),
+            "removed": len(sentences) - len(unseen),
+        }
+    return scores
 
 
 def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
     began = time.perf_counter()
-    scores = {"/".join(place): score(model, splits.sentences(*place)) for place in home_sets(recipe)}
+    scores = _scores(recipe, model, home_sets(recipe))
     return {
         "format": results.FORMAT,
         "identity": recipe.identity,
@@ -144,4 +180,4 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
 def job_from_message(message: Mapping) -> Job:
     """The job that was sent to a worker."""
     recipes = tuple(recipe_from_canonical(form) for form in message["recipes"])
-    return Job(recipe_from_canonical(message["prefix"]), recipes, None)
+    return Job(recipe_from_canonical(message["prefix"]), recipes, None, tuple(map(set_of, message.get("sets", ()))))

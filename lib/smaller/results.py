@@ -13,7 +13,7 @@ import subprocess
 import time
 import uuid
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -32,11 +32,11 @@ _SECTIONS = {"format": int, "identity": str, "recipe": dict, "inputs": dict, "st
 _DRAFT = ".draft-"
 
 COLUMNS = (
-    "identity", "label", "encoder", "dataset", "language", "seed", "split", "technique", "order", "sparsity", "method",
-    "scope", "include", "on", "temperature", "start", "layer_map", "form", "bits", "part", "layers", "heads", "hidden",
-    "feed_forward", "vocabulary", "f1", "precision", "recall", "loss", "support", "sentences", "parameters",
-    "nonzero_parameters", "achieved_sparsity", "dense_bytes", "compressed_bytes", "milliseconds", "milliseconds_low",
-    "milliseconds_high", "training_seconds", "device",
+    "identity", "label", "encoder", "dataset", "language", "split", "trained_on", "seed", "technique", "order",
+    "sparsity", "method", "scope", "include", "on", "temperature", "start", "layer_map", "form", "bits", "part",
+    "layers", "heads", "hidden", "feed_forward", "vocabulary", "f1", "precision", "recall", "loss", "support",
+    "sentences", "parameters", "nonzero_parameters", "achieved_sparsity", "dense_bytes", "compressed_bytes",
+    "milliseconds", "milliseconds_low", "milliseconds_high", "training_seconds", "device",
 )  # fmt: skip
 """The columns of the table, one row for each recipe and evaluation split."""
 
@@ -140,14 +140,20 @@ def _fault(record: object, *, identity: str) -> str:
     return "" if record["identity"] == identity else f"it is the record of {record['identity']}"
 
 
-def table(records: Iterable[dict]) -> pd.DataFrame:
-    """The records as one tidy table; columns are `COLUMNS`, F1 in points, bytes, milliseconds for a sentence."""
+def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFrame:
+    """The records as one tidy table; columns are `COLUMNS`, F1 in points, bytes, milliseconds for a sentence.
+
+    A record gives a row for each split of the language that its model was fine-tuned on, and for those of `sets` (keys
+    of evaluation sets) that it was scored on.
+    """
     rows = []
     for record in records:
         recipe = recipe_from_canonical(record["recipe"])
         shared = _description(recipe) | _costs(record)
         for evaluated_on, scores in record["scores"].items():
             dataset, language, split = evaluated_on.split("/")
+            if f"{dataset}/{language}" != shared["trained_on"] and evaluated_on not in sets:
+                continue
             place = {"dataset": dataset, "language": language, "split": split}
             rows.append(shared | place | {name: scores[name] for name in _SCORES})
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -165,6 +171,7 @@ def _description(recipe: Recipe) -> dict:
         "label": recipe.label,
         "encoder": recipe.encoder,
         "seed": recipe.fine_tuning.seed if recipe.fine_tuning else None,
+        "trained_on": f"{recipe.fine_tuning.dataset}/{recipe.fine_tuning.language}" if recipe.fine_tuning else "",
         "technique": " + ".join(dict.fromkeys(techniques)) or "dense",
         "order": order,
     }

@@ -17,6 +17,7 @@ import pandas as pd
 
 from smaller import artefacts, results
 from smaller.data import splits
+from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
 from smaller.jobs import Job, Listener, execute, materialise, pending, plan
 from smaller.progress import Progress, Say, duration
@@ -30,16 +31,24 @@ SCORING = 15
 """Pruning, scoring and recording take about as long as this many updates (measured with a half-size AfriBERTa)."""
 
 
-def run(recipes: Iterable[Recipe], *, workers: int | None = None, say: Say | None = None) -> pd.DataFrame:
-    """Finish all recipes and return their table, one row for each recipe and evaluation split.
+def run(
+    recipes: Iterable[Recipe],
+    *,
+    sets: Iterable[EvaluationSet] = (),
+    workers: int | None = None,
+    say: Say | None = None,
+) -> pd.DataFrame:
+    """Finish all recipes and return their table, one row for each recipe and evaluation set.
 
-    What has a record is skipped. `workers` processes share the work (default: one for each processor core, one on a
-    GPU); a run that is killed loses nothing that it finished. `say` hears the progress; the default draws a bar in
-    JupyterLab and writes a line now and then elsewhere.
+    Each recipe is scored on dev and test of the language that it was fine-tuned on, and on `sets`. What has a record is
+    skipped; sets that are new to it cost the inference alone. `workers` processes share the work (default: one for each
+    processor core, one on a GPU); a run that is killed loses nothing that it finished. `say` hears the progress; the
+    default draws a bar in JupyterLab and writes a line now and then elsewhere.
     """
     recipes = list(dict.fromkeys(recipes))
-    todo = pending(recipes)
-    jobs = plan(todo)
+    sets = tuple(dict.fromkeys(sets))
+    todo = pending(recipes, sets)
+    jobs = plan(todo, sets)
     if jobs:
         results.require_writable()
         artefacts.require_writable()
@@ -53,12 +62,13 @@ def run(recipes: Iterable[Recipe], *, workers: int | None = None, say: Say | Non
             _run_jobs(jobs, workers=workers, listener=listener, say=progress.say)
         finally:
             progress.close()
-    return table(recipes)
+    return table(recipes, sets=sets)
 
 
-def table(recipes: Iterable[Recipe]) -> pd.DataFrame:
-    """The table of those recipes that are done."""
-    return results.table(record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None)
+def table(recipes: Iterable[Recipe], *, sets: Iterable[EvaluationSet] = ()) -> pd.DataFrame:
+    """The table of those recipes that are done, on their own language and on `sets`."""
+    records = (record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None)
+    return results.table(records, sets=[place.key for place in sets])
 
 
 def _workers(asked: int | None, jobs: Sequence[Job]) -> int:
@@ -144,6 +154,7 @@ class _Worker:
             "label": job.prefix.label,
             "prefix": job.prefix.canonical(),
             "recipes": [recipe.canonical() for recipe in job.recipes],
+            "sets": [place.key for place in job.sets],
         }
         recipes = {recipe.identity: recipe for recipe in job.recipes}
         # A process that is killed leaves a closed pipe, and maybe half a line.

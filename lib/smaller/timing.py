@@ -73,7 +73,7 @@ def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
 
 def test_rows(recipe: Recipe, model: Model, *, count: int) -> list[Tensor]:
     """Piece ids of `count` sentences of the recipe's test split, spread evenly over the lengths that occur."""
-    encoded = encode(splits.sentences(*home_sets(recipe)[-1]), model.tokenizer, model.labels)
+    encoded = encode(home_sets(recipe)[-1].sentences(), model.tokenizer, model.labels)
     order = np.argsort(encoded.lengths, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
     return [encoded.pieces[row] for row in chosen]

@@ -1,6 +1,11 @@
-"""One way to ask for data, whether it lies in files or is embedded in the package."""
+"""One way to ask for data, whether it lies in files or is embedded in the package.
+
+A language is a code, or several with plus signs: "amh+hau+yor" is the labelled data of all three, one after another.
+"""
 
 from __future__ import annotations
+
+import hashlib
 
 from smaller.data import datasets, readers, sample
 from smaller.data.languages import language as language_of
@@ -11,11 +16,12 @@ from smaller.errors import SmallerError
 def check(dataset: str, language: str) -> None:
     """Raise SmallerError unless the data set is known and has the language; touches no file."""
     known = datasets.dataset(dataset)
-    if dataset == "sample":
-        sample.check(language)
-    else:
-        language_of(language)
-        known.source(language)
+    for code in language.split("+"):
+        if dataset == "sample":
+            sample.check(code)
+        else:
+            language_of(code)
+            known.source(code)
 
 
 def check_text(corpus: str, language: str) -> None:
@@ -42,6 +48,8 @@ def entity_types(dataset: str) -> tuple[str, ...]:
 
 def sentences(dataset: str, language: str, split: str) -> list[Sentence]:
     """The labelled sentences of a split."""
+    if "+" in language:
+        return [sentence for code in language.split("+") for sentence in sentences(dataset, code, split)]
     if dataset == "sample":
         return list(sample.sentences(language, split))
     return readers.load(dataset, language, split)
@@ -54,6 +62,8 @@ def text(dataset: str, language: str) -> list[str]:
 
 def fingerprint(dataset: str, language: str) -> str:
     """The checksum that stands for all labelled splits of a language."""
+    if "+" in language:
+        return hashlib.sha256("".join(fingerprint(dataset, code) for code in language.split("+")).encode()).hexdigest()
     return sample.fingerprint(language) if dataset == "sample" else datasets.fingerprint(dataset, language)
 
 
