@@ -13,7 +13,7 @@ from smaller.data import sample
 from smaller.data.encoding import IGNORED, bio_labels, encode
 from smaller.data.readers import Sentence
 from smaller.errors import SmallerError
-from smaller.evaluation import predict, score, span_scores
+from smaller.evaluation import calibration_error, predict, score, span_scores
 
 TYPES = ("PER", "ORG", "LOC", "DATE")
 LABELS = bio_labels(TYPES)
@@ -125,8 +125,8 @@ def test_words_without_a_prediction_are_tagged_o(tagger, full_precision):
 
 def test_score_says_all_that_a_record_keeps(tagger, sentences):
     scores = score(tagger, sentences)
-    assert scores.keys() == {"precision", "recall", "f1", "support", "per_type", "loss", "sentences",
-                             "truncated_words", "words_without_pieces"}  # fmt: skip
+    assert scores.keys() == {"precision", "recall", "f1", "support", "per_type", "loss", "calibration_error",
+                             "sentences", "truncated_words", "words_without_pieces"}  # fmt: skip
     assert scores["sentences"] == len(sentences) and scores["truncated_words"] == 0
     assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0
     short = score(tagger, sentences, max_length=8)
@@ -137,12 +137,21 @@ def test_types_that_a_set_does_not_label_do_not_count(tagger, sentences, monkeyp
     gold = [sentence.tags for sentence in sentences]
     labelled = [replace(sentence, tags=tuple("O" if "DATE" in tag else tag for tag in sentence.tags))
                 for sentence in sentences]  # fmt: skip
-    monkeypatch.setattr("smaller.evaluation.predict", lambda *_: ([list(row) for row in gold], 0.5))
+    sure = torch.ones(3)
+    monkeypatch.setattr("smaller.evaluation._predict", lambda *_: ([list(row) for row in gold], 0.5, sure, sure == 1))
     assert any("B-DATE" in row for row in gold)
     assert score(tagger, labelled, types=("PER", "ORG", "LOC"))["f1"] == 100
     assert score(tagger, labelled)["precision"] < 100
     with pytest.raises(SmallerError, match="the entity types MISC, which the model does not know"):
         score(tagger, labelled, types=("PER", "MISC"))
+
+
+def test_calibration_error_by_hand():
+    # Two bins of fifteen: 0.95 (three words, two right) and 0.5 (one word, wrong).
+    confidence, right = torch.tensor([0.95, 0.95, 0.95, 0.5]), torch.tensor([True, True, False, False])
+    assert calibration_error(confidence, right) == pytest.approx(100 * ((3 * 0.95 - 2) + 0.5) / 4, abs=1e-4)
+    assert calibration_error(torch.ones(5), torch.ones(5, dtype=torch.bool)) == 0
+    assert calibration_error(torch.zeros(0), torch.zeros(0, dtype=torch.bool)) == 0
 
 
 def test_evaluation_changes_nothing(tagger, sentences):

@@ -145,6 +145,9 @@ def _scores(recipe: Recipe, model: Model, sets: Iterable[EvaluationSet]) -> dict
         if place in own:
             scores[place.key] = score(model, sentences)
             continue
+        if place.noise and (place.dataset, place.language) == (tuned.dataset, tuned.language):
+            scores[place.key] = score(model, sentences) | {"data": place.checksum(), "removed": 0}
+            continue
         seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
         unseen = [sentence for sentence in sentences if sentence.words not in seen]
         scores[place.key] = score(model, unseen, types=place.types) | {

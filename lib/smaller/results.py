@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller import __version__, artefacts, paths
+from smaller.data.sets import set_of
 from smaller.encoders import TRAINED
 from smaller.errors import SmallerError
 from smaller.recipes import Recipe, recipe_from_canonical
@@ -32,11 +33,12 @@ _SECTIONS = {"format": int, "identity": str, "recipe": dict, "inputs": dict, "st
 _DRAFT = ".draft-"
 
 COLUMNS = (
-    "identity", "label", "encoder", "dataset", "language", "split", "trained_on", "seed", "technique", "order",
-    "sparsity", "method", "scope", "include", "on", "temperature", "start", "layer_map", "form", "bits", "part",
-    "layers", "heads", "hidden", "feed_forward", "vocabulary", "f1", "precision", "recall", "loss", "support",
-    "sentences", "parameters", "nonzero_parameters", "achieved_sparsity", "dense_bytes", "compressed_bytes",
-    "milliseconds", "milliseconds_low", "milliseconds_high", "training_seconds", "device",
+    "identity", "label", "encoder", "dataset", "language", "split", "noise", "rate", "noise_seed", "trained_on",
+    "seed", "technique", "order", "sparsity", "method", "scope", "include", "on", "temperature", "start", "layer_map",
+    "form", "bits", "part", "layers", "heads", "hidden", "feed_forward", "vocabulary", "f1", "precision", "recall",
+    "loss", "calibration_error", "support", "sentences", "parameters", "nonzero_parameters", "achieved_sparsity",
+    "dense_bytes", "compressed_bytes", "milliseconds", "milliseconds_low", "milliseconds_high", "training_seconds",
+    "device",
 )  # fmt: skip
 """The columns of the table, one row for each recipe and evaluation split."""
 
@@ -47,7 +49,7 @@ _NOT_SAID = {
 """The values of the steps' columns where no step of a recipe says anything."""
 
 _SHAPE = ("layers", "heads", "hidden", "feed_forward", "vocabulary")
-_SCORES = ("f1", "precision", "recall", "loss", "support", "sentences")
+_SCORES = ("f1", "precision", "recall", "loss", "support", "sentences", "calibration_error")
 
 
 def folder() -> Path:
@@ -151,11 +153,13 @@ def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFram
         recipe = recipe_from_canonical(record["recipe"])
         shared = _description(recipe) | _costs(record)
         for evaluated_on, scores in record["scores"].items():
-            dataset, language, split = evaluated_on.split("/")
-            if f"{dataset}/{language}" != shared["trained_on"] and evaluated_on not in sets:
+            tested = set_of(evaluated_on)
+            home = f"{tested.dataset}/{tested.language}" == shared["trained_on"] and not tested.noise
+            if not home and evaluated_on not in sets:
                 continue
-            place = {"dataset": dataset, "language": language, "split": split}
-            rows.append(shared | place | {name: scores[name] for name in _SCORES})
+            place = {"dataset": tested.dataset, "language": tested.language, "split": tested.split,
+                     "noise": tested.noise, "rate": tested.rate, "noise_seed": tested.seed}  # fmt: skip
+            rows.append(shared | place | {name: scores.get(name, math.nan) for name in _SCORES})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -1,0 +1,187 @@
+"""Text as people really type it: seeded damage to labelled sentences, at a graded rate, with labels that stay right."""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from smaller.data.readers import Sentence
+from smaller.errors import SmallerError, did_you_mean
+
+Pool = Mapping[str, Sequence[tuple[str, ...]]]
+
+_PLAIN = str.maketrans("ɓɗƙƴɖɛɔŋɲƁƊƘƳƉƐƆŊƝ", "bdkydeonnBDKYDEONN")
+"""Letters of African alphabets that no decomposition takes apart, and what is typed where a keyboard lacks them."""
+
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_KEYS = {letter: (row, column) for row, letters in enumerate(_ROWS) for column, letter in enumerate(letters)}
+_NEIGHBOURS = {
+    letter: "".join(other for other, (r, c) in _KEYS.items() if other != letter and abs(r - row) + abs(c - column) < 2)
+    for letter, (row, column) in _KEYS.items()
+}
+_ETHIOPIC_MARKS = {"።": "::", "፣": ",", "፤": ";", "፥": ":", "፦": ":-", "፡": ":"}
+
+
+def add_noise(
+    sentences: Sequence[Sentence], kind: str, rate: float, *, seed: int, names: Pool | None = None
+) -> list[Sentence]:
+    """The sentences with damage of one of `KINDS`; `rate` from 0 to 1 is the chance of each place that it can strike.
+
+    The same seed strikes the same places, and a higher rate strikes them and more, so that rates can be compared.
+    `names` are what "entities" puts in the place of names: for each entity type, names as tuples of words.
+    """
+    check_noise(kind, rate)
+    return [
+        KINDS[kind](sentence, rate, np.random.default_rng([seed, place, zlib.crc32(kind.encode())]), names or {})
+        for place, sentence in enumerate(sentences)
+    ]
+
+
+def check_noise(kind: str, rate: float) -> None:
+    """Raise SmallerError unless the kind is known and the rate a share."""
+    if kind not in KINDS:
+        raise SmallerError(f"There is no noise {kind!r}; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+        raise SmallerError(f"The rate of {kind} noise is a share from 0 to 1; it is {rate!r}.")
+
+
+def _by_letter(change: Callable[[str, np.random.Generator], str]) -> Callable[..., Sentence]:
+    """Damage that strikes single letters; a word never vanishes, since its label needs something to stand on."""
+
+    def damage(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
+        words = []
+        for word in sentence.words:
+            # Both are drawn for every letter, so that what one rate strikes does not depend on another.
+            letters = [(letter, generator.random(), change(letter, generator)) for letter in word]
+            words.append("".join(new if chance < rate else old for old, chance, new in letters) or word[0])
+        return Sentence(tuple(words), sentence.tags)
+
+    return damage
+
+
+def _without_marks(letter: str, generator: np.random.Generator) -> str:
+    decomposed = unicodedata.normalize("NFD", letter)
+    kept = "".join(part for part in decomposed if not unicodedata.combining(part))
+    return kept.translate(_PLAIN)
+
+
+def _diacritics(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
+    """Marks go letter by letter; a mark that is a character of its own goes with its letter."""
+    composed = Sentence(tuple(unicodedata.normalize("NFC", word) for word in sentence.words), sentence.tags)
+    return _by_letter(_without_marks)(composed, rate, generator, names)
+
+
+def _dropped(letter: str, generator: np.random.Generator) -> str:
+    return "" if letter.isalpha() else letter
+
+
+def _doubled(letter: str, generator: np.random.Generator) -> str:
+    return 2 * letter if letter.isalpha() else letter
+
+
+def _mistyped(letter: str, generator: np.random.Generator) -> str:
+    """A key beside the right one; in Ethiopic, where a syllable is a consonant and a vowel key, another vowel."""
+    draw = generator.random()
+    if "ሀ" <= letter <= "ፗ":
+        block = ord(letter) - (ord(letter) - ord("ሀ")) % 8
+        others = [chr(code) for code in range(block, block + 7) if chr(code) != letter]
+        return others[int(draw * len(others))]
+    near = _NEIGHBOURS.get(letter.lower())
+    if not near:
+        return letter
+    typed = near[int(draw * len(near))]
+    return typed.upper() if letter.isupper() else typed
+
+
+def _lower(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
+    chances = generator.random(len(sentence.words))
+    words = (word.lower() if chance < rate else word for word, chance in zip(sentence.words, chances, strict=True))
+    return Sentence(tuple(words), sentence.tags)
+
+
+def _spaces(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
+    """Words run together where one label stays right for both: inside a name, and between words that are no names."""
+    words, tags = [sentence.words[0]], [sentence.tags[0]]
+    chances = generator.random(len(sentence.words))
+    for word, tag, chance in zip(sentence.words[1:], sentence.tags[1:], chances[1:], strict=True):
+        inside = tag.startswith("I-") and tags[-1][2:] == tag[2:]
+        if chance < rate and (inside or (tag == "O" and tags[-1] == "O")):
+            words[-1] += word
+        else:
+            words.append(word)
+            tags.append(tag)
+    return Sentence(tuple(words), tuple(tags))
+
+
+def _ethiopic(letter: str, generator: np.random.Generator) -> str:
+    return _ETHIOPIC_MARKS.get(letter, letter)
+
+
+def _entities(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
+    """Names give way to others of their type."""
+    words: list[str] = []
+    tags: list[str] = []
+    place = 0
+    while place < len(sentence.words):
+        end = place + 1
+        kind = sentence.tags[place][2:]
+        while end < len(sentence.words) and kind and sentence.tags[end] == f"I-{kind}":
+            end += 1
+        chance, draw = generator.random(2)
+        pool = names.get(kind, ())
+        if kind and pool and chance < rate:
+            new = pool[int(draw * len(pool))]
+            words += new
+            tags += [f"B-{kind}", *([f"I-{kind}"] * (len(new) - 1))]
+        else:
+            words += sentence.words[place:end]
+            tags += sentence.tags[place:end]
+        place = end
+    return Sentence(tuple(words), tuple(tags))
+
+
+KINDS: dict[str, Callable[..., Sentence]] = {
+    "diacritics": _diacritics,
+    "dropped": _by_letter(_dropped),
+    "doubled": _by_letter(_doubled),
+    "mistyped": _by_letter(_mistyped),
+    "case": _lower,
+    "spaces": _spaces,
+    "punctuation": _by_letter(_ethiopic),
+    "entities": _entities,
+}
+"""Diacritics lost, letters dropped, doubled or mistyped, case lost, spaces lost, Ethiopic punctuation typed in ASCII,
+and names swapped for others."""
+
+
+def names_in(sentences: Sequence[Sentence]) -> dict[str, list[tuple[str, ...]]]:
+    """The different names in labelled sentences by entity type, in order."""
+    found: dict[str, dict[tuple[str, ...], None]] = {}
+    for sentence in sentences:
+        current: list[str] = []
+        kind = ""
+        for word, tag in [*zip(sentence.words, sentence.tags, strict=True), ("", "O")]:
+            if tag.startswith("I-") and tag[2:] == kind:
+                current.append(word)
+                continue
+            if kind:
+                found.setdefault(kind, {})[tuple(current)] = None
+            kind, current = tag[2:], [word]
+    return {name: list(values) for name, values in found.items()}
+
+
+def affected(kind: str) -> str:
+    """What a kind of noise strikes, in words, for captions."""
+    return {
+        "diacritics": "letters that lose their marks",
+        "dropped": "letters that are dropped",
+        "doubled": "letters that are doubled",
+        "mistyped": "letters that become a neighbouring key",
+        "case": "words that lose their capitals",
+        "spaces": "spaces that are lost",
+        "punctuation": "Ethiopic punctuation marks typed in ASCII",
+        "entities": "names that give way to names not seen in training",
+    }[kind]
