@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+import zlib
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from smaller import cost
+from smaller import cost, forms
+from smaller.cost import Setting
 from smaller.data.encoding import bio_labels
 from smaller.encoders import Model, linear_weights, with_classifier
 from smaller.steps import Prune
@@ -55,6 +59,41 @@ def test_parameters_of_the_tiny_model_by_hand(tiny: Model) -> None:
     assert found["dense_bytes"] == 4 * found["parameters"]
 
 
+@pytest.mark.parametrize("form", ["fp32", "fp16", "bf16", "dynamic"])
+def test_sizes_of_a_form_are_those_of_its_weights_as_held(tagger: Model, form: str) -> None:
+    model = forms.convert(tagger, form)
+    found, dense = cost.size(model), cost.size(tagger)
+    parts = cost.bytes_by_part(model)
+    assert list(parts) == ["embeddings", "linear", "rest"]
+    assert sum(parts.values()) == found["dense_bytes"] == forms.bytes_in_memory(model.network)
+    assert found["parameters"] == dense["parameters"]
+    held = list(forms.stored(model.network))
+    packed = sum(len(zlib.compress(bytes(raw(tensor.values)), level=1)) for tensor in held)
+    assert found["compressed_bytes"] == pytest.approx(packed, rel=1e-3)
+    zeros = sum(int((tensor.values == 0).sum()) for tensor in held if tensor.parameter)
+    assert found["nonzero_parameters"] == found["parameters"] - zeros
+    share = {"fp32": 1, "fp16": 0.5, "bf16": 0.5}
+    assert form not in share or found["dense_bytes"] == share[form] * dense["dense_bytes"]
+    if form == "dynamic":
+        before = cost.bytes_by_part(tagger)
+        assert parts["embeddings"] == before["embeddings"] and parts["rest"] == before["rest"]
+        assert parts["linear"] < 0.35 * before["linear"]
+
+
+def raw(values: Tensor) -> memoryview:
+    return memoryview(values.contiguous().flatten().view(torch.uint8).numpy())
+
+
+def test_bytes_by_part_by_hand(tagger: Model) -> None:
+    hidden, wide, layers, vocabulary, labels = 24, 48, 2, len(tagger.tokenizer), 5
+    assert cost.bytes_by_part(tagger) == {
+        "embeddings": 4 * (vocabulary + 514 + 1) * hidden,
+        "linear": 4
+        * (layers * (4 * (hidden + 1) * hidden + 2 * hidden * wide + wide + hidden) + (hidden + 1) * labels),
+        "rest": 4 * (1 + 2 * layers) * 2 * hidden,
+    }
+
+
 def test_compressed_bytes_fall_with_sparsity(tiny: Model) -> None:
     sizes = [cost.size(Prune(sparsity, include="linear+embeddings").apply(tiny)[0]) for sparsity in (0, 0.5, 0.9, 0.95)]
     for name in ("nonzero_parameters", "compressed_bytes"):
@@ -70,37 +109,100 @@ def test_compressed_bytes_do_not_depend_on_the_chunk() -> None:
     assert cost.compressed_bytes(values.t()) != cost.compressed_bytes(values)  # in the order of the tensor's values
 
 
-def test_peak_memory_is_in_bytes() -> None:
-    assert 2**26 < cost.peak_memory() < 2**40
+def test_peak_memory_is_in_bytes_and_this_process_s_own() -> None:
+    ballast = torch.ones(2**27)  # half a gigabyte, which the child does not have
+    code = "import sys; from smaller import cost; sys.stdout.write(str(cost.peak_memory()))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 2**26 < int(child.stdout) < cost.peak_memory() - 2**28 < 2**40
+    assert ballast.sum() == 2**27
 
 
-def test_latency_times_all_models_in_turn(tagger: Model) -> None:
-    calls: list[str] = []
-    models = {"dense": tagger, "again": tagger.copy(), "pruned": Prune(0.9).apply(tagger)[0]}
-    for name, model in models.items():
-        model.network.register_forward_pre_hook(lambda *_, name=name: calls.append(name))
+def test_settings_are_both_batches_on_one_thread_and_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(cost, "cores", lambda: 6)
+    assert cost.settings() == (Setting(1, 1), Setting(8, 1), Setting(1, 6), Setting(8, 6))
+    monkeypatch.setattr(cost, "device", lambda: torch.device("cuda"))
+    assert cost.settings()[4:] == (Setting(1, 1, "cuda"), Setting(8, 1, "cuda"))
+    monkeypatch.setattr(cost, "cores", lambda: 1)
+    assert len(cost.settings()) == 4
+    assert "batch 8, 6 threads, cpu" in Setting(8, 6).protocol and "one thread, cuda" in Setting(device="cuda").protocol
+
+
+def test_the_machine_has_a_name_and_cores() -> None:
+    assert cost.machine().endswith(f", {cost.cores()} cores") and len(cost.machine()) > len(", 1 cores")
+
+
+class Clock:
+    """Time by the script: every call of a network takes the milliseconds that its name is given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.calls = 0.0, []
+        monkeypatch.setattr(cost.time, "perf_counter", lambda: self.now)
+
+    def model(self, name: str, milliseconds: list[float] | float) -> SimpleNamespace:
+        script = iter(milliseconds) if isinstance(milliseconds, list) else None
+
+        class Network(nn.Module):
+            def forward(_, input_ids: Tensor, attention_mask: Tensor) -> None:
+                assert input_ids.shape == attention_mask.shape and not torch.is_grad_enabled()
+                self.calls.append((name, tuple(input_ids.shape), torch.get_num_threads()))
+                self.now += (next(script) if script else milliseconds) / 1000
+
+        return SimpleNamespace(network=Network(), tokenizer=SimpleNamespace(pad_token_id=1))
+
+
+def test_latency_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two sentences of one length: a call for the shape, then in each round one that does not count and two that do.
+    model = Clock(monkeypatch).model("one", [99, 99, 1, 2, 99, 5, 7, 99, 3, 3])
+    found = cost.latency({"one": model}, {"one": [torch.tensor([0, 2])] * 2}, rounds=3)["one"]
+    assert found["total_by_round"] == pytest.approx([3, 12, 6])
+    assert found["milliseconds"] == pytest.approx(3)
+    assert (found["low"], found["high"], found["rounds"]) == (pytest.approx(1.5), pytest.approx(6), 3)
+    assert found["protocol"] == Setting().protocol
+
+
+def test_latency_times_models_in_turn_and_shapes_before_the_clock_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    models = {name: clock.model(name, place + 1.0) for place, name in enumerate(("dense", "again", "pruned"))}
     threads = torch.get_num_threads()
-    timed = cost.latency(models, SENTENCES, rounds=4)
+    setting = Setting(batch=2, threads=threads + 1)
+    timed = cost.latency(models, dict.fromkeys(models, [*SENTENCES, SENTENCES[0]]), setting=setting, rounds=4)
     assert torch.get_num_threads() == threads
-    timed_calls = calls[3 * 3 :]  # three of each before the clock runs
-    rounds = [timed_calls[start : start + 12 : 4] for start in range(0, len(timed_calls), 12)]
-    assert rounds == [
-        ["dense", "again", "pruned"],
-        ["again", "pruned", "dense"],
-        ["pruned", "dense", "again"],
-        ["dense", "again", "pruned"],
-    ]
-    for found in timed.values():
-        assert 0 < found["low"] <= found["milliseconds"] <= found["high"] < math.inf
-        assert found["rounds"] == len(found["total_by_round"]) == 4
-        assert found["high"] == pytest.approx(max(found["total_by_round"]) / len(SENTENCES))
-    assert cost.noise_floor(timed["dense"], timed["again"]) >= 0
+    shapes = [(2, 5), (2, 7), (1, 11)]  # 3 and 3, 4 and 5, 9 pieces, and two special ones each
+    assert clock.calls[:9] == [(name, shape, threads + 1) for name in models for shape in shapes]
+    turns = [clock.calls[start : start + 4] for start in range(9, len(clock.calls), 4)]
+    assert all([shape for _, shape, _ in turn] == [shapes[-1], *shapes] for turn in turns)
+    names = [[name for name, *_ in turn] for turn in turns]
+    assert all(len(set(turn)) == 1 for turn in names)
+    assert [turn[0] for turn in names] == (
+        ["dense", "again", "pruned"] + ["again", "pruned", "dense"] + ["pruned", "dense", "again"]
+        + ["dense", "again", "pruned"]
+    )  # fmt: skip
+    assert [timed[name]["milliseconds"] for name in models] == pytest.approx(
+        [3 / 5, 6 / 5, 9 / 5]
+    )  # three calls, five rows
+
+
+def test_batches_hold_every_sentence_once_with_its_mask() -> None:
+    batches = list(cost.batches_by_length(SENTENCES, size=3, padding=1))
+    assert [tuple(batch.pieces.shape) for batch in batches] == [(3, 7), (1, 11)]
+    rows = [row[mask] for batch in batches for row, mask in zip(batch.pieces, batch.mask, strict=True)]
+    assert [row.tolist() for row in rows] == [row.tolist() for row in sorted(SENTENCES, key=len)]
+    assert all((batch.pieces[~batch.mask] == 1).all() for batch in batches)
+
+
+def test_latency_of_real_models_is_a_time(tagger: Model) -> None:
+    models = {"dense": tagger, "dynamic": forms.convert(tagger, "dynamic")}
+    for setting in (Setting(), Setting(batch=8)):
+        for found in cost.latency(models, dict.fromkeys(models, SENTENCES), setting=setting, rounds=2).values():
+            assert 0 < found["low"] <= found["milliseconds"] <= found["high"] < math.inf
+            assert found["high"] == pytest.approx(max(found["total_by_round"]) / len(SENTENCES))
 
 
 def test_latency_gives_the_threads_back_after_an_error(tagger: Model) -> None:
     threads = torch.get_num_threads()
     with pytest.raises(IndexError):
-        cost.latency({"dense": tagger}, [torch.tensor([10**6])], threads=threads + 1)
+        cost.latency({"dense": tagger}, {"dense": [torch.tensor([10**6])]}, setting=Setting(threads=threads + 1))
     assert torch.get_num_threads() == threads
 
 
@@ -122,8 +224,6 @@ def test_sparse_kernels_give_the_dense_outputs(tagger: Model, scope: str) -> Non
     batch = torch.stack([SENTENCES[0], SENTENCES[0].flip(0)])
     with torch.inference_mode():
         torch.testing.assert_close(sparse.network(batch).logits, pruned.network(batch).logits, rtol=1e-4, atol=1e-5)
-    timed = cost.latency({"dense": pruned, "sparse": sparse}, SENTENCES, rounds=2)
-    assert all(math.isfinite(found["milliseconds"]) for found in timed.values())
 
 
 def test_dense_models_keep_their_kernels(tagger: Model) -> None:

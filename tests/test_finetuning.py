@@ -1,5 +1,6 @@
 """Fine-tuning: what it learns, what it keeps of the model that comes in, and what it refuses."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -112,6 +113,11 @@ def test_the_defaults_are_afriberta_s_recipe():
         "step": "FineTune", "dataset": "masakhaner", "language": "swa", "seed": 1, "epochs": 50, "learning_rate": 5e-5,
         "batch_size": 16, "max_length": 164, "warm_up": 0.0, "weight_decay": 0.0,
     }  # fmt: skip
+
+
+def test_whole_numbers_for_shares_are_the_same_step():
+    whole, shares = (replace(SHORT, warm_up=zero, weight_decay=zero) for zero in (0, 0.0))
+    assert json.dumps(whole.canonical()) == json.dumps(shares.canonical())
 
 
 def test_inputs_are_the_checksum_of_the_data():

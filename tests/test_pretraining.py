@@ -1,5 +1,10 @@
 """Masked-language modelling: the masking by its rates, and a step that learns from text."""
 
+import json
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +14,7 @@ from smaller.data import sample, splits
 from smaller.data.encoding import IGNORED
 from smaller.errors import SmallerError
 from smaller.steps import Pretrain, Prune
-from smaller.steps.pretraining import mask_pieces
+from smaller.steps.pretraining import mask_pieces, masked_batches
 
 SHORT = Pretrain(languages=("swa", "hau"), updates=30, learning_rate=1e-2)
 MASK, SPECIAL = 2999, torch.tensor([0, 1, 2, 3, 2999])
@@ -93,12 +98,62 @@ def test_training_goes_round_the_text_as_often_as_needed(tiny):
     """One line a batch, more updates than lines, and lines so short that some have nothing to guess."""
     step = Pretrain(languages=("swa",), updates=25, batch_size=1, max_length=6)
     rows = [torch.tensor([0, piece, piece + 1, 2]) for piece in range(10, 20)]
-    batches = list(step._batches(rows, tiny.tokenizer))
+    batches = list(masked_batches(rows, tiny.tokenizer, updates=25, size=1, rate=step.rate, seed=1))
     assert len(batches) == 25 and all(len(batch.rows) == 1 for batch in batches)
     assert {int(batch.rows[0]) for batch in batches[:10]} == set(range(10))
     assert any((batch.labels == IGNORED).all() for batch in batches)
     _, report = step.apply(tiny)
     assert np.isfinite(report["loss_curve"]).all()
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from smaller import checkpoints, encoders, training
+from smaller.steps import step_from_canonical
+
+folder, scratch, form, moment, count = sys.argv[1:]
+checkpoints.CHECKPOINT_SECONDS = 0.0
+place, name = {"an update": (training, "linear_decay"), "a checkpoint": (checkpoints, "save_file")}[moment]
+function, left = getattr(place, name), [int(count)]
+
+def fatal(*given, **options):
+    made = function(*given, **options)
+    left[0] -= 1
+    if not left[0]:
+        if moment == "a checkpoint":
+            os.truncate(given[1], os.path.getsize(given[1]) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made
+
+setattr(place, name, fatal)
+step_from_canonical(json.loads(form)).apply(encoders.open_folder(folder), scratch=Path(scratch))
+"""
+
+
+@pytest.mark.parametrize(("moment", "count"), [("an update", 17), ("a checkpoint", 3)])
+def test_a_killed_process_loses_little_and_changes_nothing(tiny_folder, tmp_path, moment, count):
+    """SIGKILL between two updates, and with a checkpoint half written; then the same step in this process."""
+    step = Pretrain(languages=("swa",), updates=24, batch_size=8, learning_rate=1e-2)
+    model = encoders.open_folder(tiny_folder)
+    undisturbed, expected = step.apply(model)
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        tiny_folder,
+        str(tmp_path),
+        json.dumps(step.canonical()),
+        moment,
+        str(count),
+    ]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    said = []
+    trained, report = step.apply(model, scratch=tmp_path, say=said.append)
+    assert any(line.startswith("going on after update ") for line in said)
+    assert report["loss_curve"] == expected["loss_curve"] and report["pieces"] == expected["pieces"]
+    found = trained.network.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in undisturbed.network.state_dict().items())
 
 
 def test_inputs_are_the_checksums_of_the_text():
@@ -111,6 +166,7 @@ def test_inputs_are_the_checksums_of_the_text():
         ({"languages": ()}, "at least one language"),
         ({"languages": "swa"}, "languages is a list of at least one language; it is 'swa'"),
         ({"languages": ("swa", "yro")}, r"no language 'yro'.*Did you mean 'yor'\?"),
+        ({"languages": ("swa+yor",)}, "languages are single ones; 'swa[+]yor' is several: list them"),
         ({"corpus": "corpsu"}, r"Did you mean 'corpus'\?"),
         ({"corpus": "masakhaner"}, "'masakhaner' has no unlabelled text"),
         ({"updates": 0}, "updates is a whole number above zero"),

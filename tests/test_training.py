@@ -3,6 +3,8 @@
 import copy
 import itertools
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from torch.nn import functional
 from torch.nn.utils import prune
 from transformers import BertConfig, get_linear_schedule_with_warmup
 
-from smaller import encoders, training
+from smaller import checkpoints, encoders, training
 from smaller.data import sample
 from smaller.data.encoding import IGNORED, Batch, batch_of, bio_labels, encode
 from smaller.encoders import Model
@@ -315,5 +317,189 @@ def test_a_long_training_says_where_it_stands(tagger, encoded, monkeypatch):
     clock = itertools.count(step=11)
     monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
     said = []
-    fit(tagger, batches(encoded)[:2], say=said.append)
-    assert len(said) == 2 and said[0].startswith("update 1 of 2, loss ") and said[0].endswith(" pieces/s")
+    fit(tagger, batches(encoded)[:3], say=said.append)
+    assert len(said) == 3 and said[0].startswith("update 1 of 3, loss ") and " pieces/s, about " in said[0]
+    assert said[0].endswith("about 22 s left") and said[2].endswith("about 0 s left")
+
+
+def test_a_loss_that_is_no_number_is_seen_before_the_end(tagger, encoded, monkeypatch):
+    clock = itertools.count(step=11)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+    with pytest.raises(SmallerError, match="the loss is nan after 2 updates"):
+        fit(tagger, batches(encoded), learning_rate=1e30)
+
+
+# Batches in parts
+
+
+def small_parts(monkeypatch, budget: int) -> None:
+    monkeypatch.setattr(training, "PART", budget)
+
+
+def test_a_large_batch_is_cut_into_parts_that_hold_all_of_it(encoded, monkeypatch):
+    whole = batch_of(encoded, range(48), padding=1)
+    assert list(training.parts(whole)) == [whole]
+    small_parts(monkeypatch, 400)
+    made = list(training.parts(whole))
+    assert len(made) == -(-whole.pieces.numel() // 400)
+    assert [row for part in made for row in part.rows] == list(range(48))
+    for part in made:
+        expected = batch_of(encoded, part.rows, padding=1)
+        for name in ("pieces", "mask", "labels"):
+            assert torch.equal(getattr(part, name), getattr(expected, name))
+    small_parts(monkeypatch, 1)
+    assert len(list(training.parts(whole))) == 48
+
+
+def test_parts_change_no_result(tagger, encoded, full_precision, monkeypatch):
+    """In double precision, and without dropout, whose draws depend on the shapes."""
+    rows = batches(encoded, size=16, epochs=2)
+    made = []
+    for budget in (4096, 150):
+        small_parts(monkeypatch, budget)
+        assert (len(list(training.parts(rows[0]))) > 1) == (budget == 150)
+        model = tagger.copy()
+        model.network.double()
+        made.append((fit(model, rows, dropout=0.0), weights(model)))
+    assert made[0][0].losses == pytest.approx(made[1][0].losses, abs=1e-6)
+    assert made[0][0].pieces == made[1][0].pieces
+    for name, value in made[0][1].items():
+        torch.testing.assert_close(made[1][1][name], value, rtol=1e-5, atol=1e-7)
+
+
+def test_an_objective_of_several_terms_is_trained_on_their_sum(tagger, encoded, full_precision):
+    def two_terms(network, batch, whole):
+        loss = token_loss(network, batch, whole)
+        return torch.stack([0.25 * loss, 0.75 * loss])
+
+    rows = batches(encoded)
+    one, two = tagger.copy(), tagger.copy()
+    plain, named = fit(one, rows), train(two, rows, two_terms, updates=len(rows), learning_rate=3e-3, seed=5)
+    assert named.losses == pytest.approx(plain.losses, rel=1e-5)
+    assert np.allclose(np.array(named.terms) / named.losses[0], np.array(named.losses)[:, None] / named.losses[0]
+                       * [0.25, 0.75], rtol=1e-4)  # fmt: skip
+    assert np.array(plain.terms).shape == (len(rows), 1)
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """A checkpoint after nearly every update."""
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
+
+
+def interrupted(rows: list[Batch], after: int) -> Iterator[Batch]:
+    yield from rows[:after]
+    raise KeyboardInterrupt
+
+
+def stop(model: Model, rows: list[Batch], after: int, scratch: Path, **options) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(model, interrupted(rows, after), token_loss, **settings(rows), scratch=scratch, **options)
+
+
+def settings(rows: list[Batch]) -> dict:
+    return dict(updates=len(rows), learning_rate=3e-3, seed=5, weight_decay=0.1, warm_up=3)
+
+
+def test_a_training_that_is_stopped_goes_on_bit_for_bit(tagger, encoded, eager, tmp_path):
+    pruned, _ = Prune(0.5).apply(tagger)
+    rows = batches(encoded, epochs=4)
+    undisturbed = pruned.copy()
+    expected = train(undisturbed, rows, token_loss, **settings(rows))
+    for after in random.Random(1).sample(range(1, len(rows)), 3):
+        scratch, said = tmp_path / str(after), []
+        stop(pruned.copy(), rows, after, scratch)
+        assert (scratch / "training.safetensors").is_file()
+        model = pruned.copy()
+        report = train(model, rows, token_loss, **settings(rows), scratch=scratch, say=said.append)
+        assert said[0].startswith("going on after update ")
+        assert report.losses == expected.losses and report.terms == expected.terms
+        assert (report.pieces, report.updates) == (expected.pieces, expected.updates)
+        assert same(weights(model), weights(undisturbed))
+        assert not list(scratch.iterdir())
+
+
+def test_checkpoints_change_no_result_and_come_now_and_then(tagger, encoded, tmp_path, monkeypatch):
+    rows = batches(encoded)
+    plain, kept = tagger.copy(), tagger.copy()
+    expected = train(plain, rows, token_loss, **settings(rows))
+    clock = itertools.count(step=11)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+    written = []
+    write = checkpoints.Checkpoint.write
+    monkeypatch.setattr(checkpoints.Checkpoint, "write", lambda *given: written.append(1) or write(*given))
+    report = train(kept, rows, token_loss, **settings(rows), scratch=tmp_path / "scratch")
+    assert report.losses == expected.losses and same(weights(kept), weights(plain))
+    assert len(rows) == 6 and len(written) == 1  # after 60 seconds, and then not before 20 times the 11 of writing
+
+
+@pytest.mark.parametrize("damage", ["cut short", "a changed byte", "empty", "other content"])
+def test_a_damaged_checkpoint_is_left_aside_with_a_word(tagger, encoded, eager, tmp_path, damage):
+    rows = batches(encoded, epochs=2)
+    undisturbed = tagger.copy()
+    expected = train(undisturbed, rows, token_loss, **settings(rows))
+    stop(tagger.copy(), rows, 7, tmp_path)
+    file = tmp_path / "training.safetensors"
+    content = file.read_bytes()
+    middle = len(content) // 2
+    file.write_bytes({
+        "cut short": content[:middle],
+        "a changed byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        "empty": b"",
+        "other content": b"not a checkpoint",
+    }[damage])  # fmt: skip
+    said = []
+    model = tagger.copy()
+    report = train(model, rows, token_loss, **settings(rows), scratch=tmp_path, say=said.append)
+    assert said[0].endswith("is damaged, so this one starts from the beginning")
+    assert report.losses == expected.losses and same(weights(model), weights(undisturbed))
+
+
+@pytest.mark.parametrize("other", ["more updates", "another seed", "another rate", "other weights", "another shape",
+                                   "other sentences"])  # fmt: skip
+def test_a_checkpoint_of_another_training_is_left_aside_with_a_word(tagger, tiny, encoded, eager, tmp_path, other):
+    rows = batches(encoded)
+    stop(tagger.copy(), rows, 4, tmp_path)
+    options, model = settings(rows), tagger.copy()
+    match other:
+        case "more updates":
+            rows = batches(encoded, epochs=2)
+            options["updates"] = len(rows)
+        case "another seed":
+            options["seed"] = 6
+        case "another rate":
+            options["learning_rate"] = 1e-3
+        case "other weights":
+            model = encoders.with_classifier(tiny, LABELS, seed=2)
+        case "another shape":
+            model = encoders.with_classifier(tiny, LABELS[:3], seed=1)
+            rows = [Batch(row.pieces, row.mask, row.labels.clamp(max=2), row.rows) for row in rows]
+        case "other sentences":
+            rows = rows[::-1]
+    expected = train(model.copy(), rows, token_loss, **options)
+    said = []
+    report = train(model, rows, token_loss, **options, scratch=tmp_path, say=said.append)
+    assert said[0].endswith("belongs to another training, so this one starts from the beginning")
+    assert report.losses == expected.losses
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_training(tagger, encoded, eager, tmp_path, small_files):
+    rows = batches(encoded)
+    expected = train(tagger.copy(), rows, token_loss, **settings(rows))
+    said = []
+    with small_files(10_000):
+        report = train(tagger.copy(), rows, token_loss, **settings(rows), scratch=tmp_path, say=said.append)
+    assert report.losses == expected.losses
+    assert said and all(line.startswith("no checkpoint could be kept at ") for line in said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_random_state_of_the_process_is_left_alone_also_by_a_resumed_training(tagger, encoded, eager, tmp_path):
+    rows = batches(encoded)
+    stop(tagger.copy(), rows, 3, tmp_path)
+    before = torch.get_rng_state()
+    train(tagger.copy(), rows, token_loss, **settings(rows), scratch=tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)

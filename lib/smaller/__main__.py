@@ -1,4 +1,4 @@
-"""The command: python -m smaller {study, report, check, fetch, bench, clean}."""
+"""The command: python -m smaller {study, report, ship, predict, check, fetch, bench, clean}."""
 
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="render the report again from the notebooks that were run")
     report.set_defaults(run=_report)
 
+    ship = commands.add_parser("ship", help="write the model of a finished recipe to a folder, with its card")
+    ship.add_argument("recipe", help="the recipe's identity (column identity of the results), or its first digits")
+    ship.add_argument("folder", help="where the model goes")
+    ship.add_argument("--form", default="", help="quantize it first: fp16, bf16, dynamic, llm.int8, onnx-int8 ...")
+    ship.set_defaults(run=_ship)
+
+    predict = commands.add_parser("predict", help="tag the entities in sentences with a shipped model")
+    predict.add_argument("folder", help="a folder that `ship` wrote")
+    predict.add_argument("sentences", nargs="*", help="sentences; without any they are read from standard input")
+    predict.add_argument("--json", action="store_true", help="one JSON object for each sentence")
+    predict.set_defaults(run=_predict)
+
     check = commands.add_parser("check", help="say of each requirement whether it is met, and what to do")
     check.set_defaults(run=_check)
 
@@ -49,8 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--languages", default="", help="only these, with commas")
     fetch.set_defaults(run=_fetch)
 
-    bench = commands.add_parser("bench", help="measure the speed of training beside the plain Trainer")
-    bench.add_argument("--encoder", default="afriberta-small", help="a named shape (no weights needed), or a folder")
+    bench = commands.add_parser("bench", help="measure speed and memory beside the plain way")
+    bench.add_argument("--only", default=None, help="one section: finetune, distil or deploy")
+    bench.add_argument("--encoder", default=None, help="a named shape (no weights needed), or a folder")
     bench.add_argument("--updates", type=int, default=12, help="timed updates of each way (default 12)")
     bench.set_defaults(run=_bench)
 
@@ -94,6 +107,23 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ship(options: argparse.Namespace) -> int:
+    from smaller.release import ship_command
+
+    for line in ship_command(options.recipe, options.folder, form=options.form):
+        print(line, flush=True)
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from smaller.shipping import predict_command
+
+    sentences = options.sentences or [line.rstrip("\n") for line in sys.stdin]
+    for line in predict_command(options.folder, sentences, as_json=options.json):
+        print(line, flush=True)
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     from smaller.check import render, requirements
 
@@ -124,7 +154,7 @@ def _fetch(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from smaller.bench import bench
 
-    for line in bench(encoder=options.encoder, updates=options.updates):
+    for line in bench(only=options.only, encoder=options.encoder, updates=options.updates):
         print(line, flush=True)
     return 0
 

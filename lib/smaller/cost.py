@@ -1,48 +1,66 @@
-"""What a model costs: parameters, bytes in three countings, and latency by one protocol with its noise floor."""
+"""What a model costs: parameters, bytes in several countings, and latency by one protocol with its noise floor."""
 
 from __future__ import annotations
 
+import os
+import platform
 import resource
 import sys
 import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 
-from smaller.encoders import Model, parameter_count
+from smaller import forms
+from smaller.data.encoding import Batch, pad
+from smaller.encoders import Model
 from smaller.training import device
 
-PROTOCOL = "batch 1, fp32, one thread, models in turn; a round's mean over sentences, median over rounds"
+BATCHES = (1, 8)
+"""Sentences in a call: one that somebody waits for, and as many as a small server collects."""
 
 
 def size(model: Model) -> dict:
-    """Parameters and bytes of a model.
+    """Parameters and bytes of a model in any form.
 
-    `dense_bytes` is what it takes in memory and on disk as it is: zeros count. `sparse_bytes` is a bitmap of one bit a
-    weight and the non-zero values, `compressed_bytes` what zlib leaves of the dense bytes: what a download would take.
+    `dense_bytes` is what it takes in memory as it is: zeros count, and so do the scales of quantized weights.
+    `sparse_bytes` is a bitmap of one bit a weight and the non-zero values, `compressed_bytes` what zlib leaves of the
+    dense bytes: what a download would take. Parameters that a graph folded into others count as not zero.
     """
-    parameters = list(model.network.parameters())
-    total = parameter_count(model.network)
-    nonzero = sum(int(torch.count_nonzero(parameter)) for parameter in parameters)
-    dense = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-    width = dense // total
+    dense = sparse = compressed = zeros = 0
+    for tensor in forms.stored(model.network):
+        values = tensor.values
+        zero = values.numel() - int(torch.count_nonzero(values)) if tensor.parameter else 0
+        zeros += zero
+        dense += values.numel() * values.element_size()
+        sparse += (values.numel() - zero) * values.element_size()
+        compressed += compressed_bytes(values)
+    total = forms.parameter_count(model.network)
     return {
         "parameters": total,
-        "nonzero_parameters": nonzero,
+        "nonzero_parameters": total - zeros,
         "dense_bytes": dense,
-        "sparse_bytes": min(dense, nonzero * width + -(-total // 8)),
-        "compressed_bytes": sum(compressed_bytes(parameter) for parameter in parameters),
+        "sparse_bytes": min(dense, sparse + -(-total // 8)),
+        "compressed_bytes": compressed,
     }
+
+
+def bytes_by_part(model: Model) -> dict[str, int]:
+    """The dense bytes of a model in any form, by where they are: embeddings, linear, rest (`forms.PARTS`)."""
+    return forms.bytes_by_part(model.network)
 
 
 def compressed_bytes(values: Tensor, *, chunk: int = 1 << 22) -> int:
     """The bytes that zlib (level 1) leaves of a tensor's values."""
     packer = zlib.compressobj(level=1)
-    raw = memoryview(values.detach().cpu().contiguous().view(torch.uint8).numpy()).cast("B")
+    raw = memoryview(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()).cast("B")
     packed = sum(len(packer.compress(raw[start : start + chunk])) for start in range(0, len(raw), chunk))
     return packed + len(packer.flush())
 
@@ -53,60 +71,134 @@ def masked_share(model: Model) -> float:
     return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
 
 
-def peak_memory() -> int:
-    """The most bytes of memory that this process has held so far (of the GPU's memory, where there is one)."""
-    if device().type == "cuda":
+def peak_memory(kind: str | None = None) -> int:
+    """The most bytes that this process has held so far, of memory ("cpu") or of the GPU's ("cuda", if there is one)."""
+    if (kind or device().type) == "cuda":
         return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Linux lets a child's `ru_maxrss` begin at what its parent held when it was started.
+        return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def cores() -> int:
+    """The processor cores that this process may use; what the protocol calls all threads."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+
+
+def machine(kind: str = "cpu") -> str:
+    """The name of the processor ("cpu", with its cores) or GPU ("cuda") that times are of: they are only of that."""
+    if kind != "cpu":
+        return torch.cuda.get_device_name()
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8", errors="replace").splitlines() if about.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(names, '') or platform.processor() or platform.machine()}, {cores()} cores"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How latency is measured: sentences in a call, threads of the processor, and the kind of device."""
+
+    batch: int = 1
+    threads: int = 1
+    device: str = "cpu"
+
+    @property
+    def protocol(self) -> str:
+        """The setting and the protocol in one line."""
+        threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
+        return (
+            f"batch {self.batch}, {threads}, {self.device}; pieces to logits in the model's own form, sentences by "
+            "length, every shape once before the clock runs, models in turn; a round's mean over sentences, median "
+            "over rounds"
+        )
+
+
+def settings() -> tuple[Setting, ...]:
+    """The settings of the protocol on this machine: batch 1 and 8, on one thread and on all, and on the GPU if any."""
+    kinds = [("cpu", threads) for threads in dict.fromkeys((1, cores()))]
+    kinds += [("cuda", 1)] * (device().type == "cuda")
+    return tuple(Setting(batch, threads, kind) for kind, threads in kinds for batch in BATCHES)
+
+
 @torch.inference_mode()
-def latency(models: Mapping[str, Model], sentences: Sequence[Tensor], *, rounds: int = 7, threads: int = 1) -> dict:
+def latency(
+    models: Mapping[str, Model],
+    sentences: Mapping[str, Sequence[Tensor]],
+    *,
+    setting: Setting | None = None,
+    rounds: int = 7,
+) -> dict[str, dict]:
     """Milliseconds for a sentence, for several models timed side by side on this machine.
 
-    `sentences` are rows of piece ids. In every round each model runs every sentence once, one model after another, so
-    that slow moments of the machine fall on all alike. For each name: `milliseconds` (a round's mean time for a
-    sentence, median over rounds), `low` and `high` (that mean in the fastest and the slowest round), and `rounds`.
+    `sentences` are the same ones for each model, as rows of its own tokenizer's piece ids. In every round each model
+    runs every batch once, one model after another, so that slow moments of the machine fall on all alike. For each
+    name: `milliseconds` (a round's mean time for a sentence, median over rounds), `low` and `high` (that mean in the
+    fastest and the slowest round), `rounds`, `total_by_round` (milliseconds for all sentences) and `protocol`.
     """
+    setting = setting or Setting()
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    times = {name: np.zeros((rounds, len(sentences))) for name in models}
+    torch.set_num_threads(setting.threads)
+    totals: dict[str, list[float]] = {name: [] for name in models}
     try:
-        networks = {name: model.network.to(device()).eval() for name, model in models.items()}
-        rows = [row[None].to(device()) for row in sentences]
-        for network in networks.values():
-            for row in rows[:3]:
-                network(input_ids=row)
+        networks = {name: model.network.to(setting.device).eval() for name, model in models.items()}
+        batches = {name: _batches(sentences[name], model, setting) for name, model in models.items()}
+        for name, network in networks.items():
+            for batch in {batch.pieces.shape: batch for batch in batches[name]}.values():
+                _milliseconds(network, batch)
         for turn in range(rounds):
             # The order turns with the rounds: whoever runs first after a pause finds a cold cache.
             names = list(networks)[turn % len(networks) :] + list(networks)[: turn % len(networks)]
             for name in names:
-                for place, row in enumerate(rows):
-                    _synchronise()
-                    began = time.perf_counter()
-                    networks[name](input_ids=row)
-                    _synchronise()
-                    times[name][turn, place] = time.perf_counter() - began
+                # One call that does not count: threads of the model before may still be spinning.
+                _milliseconds(networks[name], batches[name][-1])
+                totals[name].append(sum(_milliseconds(networks[name], batch) for batch in batches[name]))
     finally:
         torch.set_num_threads(before)
-    return {name: _summary(1000 * seconds) for name, seconds in times.items()}
+    return {name: _summary(own, count=len(sentences[name]), setting=setting) for name, own in totals.items()}
 
 
-def _synchronise() -> None:
-    if device().type == "cuda":
+def batches_by_length(rows: Sequence[Tensor], *, size: int, padding: int) -> Iterator[Batch]:
+    """Rows of piece ids in batches, the shortest first, so that a batch holds little padding."""
+    rows = sorted(rows, key=len)
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        pieces = pad(chosen, value=padding)
+        lengths = torch.tensor([len(row) for row in chosen])
+        mask = torch.arange(pieces.shape[1]) < lengths[:, None]
+        yield Batch(pieces, mask, None, range(start, start + len(chosen)))
+
+
+def _batches(rows: Sequence[Tensor], model: Model, setting: Setting) -> list[Batch]:
+    made = batches_by_length(rows, size=setting.batch, padding=model.tokenizer.pad_token_id)
+    return [batch.to(torch.device(setting.device)) for batch in made]
+
+
+def _milliseconds(network: nn.Module, batch: Batch) -> float:
+    _synchronise(batch.pieces)
+    began = time.perf_counter()
+    network(input_ids=batch.pieces, attention_mask=batch.mask)
+    _synchronise(batch.pieces)
+    return 1000 * (time.perf_counter() - began)
+
+
+def _synchronise(values: Tensor) -> None:
+    if values.is_cuda:
         torch.cuda.synchronize()
 
 
-def _summary(milliseconds: np.ndarray) -> dict:
-    rounds = milliseconds.mean(axis=1)
+def _summary(totals: list[float], *, count: int, setting: Setting) -> dict:
     return {
-        "milliseconds": float(np.median(rounds)),
-        "low": float(rounds.min()),
-        "high": float(rounds.max()),
-        "rounds": len(rounds),
-        "total_by_round": [float(total) for total in milliseconds.sum(axis=1)],
-        "protocol": PROTOCOL,
+        "milliseconds": float(np.median(totals)) / count,
+        "low": min(totals) / count,
+        "high": max(totals) / count,
+        "rounds": len(totals),
+        "total_by_round": totals,
+        "protocol": setting.protocol,
     }
 
 

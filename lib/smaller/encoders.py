@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
@@ -32,6 +33,8 @@ from smaller.errors import SmallerError, did_you_mean
 from smaller.initialisation import look_at_neighbours
 
 MASKS_FILE = "masks.safetensors"
+ABOUT_FILE = "smaller.json"
+"""What a shipped folder says of itself: its form, and whether plain loaders read it."""
 
 # Transformers draws a bar and a report for every load; a study loads hundreds of models.
 transformers_logging.disable_progress_bar()
@@ -182,6 +185,11 @@ def source(name: str) -> Encoder | Path:
 
 
 def _require_weights(folder: Path) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        about = json.loads((folder / ABOUT_FILE).read_bytes())
+        if isinstance(about, dict) and not about.get("plain", True):
+            raise SmallerError(f"The folder {folder} holds a model in the form {about.get('form')}, which is no plain "
+                               "encoder: open it with smaller.shipping.open_shipped.")  # fmt: skip
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
     if not any(file.name != MASKS_FILE for file in folder.glob("*.safetensors")):
         missing.append("model.safetensors")

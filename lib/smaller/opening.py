@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from smaller import encoders, results, study
 from smaller.data import splits
-from smaller.errors import SmallerError
+from smaller.data.sets import EvaluationSet
+from smaller.errors import SmallerError, did_you_mean
+from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, SCRATCH, SPECIFIC, TEACHER, layers_and_heads
 from smaller.parameters import Settings, check
-from smaller.recipes import Recipe
+from smaller.recipes import (
+    Recipe,
+    cut_then_pretrained,
+    cut_then_tuned,
+    dense,
+    distilled_for_task,
+    distilled_on_corpus,
+    from_scratch,
+    plain_pretraining,
+)
 from smaller.report import show
-from smaller.steps import FineTune
+from smaller.steps import Cut, Distil, FineTune
+
+VARIANTS: dict[str, dict[str, dict]] = {
+    "attention relation": {"corpus": {"attention_weight": 1.0, "logits_weight": 0.0, "labels_weight": 0.0},
+                           "task": {"attention_weight": 1.0}},
+    "hidden states": {"corpus": {"hidden_weight": 1.0}, "task": {"hidden_weight": 1.0}},
+    "squared logits": {"corpus": {"logits": "mse"}, "task": {"logits": "mse"}},
+    "teacher alone": {"corpus": {"logits_weight": 1.0, "labels_weight": 0.0},
+                      "task": {"logits_weight": 1.0, "labels_weight": 0.0}},
+    "random start": {"corpus": {"start": "random"}, "task": {"start": "random"}},
+    "first layers": {"corpus": {"layer_map": "first"}, "task": {"layer_map": "first"}},
+    "last layers": {"corpus": {"layer_map": "last"}, "task": {"layer_map": "last"}},
+    "transfer text": {"task": {}},
+}  # fmt: skip
+"""What each variant of distillation changes in `Distil`, on a corpus and on a task; some are for one of them only.
+
+The attention relation is all that MiniLMv2 learns from (Wang et al. 2021); on the task it comes beside the logits,
+which teach the classifier. Transfer text has no labels: only the teacher's logits teach from it.
+"""
 
 
 def begin(namespace: Mapping[str, object]) -> Settings:
@@ -28,7 +59,10 @@ def begin(namespace: Mapping[str, object]) -> Settings:
         "language": lambda code: _each([code], lambda code: splits.check(namespace["dataset"], code)),
         "sparsities": lambda shares: _each(shares, _share),
         "seeds": lambda seeds: _each(seeds, int),
-        "longer_epochs": lambda epochs: [splits.check(namespace["dataset"], code) for code in epochs] and None,
+        "sources": lambda codes: _each(codes, lambda code: splits.check(namespace["dataset"], code)),
+        "targets": lambda keys: _each(keys, lambda key: _target(key, namespace["dataset"])),
+        "joint_sparsities": lambda shares: _each(shares, _share),
+        "longer_epochs": lambda epochs: epochs and _each(epochs, lambda code: splits.check(namespace["dataset"], code)),
     }
     return check(namespace, **{name: rule for name, rule in named.items() if name in namespace})
 
@@ -36,8 +70,19 @@ def begin(namespace: Mapping[str, object]) -> Settings:
 def _each(values: Sequence, rule) -> None:
     if not values:
         raise SmallerError("A list of parameters is empty: give it at least one value.")
+    _all(values, rule)
+
+
+def _all(values: Iterable, rule) -> None:
+    """As `_each`, for a list that may be empty."""
     for value in values:
         rule(value)
+
+
+def _one_of(value: str, known: Iterable[str], what: str) -> None:
+    if value not in known:
+        hint = did_you_mean(value, known)
+        raise SmallerError(f"{value!r} is no {what} of this study; there are {', '.join(known)}.{hint}")
 
 
 def _share(value: float) -> None:
@@ -45,7 +90,19 @@ def _share(value: float) -> None:
         raise SmallerError(f"Sparsity is the share of weights that become zero, from 0 to 1; {value:g} is not.")
 
 
-def fine_tunings(settings: Settings) -> list[FineTune]:
+def _target(key: str, dataset: str) -> None:
+    """Raise SmallerError unless its files are here and models of the data set know all entity types in it."""
+    if key.count("/") != 1:
+        raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
+    target = EvaluationSet(*key.split("/"))
+    target.checksum()
+    unknown = sorted(set(target.types) - set(splits.entity_types(dataset)))
+    if unknown:
+        raise SmallerError(f"The target {key} has the entity types {', '.join(unknown)}, which no model that is "
+                           f"fine-tuned on {dataset} knows.")  # fmt: skip
+
+
+def fine_tunings(settings: Settings, *, languages: Sequence[str] | None = None) -> list[FineTune]:
     """A `FineTune` step for each language and seed of the settings; some languages may need longer than the others."""
     epochs = settings.get("longer_epochs", {})
     return [
@@ -59,7 +116,7 @@ def fine_tunings(settings: Settings) -> list[FineTune]:
             warm_up=settings.warm_up,
         )
         for seed in settings.seeds
-        for language in settings.languages
+        for language in (settings.languages if languages is None else languages)
     ]
 
 
@@ -74,3 +131,152 @@ def preview(recipes: Sequence[Recipe]) -> None:
         "records": str(results.folder().name) + "/ of the outputs folder",
     }
     show(pd.DataFrame(rows.items(), columns=["what", "here"]), "This run.", "this-run")
+
+
+def distillation_study(settings: Settings) -> dict[str, list[Recipe]]:
+    """The recipes of a distillation study by strategy, as `findings.distillation.by_strategy` takes their tables.
+
+    The teachers; the task-agnostic and task-specific students of every shape; the three controls for the shapes
+    `controls`; and under "strategy: variant" what `temperatures` after the first, and `variants`, make of
+    `variant_student` with the seeds `variant_seeds`. Every corpus distillation and pre-training serves all languages.
+    """
+    tunings = fine_tunings(settings)
+    few = [tuning for tuning in tunings if tuning.seed in settings.variant_seeds]
+    found: dict[str, list[Recipe]] = {}
+    for encoder in settings.encoders:
+        made = [{TEACHER: [dense(encoder, tuning) for tuning in tunings]}]
+        made += [_students(encoder, shape, tunings, settings) for shape in settings.students]
+        made += [_controls(encoder, shape, tunings, settings) for shape in settings.controls]
+        for name, change in _changes(settings).items():
+            students = _students(encoder, settings.variant_student, few, settings, change=change)
+            made.append({f"{strategy}: {name}": recipes for strategy, recipes in students.items()})
+        for part in made:
+            for strategy, recipes in part.items():
+                found.setdefault(strategy, []).extend(recipes)
+    return found
+
+
+def before_tuning(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """What recipes that end in fine-tuning are before it, where a training on a corpus stands there.
+
+    They are recipes too, without scores: their records hold the learning curves on the corpus.
+    """
+    found = dict.fromkeys(Recipe(recipe.encoder, recipe.steps[:-1]) for recipe in recipes)
+    return [recipe for recipe in found if recipe.steps and recipe.steps[-1].trains]
+
+
+def learning_panels(recipes: Mapping[str, Sequence[Recipe]], settings: Settings) -> dict[str, dict[str, list[Recipe]]]:
+    """Recipes of a distillation study whose learning curves belong together, by panel and series.
+
+    Of the first teacher, language and seed alone. Curves of one panel are of one loss.
+    """
+    tuning = fine_tunings(settings)[0]
+    own = {strategy: {_shape(recipe): recipe for recipe in found
+                      if recipe.encoder == settings.encoders[0] and recipe.fine_tuning == tuning}
+           for strategy, found in recipes.items()}  # fmt: skip
+    chosen = next(iter(settings.controls), settings.variant_student)
+    tuned = {strategy: own.get(strategy, {}).get(chosen) for strategy in (AGNOSTIC, CUT, CONTINUED, SCRATCH)}
+    panels = {
+        "imitation on text": {shape: before_tuning([recipe]) for shape, recipe in own[AGNOSTIC].items()},
+        "pre-training of the controls": {f"{strategy}, {shape}": before_tuning([recipe])
+                                         for strategy in (CONTINUED, SCRATCH)
+                                         for shape, recipe in own.get(strategy, {}).items()},
+        "imitation on the task": {shape: [recipe] for shape, recipe in own[SPECIFIC].items()},
+        f"fine-tuning of {chosen} and the teacher": {TEACHER: list(own[TEACHER].values())}
+        | {strategy: [recipe] for strategy, recipe in tuned.items() if recipe},
+    }  # fmt: skip
+    return {title: series for title, series in panels.items() if series}
+
+
+def _shape(recipe: Recipe) -> str:
+    """The shape that a recipe's student or control is cut to; empty for a teacher."""
+    return next((f"{step.layers}x{step.heads}" for step in recipe.steps if isinstance(step, Cut | Distil)), "")
+
+
+def _changes(settings: Settings) -> dict[str, dict[str, dict]]:
+    """What each temperature after the first, and each variant, changes in `Distil` on a corpus and on a task."""
+    changes = {f"temperature {value:g}": dict.fromkeys(("corpus", "task"), {"temperature": value})
+               for value in settings.temperatures[1:]}  # fmt: skip
+    changes |= {name: VARIANTS[name] for name in settings.variants}
+    if "transfer text" in changes:
+        text = {"transfer_corpus": settings.corpus, "transfer_lines": settings.transfer_lines}
+        changes["transfer text"] = {"task": text}
+    return changes
+
+
+def _students(
+    encoder: str, shape: str, tunings: Sequence[FineTune], settings: Settings, *,
+    change: Mapping[str, dict] | None = None,
+) -> dict[str, list[Recipe]]:  # fmt: skip
+    """Both kinds of student of a shape such as "4x6"; with a change, those that it speaks of."""
+    change = {"corpus": {}, "task": {}} if change is None else change
+    found = {}
+    if "corpus" in change:
+        step = _on_corpus(shape, settings, **change["corpus"])
+        found[AGNOSTIC] = [distilled_on_corpus(encoder, step, tuning) for tuning in tunings]
+    if "task" in change:
+        found[SPECIFIC] = [distilled_for_task(encoder, tuning, _on_task(shape, tuning, settings, **change["task"]))
+                           for tuning in tunings]  # fmt: skip
+    return found
+
+
+def _controls(encoder: str, shape: str, tunings: Sequence[FineTune], settings: Settings) -> dict[str, list[Recipe]]:
+    cut, plain = Cut(*layers_and_heads(shape)), plain_pretraining(_on_corpus(shape, settings))
+    return {
+        CUT: [cut_then_tuned(encoder, cut, tuning) for tuning in tunings],
+        CONTINUED: [cut_then_pretrained(encoder, cut, plain, tuning) for tuning in tunings],
+        SCRATCH: [from_scratch(encoder, cut, plain, tuning) for tuning in tunings],
+    }
+
+
+def _on_corpus(shape: str, settings: Settings, **changes: object) -> Distil:
+    return Distil(
+        *layers_and_heads(shape),
+        on="corpus",
+        corpus=settings.corpus,
+        languages=tuple(settings.corpus_languages),
+        updates=settings.corpus_updates,
+        batch_size=settings.corpus_batch_size,
+        learning_rate=settings.corpus_learning_rate,
+        max_length=settings.corpus_max_length,
+        rate=settings.corpus_rate,
+        **_with_temperature(settings, changes),
+    )
+
+
+def _on_task(shape: str, tuning: FineTune, settings: Settings, **changes: object) -> Distil:
+    """The student learns with the teacher's own settings and seed."""
+    same = ("dataset", "language", "seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up")
+    return Distil(*layers_and_heads(shape), on="task", **{field: getattr(tuning, field) for field in same},
+                  **_with_temperature(settings, changes))  # fmt: skip
+
+
+def _with_temperature(settings: Settings, changes: Mapping[str, object]) -> dict[str, object]:
+    """The changes, at the first temperature unless they name another, or need none."""
+    used = changes.get("logits", "kl") == "kl" and changes.get("logits_weight", 1) != 0
+    return ({"temperature": settings.temperatures[0]} if used else {}) | dict(changes)
+
+
+def _student(shape: str, names: Sequence[str]) -> None:
+    """Raise SmallerError unless a student of this shape can be cut from every teacher."""
+    layers, heads = layers_and_heads(shape)
+    for name in names:
+        depth, width = _depth_and_width(name)
+        if layers > depth:
+            raise SmallerError(f"The student {shape} has more layers than its teacher {name}: ask for at most {depth}.")
+        if width % heads:
+            raise SmallerError(f"The student {shape} cannot be: {heads} heads do not divide the hidden size of {name}, "
+                               f"{width}, into equal shares.")  # fmt: skip
+
+
+def _depth_and_width(name: str) -> tuple[int, int]:
+    found = encoders.source(name)
+    if isinstance(found, Path):
+        config = json.loads((found / "config.json").read_text(encoding="utf-8"))
+        return config["num_hidden_layers"], config["hidden_size"]
+    return found.layers, found.hidden
+
+
+def _temperature(value: float) -> None:
+    if value <= 0:
+        raise SmallerError(f"A temperature is a number above zero; {value:g} is not.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from smaller.encoders import canonical, revision, source
 from smaller.errors import SmallerError, did_you_mean
-from smaller.steps import FineTune, Pretrain, Prune, Step, step_from_canonical
+from smaller.steps import Cut, Distil, FineTune, Pretrain, Prune, Step, step_from_canonical
 from smaller.steps.base import STEPS
 
 
@@ -109,3 +110,46 @@ def pruning_grid(
             if sparsity > 0
         ]
     return recipes
+
+
+def distilled_on_corpus(encoder: str, distillation: Distil, fine_tuning: FineTune) -> Recipe:
+    """Task-agnostic: a student imitates the encoder on unlabelled text, and is fine-tuned (paper 1, section 3)."""
+    return start(encoder).then(distillation, fine_tuning)
+
+
+def distilled_for_task(encoder: str, fine_tuning: FineTune, distillation: Distil) -> Recipe:
+    """Task-specific: the encoder is fine-tuned, and a student imitates the tagger (paper 1, section 3)."""
+    return start(encoder).then(fine_tuning, distillation)
+
+
+def cut_then_tuned(encoder: str, cut: Cut, fine_tuning: FineTune) -> Recipe:
+    """The control with no teacher at all: layers are dropped, and the rest is fine-tuned (Sajjad et al. 2023)."""
+    return start(encoder).then(cut, fine_tuning)
+
+
+def cut_then_pretrained(encoder: str, cut: Cut, pretraining: Pretrain, fine_tuning: FineTune) -> Recipe:
+    """The control for the teacher alone: layers are dropped, and the rest goes on with plain pre-training.
+
+    With `plain_pretraining` it sees the batches of a distillation; only the teacher's logits are missing.
+    """
+    return start(encoder).then(cut, pretraining, fine_tuning)
+
+
+def from_scratch(encoder: str, shape: Cut, pretraining: Pretrain, fine_tuning: FineTune) -> Recipe:
+    """The control of equal shape: the encoder's tokenizer and width, the layers and heads of `shape`, random weights.
+
+    AfriBERTa's own sizes are made so (Ogueji et al. 2021), and paper 1 lacks the comparison.
+    """
+    random = Cut(shape.layers, shape.heads, start="random", seed=pretraining.seed)
+    return Recipe(encoder, (random, pretraining, fine_tuning))
+
+
+def plain_pretraining(distillation: Distil) -> Pretrain:
+    """Pre-training on the very batches of a distillation on a corpus: same text, updates, rates and seed.
+
+    Raises SmallerError for a distillation on a task, or on a part of the lines, which `Pretrain` cannot choose.
+    """
+    if distillation.on != "corpus" or distillation.lines:
+        raise SmallerError("Plain pre-training takes the batches of a distillation on a whole corpus, and "
+                           f"{distillation.label} is none.")  # fmt: skip
+    return Pretrain(**{field.name: getattr(distillation, field.name) for field in dataclasses.fields(Pretrain)})

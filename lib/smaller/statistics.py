@@ -14,6 +14,9 @@ from scipy import stats
 from smaller.errors import SmallerError
 
 SERIES = ["dataset", "encoder", "language", "order", "method", "scope", "include"]
+STUDENTS = ["strategy", "variant", "technique", "on", "temperature", "start", "layer_map", "layers", "heads"]
+"""What tells students of one teacher apart, where a table says it."""
+
 EXACT_UP_TO = 16
 AVERAGE = "average"
 
@@ -179,14 +182,16 @@ def language_average(table: pd.DataFrame) -> pd.DataFrame:
     A seed that lacks one of the languages at some sparsity is left out there: averages over different languages
     are not comparable.
     """
-    keys = [key for key in [*SERIES, "split", "sparsity", "seed"] if key in table and key != "language"]
+    told = [*SERIES, *STUDENTS, "split", "sparsity", "seed"]
+    keys = [key for key in told if key in table and key != "language"]
     numbers = [column for column in table.select_dtypes("number") if column not in keys]
     expected = table.groupby([key for key in ("dataset", "encoder", "split") if key in table])["language"]
     complete = table.assign(_languages=expected.transform("nunique"))
-    by_language = complete.groupby([*keys, "language", "_languages"], as_index=False)[numbers].mean()
-    counts = by_language.groupby(keys)["language"].transform("nunique")
+    # Where nothing is distilled there is no temperature, and a row without one counts too.
+    by_language = complete.groupby([*keys, "language", "_languages"], as_index=False, dropna=False)[numbers].mean()
+    counts = by_language.groupby(keys, dropna=False)["language"].transform("nunique")
     kept = by_language[counts == by_language["_languages"]]
-    return kept.groupby(keys, as_index=False)[numbers].mean().assign(language=AVERAGE)
+    return kept.groupby(keys, as_index=False, dropna=False)[numbers].mean().assign(language=AVERAGE)
 
 
 def of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +18,20 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from smaller.checkpoints import Checkpoint
 from smaller.data.encoding import IGNORED, Batch
 from smaller.encoders import Model
 from smaller.errors import SmallerError
-from smaller.progress import Say, silent
+from smaller.progress import Say, duration, silent
 
-Objective = Callable[[nn.Module, Batch], Tensor]
+Objective = Callable[[nn.Module, Batch, Batch], Tensor]
+"""The loss of a part of a batch as its share of the whole batch's: a sum over the part, over what counts in the whole.
+
+It is a number, or a vector of weighted terms that add up to it. Called with the network, the part and the whole.
+"""
+
+PART = 4096
+"""The padded pieces that run at once. It bounds the memory: attention, and all that waits for the gradient."""
 
 
 @functools.cache
@@ -155,12 +165,16 @@ def trimmed_vocabulary(network: nn.Module, used: Tensor) -> Iterator[Tensor]:
 
 @dataclass(frozen=True)
 class Report:
-    """What a training run did: updates, pieces seen (without padding), wall-clock seconds, and its losses."""
+    """What a training run did: updates, pieces seen (without padding), wall-clock seconds, and its losses.
+
+    `terms` holds the objective's terms for each update, in its order; each update's add up to its loss.
+    """
 
     updates: int
     pieces: int
     seconds: float
     losses: list[float]
+    terms: list[list[float]] = field(default_factory=list)
 
     def as_record(self) -> dict:
         """Plain values; the loss curve is thinned to at most 100 points."""
@@ -169,11 +183,15 @@ class Report:
             "updates": self.updates,
             "pieces": self.pieces,
             "seconds": round(self.seconds, 3),
-            "loss_first": round(self.losses[0], 4),
-            "loss_last": round(sum(self.losses[-20:]) / len(self.losses[-20:]), 4),
+            **{f"loss_{end}": round(value, 4) for end, value in ends(self.losses).items()},
             "loss_curve": [round(loss, 4) for loss in self.losses[::stride]],
             "loss_curve_stride": stride,
         }
+
+
+def ends(curve: list[float]) -> dict[str, float]:
+    """Where a curve begins, and where it ends: the mean of its last 20 points, since single ones are noisy."""
+    return {"first": curve[0], "last": sum(curve[-20:]) / len(curve[-20:])}
 
 
 def linear_decay(update: int, *, updates: int, warm_up: int) -> float:
@@ -181,6 +199,19 @@ def linear_decay(update: int, *, updates: int, warm_up: int) -> float:
     if update < warm_up:
         return (update + 1) / warm_up
     return max(0.0, (updates - update) / max(1, updates - warm_up))
+
+
+def parts(batch: Batch) -> Iterator[Batch]:
+    """The batch in parts of about `PART` pieces with padding at most (16 times that on a GPU)."""
+    budget = PART if device().type == "cpu" else 16 * PART
+    count = min(len(batch.rows), -(-batch.pieces.numel() // budget))
+    if count == 1:
+        yield batch
+        return
+    for rows in torch.arange(len(batch.rows)).tensor_split(count):
+        width = int(batch.mask[rows].sum(dim=1).max())
+        labels = None if batch.labels is None else batch.labels[rows, :width]
+        yield Batch(batch.pieces[rows, :width], batch.mask[rows, :width], labels, [batch.rows[row] for row in rows])
 
 
 def train(
@@ -196,68 +227,111 @@ def train(
     clip: float = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
     dropout: float | None = None,
+    scratch: Path | None = None,
     say: Say = silent,
 ) -> Report:
     """Train the model in place: AdamW, linear decay, clipped gradients, masks held, dropout from `seed`.
 
-    `dropout` is the rate during this training; None keeps the rates that the model's configuration gives.
+    `dropout` is the rate during this training; None keeps the rates that the model's configuration gives. A folder
+    `scratch` holds a checkpoint while training lasts: the same training goes on from it after its process was killed,
+    with the losses and weights of an undisturbed run, bit for bit (on the same device and number of threads).
 
     Masked weights get no gradient and no decay, so they stay exactly zero, as with `torch.nn.utils.prune`.
     Raises SmallerError when the loss stops being a number.
     """
     network = model.network.to(device()).train()
     masked = [(parameter, mask.to(device())) for parameter, mask in model.masked_parameters()]
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    parameters = list(named.values())
     optimizer = torch.optim.AdamW(
         parameters, lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
     )
-    losses: list[Tensor] = []
-    pieces, started, last_said = 0, time.perf_counter(), time.perf_counter()
+    first, batches = _first(batches)
+    settings = [updates, learning_rate, seed, warm_up, weight_decay, clip, list(betas), dropout, device().type]
+    checkpoint = Checkpoint(scratch, named, optimizer, settings=settings, first=first, say=say) if scratch else None
     with torch.random.fork_rng(), fast_dropout(network), dropout_at(network, dropout):
         torch.manual_seed(seed)
+        losses, pieces, before = (checkpoint and checkpoint.resume()) or ([], 0, 0.0)
+        resumed, pieces_before = len(losses), pieces
+        started = last_said = time.perf_counter()
         for update, batch in enumerate(batches):
+            if update < resumed:
+                continue
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * linear_decay(update, updates=updates, warm_up=warm_up)
             pieces += int(batch.mask.sum())
-            batch = batch.to(device())
-            with mixed_precision():
-                loss = objective(network, batch)
-            loss.backward()
+            shares = []
+            for part in parts(batch):
+                with mixed_precision():
+                    share = objective(network, part.to(device()), batch)
+                share.sum().backward()
+                shares.append(share.detach())
             for parameter, mask in masked:
                 parameter.grad.mul_(mask)
             nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(loss.detach())
-            if time.perf_counter() - last_said > 10:
-                last_said = time.perf_counter()
-                speed = pieces / (last_said - started)
-                say(f"update {update + 1} of {updates}, loss {float(losses[-1]):.3f}, {speed:,.0f} pieces/s")
+            losses.append(sum(shares))
+            now = time.perf_counter()
+            if now - last_said > 10:
+                last_said = now
+                loss = _finite(float(losses[-1].sum()), update + 1, learning_rate)
+                left = (now - started) / (update + 1 - resumed) * (updates - update - 1)
+                speed = (pieces - pieces_before) / (now - started)
+                say(f"update {update + 1} of {updates}, loss {loss:.3f}, {speed:,.0f} pieces/s, "
+                    f"about {duration(left)} left")  # fmt: skip
+            if checkpoint and now >= checkpoint.due:
+                checkpoint.write(losses, pieces, before + now - started)
     network.eval()
-    curve = torch.stack(losses).float().tolist()
-    if not math.isfinite(curve[-1]):
+    terms = torch.stack(losses).float().cpu().reshape(len(losses), -1)
+    curve = terms.sum(dim=1).tolist()
+    _finite(curve[-1], len(curve), learning_rate)
+    if checkpoint:
+        checkpoint.remove()
+    return Report(len(curve), pieces, before + time.perf_counter() - started, curve, terms.tolist())
+
+
+def _finite(loss: float, updates: int, learning_rate: float) -> float:
+    if not math.isfinite(loss):
         raise SmallerError(
-            f"Training diverged: the loss is {curve[-1]} after {len(curve)} updates at a learning rate of "
-            f"{learning_rate:g}. Use a smaller learning rate."
+            f"Training diverged: the loss is {loss} after {updates} updates at a learning rate of {learning_rate:g}. "
+            "Use a smaller learning rate."
         )
-    return Report(len(curve), pieces, time.perf_counter() - started, curve)
+    return loss
 
 
-def token_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the labels on first pieces, mean over the batch's words."""
+def _first(batches: Iterable[Batch]) -> tuple[Batch, Iterator[Batch]]:
+    rest = iter(batches)
+    first = next(rest)
+    return first, itertools.chain([first], rest)
+
+
+def token_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
+    """Cross-entropy of the labels on first pieces, mean over the batch's words, or those of `whole` if it is a part."""
     logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits
-    return _mean_cross_entropy(logits.flatten(0, 1), batch.labels.flatten())
+    return cross_entropy_sum(logits.flatten(0, 1), batch.labels.flatten()) / labels_in(whole or batch)
 
 
-def masked_language_loss(network: nn.Module, batch: Batch) -> Tensor:
+def masked_language_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
     """Cross-entropy at the masked positions; the vocabulary's logits are computed there only."""
     hidden = network.base_model(input_ids=batch.pieces, attention_mask=batch.mask).last_hidden_state
     places = batch.labels != IGNORED
-    head = network.lm_head if hasattr(network, "lm_head") else network.cls
-    return _mean_cross_entropy(head(hidden[places]), batch.labels[places])
+    logits = logits_at(network, hidden[places])
+    return cross_entropy_sum(logits, batch.labels[places]) / labels_in(whole or batch)
 
 
-def _mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean over the labels that count; zero, not NaN as PyTorch has it, for a batch without any."""
-    total = functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
-    return total / (labels != IGNORED).sum().clamp(min=1)
+def logits_at(network: nn.Module, hidden: Tensor) -> Tensor:
+    """The logits of a tagger or a masked-language model for chosen last hidden states, of shape (positions, width)."""
+    if hasattr(network, "classifier"):
+        return network.classifier(network.dropout(hidden))
+    return (network.lm_head if hasattr(network, "lm_head") else network.cls)(hidden)
+
+
+def cross_entropy_sum(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy summed over the labels that count."""
+    return functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
+
+
+def labels_in(batch: Batch) -> int:
+    """How many labels of a batch count; 1 where none does, so that such a batch's mean is zero and not NaN."""
+    return max(1, int((batch.labels != IGNORED).sum()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from smaller.data import splits
 from smaller.data.encoding import Batch, Encoded, batch_of, bio_labels, encode, shuffled_batches
 from smaller.encoders import Model, parameter_count, with_classifier
 from smaller.progress import Say, silent
-from smaller.steps.base import Step, is_count, is_number, require
+from smaller.steps.base import Step, is_number, require
+from smaller.steps.checks import require_counts, require_share, require_small
 from smaller.training import token_loss, train, trimmed_vocabulary
 
 _PIECE_TABLE = "embeddings.word_embeddings.weight"
@@ -44,16 +47,12 @@ class FineTune(Step):
     def __post_init__(self) -> None:
         splits.check(self.dataset, self.language)
         splits.entity_types(self.dataset)  # an error where there are no labels
-        for field in ("seed", "epochs", "batch_size", "max_length"):
-            value = getattr(self, field)
-            require(is_count(value) and (value > 0 or field == "seed"),
-                    f"FineTune's {field} is a whole number above zero; it is {value!r}.")  # fmt: skip
-        require(is_number(self.learning_rate) and 0 < self.learning_rate < 1,
-                f"FineTune's learning_rate is a number between 0 and 1; it is {self.learning_rate!r}.")  # fmt: skip
-        require(is_number(self.warm_up) and 0 <= self.warm_up < 1,
-                f"FineTune's warm_up is a share of the updates, from 0 to 1; it is {self.warm_up!r}.")  # fmt: skip
+        require_counts(self, "seed", "epochs", "batch_size", "max_length")
+        require_small(self, "learning_rate")
+        require_share(self, "warm_up")
         require(is_number(self.weight_decay) and self.weight_decay >= 0,
                 f"FineTune's weight_decay is a number of at least 0; it is {self.weight_decay!r}.")  # fmt: skip
+        object.__setattr__(self, "weight_decay", float(self.weight_decay))
 
     @property
     def label(self) -> str:
@@ -71,21 +70,24 @@ class FineTune(Step):
         sentences = splits.sentences(self.dataset, self.language, "train")
         encoded = encode(sentences, model.tokenizer, labels, max_length=self.max_length)
         updates = self.epochs * -(-len(encoded) // self.batch_size)
-        options = dict(
-            updates=updates,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            warm_up=round(self.warm_up * updates),
-            weight_decay=self.weight_decay,
-            say=say,
-        )
         padding = model.tokenizer.pad_token_id
-        if self.weight_decay == 0 and _PIECE_TABLE not in tagger.masks:
-            used = torch.cat([*encoded.pieces, torch.tensor([padding])])
-            with trimmed_vocabulary(tagger.network, used) as ids:
-                report = train(tagger, self._batches(encoded, padding=padding, ids=ids), token_loss, **options)
-        else:
-            report = train(tagger, self._batches(encoded, padding=padding), token_loss, **options)
+        used = torch.cat([*encoded.pieces, torch.tensor([padding])])
+        with trimmed_where_exact(tagger, used, weight_decay=self.weight_decay) as ids:
+            batches = labelled_batches(
+                encoded, epochs=self.epochs, size=self.batch_size, padding=padding, seed=self.seed, ids=ids
+            )
+            report = train(
+                tagger,
+                batches,
+                token_loss,
+                updates=updates,
+                learning_rate=self.learning_rate,
+                seed=self.seed,
+                warm_up=round(self.warm_up * updates),
+                weight_decay=self.weight_decay,
+                scratch=scratch,
+                say=say,
+            )
         return tagger, report.as_record() | {
             "sentences": len(sentences),
             "truncated_words": encoded.truncated_words,
@@ -94,10 +96,22 @@ class FineTune(Step):
             "parameters_after": parameter_count(tagger.network),
         }
 
-    def _batches(self, encoded: Encoded, *, padding: int, ids: torch.Tensor | None = None) -> Iterator[Batch]:
-        generator = np.random.default_rng(self.seed)
-        lengths = encoded.lengths
-        for _ in range(self.epochs):
-            for rows in shuffled_batches(lengths, size=self.batch_size, generator=generator):
-                batch = batch_of(encoded, rows, padding=padding)
-                yield batch if ids is None else Batch(ids[batch.pieces], batch.mask, batch.labels, rows)
+
+def trimmed_where_exact(
+    model: Model, used: Tensor, *, weight_decay: float
+) -> contextlib.AbstractContextManager[Tensor | None]:
+    """`trimmed_vocabulary` where it changes no result; where it would, all rows are trained, and there is no table."""
+    if weight_decay == 0 and _PIECE_TABLE not in model.masks:
+        return trimmed_vocabulary(model.network, used)
+    return contextlib.nullcontext()
+
+
+def labelled_batches(
+    encoded: Encoded, *, epochs: int, size: int, padding: int, seed: int, ids: Tensor | None = None
+) -> Iterator[Batch]:
+    """The batches of all epochs, in the order that `seed` gives; `ids` is the table of a trimmed vocabulary."""
+    generator = np.random.default_rng(seed)
+    for _ in range(epochs):
+        for rows in shuffled_batches(encoded.lengths, size=size, generator=generator):
+            batch = batch_of(encoded, rows, padding=padding)
+            yield batch if ids is None else Batch(ids[batch.pieces], batch.mask, batch.labels, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,13 +10,18 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from smaller.data import splits
 from smaller.data.encoding import IGNORED, Batch, encode_text, pad, shuffled_batches
 from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
-from smaller.steps.base import Step, is_count, is_number, require
+from smaller.steps.base import Step, is_number, require
+from smaller.steps.checks import require_counts, require_languages, require_small
 from smaller.training import masked_language_loss, train
+
+SETTINGS = {"weight_decay": 0.01, "betas": (0.9, 0.98), "dropout": 0.0}
+"""What the fields leave open: RoBERTa's decay and betas (Liu et al. 2019, table 9); why no dropout, see `Pretrain`."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,9 @@ class Pretrain(Step):
     trains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(isinstance(self.languages, (tuple, list)) and len(self.languages) > 0,
-                f"Pretrain's languages is a list of at least one language; it is {self.languages!r}.")  # fmt: skip
-        object.__setattr__(self, "languages", tuple(self.languages))
-        for language in self.languages:
-            splits.check_text(self.corpus, language)
-        for field in ("seed", "updates", "batch_size", "max_length"):
-            value = getattr(self, field)
-            require(is_count(value) and (value > 0 or field == "seed"),
-                    f"Pretrain's {field} is a whole number above zero; it is {value!r}.")  # fmt: skip
-        require(is_number(self.learning_rate) and 0 < self.learning_rate < 1,
-                f"Pretrain's learning_rate is a number between 0 and 1; it is {self.learning_rate!r}.")  # fmt: skip
+        require_languages(self)
+        require_counts(self, "seed", "updates", "batch_size", "max_length")
+        require_small(self, "learning_rate")
         require(is_number(self.rate) and 0 < self.rate < 1,
                 f"Pretrain's rate is the share of masked pieces, between 0 and 1; it is {self.rate!r}.")  # fmt: skip
 
@@ -65,18 +62,20 @@ class Pretrain(Step):
         trained = model.copy()
         lines = [line for language in self.languages for line in splits.text(self.corpus, language)]
         rows = encode_text(lines, model.tokenizer, max_length=self.max_length)
+        batches = masked_batches(
+            rows, model.tokenizer, updates=self.updates, size=self.batch_size, rate=self.rate, seed=self.seed
+        )
         report = train(
             trained,
-            self._batches(rows, model.tokenizer),
+            batches,
             masked_language_loss,
             updates=self.updates,
             learning_rate=self.learning_rate,
             seed=self.seed,
             warm_up=self.updates // 10,
-            weight_decay=0.01,
-            betas=(0.9, 0.98),
-            dropout=0.0,
+            scratch=scratch,
             say=say,
+            **SETTINGS,
         )
         return trained, report.as_record() | {
             "lines": len(lines),
@@ -84,22 +83,26 @@ class Pretrain(Step):
             "parameters_after": parameter_count(trained.network),
         }
 
-    def _batches(self, rows: list[Tensor], tokenizer) -> Iterator[Batch]:
-        generator = np.random.default_rng(self.seed)
-        lengths = np.array([len(row) for row in rows])
-        special = torch.tensor(tokenizer.all_special_ids)
-        made = 0
-        while made < self.updates:
-            for chosen in shuffled_batches(lengths, size=self.batch_size, generator=generator):
-                if made == self.updates:
-                    return
-                pieces = pad([rows[row] for row in chosen], value=tokenizer.pad_token_id)
-                hidden, labels = mask_pieces(
-                    pieces, special=special, mask=tokenizer.mask_token_id, vocabulary=len(tokenizer),
-                    rate=self.rate, generator=generator,
-                )  # fmt: skip
-                yield Batch(hidden, pieces != tokenizer.pad_token_id, labels, chosen)
-                made += 1
+
+def masked_batches(
+    rows: Sequence[Tensor], tokenizer: PreTrainedTokenizerBase, *, updates: int, size: int, rate: float, seed: int
+) -> Iterator[Batch]:
+    """As many batches of masked lines as there are updates, round the text as often as needed."""
+    generator = np.random.default_rng(seed)
+    lengths = np.array([len(row) for row in rows])
+    special = torch.tensor(tokenizer.all_special_ids)
+    made = 0
+    while made < updates:
+        for chosen in shuffled_batches(lengths, size=size, generator=generator):
+            if made == updates:
+                return
+            pieces = pad([rows[row] for row in chosen], value=tokenizer.pad_token_id)
+            hidden, labels = mask_pieces(
+                pieces, special=special, mask=tokenizer.mask_token_id, vocabulary=len(tokenizer),
+                rate=rate, generator=generator,
+            )  # fmt: skip
+            yield Batch(hidden, pieces != tokenizer.pad_token_id, labels, chosen)
+            made += 1
 
 
 def mask_pieces(

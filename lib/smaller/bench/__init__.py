@@ -1,0 +1,26 @@
+"""Speed beside the plain way, against marks: ratios within one run, since seconds belong to a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from smaller.bench import deployment, distillation, finetuning
+from smaller.errors import SmallerError, did_you_mean
+
+SECTIONS = {"finetune": finetuning, "distil": distillation, "deploy": deployment}
+"""What is measured, in this order: fine-tuning, distillation, and the forms of a model that one can deploy."""
+
+
+def bench(*, only: str | None = None, encoder: str | None = None, updates: int = 12) -> Iterator[str]:
+    """Measure all sections, or `only` one of them; yields lines: what was measured, then ratios beside their marks.
+
+    `encoder` is a named shape or a folder (default: each section's own), `updates` the number of timed updates.
+    """
+    if only is not None and only not in SECTIONS:
+        raise SmallerError(f"There is no section {only!r} of the bench; there are {', '.join(SECTIONS)}."
+                           f"{did_you_mean(only, SECTIONS)}")  # fmt: skip
+    if updates < 1:
+        raise SmallerError(f"updates is the number of timed updates, at least 1; it is {updates}.")
+    for name in SECTIONS if only is None else (only,):
+        section = SECTIONS[name]
+        yield from section.report(encoder=encoder or section.ENCODER, updates=updates)

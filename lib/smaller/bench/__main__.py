@@ -1,0 +1,14 @@
+"""The process in which one way is measured: its section, name, encoder and number of updates are the arguments."""
+
+import json
+import sys
+
+from smaller import cost
+from smaller.bench import SECTIONS
+from smaller.bench.base import material
+
+section, way, encoder, updates = sys.argv[1:]
+given = material(encoder)
+found = SECTIONS[section].measure(way, given, updates=int(updates))
+found |= {"about": given.about, "peak_memory_bytes": cost.peak_memory()}
+sys.stdout.write(json.dumps(found) + "\n")

@@ -1,0 +1,87 @@
+"""The card of a shipped model: what it is, what it was made from, how good it is, what it costs, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from smaller import forms
+
+_EXAMPLE = """\
+from smaller.shipping import open_shipped
+from smaller.tagging import tag
+
+model = open_shipped("{name}")
+sentence = "Wizkid yayi wasa a Lagos ranar Asabar."
+for tagged in tag(model, [sentence]):
+    print(tagged.text)
+    for entity in tagged.entities:
+        print(entity.type, entity.text, entity.start, entity.end, round(entity.score, 2))
+    print(f"{{tagged.words}} words, {{tagged.unknown:.0%}} of them unknown")
+"""
+
+
+def model_card(about: Mapping, card: Mapping, *, name: str) -> str:
+    """The card in Markdown. `about` is what `smaller.json` says; `card` gives the rest, all of it optional.
+
+    `title`, `languages` (codes), `licence` and `notes` are text or lists of it; `recipe` is one line; `data` rows have
+    `name`, `licence` and `citation`; `scores` rows have `set`, `f1`, and `low`, `high` and `seeds` where there is an
+    interval; `cost` is what to say of each name. What is not given is said to be not given.
+    """
+    return "\n".join(_lines(about, card, name=name)) + "\n"
+
+
+def _lines(about: Mapping, card: Mapping, *, name: str) -> Iterator[str]:
+    yield from _front_matter(card)
+    yield f"# {card.get('title', name)}\n"
+    yield f"Tags words of running text with the labels {', '.join(about['labels'])}.\n"
+    yield f"Recipe: `{card.get('recipe', 'not given')}`\n"
+    yield f"Form: **{about['form']}** ({forms.FORMS.get(about['form'], 'weights in 32-bit floats')}).\n"
+    yield "## Data\n"
+    for row in card.get("data", ()):
+        yield f"- {row['name']}, licence {row['licence']}. {row.get('citation', '')}".rstrip()
+    yield "" if card.get("data") else "Not given.\n"
+    yield "## Scores\n"
+    yield from _scores(card.get("scores", ()))
+    yield "## Cost\n"
+    yield from _cost(about, card.get("cost", {}))
+    yield "## Licence\n"
+    yield f"{card.get('licence', 'Not given: ask whoever shipped the model.')}\n"
+    yield "## Example\n"
+    yield f"```python\n{_EXAMPLE.format(name=name)}```\n"
+    yield f'On the command line: `python -m smaller predict {name} "a sentence"`.\n'
+    if about["plain"]:
+        yield f'Also, with transformers alone: `AutoModelForTokenClassification.from_pretrained("{name}")`.\n'
+    for note in card.get("notes", ()):
+        yield f"- {note}"
+
+
+def _front_matter(card: Mapping) -> Iterator[str]:
+    yield "---"
+    if card.get("languages"):
+        yield f"language: [{', '.join(card['languages'])}]"
+    yield "pipeline_tag: token-classification"
+    yield "---"
+
+
+def _scores(rows) -> Iterator[str]:
+    if not rows:
+        yield "Not given.\n"
+        return
+    yield "| evaluation set | F1 of this model | mean over seeds, 95 % interval |\n|---|---|---|"
+    for row in rows:
+        interval = "one seed"
+        if row.get("seeds", 1) > 1:
+            interval = f"{row['mean']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['seeds']} seeds)"
+        yield f"| {row['set']} | {row['f1']:.1f} | {interval} |"
+    yield ""
+
+
+def _cost(about: Mapping, cost: Mapping) -> Iterator[str]:
+    sizes = about["bytes"]
+    yield (
+        f"- {about['parameters']:,} parameters, {sum(sizes.values()) / 1e6:,.1f} MB of weights in memory: "
+        + ", ".join(f"{part} {size / 1e6:,.1f}" for part, size in sizes.items())
+    )
+    for name, value in cost.items():
+        yield f"- {name}: {value}"
+    yield ""

@@ -1,0 +1,306 @@
+"""Distillation: a student that is cut from the model learns to imitate it, on text or on a task."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from smaller.data import splits
+from smaller.data.encoding import IGNORED, Encoded, bio_labels, encode, encode_text
+from smaller.data.readers import Sentence
+from smaller.encoders import Model, parameter_count
+from smaller.progress import Say, silent
+from smaller.steps.base import Step, is_count, is_number, require
+from smaller.steps.checks import require_choice, require_counts, require_languages, require_share, require_small
+from smaller.steps.cutting import check_shape, cut, layers_kept, shape_label
+from smaller.steps.finetuning import FineTune, labelled_batches, trimmed_where_exact
+from smaller.steps.imitation import HIDDEN, LOGITS, Imitation, first_pieces, teacher_logits
+from smaller.steps.pretraining import SETTINGS, Pretrain, masked_batches
+from smaller.steps.texts import lines_of, require_known, unknown_share
+from smaller.training import Report, device, ends, train
+
+
+def _defaults(step: type[Step], *fields: str) -> dict[str, Any]:
+    given = {field.name: field.default for field in dataclasses.fields(step)}
+    return {field: given[field] for field in fields}
+
+
+MODES = {
+    "corpus": _defaults(Pretrain, "batch_size", "max_length", "learning_rate", "corpus", "languages", "updates", "rate")
+    | {"lines": 0},
+    "task": _defaults(FineTune, "batch_size", "max_length", "learning_rate", "epochs", "warm_up")
+    | {"dataset": "", "language": "", "transfer_corpus": "", "transfer_lines": 0},
+}
+"""The fields of each mode with their defaults, which are those of `Pretrain` and `FineTune`."""
+
+
+LOSSES = ("logits", "labels", "hidden", "attention")
+"""The named losses; the step's field `<name>_weight` weighs each."""
+
+
+@dataclass(frozen=True)
+class Distil(Step):
+    """Train a student to imitate its teacher: the model that arrives. The student is cut from it, as by `Cut`.
+
+    `on="corpus"` is task-agnostic: teacher and student are masked-language models, and the student guesses hidden
+    pieces of `languages` of `corpus` (at most `lines` of each, 0 for all) as in `Pretrain`. `on="task"` is
+    task-specific: both are taggers, and training goes over the labelled sentences of `dataset` and `language` as in
+    `FineTune`, with `transfer_lines` lines of `transfer_corpus` (of each language) as sentences without labels.
+    A field that is None takes its mode's default (`MODES`); one of the other mode is refused.
+
+    The loss is the weighted sum of four: `logits` ("kl" at `temperature`, times its square, or "mse") at the masked
+    pieces or first pieces of words, the true `labels` there, `hidden` ("cosine" or "mse") between each layer and the
+    one that it was mapped to, and the attention relations of both last layers (MiniLMv2, with the least number of
+    relation heads that splits no head of either model). The two equal weights are paper 2's (its section 3).
+    """
+
+    layers: int
+    heads: int | None = None
+    on: str = "corpus"
+    layer_map: str | tuple[int, ...] = "stride"
+    start: str = "teacher"
+    temperature: float = 2.0
+    logits: str = "kl"
+    logits_weight: float = 0.5
+    labels_weight: float = 0.5
+    hidden: str = "cosine"
+    hidden_weight: float = 0.0
+    attention_weight: float = 0.0
+    seed: int = 1
+    batch_size: int | None = None
+    max_length: int | None = None
+    learning_rate: float | None = None
+    corpus: str | None = None
+    languages: tuple[str, ...] | None = None
+    lines: int | None = None
+    updates: int | None = None
+    rate: float | None = None
+    dataset: str | None = None
+    language: str | None = None
+    epochs: int | None = None
+    warm_up: float | None = None
+    transfer_corpus: str | None = None
+    transfer_lines: int | None = None
+
+    trains: ClassVar[bool] = True
+    technique: ClassVar[str] = "distilled"
+
+    def __post_init__(self) -> None:
+        check_shape(self)
+        for field, choices in (("on", tuple(MODES)), ("logits", LOGITS), ("hidden", HIDDEN)):
+            require_choice(self, field, choices)
+        self._check_losses()
+        self._fill_mode()
+        require_counts(self, "seed", "batch_size", "max_length")
+        require_small(self, "learning_rate")
+        if self.on == "corpus":
+            require_languages(self)
+            require_counts(self, "updates")
+            require_small(self, "rate")
+            require(is_count(self.lines), f"Distil's lines is a number of lines, 0 for all; it is {self.lines!r}.")
+        else:
+            self._check_task()
+
+    def _check_losses(self) -> None:
+        require(is_number(self.temperature) and 0 < self.temperature < math.inf,
+                f"Distil's temperature is a number above zero; it is {self.temperature!r}.")  # fmt: skip
+        object.__setattr__(self, "temperature", float(self.temperature))
+        for field in (f"{name}_weight" for name in LOSSES):
+            value = getattr(self, field)
+            require(is_number(value) and 0 <= value < math.inf,
+                    f"Distil's {field} is a number of at least 0; it is {value!r}.")  # fmt: skip
+            object.__setattr__(self, field, float(value))
+        require(bool(self.weights), "All weights of Distil's losses are zero, so there is nothing to learn.")
+        for field, used, why in (
+            ("temperature", self.logits_weight > 0 and self.logits == "kl", 'is used only by the logits\' "kl"'),
+            ("logits", self.logits_weight > 0, "is used only with a logits_weight above 0"),
+            ("hidden", self.hidden_weight > 0, "is used only with a hidden_weight above 0"),
+        ):
+            default = _defaults(Distil, field)[field]
+            require(used or getattr(self, field) == default,
+                    f"Distil's {field} {why}; leave it at {default!r}.")  # fmt: skip
+
+    def _fill_mode(self) -> None:
+        other = "task" if self.on == "corpus" else "corpus"
+        for field in MODES[other].keys() - MODES[self.on].keys():
+            require(
+                getattr(self, field) is None, f"Distil(on={self.on!r}) takes no {field}: it belongs to on={other!r}."
+            )
+        for field, default in MODES[self.on].items():
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, default)
+
+    def _check_task(self) -> None:
+        for field in ("dataset", "language"):
+            require(bool(getattr(self, field)), f"Distil(on='task') needs a value for {field}.")
+        splits.check(self.dataset, self.language)
+        splits.entity_types(self.dataset)  # an error where there are no labels
+        require_counts(self, "epochs")
+        require_share(self, "warm_up")
+        require(is_count(self.transfer_lines) and bool(self.transfer_corpus) == bool(self.transfer_lines),
+                "Distil's transfer_corpus names a text and transfer_lines the number of its lines, both or neither; "
+                f"they are {self.transfer_corpus!r} and {self.transfer_lines!r}.")  # fmt: skip
+        if self.transfer_corpus:
+            for language in self._text_languages():
+                splits.check_text(self.transfer_corpus, language)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The losses that count, by name, with their weights."""
+        weights = {name: getattr(self, f"{name}_weight") for name in LOSSES}
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+    @property
+    def label(self) -> str:
+        """The step in a few words: shape, data, and whatever decides the loss."""
+        place = f"{self.dataset}/{self.language}" if self.on == "task" else f"{self.corpus}/{'+'.join(self.languages)}"
+        transfer = f" + {self.transfer_lines} lines" if self.transfer_lines else ""
+        temperature = f"T {self.temperature:g}" if self.logits == "kl" else self.logits
+        usual = _defaults(Distil, *(f"{name}_weight" for name in LOSSES))
+        losses = [f"{name} {getattr(self, f'{name}_weight'):g}" for name in LOSSES
+                  if getattr(self, f"{name}_weight") != usual[f"{name}_weight"]]  # fmt: skip
+        return f"Distil({', '.join([*shape_label(self), place + transfer, temperature, *losses])}, seed {self.seed})"
+
+    def columns(self) -> dict[str, Any]:
+        """The mode, the temperature, and how the student was cut."""
+        temperature = self.temperature if self.logits == "kl" and self.logits_weight else math.nan
+        return {"on": self.on, "temperature": temperature, "start": self.start, "layer_map": str(self.layer_map)}
+
+    def inputs(self) -> dict[str, str]:
+        """The checksums of the labelled splits and of the text."""
+        found = {}
+        if self.on == "task":
+            found[f"{self.dataset}/{self.language}"] = splits.fingerprint(self.dataset, self.language)
+        for language in self._text_languages():
+            corpus = self.corpus or self.transfer_corpus
+            found[f"{corpus}/{language}/text"] = splits.text_fingerprint(corpus, language)
+        return found
+
+    def _text_languages(self) -> tuple[str, ...]:
+        if self.on == "corpus":
+            return self.languages
+        return tuple(self.language.split("+")) if self.transfer_corpus else ()
+
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+        """The student; the report gives the losses by name, at the beginning and at the end."""
+        self._check_teacher(model)
+        layer_map = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
+        student = cut(model, layer_map, heads=self.heads, start=self.start, seed=self.seed)
+        heads = [network.config.num_attention_heads for network in (model.network, student.network)]
+        imitation = Imitation(
+            teacher=model.network.to(device()).eval(),
+            weights=self.weights,
+            kinds={"logits": self.logits, "hidden": self.hidden},
+            temperature=self.temperature,
+            layer_map=layer_map,
+            relation_heads=math.lcm(*heads),
+            places=lambda batch: batch.labels != IGNORED,
+        )
+        learn = self._on_task if self.on == "task" else self._on_corpus
+        report, about = learn(model, student, imitation, say=say, scratch=scratch)
+        curves = zip(self.weights.items(), zip(*report.terms, strict=True), strict=True)
+        return student, report.as_record() | about | {
+            "losses": {
+                name: {end: round(value / weight, 4) for end, value in ends(list(curve)).items()}
+                for (name, weight), curve in curves
+            },
+            "layer_map": list(layer_map),
+            "parameters_before": parameter_count(model.network),
+            "parameters_after": parameter_count(student.network),
+        }
+
+    def _check_teacher(self, model: Model) -> None:
+        if self.on == "corpus":
+            require(not model.labels, "Distil(on='corpus') needs a masked-language model as teacher, and a tagger "
+                                      "arrives: put the step before FineTune, or distil on the task.")  # fmt: skip
+            return
+        require(bool(model.labels), "Distil(on='task') needs a tagger as teacher, and a masked-language model "
+                                    "arrives: put FineTune before it, or distil on a corpus.")  # fmt: skip
+        labels = bio_labels(splits.entity_types(self.dataset))
+        require(model.labels == labels, f"The teacher's labels are {', '.join(model.labels)}, those of {self.dataset} "
+                                        f"are {', '.join(labels)}: teacher and student need the same.")  # fmt: skip
+
+    def _on_corpus(
+        self, model: Model, student: Model, imitation: Imitation, *, say: Say, scratch: Path | None
+    ) -> tuple[Report, dict]:
+        rows: list[Tensor] = []
+        for language in self.languages:
+            lines = lines_of(self.corpus, language, limit=self.lines)
+            found = encode_text(lines, model.tokenizer, max_length=self.max_length)
+            require_known(found, model.tokenizer, place=f"{self.corpus}/{language}")
+            rows += found
+        batches = masked_batches(
+            rows, model.tokenizer, updates=self.updates, size=self.batch_size, rate=self.rate, seed=self.seed
+        )
+        report = train(
+            student,
+            batches,
+            imitation,
+            updates=self.updates,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            warm_up=self.updates // 10,
+            scratch=scratch,
+            say=say,
+            **SETTINGS,
+        )
+        return report, {"lines": len(rows), "unknown_rate": round(unknown_share(rows, model.tokenizer), 6)}
+
+    def _on_task(
+        self, model: Model, student: Model, imitation: Imitation, *, say: Say, scratch: Path | None
+    ) -> tuple[Report, dict]:
+        encoded = encode(
+            splits.sentences(self.dataset, self.language, "train"), model.tokenizer, model.labels,
+            max_length=self.max_length,
+        )  # fmt: skip
+        labelled = len(encoded)
+        if self.transfer_corpus:
+            encoded = self._with_transfer(encoded, model)
+        padding = model.tokenizer.pad_token_id
+        imitation = dataclasses.replace(imitation, places=lambda batch: first_pieces(encoded, batch.rows))
+        if set(self.weights) <= {"logits", "labels"} and self.logits_weight:
+            imitation = dataclasses.replace(imitation, targets=teacher_logits(model, encoded))
+        updates = self.epochs * -(-len(encoded) // self.batch_size)
+        used = torch.cat([*encoded.pieces, torch.tensor([padding])])
+        with trimmed_where_exact(student, used, weight_decay=0.0) as ids:
+            if ids is not None:
+                imitation = dataclasses.replace(imitation, original=torch.unique(used).to(device()))
+            batches = labelled_batches(
+                encoded, epochs=self.epochs, size=self.batch_size, padding=padding, seed=self.seed, ids=ids
+            )
+            report = train(
+                student,
+                batches,
+                imitation,
+                updates=updates,
+                learning_rate=self.learning_rate,
+                seed=self.seed,
+                warm_up=round(self.warm_up * updates),
+                scratch=scratch,
+                say=say,
+            )
+        return report, {
+            "sentences": labelled,
+            "transfer_sentences": len(encoded) - labelled,
+            "truncated_words": encoded.truncated_words,
+            "words_without_pieces": encoded.words_without_pieces,
+            "unknown_rate": round(unknown_share(encoded.pieces, model.tokenizer), 6),
+        }
+
+    def _with_transfer(self, encoded: Encoded, model: Model) -> Encoded:
+        for language in self._text_languages():
+            lines = lines_of(self.transfer_corpus, language, limit=self.transfer_lines)
+            # A tag that no label set has: the teacher's logits are all that these words teach.
+            words = [tuple(line.split()) for line in lines]
+            sentences = [Sentence(row, ("",) * len(row)) for row in words if row]
+            extra = encode(sentences, model.tokenizer, model.labels, max_length=self.max_length)
+            require_known(extra.pieces, model.tokenizer, place=f"{self.transfer_corpus}/{language}")
+            encoded = Encoded(*(getattr(encoded, field.name) + getattr(extra, field.name)
+                                for field in dataclasses.fields(Encoded)))  # fmt: skip
+        return encoded

@@ -1,0 +1,143 @@
+"""Structured pruning of feed-forward layers: whole neurons go, and the matrices become smaller."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from smaller.data import splits
+from smaller.data.encoding import encode_text
+from smaller.encoders import TRAINED, Model, parameter_count
+from smaller.progress import Say, silent
+from smaller.steps.base import Step, require
+from smaller.steps.checks import require_choice, require_counts, require_languages
+from smaller.steps.pretraining import masked_batches
+from smaller.steps.texts import lines_of
+from smaller.training import device, masked_language_loss
+
+IMPORTANCES = ("gradient", "magnitude", "random")
+
+
+@dataclass(frozen=True)
+class PruneFeedForward(Step):
+    """Keep the `size` most important neurons of each feed-forward layer and drop the others (paper 2, section 3).
+
+    `importance`: "gradient" is the sum over batches of |weight x gradient + bias x gradient| of a neuron's incoming
+    weights under masked-language modelling on `lines` of a corpus; "magnitude" is the product of the norms of its
+    incoming and outgoing weights; "random", drawn from `seed`, is the control. Every layer keeps equally many, so that
+    the model is one that plain `from_pretrained` reads.
+    """
+
+    size: int
+    importance: str = "gradient"
+    corpus: str = ""
+    languages: tuple[str, ...] = ()
+    lines: int = 800
+    batch_size: int = 8
+    seed: int = 1
+
+    technique: ClassVar[str] = "narrowed"
+
+    def __post_init__(self) -> None:
+        require_counts(self, "size", "lines", "batch_size", "seed")
+        require_choice(self, "importance", IMPORTANCES)
+        if self.importance == "gradient":
+            require(bool(self.corpus), "PruneFeedForward(importance='gradient') needs a corpus: the text on which the "
+                                       "gradients are taken.")  # fmt: skip
+            require_languages(self)
+        else:
+            require(not self.corpus and not self.languages,
+                    f"PruneFeedForward(importance={self.importance!r}) reads no text: leave corpus and languages "
+                    "out.")  # fmt: skip
+
+    @property
+    def label(self) -> str:
+        """The number of neurons, and how they are chosen if not by gradients."""
+        return f"PruneFeedForward({self.size}{'' if self.importance == 'gradient' else f', {self.importance}'})"
+
+    def columns(self) -> dict[str, Any]:
+        """How the neurons are chosen."""
+        return {"method": self.importance}
+
+    def inputs(self) -> dict[str, str]:
+        """The checksum of each language's text."""
+        return {f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
+                for language in self.languages}  # fmt: skip
+
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+        """The narrower model; the report has the share of the importance that is kept, for each layer."""
+        before = model.network.config.intermediate_size
+        require(model.form == TRAINED, f"The model is {model.form}: prune before quantization.")
+        require(self.size <= before, f"The feed-forward layers have {before} neurons, so {self.size} cannot be kept.")
+        scores = self._importance(model)
+        kept = [torch.sort(torch.argsort(score, descending=True, stable=True)[: self.size]).values for score in scores]
+        smaller = with_neurons(model, kept)
+        return smaller, {
+            "importance_kept": [round(float(score[rows].sum() / score.sum().clamp(min=1e-30)), 4)
+                                for score, rows in zip(scores, kept, strict=True)],
+            "parameters_before": parameter_count(model.network),
+            "parameters_after": parameter_count(smaller.network),
+        }  # fmt: skip
+
+    def _importance(self, model: Model) -> list[Tensor]:
+        layers = model.backbone.encoder.layer
+        if self.importance == "random":
+            generator = torch.Generator().manual_seed(self.seed)
+            return [torch.rand(len(layer.intermediate.dense.bias), generator=generator) for layer in layers]
+        if self.importance == "magnitude":
+            pairs = [(layer.intermediate.dense.weight.detach(), layer.output.dense.weight.detach()) for layer in layers]
+            return [incoming.norm(dim=1) * outgoing.norm(dim=0) for incoming, outgoing in pairs]
+        require(
+            not model.labels,
+            "Gradient importance is taken under masked-language modelling, and this model has a "
+            "classifier: put PruneFeedForward before FineTune, or use importance='magnitude'.",
+        )
+        return gradient_importance(model, self._batches(model))
+
+    def _batches(self, model: Model) -> Iterator:
+        lines = [line for language in self.languages for line in lines_of(self.corpus, language, limit=self.lines)]
+        rows = encode_text(lines, model.tokenizer)
+        updates = -(-len(rows) // self.batch_size)
+        return masked_batches(rows, model.tokenizer, updates=updates, size=self.batch_size, rate=0.15, seed=self.seed)
+
+
+def gradient_importance(model: Model, batches: Iterator) -> list[Tensor]:
+    """For each layer and feed-forward neuron, the sum over batches of |sum of weight x gradient| of what enters it."""
+    network = copy.deepcopy(model.network).to(device()).eval()
+    dense = [layer.intermediate.dense for layer in network.base_model.encoder.layer]
+    sums = [torch.zeros_like(layer.bias) for layer in dense]
+    wanted = [parameter for layer in dense for parameter in (layer.weight, layer.bias)]
+    for batch in batches:
+        gradients = torch.autograd.grad(masked_language_loss(network, batch.to(device())), wanted)
+        for place, layer in enumerate(dense):
+            weight, bias = gradients[2 * place], gradients[2 * place + 1]
+            sums[place] += ((weight * layer.weight).sum(dim=1) + bias * layer.bias).abs().detach()
+    return [total.cpu() for total in sums]
+
+
+@torch.no_grad()
+def with_neurons(model: Model, kept: list[Tensor]) -> Model:
+    """The model with the feed-forward neurons of the given indices alone, the same number in each layer."""
+    smaller = model.copy()
+    for layer, rows in zip(smaller.backbone.encoder.layer, kept, strict=True):
+        layer.intermediate.dense = _linear(layer.intermediate.dense.weight[rows], layer.intermediate.dense.bias[rows])
+        layer.output.dense = _linear(layer.output.dense.weight[:, rows], layer.output.dense.bias)
+    smaller.network.config.intermediate_size = len(kept[0])
+    for number, rows in enumerate(kept):
+        incoming, outgoing = (f"encoder.layer.{number}.{part}.dense.weight" for part in ("intermediate", "output"))
+        if incoming in smaller.masks:
+            smaller.masks[incoming] = smaller.masks[incoming][rows]
+            smaller.masks[outgoing] = smaller.masks[outgoing][:, rows].contiguous()
+    return smaller
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    made.weight, made.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias.detach().clone())
+    return made

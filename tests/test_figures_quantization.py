@@ -1,0 +1,108 @@
+"""Figures of quantization, from tables whose pictures are known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.container import BarContainer
+
+from smaller import figures
+from smaller.errors import SmallerError
+from smaller.findings import sizes
+
+FORMS = {"fp32": 0.0, "dynamic": -2.0, "llm.int8": 0.1}
+
+
+def table(languages=("swa", "yor"), seeds=(1, 2, 3)):
+    return pd.DataFrame([
+        {"label": form, "encoder": "mini", "dataset": "masakhaner", "language": language, "seed": seed, "split": "test",
+         "form": form, "bits": math.nan, "part": "", "sparsity": 0.0, "f1": 80 + change * (1 + 0.1 * seed)}
+        for form, change in FORMS.items() for language in languages for seed in seeds
+    ])  # fmt: skip
+
+
+def timings(device="a processor"):
+    return pd.DataFrame([
+        {"form": form, "language": language, "batch": batch, "threads": threads, "milliseconds": time / batch / threads,
+         "milliseconds_low": 0.9 * time / batch / threads, "milliseconds_high": 1.2 * time / batch / threads,
+         "noise_floor": 0.1, "device": device}
+        for form, time in {"fp32": 20.0, "dynamic": 10.0}.items() for language in ("swa", "yor") for batch in (1, 8)
+        for threads in (1, 2)
+    ])  # fmt: skip
+
+
+def lines(axes, label):
+    return [np.asarray(line.get_xdata(), float) for line in axes.get_lines() if line.get_label() == label]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_f1_has_a_row_for_each_form_with_the_printed_change():
+    printed = pd.DataFrame({"dense": [79.0], "dynamic": [68.0]}, index=["average"])
+    ours, beside = figures.f1_by_form(table(), printed)
+    assert [label.get_text() for label in ours.get_yticklabels()] == ["llm.int8", "dynamic"]
+    for panel in (ours, beside):
+        assert np.concatenate(lines(panel, "average over languages")) == pytest.approx([0.12, -2.4])
+    assert np.concatenate(lines(beside, "printed in the paper")) == pytest.approx([-11])
+    assert not lines(ours, "printed in the paper") and ours.get_xlim()[0] > -4 > -11 > beside.get_xlim()[0]
+    dots = [line for line in ours.get_lines() if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in dots] == [6, 6]
+    (only,) = figures.f1_by_form(table(("swa",)))
+    assert legend(only.figure) == ["Swahili"]
+
+
+def test_bytes_are_stacked_by_part_with_what_is_saved():
+    exact = sizes.exact("afriberta-large")
+    axes = figures.bytes_by_form({"ours": exact[exact["form"].isin(["fp32", "fp16"])], "large": exact})
+    assert [panel.get_title(loc="left") for panel in axes] == ["ours", "large"]
+    assert legend(axes[0].figure) == ["embeddings", "Linear layers", "norms and the rest"]
+    texts = [text.get_text().strip() for text in axes[1].texts]
+    assert {"500.2", "179.6 (−64 %)", "250.1 (−50 %)"} <= set(texts)
+    assert len(axes[0].texts) == 2 and len(axes[0].get_yticks()) == 8
+    longest = max(patch.get_x() + patch.get_width() for patch in axes[1].patches)
+    assert longest == pytest.approx(500.19, abs=0.01)
+
+
+def test_waterfall_goes_from_fp32_over_the_cast_to_int8():
+    axes = figures.size_waterfall(sizes.exact("afriberta-large"), published={"printed": 181.4})
+    names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+    assert names == [
+        "fp32",
+        "embeddings to fp16",
+        "Linear layers to fp16",
+        "fp16",
+        "Linear layers to llm.int8",
+        "llm.int8",
+    ]
+    heights = [text.get_text() for text in axes.texts]
+    assert heights == ["500", "−108", "−142", "250", "−71", "180", "printed: 181.4"]
+    bars = [bar for bar in axes.containers if isinstance(bar, BarContainer)]
+    floating = [bar[0] for bar in bars if bar[0].get_alpha() == 0.45]
+    assert [bar.get_y() for bar in floating] == pytest.approx([391.9, 250.2, 179.5], abs=0.2)
+
+
+def test_time_has_a_panel_for_each_setting_and_the_noise_floor_of_fp32():
+    axes = figures.time_by_form(timings())
+    assert [panel.get_title(loc="left") for panel in axes] == [
+        "Batch 1, 1 thread", "Batch 8, 1 thread", "Batch 1, 2 threads", "Batch 8, 2 threads",
+    ]  # fmt: skip
+    band = axes[0].patches[0].get_bbox()
+    assert (band.x0, band.x1) == pytest.approx((20 / 1.1, 22)) and axes[0].get_xlim()[0] == 0
+    assert np.concatenate(lines(axes[0], "mean")) == pytest.approx([10, 20])
+    with pytest.raises(SmallerError, match="mix device a GPU, a processor"):
+        figures.time_by_form(pd.concat([timings(), timings("a GPU")]))
+    with pytest.raises(SmallerError, match="No time was measured"):
+        figures.time_by_form(timings().assign(milliseconds=math.nan))
+
+
+def test_bits_fall_from_left_to_right():
+    found = pd.DataFrame({"part": ["all", "all", "classifier"], "bits": [8, 3, 8], "mean": [0.0, -20.0, -0.1],
+                          "low": [-1.0, -25.0, math.nan], "high": [1.0, -15.0, math.nan], "n": [4, 4, 1]})  # fmt: skip
+    axes = figures.f1_against_bits(found)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "3"]
+    assert legend(axes.figure) == ["all weights", "classifier"]
+    whole = next(line for line in axes.get_lines() if line.get_label() == "all weights")
+    assert whole.get_ydata() == pytest.approx([0, -20]) and whole.get_xdata() == pytest.approx([-0.04, 0.96])

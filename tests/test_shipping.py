@@ -1,0 +1,286 @@
+"""Shipped folders: the same predictions in another process for every form, one error for a wrong folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification
+
+from smaller import encoders, forms
+from smaller.data.encoding import bio_labels
+from smaller.encoders import Model
+from smaller.errors import SmallerError
+from smaller.shipping import open_shipped, predict_command, ship
+from smaller.steps import Prune
+from smaller.tagging import tag
+
+LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
+SENTENCES = [
+    "Wizkid yayi wasa a Lagos ranar Asabar, kuma ya gana da jama'a.",
+    "",
+    "አበበ ወደ አዲስ አበባ ሄደ።",
+    "Kano ta " * 300,
+]
+CARD = {
+    "title": "A tagger for Hausa",
+    "languages": ["hau"],
+    "recipe": "tiny: FineTune(sample/hau, seed 1)",
+    "data": [{"name": "sample", "licence": "Apache-2.0", "citation": "the embedded sample"}],
+    "scores": [{"set": "sample/hau/test", "f1": 71.2, "mean": 70.5, "low": 69.0, "high": 72.0, "seeds": 3}],
+    "cost": {"latency": "12.3 ms for a sentence"},
+    "licence": "Apache-2.0",
+}
+
+
+@pytest.fixture(scope="module")
+def tagger(tiny) -> Model:
+    return encoders.with_classifier(tiny, LABELS, seed=1)
+
+
+@pytest.fixture(scope="module")
+def models(tagger) -> dict[str, Model]:
+    """The tagger in every form whose library is here."""
+    rows = [torch.arange(5, 5 + length) for length in range(4, 24, 2)]
+    names = [name for name in forms.FORMS if name != "openvino-int8" or _has_openvino()]
+    return {encoders.TRAINED: tagger} | {name: forms.convert(tagger, name, rows=rows) for name in names}
+
+
+def _has_openvino() -> bool:
+    try:
+        import nncf  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def shipped(models, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a shipped folder of each form, in a place whose name holds a space."""
+    place = tmp_path_factory.mktemp("shipped models")
+    for name, model in models.items():
+        ship(model, place / name, card=CARD)
+    return place
+
+
+@pytest.fixture
+def broken(shipped, tmp_path):
+    """A copy of a shipped folder, to be damaged."""
+    return lambda form: Path(shutil.copytree(shipped / form, tmp_path / form))
+
+
+def plain(tagged) -> list[dict]:
+    return json.loads(json.dumps([dataclasses.asdict(sentence) for sentence in tagged]))
+
+
+def test_a_fresh_process_gives_the_same_predictions(models, shipped):
+    script = (
+        "import dataclasses, json, sys, torch\n"
+        "from smaller.shipping import open_shipped\n"
+        "from smaller.tagging import tag\n"
+        "torch.set_num_threads(int(sys.argv[1]))\n"
+        "for folder in sys.argv[3:]:\n"
+        "    model = open_shipped(folder)\n"
+        "    found = [dataclasses.asdict(sentence) for sentence in tag(model, json.loads(sys.argv[2]))]\n"
+        "    print(json.dumps([model.form, type(model.network).__name__, found]))\n"
+    )
+    command = [sys.executable, "-c", script, str(torch.get_num_threads()), json.dumps(SENTENCES)]
+    answer = subprocess.run([*command, *(str(shipped / name) for name in models)], capture_output=True, text=True,
+                            check=False)  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert len(lines) == len(models)
+    for (name, model), (form, kind, found) in zip(models.items(), lines, strict=True):
+        assert (form, kind) == (name, type(model.network).__name__)
+        assert found == plain(tag(model, SENTENCES)), name
+        assert any(sentence["entities"] for sentence in found), name
+
+
+def test_a_folder_holds_all_that_is_needed(models, shipped):
+    for name in models:
+        about = json.loads((shipped / name / "smaller.json").read_bytes())
+        files = {file.name for file in (shipped / name).iterdir()}
+        assert {"README.md", "smaller.json", "tokenizer.json", "config.json"} <= files
+        assert set(about["files"]) == files - {"README.md", "smaller.json"}
+        assert about["form"] == name
+        assert about["labels"] == list(LABELS)
+        assert not any(file.endswith((".pt", ".bin", ".pkl")) for file in files if not file.startswith("openvino"))
+
+
+def test_folders_weigh_what_the_weights_take(models, shipped):
+    for form in ("fp32", "fp16", "dynamic", "llm.int8"):
+        (file,) = (shipped / form).glob("*.safetensors")
+        taken = forms.bytes_in_memory(models[form].network)
+        assert taken <= file.stat().st_size < taken + 10_000  # the names of the tensors come on top
+
+
+@pytest.mark.parametrize("form", [encoders.TRAINED, "fp32", "fp16", "bf16", "llm.int8"])
+def test_transformers_alone_reads_what_has_no_special_files(form, models, shipped):
+    pieces = torch.tensor(models[form].tokenizer(["Wizkid yayi wasa a Lagos ranar Asabar ."])["input_ids"])
+    with torch.no_grad():
+        network = AutoModelForTokenClassification.from_pretrained(shipped / form, local_files_only=True)
+        found = network(input_ids=pieces).logits.float()
+    assert torch.equal(found, models[form].network(input_ids=pieces).logits.detach().float())
+
+
+def test_a_pruned_model_is_read_by_transformers_with_its_zeros(tagger, tmp_path):
+    pruned, _ = Prune(0.6).apply(tagger)
+    ship(pruned, tmp_path / "pruned")
+    network = AutoModelForTokenClassification.from_pretrained(tmp_path / "pruned", local_files_only=True)
+    weight = network.roberta.encoder.layer[0].output.dense.weight
+    assert torch.equal(weight, pruned.network.roberta.encoder.layer[0].output.dense.weight)
+    assert (weight == 0).any()
+    assert tag(open_shipped(tmp_path / "pruned"), SENTENCES) == tag(pruned, SENTENCES)
+
+
+@pytest.mark.parametrize("form", ["dynamic", "llm.int8", "onnx", "onnx-int8", "openvino-int8"])
+def test_the_encoder_loader_refuses_other_forms(form, models, shipped):
+    if form not in models:
+        pytest.skip("without the extra")
+    with pytest.raises(SmallerError, match=re.escape(str(shipped / form))):
+        encoders.open_folder(shipped / form)
+
+
+def test_a_folder_is_not_opened_as_another_form(broken):
+    for form, other in (("dynamic", "fp32"), ("onnx-int8", "llm.int8"), ("fp16", "dynamic"), ("dynamic", "onnx")):
+        folder = broken(form)
+        about = json.loads((folder / "smaller.json").read_bytes())
+        (folder / "smaller.json").write_text(json.dumps(about | {"form": other}))
+        with pytest.raises(SmallerError, match=re.escape(str(folder))):
+            open_shipped(folder)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "has format 2, and this version of smaller .* reads format 1. Use a newer one"),
+        ({"form": "int4"}, "no form 'int4'"),
+        ({"files": {"model.onnx": "sha256:0"}}, "not as it was shipped: model.onnx is missing or changed"),
+        ({"files": 3}, "cannot be read"),
+    ],
+)
+def test_a_changed_description_is_one_clear_error(broken, change, message):
+    folder = broken("onnx-int8")
+    about = json.loads((folder / "smaller.json").read_bytes())
+    (folder / "smaller.json").write_text(json.dumps(about | change))
+    with pytest.raises(SmallerError, match=message):
+        open_shipped(folder)
+
+
+def test_damaged_weights_are_noticed(broken):
+    folder = broken("dynamic")
+    file = folder / "dynamic.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(SmallerError, match="dynamic.safetensors is missing or changed"):
+        open_shipped(folder)
+    file.unlink()
+    with pytest.raises(SmallerError, match="dynamic.safetensors is missing or changed"):
+        open_shipped(folder)
+
+
+def test_folders_that_were_not_shipped(tiny, tagger, tmp_path):
+    with pytest.raises(SmallerError, match="There is no folder"):
+        open_shipped(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SmallerError, match="holds no config.json"):
+        open_shipped(tmp_path / "empty")
+    encoders.save(tiny, tmp_path / "encoder")
+    with pytest.raises(SmallerError, match="without a classifier"):
+        open_shipped(tmp_path / "encoder")
+    encoders.save(tagger, tmp_path / "tagger")
+    assert tag(open_shipped(tmp_path / "tagger"), SENTENCES) == tag(tagger, SENTENCES)
+
+
+def test_another_engine_is_taken_where_the_first_is_missing(models, broken):
+    folder = broken("dynamic")
+    about = json.loads((folder / "smaller.json").read_bytes())
+    (folder / "smaller.json").write_text(json.dumps(about | {"settings": {"engine": "of another processor"}}))
+    model = open_shipped(folder)
+    assert model.network.engine == forms.engines()[0]
+    assert tag(model, SENTENCES) == tag(models["dynamic"], SENTENCES)
+
+
+def test_a_missing_library_is_said_when_a_folder_is_opened(shipped, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(SmallerError, match="needs the package bitsandbytes"):
+        open_shipped(shipped / "llm.int8")
+
+
+def test_shipping_replaces_what_was_shipped_and_nothing_else(tagger, models, tmp_path):
+    ship(tagger, tmp_path / "model")
+    ship(models["dynamic"], tmp_path / "model")
+    assert open_shipped(tmp_path / "model").form == "dynamic"
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(SmallerError, match="holds something else"):
+        ship(tagger, tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "chapter.txt").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "thesis"]
+
+
+def test_a_full_disk_leaves_what_was_there(tagger, models, tmp_path, small_files):
+    ship(models["dynamic"], tmp_path / "model")
+    with small_files(20_000), pytest.raises(SmallerError, match="could not be written"):
+        ship(tagger, tmp_path / "model")
+    assert open_shipped(tmp_path / "model").form == "dynamic"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_encoder_without_a_classifier_is_not_shipped(tiny, tmp_path):
+    with pytest.raises(SmallerError, match="Only a model with a classifier"):
+        ship(tiny, tmp_path / "model")
+
+
+def test_the_card_says_what_it_was_told(shipped):
+    card = (shipped / "onnx-int8" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlanguage: [hau]\n")
+    for text in ("# A tagger for Hausa", "tiny: FineTune(sample/hau, seed 1)", "sample, licence Apache-2.0. the",
+                 "| sample/hau/test | 71.2 | 70.5 (69.0 to 72.0, 3 seeds) |", "latency: 12.3 ms for a sentence",
+                 "## Licence\n\nApache-2.0", "**onnx-int8**", "parameters, 0.1 MB"):  # fmt: skip
+        assert text in card, text
+
+
+def test_a_card_without_facts_says_so(tagger, tmp_path):
+    ship(tagger, tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert card.count("Not given") == 3
+    assert "from_pretrained" in card
+
+
+def test_the_cards_example_runs(shipped, monkeypatch, capsys):
+    monkeypatch.chdir(shipped)
+    card = (shipped / "fp16" / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL).group(1)
+    assert len(example.strip().splitlines()) == 10
+    exec(example, {})
+    said = capsys.readouterr().out
+    assert said.startswith("Wizkid yayi wasa a Lagos ranar Asabar.\n")
+    assert "8 words, 0% of them unknown" in said
+
+
+def test_the_command_prints_entities(shipped):
+    lines = list(predict_command(shipped / "fp32", [SENTENCES[0], "", "北京 和 上海"]))
+    assert lines[0] == SENTENCES[0]
+    assert any(re.fullmatch(r"  (PER|LOC|ORG|DATE) +\S.*  \(\d+-\d+, 0\.\d\d\)", line) for line in lines)
+    assert lines[lines.index("") + 1] == "  no words"
+    assert "100% of the words" in lines[lines.index("北京 和 上海") + 1]
+
+
+def test_the_command_prints_json(shipped):
+    lines = list(predict_command(shipped / "fp32", SENTENCES, as_json=True))
+    found = [json.loads(line) for line in lines]
+    model = open_shipped(shipped / "fp32")
+    assert found == [plain(tag(model, [sentence]))[0] for sentence in SENTENCES]
+    assert found[3]["windows"] > 1
+    assert "parts" in list(predict_command(shipped / "fp32", [SENTENCES[3]]))[1]
