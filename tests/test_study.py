@@ -25,7 +25,7 @@ from smaller.evaluation import score
 from smaller.jobs import Job, Listener, execute, job_from_message
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, dense, pruned_after, pruning_grid
-from smaller.steps import FineTune, Pretrain, Prune
+from smaller.steps import Distil, FineTune, Pretrain, Prune
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=1e-3, batch_size=16)
 
@@ -88,6 +88,17 @@ def test_work_counts_a_training_once_with_its_first_recipe(few_sentences: None) 
     work = study._work(study.plan(recipes))
     updates = 32 // 16
     assert [work[recipe] - study.SCORING for recipe in recipes] == [100 + updates, 0, updates]
+
+
+def test_work_of_a_distillation_is_counted_in_updates_too(few_sentences: None) -> None:
+    task = Distil(layers=2, on="task", dataset="sample", language="swa", epochs=3, batch_size=16)
+    text = Distil(layers=2, on="corpus", corpus="sample", languages=("swa",), updates=70)
+    more = replace(task, transfer_corpus="sample", transfer_lines=20)
+    pretrained = Recipe("sample-small", (Pretrain(updates=100),))
+    recipes = [pretrained.then(TUNE, task), pretrained.then(text, TUNE), pretrained.then(TUNE, more)]
+    jobs = {job.prefix: study._training(job) for job in study.plan(recipes)}
+    assert [jobs[recipe] for recipe in recipes] == [3 * 2, 2, 3 * 4]
+    assert jobs[pretrained.then(text)] == 70
 
 
 # Each prefix is trained once

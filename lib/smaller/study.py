@@ -22,7 +22,7 @@ from smaller.errors import SmallerError
 from smaller.jobs import Job, Listener, execute, materialise, pending, plan
 from smaller.progress import Progress, Say, duration
 from smaller.recipes import Recipe
-from smaller.steps import FineTune, Step
+from smaller.steps import Step
 from smaller.training import device
 
 __all__ = ["estimate", "materialise", "pending", "plan", "run", "table"]
@@ -217,9 +217,10 @@ def _expected_seconds(jobs: Sequence[Job]) -> float | None:
 
 
 def _updates(step: Step) -> int:
-    if isinstance(step, FineTune):
-        return step.epochs * -(-_training_sentences(step.dataset, step.language) // step.batch_size)
-    return step.updates
+    if not getattr(step, "epochs", None):
+        return step.updates
+    unlabelled = getattr(step, "transfer_lines", 0) * len(step.language.split("+"))
+    return step.epochs * -(-(_training_sentences(step.dataset, step.language) + unlabelled) // step.batch_size)
 
 
 @functools.cache
