@@ -80,6 +80,20 @@ def test_sizes_of_a_form_are_those_of_its_weights_as_held(tagger: Model, form: s
         assert parts["linear"] < 0.35 * before["linear"]
 
 
+def test_what_a_graph_folds_and_the_scales_it_adds_are_counted_as_they_are(tagger: Model) -> None:
+    class Folded(forms.Form):
+        def stored(self):
+            yield forms.Stored("linear", torch.tensor([[0, 7], [5, 0]], dtype=torch.int8))
+            yield forms.Stored("linear", torch.zeros(3), parameter=False)
+
+        def parameter_count(self) -> int:
+            return 10
+
+    found = cost.size(Model(Folded("folded", tagger.network.config), tagger.tokenizer))
+    assert (found["parameters"], found["nonzero_parameters"]) == (10, 8)  # six are not seen, and none of them is zero
+    assert found["dense_bytes"] == found["sparse_bytes"] == 4 + 12  # with the bitmap, sparse would be 2 + 12 + 2
+
+
 def raw(values: Tensor) -> memoryview:
     return memoryview(values.contiguous().flatten().view(torch.uint8).numpy())
 

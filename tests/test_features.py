@@ -14,7 +14,7 @@ class Syllables:
     """A tokenizer whose vocabulary is a few syllables: a word is cut in twos, what is no syllable is unknown."""
 
     unk_token_id = 0
-    vocabulary = ("<unk>", "ba", "na", "ma", "ki", "12", "..")
+    vocabulary = ("<unk>", "ba", "na", "ma", "ki", "tu", "12", "..")
 
     def __call__(self, words: list[str], *, add_special_tokens: bool) -> dict[str, list[list[int]]]:
         assert not add_special_tokens
@@ -65,14 +65,14 @@ def test_accents_are_no_letters(texts: dict) -> None:
     assert list(found["word_length"]) == [3, 3]
 
 
-def test_overlap_is_the_share_of_the_targets_pieces_that_training_held(texts: dict) -> None:
-    texts["swa", "train"] = sentences("bana 12")
+def test_overlap_is_the_share_of_all_pieces_that_both_texts_hold(texts: dict) -> None:
+    texts["swa", "train"] = sentences("banatu 12")
     texts["amh", "train"] = sentences("ki")
     texts["yor", "test"] = sentences("bama kina 12 .. xx")
     targets = [EvaluationSet("sample", "yor")]
     swa, amh = features.distances("sample", ["swa", "amh"], targets, Syllables(), seen={"yor": 3}).to_dict("records")
-    # Pieces with a letter: ba ma ki na; numbers and full stops stand in every text.
-    assert (swa["piece_overlap"], amh["piece_overlap"]) == (50, 25)
+    # Pieces with a letter: ba ma ki na, and tu in Swahili's training; numbers and full stops stand in every text.
+    assert (swa["piece_overlap"], amh["piece_overlap"]) == (40, 25)
     assert swa["trained_on"] == "sample/swa" and (swa["dataset"], swa["language"]) == ("sample", "yor")
     assert (swa["same_script"], amh["same_script"]) == (1, 0)
     assert (swa["seen"], swa["pretraining_lines"]) == (1, 3)
@@ -104,4 +104,4 @@ def test_real_tokenizer_on_the_sample() -> None:
     assert own["unknown_pieces"].max() < 1 and own["whole_words"].between(0, 100).all()
     targets = [EvaluationSet("sample", code) for code in ("swa", "amh")]
     overlap = features.distances("sample", ["swa"], targets, tokenizer, seen={})["piece_overlap"]
-    assert overlap[0] > 90 > 5 > overlap[1]  # its own test split, and Amharic's, in another script
+    assert overlap[0] > 40 > 5 > overlap[1]  # its own test split, and Amharic's, in another script

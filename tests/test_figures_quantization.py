@@ -24,8 +24,8 @@ def table(languages=("swa", "yor"), seeds=(1, 2, 3)):
 
 def timings(device="a processor"):
     return pd.DataFrame([
-        {"form": form, "language": language, "batch": batch, "threads": threads, "milliseconds": time / batch / threads,
-         "milliseconds_low": 0.9 * time / batch / threads, "milliseconds_high": 1.2 * time / batch / threads,
+        {"form": form, "language": language, "batch": batch, "threads": threads, "milliseconds": time / threads,
+         "milliseconds_low": 0.9 * time / threads, "milliseconds_high": 1.2 * time / threads,
          "noise_floor": 0.1, "device": device}
         for form, time in {"fp32": 20.0, "dynamic": 10.0}.items() for language in ("swa", "yor") for batch in (1, 8)
         for threads in (1, 2)
@@ -92,6 +92,9 @@ def test_time_has_a_panel_for_each_setting_and_the_noise_floor_of_fp32():
     band = axes[0].patches[0].get_bbox()
     assert (band.x0, band.x1) == pytest.approx((20 / 1.1, 22)) and axes[0].get_xlim()[0] == 0
     assert np.concatenate(lines(axes[0], "mean")) == pytest.approx([10, 20])
+    assert axes[0].get_xscale() == "linear"
+    far = pd.concat([timings(), timings().assign(form="onnx-int8", milliseconds=0.05)])
+    assert figures.time_by_form(far)[0].get_xscale() == "log"
     with pytest.raises(SmallerError, match="mix device a GPU, a processor"):
         figures.time_by_form(pd.concat([timings(), timings("a GPU")]))
     with pytest.raises(SmallerError, match="No time was measured"):

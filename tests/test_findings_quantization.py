@@ -8,7 +8,7 @@ import pytest
 
 from smaller.errors import SmallerError
 from smaller.findings import quantization, quantization_claims, rounding, sizes
-from smaller.findings.cells import give_or_take, one_or_span, share
+from smaller.findings.cells import give_or_take, in_points, one_or_span, share
 from smaller.statistics import Interval
 
 SEEDS = (1, 2, 3)
@@ -132,8 +132,10 @@ def test_times_of_two_devices_are_never_in_one_column():
 def test_summary_and_winners():
     rows, settings = table(), timings()
     text = quantization.summary(rows, PARTS, settings)
-    assert "llm.int8: 62.4 % fewer bytes than fp32 (24.8 % against fp16), 0.40 times its time, F1 -0.10 points." in text
-    assert "fp16: 50.0 % fewer bytes than fp32, 1.05 times" in text and "a processor" in text
+    assert "LLM.int8() saves 62.4 % of fp32's bytes (24.8 % fewer than fp16), takes 0.40 times its time" in text
+    assert "Dynamic quantization saves 37.1 % of fp32's bytes (25.7 % more than fp16)" in text
+    assert "The cast to fp16 saves 50.0 % of fp32's bytes, takes 1.05 times" in text and "a processor" in text
+    assert "ONNX" not in text
     answer = quantization.winners(rows, PARTS, settings)
     assert "F1 is kept by fp16, llm.int8" in answer and "lost by dynamic" in answer
     assert "The smallest that keeps it is llm.int8, 62.4 % below fp32. The fastest is llm.int8, at 0.40" in answer
@@ -143,7 +145,7 @@ def test_summary_and_winners():
 
 def test_llm_int8_is_held_against_dynamic_quantization():
     text, everywhere = quantization.int8_against_dynamic(table(), timings())
-    assert everywhere and "F1 in 2 of 2, loss in 2 of 2, time in 2 of 2 languages" in text and "1.90" in text
+    assert everywhere and "F1 in 2 of 2, loss in 2 of 2, time in 2 of 2 languages" in text and "+1.90 points" in text
     close = timings(**{"llm.int8": 4.8})
     text, everywhere = quantization.int8_against_dynamic(table(), close)
     assert not everywhere and "time in 0 of 2" in text, "4.8 against 5 ms lies inside a noise floor of 10 %"
@@ -151,19 +153,26 @@ def test_llm_int8_is_held_against_dynamic_quantization():
     assert quantization.int8_against_dynamic(without, timings())[1] is None
 
 
-def test_gains_are_counted_by_their_intervals():
-    assert quantization.gains(table()) == (2, 2, 6)
-    assert quantization.gains(table(spread=1.0)) == (2, 0, 6)
+def test_every_setting_has_a_row_for_each_form():
+    settings = timings().assign(memory_bytes=2e6)
+    found = quantization.all_settings(settings)
+    assert len(found) == 8 and found["form"].tolist()[:4] == ["fp32", "fp16", "dynamic", "llm.int8"]
+    first = found.iloc[2]
+    assert (first["threads"], first["batch"], first["ms"], first["of fp32"]) == (1, 1, 7.5, 0.5)
+    assert first["rounds"] == "5.00 to 5.00" and first["noise floor (%)"] == pytest.approx(10)
+    assert quantization.faster(settings).endswith("10.0 %, faster than fp32 in every language: dynamic, llm.int8.")
+    same = timings(dynamic=10.0, **{"llm.int8": 10.0})
+    assert quantization.faster(same).endswith("none is faster or slower throughout.")
 
 
 def test_quantization_after_pruning_is_held_against_the_sum_of_both():
     rows = table(changes={"fp32": 0.0, "dynamic": -2.0})
     pruned = table(changes={"fp32": -5.0, "dynamic": -10.0}).assign(sparsity=0.5, compressed_bytes=4e5)
     found = quantization.after_pruning(pd.concat([rows, pruned])).iloc[0]
-    assert found[["form", "quantized", "pruned", "pruned, then quantized", "beyond the sum", "n"]].tolist() == [
+    assert found[["form", "quantized", "pruned", "both", "both − sum", "n"]].tolist() == [
         "dynamic", "-2.00 ± 0.00", "-5.00 ± 0.00", "-10.00 ± 0.00", "-3.00 ± 0.00", "6",
     ]  # fmt: skip
-    assert found["pruned, then quantized (MB)"] == pytest.approx(0.4)
+    assert found["both (MB)"] == pytest.approx(0.4) and found["sparsity (%)"] == 50
     assert quantization.after_pruning(rows).empty
 
 
@@ -236,7 +245,7 @@ def test_rounding_is_paired_with_fp32_by_language_and_seed():
     ]  # fmt: skip
     assert shown.loc["all weights", "3 bits"] == "-20.0 ± 0.0" and shown["n"].tolist() == ["4"] * 3
     text = rounding.where_it_hurts(found)
-    assert "At 8 bits the largest change of F1 is 0.00" in text
+    assert "At 8 bits the largest change of F1 is +0.00 points [0.00, 0.00], n = 4 (all weights)" in text
     assert "At 3 bits, one part at a time, in points: embeddings -1.0, classifier -0.5." in text
 
 
@@ -259,6 +268,12 @@ def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
         {"threshold": 3.0, "outlier columns (%)": pytest.approx(30), "outlier values (%)": pytest.approx(1),
          "largest magnitude": 12.0, "F1 against fp32": "-1.00 ± 0.00", "n": 2}
     ]  # fmt: skip
+    assert "of 6 were not measured" in rounding.decomposition(found)
+    assert "30.00 % of the feature columns hold an outlier and are multiplied in fp16" in rounding.decomposition(
+        found, threshold=3.0
+    )
+    none = found.assign(threshold=6.0, **{"outlier columns (%)": 0.0})
+    assert "nothing is multiplied in fp16: LLM.int8() is plain int8 here" in rounding.decomposition(none)
 
 
 def test_printed_times_are_of_whole_splits():
@@ -271,7 +286,8 @@ def test_printed_times_are_of_whole_splits():
 def test_the_printed_loss_is_reproduced_or_not():
     rounded = rounding.rounded(roundings())
     text = quantization_claims.dynamic_loss(table(), rounded)
-    assert text.startswith("Not reproduced. The paper prints a change of F1 by -10.97 points") or "-10.98" in text
+    assert text.startswith("Not reproduced. The paper prints a change of F1 by -10.97 points on average")
+    assert "here it is -2.00 points [-2.00, -2.00], n = 3" in text
     assert "from -3.3 in Swahili to -27.6 in Dholuo" in text.replace("Luo", "Dholuo")
     assert "a loss of 11.0 is reached only at 3.6 bits" in text
     lost = table(changes={"fp32": 0.0, "dynamic": -11.0}, spread=0.3)
@@ -293,7 +309,8 @@ def test_every_claim_has_a_verdict():
     assert verdicts["Q3"] == "agrees on F1" and verdicts["Q10, size"] == "agrees" and verdicts["Q9, D9"] == "agrees"
     assert verdicts["D13"] == verdicts["P1-T3"] == "differs" and verdicts["D12"] == "differs: seconds for a split"
     assert verdicts["Q10, time"].startswith("not comparable") and verdicts["D14"] == "not comparable"
-    assert verdicts["D10"] == "within the noise" and verdicts["D11"].startswith("differs")
+    assert verdicts["D10"] == "differs: within the noise" and verdicts["D11"].startswith("differs")
+    assert "LLM.int8() in 0 of 2 languages, in 0 with the whole interval" in found.loc["D10", "measured"]
     assert "F1 in 10 of 10, time in 9 of 10 (not Amharic)" in found.loc["Q9, D9", "printed"]
     assert "-0.048 points, 0.06 %" in found.loc["D11", "printed"]
     assert "52.3 % (dynamic: 40.9 %)" in found.loc["Q10, time", "printed"]
@@ -314,6 +331,9 @@ def test_claims_say_what_was_not_measured():
 def test_cells():
     assert give_or_take(Interval(1.234, 1.0, 1.468, 3), 2) == "1.23 ± 0.23"
     assert give_or_take(Interval(1.234, np.nan, np.nan, 1), 1, sign="+") == "+1.2"
+    assert give_or_take(Interval(-0.0001, -0.0002, 0.0, 3), 2, sign="+") == "+0.00 ± 0.00"
+    assert in_points(Interval(-0.123, -0.456, 0.21, 3)) == "-0.12 points [-0.46, 0.21], n = 3"
+    assert in_points(Interval(1, np.nan, np.nan, 1)) == "+1.00 points (no interval), n = 1"
     assert give_or_take(Interval(np.nan, np.nan, np.nan, 0), 1) == "–"
     assert (one_or_span([3, 3]), one_or_span([3, 2]), one_or_span([])) == ("3", "2 to 3", "")
     assert share(0.1234) == "12.3 %" and share(math.nan) == "not measured"

@@ -79,6 +79,16 @@ def test_gap_is_in_domain_minus_out_of_domain_of_the_same_model() -> None:
     assert set(gaps["n"]) == {3}
 
 
+def test_domains_by_language_tell_how_words_are_cut() -> None:
+    cut = pd.DataFrame({"dataset": "masakhaner", "language": ["swa", "yor"], "pieces_per_word": [1.6, 1.7]})
+    far = distance_table().assign(pieces_per_word=[1.5, 2.8, 9, 9] * 2)
+    swahili, yoruba = domains.by_language(TABLE, cut, far).to_dict("records")
+    assert yoruba == {"language": "Yoruba", "in domain": "72.0 ± 2.5", "out of domain": "52.0 ± 2.5",
+                      "gap": "20.0 ± 0.0", "pieces per word, training": 1.7, "pieces per word, out of domain": 2.8,
+                      "n": 3}  # fmt: skip
+    assert swahili["gap"] == "-7.0 ± 0.0" and swahili["pieces per word, out of domain"] == 1.5
+
+
 def test_changes_are_paired_over_languages_and_seeds() -> None:
     shaken = TABLE.assign(f1=TABLE["f1"] + np.random.default_rng(1).normal(0, 1, len(TABLE)))
     found = domains.changes(shaken).set_index(["order", "sparsity"])
@@ -169,6 +179,16 @@ def test_unseen_averages_the_sources_that_were_pruned_and_nothing_else() -> None
     # A seed that lacks a source at some sparsity is left out there.
     gone = TABLE[(TABLE["trained_on"] != "masakhaner/yor") | (TABLE["sparsity"] != 0.9) | (TABLE["seed"] != 2)]
     assert set(transfer.unseen(gone).query("sparsity == 0.9 and trained == 'one language'")["seed"]) == {1, 3}
+
+
+def test_joint_model_that_was_not_pruned_still_counts_where_nothing_is_pruned() -> None:
+    table = TABLE[(TABLE["order"] == "dense") | (TABLE["trained_on"] != "masakhaner/swa+yor")]
+    assert "the joint model reaches a mean F1 of 37.0" in transfer.reach(table)
+    assert "joint" not in transfer.breaks(table) and "one language" in transfer.breaks(table)
+    assert list(lines(figures.zero_shot(table, trained="joint")[0])) == ["dense"]
+    claims = transfer.claims(table).set_index("claim")
+    joint = claims[claims.index.str.contains("the joint model")]
+    assert set(joint["verdict"].str.partition(":")[0]) == {"not comparable"}
 
 
 def test_sparsity_where_points_are_lost_is_on_the_line() -> None:

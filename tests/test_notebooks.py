@@ -17,11 +17,22 @@ SMALL = {"epochs": 1, "seeds": [1, 2], "languages": ["swa"], "batch_size": 64}
 OWN = {
     "02_pruning": {"languages": ["swa", "yor"], "sparsities": [0.0, 0.5, 0.9], "random_sparsities": [0.9],
                    "random_seeds": [1, 2], "timed_sentences": 2},
+    "03_distillation": {"students": ["2x2", "1x2"], "controls": ["1x2"], "variant_student": "1x2", "variant_seeds": [1],
+                        "temperatures": [2.0, 6.0], "corpus_updates": 4},
+    "04_quantization": {"forms": ["fp32", "bf16", "dynamic", "llm.int8", "onnx-int8"], "bits": [8, 3],
+                        "parts": ["all", "attention"], "thresholds": [6.0], "variant_seeds": [1], "timed_sentences": 2,
+                        "timed_rounds": 2},
+    "05_transfer": {"languages": ["swa", "yor"], "sources": ["swa", "yor"], "targets": ["sample/bam", "sample/yor"],
+                    "sparsities": [0.0, 0.9], "joint_sparsities": [0.0], "joint_seeds": [1], "students": ["1x2"],
+                    "timed_sentences": 2},
 }  # fmt: skip
 FIGURES = {
     "00_quickstart": {"quickstart"},
     "01_baselines": {"dense-f1"},
     "02_pruning": {"P1-F1", "P1-F2-F3", "P1-F6", "masks-compared", "sparse-kernel"},
+    "03_distillation": {"P1-T1", "P1-T6", "P1-T7", "P1-T8", "learning-curves"},
+    "04_quantization": {"quantization-f1", "size-waterfall", "T23-bits"},
+    "05_transfer": {"P1-F5", "transfer-matrix"},
 }
 
 
@@ -34,9 +45,9 @@ def test_notebook_runs_offline_and_makes_a_page(notebook: Path, tiny_folder: Pat
     code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
     assert all(cell.execution_count for cell in code), "a cell was not reached"
     drawn = {path.stem for path in (paths.outputs_folder() / "figures").glob("*.png")}
-    assert drawn == FIGURES[notebook.stem]
+    assert drawn >= FIGURES[notebook.stem] and drawn
     table = results.table(results.read_all())
-    assert table["f1"].between(0, 100).all() and set(table["language"]) == set(given["languages"])
+    assert table["f1"].between(0, 100).all() and set(table["language"]) >= set(given["languages"])
     page = report.render(paths.outputs_folder() / "notebooks" / notebook.name)
     assert page.answer and page.sample and not page.error
 

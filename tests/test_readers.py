@@ -92,6 +92,7 @@ def test_words_that_give_no_piece_are_kept_and_counted(tmp_path):
     assert sentences[0].words[:4] == ("", "\ufe0f", "\u0301", "\x85")
     assert len(sentences) == 1
     assert (report.tokens, report.empty_words, report.odd_words) == (9, 1, 5)
+    assert sentences[0].words[6] == "\u00e9" and report.decomposed_words == 1
 
 
 def test_reports_add_up():
@@ -220,6 +221,8 @@ def test_real_oddities_are_reported():
         assert report("masakhaner", code, split).orphan_tags == count
     assert report("masakhaner2", "kin", "train").orphan_tags == 14
     assert report("masakhaner2", "yor", "train").odd_words == 15
+    assert report("masakhaner2", "yor", "test").decomposed_words == 27460
+    assert report("masakhaner", "yor", "test").decomposed_words == 0
     assert [report("masakhaner", *file).odd_words for file in (("pcm", "dev"), ("wol", "dev"), ("wol", "test"))] == [
         1
     ] * 3

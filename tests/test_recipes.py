@@ -13,10 +13,26 @@ import pytest
 
 from smaller.encoders import canonical
 from smaller.errors import SmallerError
-from smaller.recipes import Recipe, dense, pruned_after, pruned_before, pruning_grid, recipe_from_canonical, start
-from smaller.steps import FineTune, Pretrain, Prune
+from smaller.recipes import (
+    Recipe,
+    cut_then_pretrained,
+    cut_then_tuned,
+    dense,
+    distilled_for_task,
+    distilled_on_corpus,
+    from_scratch,
+    plain_pretraining,
+    pruned_after,
+    pruned_before,
+    pruning_grid,
+    recipe_from_canonical,
+    start,
+)
+from smaller.steps import Cut, Distil, FineTune, Pretrain, Prune, Quantize
 
 TUNE = FineTune("sample", "swa")
+ON_CORPUS = Distil(2, 3, languages=("swa", "yor"), updates=9, batch_size=8, max_length=24, rate=0.3, seed=4)
+ON_TASK = Distil(2, 3, on="task", dataset="sample", language="swa")
 LONG = Recipe("sample-small", (Pretrain(updates=7), Prune(0.5, scope="layer"), TUNE, Prune(0.9, method="random")))
 
 
@@ -144,3 +160,51 @@ def test_label_is_one_readable_line() -> None:
     assert str(LONG) == (
         "sample-small: Pretrain > Prune(0.5, layer) > FineTune(sample/swa, seed 1) > Prune(0.9, random)"
     )
+
+
+def test_students_are_cut_from_the_teacher_that_arrives() -> None:
+    assert distilled_on_corpus("mbert", ON_CORPUS, TUNE).steps == (ON_CORPUS, TUNE)
+    assert distilled_for_task("mbert", TUNE, ON_TASK).steps == (TUNE, ON_TASK)
+    assert distilled_on_corpus("sample-small", ON_CORPUS, TUNE).steps == (Pretrain(), ON_CORPUS, TUNE)
+    # One fine-tuning serves every student of a tagger, one corpus distillation every language and seed.
+    others = [dataclasses.replace(TUNE, seed=seed) for seed in (1, 2)]
+    assert len({distilled_on_corpus("mbert", ON_CORPUS, other).steps[:1] for other in others}) == 1
+    assert distilled_for_task("mbert", TUNE, ON_TASK).steps[:1] == dense("mbert", TUNE).steps
+
+
+def test_controls_have_no_teacher() -> None:
+    cut, plain = Cut(2, 3), plain_pretraining(ON_CORPUS)
+    assert cut_then_tuned("sample-small", cut, TUNE).steps == (Pretrain(), cut, TUNE)
+    assert cut_then_pretrained("sample-small", cut, plain, TUNE).steps == (Pretrain(), cut, plain, TUNE)
+    scratch = from_scratch("sample-small", Cut(2, 3, layer_map="first"), plain, TUNE)
+    assert scratch.steps == (Cut(2, 3, start="random", seed=4), plain, TUNE), "it needs no weights of the encoder"
+
+
+def test_plain_pretraining_sees_the_batches_of_the_distillation(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, list] = {}
+    for module in ("pretraining", "distillation"):
+
+        def look(model, batches, *_, module=module, **settings):
+            seen[module] = [(batch.pieces.tolist(), batch.labels.tolist()) for batch in batches]
+            wanted = ("updates", "learning_rate", "seed", "warm_up", "weight_decay", "betas", "dropout")
+            seen[module].append([settings[name] for name in wanted])
+            raise InterruptedError
+
+        monkeypatch.setattr(f"smaller.steps.{module}.train", look)
+    step = dataclasses.replace(ON_CORPUS, heads=2)
+    for trained in (plain_pretraining(step), step):
+        with pytest.raises(InterruptedError):
+            trained.apply(tiny)
+    assert len(seen["pretraining"]) == 10 and seen["pretraining"] == seen["distillation"]
+
+
+def test_plain_pretraining_is_not_for_tasks_or_parts_of_a_corpus() -> None:
+    for step in (ON_TASK, dataclasses.replace(ON_CORPUS, lines=100)):
+        with pytest.raises(SmallerError, match=r"whole corpus, and Distil\(2 layers.* is none"):
+            plain_pretraining(step)
+
+
+def test_nothing_follows_a_quantization() -> None:
+    tuned = dense("sample-small", TUNE)
+    with pytest.raises(SmallerError, match=r"Quantize\(bf16\) comes last in a recipe, and Prune\(0.5\) follows it"):
+        tuned.then(Quantize("bf16"), Prune(0.5))

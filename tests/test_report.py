@@ -252,3 +252,10 @@ def test_a_named_index_and_two_level_columns_become_plain_columns(outputs):
     frame = pd.DataFrame({"language": ["swa"], "order": ["before"], "f1": [1.0]})
     report.show(frame.pivot(index="language", columns="order", values=["f1"]), "x", "wide")
     assert (outputs / "tables" / "wide.csv").read_text() == "language,f1 before\nswa,1.0\n"
+
+
+def test_marks_around_a_whole_cell_become_tags():
+    assert report._marked("__**65.8 ± 1.4**__") == "<u><strong>65.8 ± 1.4</strong></u>"
+    assert report._marked("**<b>**") == "<strong>&lt;b&gt;</strong>"
+    for plain in ("a ** b", "****", "__init__.py", "**half"):
+        assert report._marked(plain) == plain

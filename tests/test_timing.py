@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,6 +67,11 @@ class Script:
 @pytest.fixture
 def script(recipes: list[Recipe], monkeypatch: pytest.MonkeyPatch) -> Script:
     return Script(monkeypatch)
+
+
+def scale(monkeypatch: pytest.MonkeyPatch, peak_memory: Callable[..., list[dict]]) -> None:
+    """Memory by the script, without a process."""
+    monkeypatch.setattr(memory, "Scale", lambda: contextlib.nullcontext(SimpleNamespace(peak_memory=peak_memory)))
 
 
 def cost_of(recipe: Recipe) -> dict:
@@ -173,7 +180,7 @@ def test_settings_table_by_hand(recipes: list[Recipe], script: Script, monkeypat
     assert timing.settings_table(recipes).empty
     timing.time_side_by_side(recipes[:2], settings=BOTH, whole_split=True)
     found = [{"batch": size, "device_type": "cpu", "peak_bytes": 9, "memory_bytes": 5 + size} for size in (1, 8)]
-    monkeypatch.setattr(memory.Scale, "peak_memory", lambda self, folder, rows, kind: found)
+    scale(monkeypatch, lambda folder, rows, kind: found)
     timing.weigh(recipes[:1])
     table = timing.settings_table(recipes)
     assert tuple(table.columns) == timing.table.COLUMNS
@@ -228,20 +235,21 @@ def test_a_larger_model_takes_more_memory_and_errors_are_told(tiny: Model, tmp_p
     shape = encoders.Encoder("wide", layers=2, heads=2, hidden=768, feed_forward=3072)
     wide = Model(encoders.build(encoders.configuration(shape, vocabulary=len(tiny.tokenizer)), seed=0), tiny.tokenizer)
     peaks = {}
-    with memory.Scale() as scale:
+    with memory.Scale() as own:
         for name, model in (("wide", wide), ("tiny", tiny)):  # a process after another holds nothing of it
             folder = ship(with_classifier(model, bio_labels(("PER",)), seed=0), tmp_path / name)
-            one, eight = scale.peak_memory(folder, rows)
+            one, eight = own.peak_memory(folder, rows)
             assert (one["batch"], eight["batch"], one["device_type"]) == (1, 8, "cpu")
             assert 0 < one["memory_bytes"] <= eight["memory_bytes"] < eight["peak_bytes"] < 2**40
             peaks[name] = one["memory_bytes"]
         more = cost.size(wide)["dense_bytes"] - cost.size(tiny)["dense_bytes"]
         assert peaks["wide"] > peaks["tiny"] + 0.7 * more
         with pytest.raises(SmallerError, match="could not be measured: There is no folder"):
-            scale.peak_memory(tmp_path / "none", rows)
-    assert scale.process.returncode == 0
+            own.peak_memory(tmp_path / "none", rows)
+    assert own.process.returncode == 0
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork of threads, which goes at once
 def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_weighed", lambda asked: os.kill(os.getpid(), signal.SIGKILL))
     answers = io.StringIO()
@@ -254,11 +262,11 @@ def test_weighing_is_done_once_and_counts_the_network_alone(
 ) -> None:
     seen: list[tuple[set[str], int]] = []
 
-    def peak_memory(_: memory.Scale, folder: Path, rows: list, kind: str) -> list[dict]:
+    def peak_memory(folder: Path, rows: list, kind: str) -> list[dict]:
         seen.append(({file.name for file in folder.iterdir()}, len(rows)))
         return []
 
-    monkeypatch.setattr(memory.Scale, "peak_memory", peak_memory)
+    scale(monkeypatch, peak_memory)
     timing.weigh([recipes[0], recipes[2], recipes[0]], sentences=3)
     timing.weigh(recipes[:1])
     assert [count for _, count in seen] == [3, 3]

@@ -1,4 +1,4 @@
-"""The command: python -m smaller {study, report, ship, predict, check, fetch, bench, clean}."""
+"""The command: python -m smaller {study, report, ship, predict, pretrain, check, fetch, bench, clean}."""
 
 from __future__ import annotations
 
@@ -52,6 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("sentences", nargs="*", help="sentences; without any they are read from standard input")
     predict.add_argument("--json", action="store_true", help="one JSON object for each sentence")
     predict.set_defaults(run=_predict)
+
+    pretrain = commands.add_parser("pretrain", help="make a family of encoders from a folder of text")
+    pretrain.add_argument("corpus", help="a folder with LANGUAGE.txt or .txt.gz, one sentence a line")
+    pretrain.add_argument("out", help="where the encoders go: OUT/small, OUT/base, OUT/large")
+    pretrain.add_argument("--sizes", default="small,base,large", help="which sizes, with commas")
+    pretrain.add_argument("--languages", default="", help="only these files of the corpus, with commas")
+    pretrain.add_argument("--licence", default="", help="the corpus's licence, for the cards")
+    for name, kind, meaning in (
+        ("width", int, "of the hidden states"),
+        ("vocabulary", int, "pieces of the tokenizer"),
+        ("updates", int, "batches to train on"),
+        ("batch-size", int, "lines in a batch"),
+        ("learning-rate", float, "its peak"),
+        ("seed", int, "of weights, batches and masks"),
+    ):
+        pretrain.add_argument(f"--{name}", type=kind, default=None, help=meaning)
+    pretrain.set_defaults(run=_pretrain)
 
     check = commands.add_parser("check", help="say of each requirement whether it is met, and what to do")
     check.set_defaults(run=_check)
@@ -121,6 +138,27 @@ def _predict(options: argparse.Namespace) -> int:
     sentences = options.sentences or [line.rstrip("\n") for line in sys.stdin]
     for line in predict_command(options.folder, sentences, as_json=options.json):
         print(line, flush=True)
+    return 0
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from smaller.family import Family, pretrain
+
+    names = ("width", "vocabulary", "updates", "batch_size", "learning_rate", "seed")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    family = Family(**given, languages=tuple(_listed(options.languages)) or None)
+    made = pretrain(
+        family,
+        corpus=Path(options.corpus),
+        out=Path(options.out),
+        sizes=_listed(options.sizes),
+        licence=options.licence,
+        say=lambda line: print(line, flush=True),
+    )
+    for folder in made:
+        print(folder)
     return 0
 
 

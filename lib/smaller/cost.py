@@ -37,7 +37,7 @@ def size(model: Model) -> dict:
     dense = sparse = compressed = zeros = 0
     for tensor in forms.stored(model.network):
         values = tensor.values
-        zero = values.numel() - int(torch.count_nonzero(values)) if tensor.parameter else 0
+        zero = int((values == tensor.zero).sum()) if tensor.parameter else 0
         zeros += zero
         dense += values.numel() * values.element_size()
         sparse += (values.numel() - zero) * values.element_size()

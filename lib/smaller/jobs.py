@@ -137,24 +137,28 @@ def home_sets(recipe: Recipe) -> list[EvaluationSet]:
 
 
 def _scores(recipe: Recipe, model: Model, sets: Iterable[EvaluationSet]) -> dict[str, dict]:
-    """Scores by key. Away from home, sentences that the model was fine-tuned on are left out, and counted."""
-    tuned, own = recipe.fine_tuning, home_sets(recipe)
+    """Scores by key, with the seconds that each set took."""
     scores = {}
     for place in sets:
-        sentences = place.sentences()
-        if place in own:
-            scores[place.key] = score(model, sentences)
-            continue
-        if place.noise and (place.dataset, place.language) == (tuned.dataset, tuned.language):
-            scores[place.key] = score(model, sentences) | {"data": place.checksum(), "removed": 0}
-            continue
-        seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
-        unseen = [sentence for sentence in sentences if sentence.words not in seen]
-        scores[place.key] = score(model, unseen, types=place.types) | {
-            "data": place.checksum(),
-            "removed": len(sentences) - len(unseen),
-        }
+        began = time.perf_counter()
+        scores[place.key] = _scores_on(place, recipe, model)
+        scores[place.key]["scoring_seconds"] = round(time.perf_counter() - began, 3)
     return scores
+
+
+def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
+    """Scores on one set. Away from home, sentences that the model was fine-tuned on are left out, and counted."""
+    tuned, sentences = recipe.fine_tuning, place.sentences()
+    if place in home_sets(recipe):
+        return score(model, sentences)
+    if place.noise and (place.dataset, place.language) == (tuned.dataset, tuned.language):
+        return score(model, sentences) | {"data": place.checksum(), "removed": 0}
+    seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
+    unseen = [sentence for sentence in sentences if sentence.words not in seen]
+    return score(model, unseen, types=place.types) | {
+        "data": place.checksum(),
+        "removed": len(sentences) - len(unseen),
+    }
 
 
 def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:

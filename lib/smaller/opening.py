@@ -62,8 +62,18 @@ def begin(namespace: Mapping[str, object]) -> Settings:
         "sources": lambda codes: _each(codes, lambda code: splits.check(namespace["dataset"], code)),
         "targets": lambda keys: _each(keys, lambda key: _target(key, namespace["dataset"])),
         "joint_sparsities": lambda shares: _each(shares, _share),
-        "longer_epochs": lambda epochs: epochs and _each(epochs, lambda code: splits.check(namespace["dataset"], code)),
+        "longer_epochs": lambda epochs: _all(epochs, lambda code: splits.check(namespace["dataset"], code)),
     }
+    if "controls" in namespace:
+        students = namespace["students"]
+        named |= {
+            "students": lambda shapes: _each(shapes, lambda shape: _student(shape, namespace["encoders"])),
+            "controls": lambda shapes: _all(shapes, lambda shape: _one_of(shape, students, "student")),
+            "variant_student": lambda shape: _one_of(shape, students, "student"),
+            "variants": lambda names: _all(names, lambda name: _one_of(name, VARIANTS, "variant")),
+            "temperatures": lambda values: _each(values, _temperature),
+            "corpus_languages": lambda codes: _each(codes, lambda code: splits.check_text(namespace["corpus"], code)),
+        }
     return check(namespace, **{name: rule for name, rule in named.items() if name in namespace})
 
 
@@ -120,14 +130,15 @@ def fine_tunings(settings: Settings, *, languages: Sequence[str] | None = None) 
     ]
 
 
-def preview(recipes: Sequence[Recipe]) -> None:
-    """Display versions, device, and how much of the work is done and how long the rest should take."""
+def preview(recipes: Sequence[Recipe], *, sets: Sequence[EvaluationSet] = ()) -> None:
+    """Display versions, device, how much of the work is done, how long the rest should take, and what is to score."""
+    unscored = len(study.pending(recipes, sets)) if sets else 0
     about = results.provenance_of_process()
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     rows = {
         "software": f"smaller {about['package']} ({about['commit']}), Python {about['python']}, {libraries}",
         "device": f"{about['device']}, mixed precision: {about['mixed_precision']}",
-        "recipes": study.estimate(recipes),
+        "recipes": study.estimate(recipes) + f"; {unscored} to score on further sets" * bool(unscored),
         "records": str(results.folder().name) + "/ of the outputs folder",
     }
     show(pd.DataFrame(rows.items(), columns=["what", "here"]), "This run.", "this-run")

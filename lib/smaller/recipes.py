@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from smaller.encoders import canonical, revision, source
 from smaller.errors import SmallerError, did_you_mean
-from smaller.steps import Cut, Distil, FineTune, Pretrain, Prune, Step, step_from_canonical
+from smaller.steps import Cut, Distil, FineTune, Pretrain, Prune, Quantize, Step, step_from_canonical
 from smaller.steps.base import STEPS
 
 
@@ -27,6 +28,9 @@ class Recipe:
             if not isinstance(step, Step):
                 raise SmallerError(f"The steps of a recipe are {', '.join(STEPS)}, each with its parameters; "
                                    f"{step!r} is none of them.{did_you_mean(step, STEPS)}")  # fmt: skip
+        for before, after in itertools.pairwise(self.steps):
+            if isinstance(before, Quantize):
+                raise SmallerError(f"{before.label} comes last in a recipe, and {after.label} follows it.")
 
     def then(self, *steps: Step) -> Recipe:
         """This recipe with further steps at its end."""

@@ -73,7 +73,8 @@ def show(
     """Display a table with its caption and save it as `<name>.csv` (in full) and `<name>.md` under `outputs/tables`.
 
     Numbers stand to the right, floats with `decimals` places (one number, or one for each column); a missing number
-    is a dash. An index with a name becomes a column. All text is escaped.
+    is a dash. An index with a name becomes a column. All text is escaped; a whole cell between ** is bold, one between
+    __ is underlined.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise SmallerError(
@@ -103,7 +104,7 @@ def show(
         for place, value in enumerate(values):
             tag, scope = ("th", "col") if head else ("th", "row") if place == 0 else ("td", "")
             style = ' class="number" style="text-align: right"' if numeric[place] else ' style="text-align: left"'
-            out.append(f"<{tag}{f' scope={scope!r}' if scope else ''}{style}>{html.escape(value)}</{tag}>")
+            out.append(f"<{tag}{f' scope={scope!r}' if scope else ''}{style}>{_marked(value)}</{tag}>")
         return f"<tr>{''.join(out)}</tr>"
 
     body = "".join(line(row) for row in cells)
@@ -310,6 +311,14 @@ def _text(value: object, places: int) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     return f"{value:,.{places}f}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _marked(text: str) -> str:
+    """A cell as HTML: the marks of Markdown around a whole cell become tags."""
+    for mark, tag in (("__", "u"), ("**", "strong")):
+        if len(text) > 4 and text.startswith(mark) and text.endswith(mark):
+            return f"<{tag}>{_marked(text[2:-2])}</{tag}>"
+    return html.escape(text)
 
 
 def _pipe(text: str) -> str:

@@ -38,7 +38,7 @@ COLUMNS = (
     "form", "bits", "part", "layers", "heads", "hidden", "feed_forward", "vocabulary", "f1", "precision", "recall",
     "loss", "calibration_error", "support", "sentences", "parameters", "nonzero_parameters", "achieved_sparsity",
     "dense_bytes", "compressed_bytes", "milliseconds", "milliseconds_low", "milliseconds_high", "training_seconds",
-    "device",
+    "scoring_seconds", "device",
 )  # fmt: skip
 """The columns of the table, one row for each recipe and evaluation split."""
 
@@ -49,7 +49,7 @@ _NOT_SAID = {
 """The values of the steps' columns where no step of a recipe says anything."""
 
 _SHAPE = ("layers", "heads", "hidden", "feed_forward", "vocabulary")
-_SCORES = ("f1", "precision", "recall", "loss", "support", "sentences", "calibration_error")
+_SCORES = ("f1", "precision", "recall", "loss", "support", "sentences", "calibration_error", "scoring_seconds")
 
 
 def folder() -> Path:

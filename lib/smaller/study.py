@@ -47,6 +47,7 @@ def run(
     """
     recipes = list(dict.fromkeys(recipes))
     sets = tuple(dict.fromkeys(sets))
+    _check_sets(recipes, sets)
     todo = pending(recipes, sets)
     jobs = plan(todo, sets)
     if jobs:
@@ -63,6 +64,18 @@ def run(
         finally:
             progress.close()
     return table(recipes, sets=sets)
+
+
+def _check_sets(recipes: Sequence[Recipe], sets: Sequence[EvaluationSet]) -> None:
+    """Raise SmallerError, before anything is trained, for a set that is not here or has types that no model knows."""
+    trained_on = {recipe.fine_tuning.dataset for recipe in recipes if recipe.fine_tuning}
+    for place in sets:
+        place.checksum()
+        for dataset in sorted(trained_on):
+            unknown = sorted(set(place.types) - set(splits.entity_types(dataset)))
+            if unknown:
+                raise SmallerError(f"The evaluation set {place.key} has the entity types {', '.join(unknown)}, which "
+                                   f"models that are fine-tuned on {dataset} do not know.")  # fmt: skip
 
 
 def table(recipes: Iterable[Recipe], *, sets: Iterable[EvaluationSet] = ()) -> pd.DataFrame:

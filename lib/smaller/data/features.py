@@ -29,7 +29,7 @@ FEATURES = {
 DISTANCES = {
     "same_script": "same script as the source",
     "relatedness": "related to the source (family, branch)",
-    "piece_overlap": "pieces known from the source (%)",
+    "piece_overlap": "overlap of pieces with the source (%)",
     "unknown_pieces": FEATURES["unknown_pieces"],
     "pieces_per_word": FEATURES["pieces_per_word"],
     "seen": "seen in pre-training",
@@ -74,8 +74,10 @@ def distances(
 ) -> pd.DataFrame:
     """One row for each source language and target; the columns are trained_on, dataset, language and `DISTANCES`.
 
-    `relatedness` is 0, 1 in one family, 2 in one branch of it. `piece_overlap` is the share of the target's distinct
-    pieces with a letter that the source's training split holds too. `seen` has the lines of pre-training by language.
+    `relatedness` is 0, 1 in one family, 2 in one branch of it. `piece_overlap` is the share of the distinct pieces with
+    a letter in the target or in the source's training split that both hold (Pires et al. 2019, *How Multilingual is
+    Multilingual BERT?*, count it so for entities). The share of the target alone would not do: a language that is cut
+    into single letters shares them with every other. `seen` has the lines of pre-training by language.
     """
     known = {code: _pieces(splits.sentences(dataset, code, "train"), tokenizer) for code in sources}
     rows = []
@@ -91,7 +93,7 @@ def distances(
                 "language": target.language,
                 "same_script": int(language_of(code).script == language_of(target.language).script),
                 "relatedness": relatedness(code, target.language),
-                "piece_overlap": 100 * len(pieces & known[code]) / max(len(pieces), 1),
+                "piece_overlap": 100 * len(pieces & known[code]) / max(len(pieces | known[code]), 1),
                 "seen": int(lines > 0),
                 "pretraining_lines": lines,
             } | {name: cut[name] for name in ("unknown_pieces", "pieces_per_word")})  # fmt: skip

@@ -29,7 +29,8 @@ class ReadReport:
     `entities` counts `B-` tags, as published tables do. An orphan is an `I-` tag that continues no entity of its type:
     seqeval lets it start one, so it scores `entities + orphan_tags` spans. Empty words are kept, since dropping them
     would shift the tags. An odd word has nothing that is visible on its own (only combining marks or variation
-    selectors, say) or holds a control character: a tokenizer may give it no piece at all.
+    selectors, say) or holds a control character: a tokenizer may give it no piece at all. A decomposed word has letters
+    and their accents as characters of their own; it is composed, so that a letter has one spelling everywhere (NFC).
     """
 
     sentences: int = 0
@@ -38,6 +39,7 @@ class ReadReport:
     orphan_tags: int = 0
     empty_words: int = 0
     odd_words: int = 0
+    decomposed_words: int = 0
     comments: int = 0
     bom: bool = False
 
@@ -56,7 +58,7 @@ def read_tagged(path: Path | str, *, tags: Collection[str] | None = None) -> tup
     text, bom = _read_utf8(path)
     sentences: list[Sentence] = []
     rows: list[tuple[str, str]] = []
-    comments = 0
+    comments = decomposed = 0
     for number, line in _lines(text):
         # Not str.split() alone: a word may hold white space of its own, such as U+0085 or U+00A0.
         columns = line.split(" ")
@@ -73,7 +75,9 @@ def read_tagged(path: Path | str, *, tags: Collection[str] | None = None) -> tup
             )
         else:
             _check_tag(columns[1], tags, where=f"{path}:{number}")
-            rows.append((columns[0], columns[1]))
+            word = unicodedata.normalize("NFC", columns[0])
+            decomposed += word != columns[0]
+            rows.append((word, columns[1]))
     if not sentences:
         raise SmallerError(f"{path}: the file has no sentences; expected lines of `token tag`.")
     words = [word for sentence in sentences for word in sentence.words]
@@ -84,6 +88,7 @@ def read_tagged(path: Path | str, *, tags: Collection[str] | None = None) -> tup
         orphan_tags=sum(_count_orphans(sentence.tags) for sentence in sentences),
         empty_words=words.count(""),
         odd_words=sum(map(_is_odd, words)),
+        decomposed_words=decomposed,
         comments=comments,
         bom=bom,
     )

@@ -70,6 +70,7 @@ def _oddities(dataset: str, language: str) -> str:
         "orphan I- tags": total.orphan_tags,
         "empty words": total.empty_words,
         "words without letters": total.odd_words,
+        "decomposed words": total.decomposed_words,
         "byte-order mark": int(total.bom),
     }
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)

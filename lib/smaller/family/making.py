@@ -174,7 +174,7 @@ def _require_lines(counts: Mapping[str, Mapping], corpus: Path) -> None:
 @contextlib.contextmanager
 def _claimed(out: Path, about: Mapping[str, Mapping]) -> Iterator[None]:
     """Hold the folder, which is new, or empty, or holds this family and no other; the claim dies with its process."""
-    require_room(out, what="The family", variable="--out")
+    require_room(out, what="The family", variable="OUT")
     lock = FileLock(out / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -156,8 +156,8 @@ def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame, *, split
     means = pairs.groupby(["dataset", "language"])[["f1", *DISTANCES]].mean().reset_index()
     axes = new_axes(2, height=3.0)
     for panel, column, label in (
-        (axes[0], "piece_overlap", "pieces known from the source (%)"),
-        (axes[1], "unknown_pieces", "unknown pieces (%)"),
+        (axes[0], "piece_overlap", DISTANCES["piece_overlap"]),
+        (axes[1], "unknown_pieces", DISTANCES["unknown_pieces"]),
     ):
         for seen, script in ((1, True), (0, True), (1, False), (0, False)):
             own = means[(means["seen"] == seen) & ((means["same_script"] >= 0.5) == script)]

@@ -16,8 +16,17 @@ def give_or_take(interval: Interval, decimals: int, *, sign: str = "") -> str:
     """
     if interval.n == 0:
         return "–"
-    mean = f"{interval.mean:{sign}.{decimals}f}"
+    # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
+    mean = f"{round(interval.mean, decimals) + 0.0:{sign}.{decimals}f}"
     return f"{mean} ± {interval.high - interval.mean:.{decimals}f}" if interval.known else mean
+
+
+def in_points(interval: Interval) -> str:
+    """A change of F1 with its interval, such as "-0.05 points [-0.40, 0.30], n = 3"."""
+    if interval.n == 0:
+        return "not measured"
+    bounds = f" [{interval.low:.2f}, {interval.high:.2f}]" if interval.known else " (no interval)"
+    return f"{round(interval.mean, 2) + 0.0:+.2f} points{bounds}, n = {interval.n}"
 
 
 def best(text: str, *, of_row: bool) -> str:

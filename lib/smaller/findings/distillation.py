@@ -72,7 +72,7 @@ def results(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     average = language_average(rows)
     last = "average" if len(languages) > 1 else name_of(languages[0])
     found, means = [], []
-    for model in sorted(average.groupby(MODELS).groups, key=_order(rows)):
+    for model in sorted(rows.groupby(MODELS).groups, key=_order(rows)):
         own = _of_model(rows, model)
         cells = {name_of(code): t_interval(own.loc[own["language"] == code, "f1"]) for code in languages}
         cells[last] = t_interval(_of_model(average, model)["f1"])
@@ -108,10 +108,10 @@ def _of_model(rows: pd.DataFrame, model: tuple) -> pd.DataFrame:
 
 
 def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each student's and control's row beside its own teacher's of that language and seed; language averages too.
+    """Each student's and control's row beside its own teacher's of that language and seed; language averages first.
 
-    The columns of the table, and `change` (F1 minus the teacher's, in points), `kept` (F1 over the teacher's) and
-    `saved` (the share of the teacher's parameters that is gone).
+    The columns of the table, and `change` (F1 minus the teacher's, in points), `kept` (F1 over the teacher's; NaN of a
+    teacher that finds nothing) and `saved` (the share of the teacher's parameters that is gone).
     """
     rows = plain(table, split=split)
     several = rows["language"].nunique() > 1
@@ -119,13 +119,13 @@ def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     keys = ["encoder", "language", "seed"]
     teachers = rows[rows["strategy"] == TEACHER].set_index(keys)[["f1", "parameters"]]
     students = rows[rows["strategy"] != TEACHER]
-    found = students.join(teachers, on=keys, rsuffix="_teacher").dropna(subset="f1_teacher")
+    found = students.join(teachers, on=keys, suffixes=("", "_teacher")).dropna(subset="f1_teacher")
     if found.empty:
         raise SmallerError("There is no student beside its own teacher of the same language and seed: run the teachers "
                            "with the students' seeds.")  # fmt: skip
     return found.assign(
         change=found["f1"] - found["f1_teacher"],
-        kept=found["f1"] / found["f1_teacher"],
+        kept=found["f1"] / found["f1_teacher"].where(found["f1_teacher"] > 0),
         saved=1 - found["parameters"] / found["parameters_teacher"],
     )
 
@@ -226,6 +226,9 @@ def too_small(table: pd.DataFrame, *, share: float = COLLAPSE, split: str = "tes
     for (encoder, strategy), own in found.groupby(["encoder", "strategy"], sort=False):
         kept = own["kept"].map(lambda interval: interval.mean)
         below = own[kept < share]
+        if kept.isna().any():
+            sentences.append(f"What {strategy} students keep of {encoder} was not measured: it finds nothing itself.")
+            continue
         row = below.iloc[0] if len(below) else own.loc[kept.idxmin()]
         sentences.append(
             f"{strategy.capitalize()} students of {encoder} "

@@ -157,7 +157,7 @@ def _drop(claim, found: pd.DataFrame) -> dict:
     """A printed loss of the best or the least student beside ours; of another encoder it cannot be compared."""
     same = found[found["encoder"] == claim.encoder]
     own = same[same["layers"].isin(DEPTHS)] if len(same) else found
-    means = [interval.mean for interval in own["kept"]]
+    means = [interval.mean for interval in own["change"]]
     row = own.iloc[int(np.argmin(means) if "least" in claim.row else np.argmax(means))]
     lost = scaled(row["kept"], from_whole=True)
     judgement = verdict(lost, claim.value, tolerance=0.05, not_comparable="" if len(same) else "another encoder")

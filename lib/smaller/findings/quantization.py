@@ -13,12 +13,14 @@ import pandas as pd
 
 from smaller.errors import SmallerError
 from smaller.findings import sizes
-from smaller.findings.cells import best, give_or_take, one_or_span, row_name, share
+from smaller.findings.cells import best, give_or_take, in_points, one_or_span, row_name, share
 from smaller.findings.words import count_of, name_of
 from smaller.forms import FORMS
-from smaller.statistics import AVERAGE, Interval, describe, of_split, one_kind, paired_difference, t_interval
+from smaller.statistics import AVERAGE, Interval, of_split, one_kind, paired_difference, t_interval
 
 REFERENCE = sizes.REFERENCE
+NAMES = {"dynamic": "Dynamic quantization", "llm.int8": "LLM.int8()", "onnx-int8": "The int8 graph (onnx-int8)",
+         "openvino-int8": "The static int8 graph (openvino-int8)", "fp16": "The cast to fp16"}  # fmt: skip
 MARGIN = 0.5
 """A form keeps F1 when the whole interval of its difference to fp32 lies above minus this, in points."""
 
@@ -131,19 +133,20 @@ def faster(settings: pd.DataFrame) -> str:
 
 def all_settings(settings: pd.DataFrame) -> pd.DataFrame:
     """A row for each form, batch size and number of threads: means over the languages; memory where it was measured."""
-    names = {
-        "milliseconds": "ms", "milliseconds_low": "fastest round", "milliseconds_high": "slowest round",
-        "sentences_per_second": "sentences/s", "noise_floor": "noise floor (%)", "memory_bytes": "memory (MB)",
-    }  # fmt: skip
-    keys = ["threads", "batch", "form"]
-    found = one_kind(settings, "device").groupby(keys)[list(names)].mean()
+    numbers = ["milliseconds", "milliseconds_low", "milliseconds_high", "sentences_per_second", "noise_floor",
+               "memory_bytes"]  # fmt: skip
+    found = one_kind(settings, "device").groupby(["threads", "batch", "form"])[numbers].mean()
     found = found.sort_index(key=lambda level: level.map(list(FORMS).index) if level.name == "form" else level)
     base = found["milliseconds"].xs(REFERENCE, level="form")
-    over = found["milliseconds"] / found.index.droplevel("form").map(base)
-    found = found.assign(noise_floor=100 * found["noise_floor"], memory_bytes=found["memory_bytes"] / 1e6)
-    found = found.rename(columns=names)
-    found.insert(3, "times fp32's", over)
-    return found.reset_index()
+    rounds = zip(found["milliseconds_low"], found["milliseconds_high"], strict=True)
+    return pd.DataFrame({
+        "ms": found["milliseconds"],
+        "rounds": [f"{low:.2f} to {high:.2f}" for low, high in rounds],
+        "of fp32": found["milliseconds"] / found.index.droplevel("form").map(base),
+        "sentences/s": found["sentences_per_second"],
+        "noise floor (%)": 100 * found["noise_floor"],
+        "memory (MB)": found["memory_bytes"] / 1e6,
+    }).reset_index()  # fmt: skip
 
 
 def _setting(settings: pd.DataFrame, *, batch: int, threads: int) -> pd.DataFrame:
@@ -178,17 +181,24 @@ def _judged(interval: Interval, margin: float) -> str:
 
 
 def summary(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> str:
-    """What fp16 and the int8 forms save and cost, a sentence each; fp16 is what int8 has to beat."""
+    """What the int8 forms and fp16, which they have to beat, save and cost: a sentence each."""
     f1, time = average_differences(table), time_ratios(settings)["ratio"]
     sentences = []
-    for form in [form for form in f1 if form in time and form not in ("bf16", "onnx")]:
-        beside = "" if form == "fp16" else f" ({share(sizes.saved(parts, form, base='fp16'))} against fp16)"
+    for form in [form for form in NAMES if form in f1 and form in time]:
         sentences.append(
-            f"{form}: {share(sizes.saved(parts, form))} fewer bytes than fp32{beside}, {time[form]:.2f} times its "
-            f"time, F1 {f1[form].mean:+.2f} points."
+            f"{NAMES[form]} saves {share(sizes.saved(parts, form))} of fp32's bytes{_against_fp16(parts, form)}, takes "
+            f"{time[form]:.2f} times its time and changes F1 by {f1[form].mean:+.2f} points."
         )
-    device = settings["device"].iloc[0]
-    return " ".join(sentences) + f" Time is of one sentence at a time on one thread ({device})."
+    if "onnx" in time and "onnx-int8" in time:
+        sentences.append(f"ONNX Runtime takes {time['onnx']:.2f} times fp32's time without any int8.")
+    return " ".join(sentences) + f" Times are of one sentence at a time on one thread ({settings['device'].iloc[0]})."
+
+
+def _against_fp16(parts: pd.DataFrame, form: str) -> str:
+    saved = sizes.saved(parts, form, base="fp16")
+    if form == "fp16" or math.isnan(saved):
+        return ""
+    return f" ({share(abs(saved))} {'fewer' if saved > 0 else 'more'} than fp16)"
 
 
 def winners(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame, *, margin: float = MARGIN) -> str:
@@ -233,17 +243,14 @@ def int8_against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> tuple[s
     average = _first(by_seed(table))
     gap = paired_difference(average["llm.int8"], average["dynamic"])
     counts = ", ".join(f"{name} in {int(won.sum())} of {len(won)}" for name, won in ahead.items())
-    text = (f"LLM.int8() is better than dynamic quantization in {counts} languages; its F1 differs by "
-            f"{describe(gap, decimals=2)} points.")  # fmt: skip
+    text = f"LLM.int8() is better than dynamic quantization in {counts} languages; F1 differs by {in_points(gap)}."
     return text, all(bool(won.all()) for won in ahead.values())
 
 
-def gains(table: pd.DataFrame) -> tuple[int, int, int]:
-    """Over languages and forms: how often mean F1 is above fp32's, how often its whole interval is, of how many."""
-    by_language = _languages(by_seed(table)).groupby("language")
-    found = [interval for _, own in by_language for interval in _to_reference(own).values() if interval.n]
-    above = sum(interval.mean > 0 for interval in found)
-    return above, sum(interval.known and interval.low > 0 for interval in found), len(found)
+def by_language(table: pd.DataFrame, form: str) -> dict[str, Interval]:
+    """The paired difference of a form's F1 to fp32 in each language, where it was measured."""
+    found = {code: _to_reference(own).get(form) for code, own in _languages(by_seed(table)).groupby("language")}
+    return {code: interval for code, interval in found.items() if interval and interval.n}
 
 
 def after_pruning(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
@@ -260,14 +267,13 @@ def after_pruning(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
         if (0.0, form) in f1 and (sparsity, REFERENCE) in f1:
             plain = f1[0.0, REFERENCE]
             quantized, pruned, both = f1[0.0, form] - plain, f1[sparsity, REFERENCE] - plain, f1[sparsity, form] - plain
-            found = {"quantized": quantized, "pruned": pruned, "pruned, then quantized": both,
-                     "beyond the sum": both - quantized - pruned}  # fmt: skip
+            found = {"quantized": quantized, "pruned": pruned, "both": both, "both − sum": both - quantized - pruned}
             intervals = {name: t_interval(values) for name, values in found.items()}
             lines.append(
-                {"form": form, "sparsity (%)": 100 * sparsity}
+                {"form": form, "sparsity (%)": round(100 * sparsity)}
                 | {name: give_or_take(interval, 2, sign="+") for name, interval in intervals.items()}
                 | {"n": one_or_span(interval.n for interval in intervals.values()),
-                   "quantized (MB)": packed[0.0, form], "pruned, then quantized (MB)": packed[sparsity, form]}
+                   "quantized (MB)": packed[0.0, form], "both (MB)": packed[sparsity, form]}
             )  # fmt: skip
     return pd.DataFrame(lines)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from smaller.findings.cells import give_or_take, one_or_span
+from smaller.findings.cells import give_or_take, in_points, one_or_span
 from smaller.recipes import Recipe
 from smaller.results import read
-from smaller.statistics import Interval, describe, of_split, one_kind, paired_difference
+from smaller.statistics import Interval, of_split, one_kind, paired_difference
 
 REFERENCE = "fp32"
 PARTS = {"all": "all weights", "embeddings": "embeddings", "attention": "attention", "feed_forward": "feed-forward",
@@ -62,10 +62,7 @@ def where_it_hurts(found: pd.DataFrame) -> str:
     most, least = found["bits"].max(), found["bits"].min()
     worst = found[found["bits"] == most].sort_values("mean").iloc[0]
     parts = found[(found["bits"] == least) & (found["part"] != "all")].sort_values("mean")
-    text = (
-        f"At {most} bits the largest change of F1 is {describe(_interval(worst), decimals=2)} points "
-        f"({PARTS[worst['part']]})."
-    )
+    text = f"At {most} bits the largest change of F1 is {in_points(_interval(worst))} ({PARTS[worst['part']]})."
     if len(parts):
         order = ", ".join(f"{PARTS[row.part]} {row.mean:+.1f}" for row in parts.itertuples(index=False))
         text += f" At {least} bits, one part at a time, in points: {order}."
@@ -100,6 +97,21 @@ def thresholds(recipes: Iterable[Recipe], table: pd.DataFrame, *, split: str = "
             "n": len(own),
         })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def decomposition(found: pd.DataFrame, *, threshold: float = 6.0) -> str:
+    """What LLM.int8()'s decomposition has to do at its default threshold, from `thresholds`."""
+    own = found[found["threshold"] == threshold] if len(found) else found
+    if own.empty:
+        return f"Outliers at the threshold of {threshold:g} were not measured."
+    row = own.iloc[0]
+    text = (
+        f"The largest magnitude that goes into a Linear layer is {row['largest magnitude']:.1f}; at the default "
+        f"threshold of {threshold:g}, {row['outlier columns (%)']:.2f} % of the feature columns hold an outlier"
+    )
+    if row["outlier columns (%)"] == 0:
+        return text + ", so nothing is multiplied in fp16: LLM.int8() is plain int8 here, with a scale for each row."
+    return text + " and are multiplied in fp16."
 
 
 def _reference(rows: pd.DataFrame) -> pd.Series:

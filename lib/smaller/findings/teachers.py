@@ -53,7 +53,9 @@ def gap(table: pd.DataFrame, *, split: str = "test") -> str:
     """How the gap between a student and its own teacher closes as the student grows (paper 1, Q5)."""
     found = against_teacher(table, split=split)
     sentences = []
-    for (encoder, strategy), own in found[found["strategy"].isin(STUDENTS)].groupby(["encoder", "strategy"]):
+    for (encoder, strategy), own in found[found["strategy"].isin(STUDENTS)].groupby(
+        ["encoder", "strategy"], sort=False
+    ):
         if len(own) > 1:
             largest, smallest = own.iloc[0], own.iloc[-1]
             sentences.append(

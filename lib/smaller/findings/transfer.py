@@ -212,7 +212,7 @@ def scoring_cost(table: pd.DataFrame) -> str:
     """What scoring the further sets took."""
     own = table["dataset"].str.cat(table["language"], sep="/") == table["trained_on"]
     away = table[~own | (table["noise"] != "")]
-    known = away.dropna(subset="scoring_seconds")
+    known = away.dropna(subset="scoring_seconds") if "scoring_seconds" in away else away[:0]
     if known.empty:
         return "What scoring the further sets took is not in these records."
     models = known["identity"].nunique()

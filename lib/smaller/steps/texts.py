@@ -26,7 +26,7 @@ def lines_of(corpus: str, language: str, *, limit: int) -> list[str]:
     A limit of 0 is none. Raises SmallerError where there is no line.
     """
     lines = splits.text(corpus, language)
-    require(bool(lines), f"The corpus {corpus}/{language} is empty: there is nothing to distil on.")
+    require(bool(lines), f"The corpus {corpus}/{language} is empty: a step that reads text needs a line of it.")
     if not 0 < limit < len(lines):
         return lines
     return [lines[index * len(lines) // limit] for index in range(limit)]

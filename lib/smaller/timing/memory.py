@@ -91,7 +91,7 @@ class Scale:
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:
-    """What the process of a `Scale` does: a fork for every line, which answers with figures, or with what went wrong."""
+    """What the process of a `Scale` does: fork for every line, and answer with figures or with what went wrong."""
     for line in questions:
         child = os.fork()
         if not child:
@@ -110,7 +110,6 @@ def serve(questions: TextIO, answers: TextIO) -> None:
 
 @torch.inference_mode()
 def _weighed(asked: dict) -> list[dict]:
-    torch.set_num_threads(cost.cores())
     kind, rows = asked["kind"], [torch.tensor(row) for row in asked["rows"]]
     smallest = configuration(Encoder("smallest", layers=1, heads=1, hidden=8, feed_forward=8), vocabulary=8)
     build(smallest, seed=0)(input_ids=torch.tensor([[0, 2]]))
