@@ -99,6 +99,10 @@ def machine(kind: str = "cpu") -> str:
     return f"{next(names, '') or platform.processor() or platform.machine()}, {cores()} cores"
 
 
+PAUSE = 0.05
+"""Seconds of rest before a model's turn: worker threads of PyTorch and ONNX Runtime wait for work that long."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """How latency is measured: sentences in a call, threads of the processor, and the kind of device."""
@@ -113,8 +117,8 @@ class Setting:
         threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
         return (
             f"batch {self.batch}, {threads}, {self.device}; pieces to logits in the model's own form, sentences by "
-            "length, every shape once before the clock runs, models in turn; a round's mean over sentences, median "
-            "over rounds"
+            "length, every shape once before the clock runs, models in turn after a rest; a round's mean over "
+            "sentences, median over rounds"
         )
 
 
@@ -154,7 +158,8 @@ def latency(
             # The order turns with the rounds: whoever runs first after a pause finds a cold cache.
             names = list(networks)[turn % len(networks) :] + list(networks)[: turn % len(networks)]
             for name in names:
-                # One call that does not count: threads of the model before may still be spinning.
+                # Threads of the model before may still be spinning, and one call that does not count warms the cache.
+                time.sleep(PAUSE)
                 _milliseconds(networks[name], batches[name][-1])
                 totals[name].append(sum(_milliseconds(networks[name], batch) for batch in batches[name]))
     finally:
