@@ -31,7 +31,7 @@ lab: $(installed)  ## open the notebooks in JupyterLab
 report: $(installed)  ## render the report again from the notebooks that were run
 	@$(python) -m smaller report $(ARGS)
 
-bench: $(installed)  ## measure the speed of training beside the plain Trainer
+bench: $(installed)  ## measure speed and memory beside the plain way
 	@$(python) -m smaller bench $(ARGS)
 
 check: $(installed)  ## say of each requirement whether it is met, and what to do

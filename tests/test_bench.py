@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from smaller import bench, forms
-from smaller.bench import deployment, distillation, finetuning
+from smaller.bench import deployment, distillation, finetuning, trimming
 from smaller.bench.base import Material, material
-from smaller.encoders import Model
+from smaller.encoders import Encoder, Model
 from smaller.errors import SmallerError
 
 
@@ -76,13 +76,30 @@ def test_deployment_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "openvino-int8 is not measured: openvino is not installed" in lines("deploy", answer, monkeypatch)
 
 
+def test_trimming_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"unigram": 4.0, "plain-unigram": 10.0, "wordpiece": 11.0, "plain-wordpiece": 11.0}
+    answers = {way: {"seconds": value, "memory": 1.5 if "unigram" in way else 2.25, "pieces": 250_002, "hidden": 768}
+               for way, value in seconds.items()}  # fmt: skip
+    found = lines("trim", answers, monkeypatch)
+    assert found[0].startswith("Trimming to 40,000 pieces; ")
+    assert found[1] == "    4.00 s   1.50 times the model at most  Unigram, this library, 250,002 pieces by 768"
+    assert found[5:] == [
+        "    4.00 s for Unigram; the mark is 10: reached",
+        "    1.50 times the model; the mark is 2: reached",
+        "     2.5 times as fast as the plain way",
+        "   11.00 s for WordPiece; the mark is 10: missed",
+        "    2.25 times the model; the mark is 2: missed",
+        "     1.0 times as fast as the plain way",
+    ]
+
+
 def test_all_sections_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, section in bench.SECTIONS.items():
         monkeypatch.setattr(
             section, "report", lambda *, encoder, updates, name=name: iter([f"{name} {encoder} {updates}"])
         )
     assert list(bench.bench(updates=3)) == [
-        "finetune afriberta-small 3", "distil afriberta-base 3", "deploy afriberta-base 3",
+        "finetune afriberta-small 3", "distil afriberta-base 3", "deploy afriberta-base 3", "trim sample-small 3",
     ]  # fmt: skip
     assert list(bench.bench(only="deploy", encoder="mbert")) == ["deploy mbert 12"]
 
@@ -116,6 +133,15 @@ def test_each_way_of_fine_tuning_is_carried_out(way: str, given: Material) -> No
 @pytest.mark.parametrize("way", distillation.WAYS)
 def test_each_way_of_distilling_is_carried_out(way: str, given: Material) -> None:
     assert distillation.measure(way, given, updates=2)["pieces_per_second"] > 0
+
+
+@pytest.mark.parametrize("way", trimming.WAYS)
+def test_each_way_of_trimming_is_carried_out(way: str, given: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = {"layers": 1, "heads": 2, "hidden": 24, "feed_forward": 48, "vocabulary": 8000}
+    monkeypatch.setattr(trimming, "KEPT", 1000)
+    monkeypatch.setattr(trimming, "ENCODERS", {name: Encoder(name, **shape) for name in ("xlm-r-base", "mbert")})
+    found = trimming.measure(way, given, updates=0)
+    assert found["seconds"] > 0 and (found["pieces"], found["hidden"], found["kept"]) == (8000, 24, 1000)
 
 
 def test_forms_are_measured_in_one_run(given: Material, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,10 @@ def weights(model: Model) -> dict[str, torch.Tensor]:
         (8, 1, "stride", (0,)),
         (8, 3, "first", (0, 1, 2)),
         (8, 3, "last", (5, 6, 7)),
+        (12, 6, "ends", (0, 1, 2, 9, 10, 11)),
+        (8, 3, "ends", (0, 1, 7)),
+        (8, 1, "ends", (0,)),
+        (8, 8, "ends", tuple(range(8))),
         (8, 3, (1, 4, 6), (1, 4, 6)),
         (12, 6, (0, 2, 4, 6, 8, 10), (0, 2, 4, 6, 8, 10)),  # paper 2's for XLM-R
     ],
@@ -79,7 +83,7 @@ def test_the_stride_is_even_for_every_depth():
             assert not gaps or (kept[-1] == of - 1 and max(gaps) - min(gaps) <= 1 and min(gaps) > 0)
 
 
-@pytest.mark.parametrize("layer_map", ["stride", "first", "last", (1, 2)])
+@pytest.mark.parametrize("layer_map", ["stride", "first", "last", "ends", (1, 2)])
 @pytest.mark.parametrize("head", ["masked-language", "tagger"])
 def test_the_kept_layers_do_what_they_did(deep, tagger, layer_map, head):
     """The reference takes the layers out of the network's own list."""
@@ -184,8 +188,8 @@ def test_what_the_step_says_of_itself():
         ({"layers": 0}, "Cut's layers is a whole number above zero; it is 0"),
         ({"layers": "4"}, "layers is a whole number above zero; it is '4'"),
         ({"heads": 0}, "heads is a whole number above zero"),
-        ({"layer_map": "strid"}, r"one of stride, first, last; it is 'strid'.*Did you mean 'stride'\?"),
-        ({"layer_map": 3}, "one of stride, first, last, or a list of layers, counted from 0; it is 3"),
+        ({"layer_map": "strid"}, r"one of stride, first, last, ends; it is 'strid'.*Did you mean 'stride'\?"),
+        ({"layer_map": 3}, "one of stride, first, last, ends, or a list of layers, counted from 0; it is 3"),
         ({"layer_map": (0, -1)}, "list of layers"),
         ({"layer_map": (0, 1, 2)}, r"names 2 layers, each once and in rising order; it is \(0, 1, 2\)"),
         ({"layer_map": (1, 1)}, "rising order"),
@@ -218,5 +222,5 @@ def test_what_does_not_suit_the_model_is_an_error(deep, step, message):
 def test_a_model_in_another_form_is_not_cut(deep):
     stored = deep.copy()
     stored.form = "int8"
-    with pytest.raises(SmallerError, match="The model is int8, and such weights cannot be cut"):
+    with pytest.raises(SmallerError, match="Cut needs weights in fp32, and the model is in the form int8"):
         Cut(2).apply(stored)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from smaller.data import datasets
-from smaller.data.datasets import DATASETS, Dataset, Source, dataset, find, fingerprint, read_content, verify
+from smaller.data.datasets import DATASETS, SPLITS, Dataset, Source, dataset, find, fingerprint, read_content, verify
 from smaller.data.languages import LANGUAGES
+from smaller.data.tasks import TASKS
 from smaller.errors import SmallerError
 
 real_data = pytest.mark.skipif(not os.environ.get("SMALLER_DATA"), reason="needs the data sets: set SMALLER_DATA")
@@ -51,7 +52,8 @@ def write(folder: Path, name: str, content: bytes) -> Path:
 def test_every_file_has_a_checksum_and_every_checksum_a_file():
     files = {path for known in DATASETS.values() for code in known.languages for path in known.files(code).values()}
     assert files == set(dataset("masakhaner").checksums)
-    assert len(files) == 3 * (10 + 17 + 2) + 14
+    treebanks = 3 + 2 + 3 + 2 + 1
+    assert len(files) == 3 * (10 + 17 + 2 + 11 + 19 + 7) + 2 * 2 + treebanks + 14
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in dataset("masakhaner").checksums.values())
 
 
@@ -60,11 +62,12 @@ def test_every_data_set_is_pinned_licensed_and_cited():
         assert known.licence and known.citation
         assert set(known.languages) <= set(LANGUAGES)
         for source in known.sources.values():
-            assert known.name == "corpus" or re.fullmatch("[0-9a-f]{40}", source.commit)
+            assert known.name == "corpus" or re.fullmatch("[0-9a-f]{12,40}", source.commit)
 
 
 def test_non_commercial_data_sets_are_flagged():
-    assert {name for name, known in DATASETS.items() if known.non_commercial} == {"masakhaner", "masakhaner2", "corpus"}
+    named = {name for name, known in DATASETS.items() if known.non_commercial}
+    assert named == {"masakhaner", "masakhaner2", "masakhapos", "corpus"}
 
 
 def test_the_two_languages_of_uner_lie_in_folders_of_their_own():
@@ -80,11 +83,26 @@ def test_the_two_languages_of_uner_lie_in_folders_of_their_own():
         (lambda: dataset("masakhaner").file("Swahili", "dev"), "no language 'Swahili'.*Did you mean 'swa'"),
         (lambda: dataset("masakhaner").file("swa", "tset"), "no split 'tset'.*Did you mean 'test'"),
         (lambda: dataset("sample").files("swa"), "comes with the package"),
+        (lambda: dataset("ud").file("slk", "train"), "no train split in Slovak \\(slk\\), only dev and test"),
+        (lambda: find("ud", "yor", "dev"), "no dev split in Yoruba \\(yor\\), only test"),
+        (lambda: dataset("afrisenti").file("tir", "train"), "no train split in Tigrinya"),
+        (lambda: dataset("sib200").file("pcm", "train"), "has no Nigerian Pidgin"),
     ],
 )
 def test_a_wrong_name_is_an_error_that_helps(call, message):
     with pytest.raises(SmallerError, match=message):
         call()
+
+
+def test_a_language_has_the_splits_that_its_source_has():
+    assert list(dataset("ud").files("pcm")) == ["dev", "test"] and list(dataset("ud").files("mlt")) == list(SPLITS)
+    assert dataset("sib200").file("orm", "dev") == "sib200/gaz_Latn/dev.tsv"
+    assert dataset("ud").file("wol", "test") == "ud/wo_wtb/test.conllu"
+
+
+def test_every_labelled_data_set_has_a_task_and_classes():
+    for known in DATASETS.values():
+        assert (known.task in TASKS and len(set(known.tags)) > 2) or (known.task == "text" and not known.tags)
 
 
 def test_find_prefers_the_data_folder_to_the_cache_and_plain_to_gz(tiny, folders):
@@ -168,5 +186,5 @@ def test_a_folder_and_nothing_at_all_cannot_be_read(tmp_path):
 def test_the_real_files_have_the_pinned_checksums():
     for known in DATASETS.values():
         for code in known.languages:
-            for split in known.splits:
+            for split in known.splits_of(code):
                 verify(find(known, code, split), known, code, split)

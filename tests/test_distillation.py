@@ -452,7 +452,6 @@ def test_what_the_step_says_of_itself():
         ({"epochs": 4}, "takes no epochs"),
         ({"languages": ("swa", "yro")}, r"no language 'yro'.*Did you mean 'yor'\?"),
         ({"languages": ()}, "Distil's languages is a list of at least one language"),
-        ({"corpus": "masakhaner"}, "has no unlabelled text"),
         ({"updates": 0}, "updates is a whole number above zero"),
         ({"rate": 1}, "rate is a number between 0 and 1"),
         ({"lines": -1}, "lines is a number of lines, 0 for all; it is -1"),

@@ -6,7 +6,7 @@ from smaller.errors import SmallerError
 
 def test_every_language_goes_by_its_code():
     assert all(code == known.code and len(code) == 3 for code, known in LANGUAGES.items())
-    assert len({known.name for known in LANGUAGES.values()}) == len(LANGUAGES) == 26
+    assert len({known.name for known in LANGUAGES.values()}) == len(LANGUAGES) == 27
 
 
 def test_three_of_the_ten_masakhaner_languages_are_new_to_afriberta():

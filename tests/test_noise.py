@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from smaller.data import splits
-from smaller.data.noise import KINDS, add_noise, affected, names_in
+from smaller.data.noise import EDITS, KINDS, add_noise, affected, names_in, struck
 from smaller.data.readers import Sentence
-from smaller.data.sets import EvaluationSet, set_of
+from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid, set_of, spread
 from smaller.errors import SmallerError
 
 YORUBA = Sentence(("Ọlá", "Ọ̀ṣun", "lọ", "sí", "Ìbàdàn"), ("B-PER", "I-PER", "O", "O", "B-LOC"))
@@ -106,14 +107,64 @@ def test_unknown_noise_is_suggested() -> None:
 
 
 def test_a_key_names_its_set() -> None:
-    for place in (EvaluationSet("sample", "yor"), EvaluationSet("sample", "swa", "dev", "case", 0.25, 7)):
+    for place in (
+        EvaluationSet("sample", "yor"),
+        EvaluationSet("sample", "swa", "dev", "case", 0.25, 7),
+        EvaluationSet("sample", "swa", "test", ATTACK, 0.02, 7, 40),
+        EvaluationSet("sample", "bam", noise=UNLABELLED),
+    ):
         assert set_of(place.key) == place
     assert EvaluationSet("sample", "yor").key == "sample/yor/test"
-    for wrong in ("sample", "sample/yor/test/case", "sample/yor/test/case/x/1"):
+    for wrong in ("sample", "sample/yor/test/case", "sample/yor/test/case/x/1", "sample/yor/test/case/1/1/1/1"):
         with pytest.raises(SmallerError, match="An evaluation set is named"):
             set_of(wrong)
     with pytest.raises(SmallerError, match="names none"):
         EvaluationSet("sample", "yor", rate=0.5)
+
+
+def test_bad_sets_say_what_is_wrong() -> None:
+    for said, wrong in {
+        "names none": {"noise": UNLABELLED, "rate": 0.5},
+        "take it whole": {"noise": "case", "rate": 0.5, "limit": 3},
+        "a share from 0 to 1": {"noise": ATTACK, "rate": 2.0},
+        "Did you mean 'attack'": {"noise": "atack", "rate": 0.5},
+    }.items():
+        with pytest.raises(SmallerError, match=said):
+            EvaluationSet("sample", "yor", **wrong)
+    with pytest.raises(SmallerError, match="labelled names, and the data set 'afrisenti' has none"):
+        EvaluationSet("afrisenti", "hau", noise="case", rate=0.5)
+    with pytest.raises(SmallerError, match="no train split in Oromo"):
+        EvaluationSet("afrisenti", "orm", "train", UNLABELLED)
+    with pytest.raises(SmallerError, match="Did you mean 'dev'"):
+        EvaluationSet("masakhaner", "yor", "devel")
+
+
+def test_a_grid_leaves_out_what_a_language_has_no_place_for() -> None:
+    noise = {"diacritics": [0.5, 1.0], "case": [1.0], "punctuation": [1.0]}
+    of = {language: noise_grid("sample", language, noise=noise, seed=3) for language in ("yor", "amh")}
+    assert [(place.noise, place.rate) for place in of["yor"]] == [("diacritics", 0.5), ("diacritics", 1.0), ("case", 1)]
+    assert [place.noise for place in of["amh"]] == ["punctuation"]
+    assert {place.seed for place in of["yor"]} == {3}
+
+
+def test_struck_counts_sentences_and_not_spellings_of_one_letter() -> None:
+    apart = Sentence(("Ọla\u0301", "lọ"), ("B-PER", "O"))
+    assert struck([apart, HAUSA], [Sentence(("Ọlá", "lọ"), apart.tags), HAUSA]) == 0
+    assert struck([YORUBA, HAUSA], [noisy(YORUBA, "diacritics"), HAUSA]) == 0.5
+
+
+def test_a_part_of_a_split_is_spread_over_it() -> None:
+    assert spread(range(10), 4) == [0, 2, 5, 7] and spread(range(3), 0) == spread(range(3), 9) == [0, 1, 2]
+    attacked = EvaluationSet("sample", "yor", "test", ATTACK, 0.1, 1, 5).sentences()
+    assert len(attacked) == 5 and all(set(sentence.tags) > {"O"} for sentence in attacked)
+    assert all(sentence in splits.sentences("sample", "yor", "test") for sentence in attacked)
+
+
+def test_edits_change_one_letter() -> None:
+    generator = np.random.default_rng(1)
+    assert {kind: change("Á", generator) for kind, change in EDITS.items()} == {
+        "diacritics": "A", "dropped": "", "doubled": "ÁÁ", "mistyped": "Á", "case": "á"
+    }  # fmt: skip
 
 
 def test_entities_of_a_set_are_names_that_training_does_not_hold() -> None:

@@ -25,6 +25,13 @@ OWN = {
     "05_transfer": {"languages": ["swa", "yor"], "sources": ["swa", "yor"], "targets": ["sample/bam", "sample/yor"],
                     "sparsities": [0.0, 0.9], "joint_sparsities": [0.0], "joint_seeds": [1], "students": ["1x2"],
                     "timed_sentences": 2},
+    "06_robustness": {"sparsities": [0.9], "students": ["1x2"], "forms": ["dynamic"], "vocabularies": [500],
+                      "noise": {"case": [1.0], "dropped": [0.1], "entities": [1.0]}, "attack_budgets": [0.01],
+                      "attacked_sentences": 3, "targets": ["sample/bam"], "text_sentences": 10},
+    "07_extreme": {"layers": 1, "feed_forward": 20, "hidden_sizes": [16, 20], "vocabularies": [1200, 900],
+                   "adaptation_updates": 2, "corpus_updates": 2, "sparsities": [0.5, 0.9], "cut_layers": [1],
+                   "forms": ["dynamic"], "closing": "dynamic", "variant_seeds": [1],
+                   "questions": ["Is KL the better loss?"]},
 }  # fmt: skip
 FIGURES = {
     "00_quickstart": {"quickstart"},
@@ -33,6 +40,9 @@ FIGURES = {
     "03_distillation": {"P1-T1", "P1-T6", "P1-T7", "P1-T8", "learning-curves"},
     "04_quantization": {"quantization-f1", "size-waterfall", "T23-bits"},
     "05_transfer": {"P1-F5", "transfer-matrix"},
+    "07_extreme": {"P2-F1", "P2-F2", "X1"},
+    "06_robustness": {"calibration"},
+    "08_summary": {"pareto"},
 }
 
 

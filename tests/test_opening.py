@@ -57,7 +57,7 @@ def test_a_mapping_of_epochs_stays_one() -> None:
         ({"temperatures": [2.0, 0.0]}, "above zero; 0 is not"),
         ({"temperatures": []}, "give it at least one value"),
         ({"corpus_languages": ["swc"]}, "Did you mean 'swa'?"),
-        ({"corpus": "masakhaner"}, "no unlabelled text"),
+        ({"corpus": "corpsu"}, "Did you mean 'corpus'?"),
         ({"longer_epochs": {"swc": 3}}, "Did you mean 'swa'?"),
     ],
     ids=str,

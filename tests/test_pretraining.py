@@ -168,7 +168,6 @@ def test_inputs_are_the_checksums_of_the_text():
         ({"languages": ("swa", "yro")}, r"no language 'yro'.*Did you mean 'yor'\?"),
         ({"languages": ("swa+yor",)}, "languages are single ones; 'swa[+]yor' is several: list them"),
         ({"corpus": "corpsu"}, r"Did you mean 'corpus'\?"),
-        ({"corpus": "masakhaner"}, "'masakhaner' has no unlabelled text"),
         ({"updates": 0}, "updates is a whole number above zero"),
         ({"batch_size": "32"}, "batch_size is a whole number above zero; it is '32'"),
         ({"rate": 1.5}, "rate is the share of masked pieces"),

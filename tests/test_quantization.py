@@ -98,7 +98,7 @@ def test_an_encoder_without_a_head_is_refused(tiny):
 def test_openvino_is_refused_when_dev_f1_falls_too_far(tagger, few_sentences, monkeypatch, fall):
     monkeypatch.setattr(forms, "convert", lambda model, form, **_: model)
     scores = iter([60.0, 60.0 - fall])
-    monkeypatch.setattr(quantization, "score", lambda model, sentences: {"f1": next(scores)})
+    monkeypatch.setattr(quantization, "score", lambda model, sentences, task: {task.metric: next(scores)})
     step = Quantize("openvino-int8", dataset="sample", language="swa", calibration=8)
     if fall < 1:
         _, report = step.apply(tagger)
@@ -111,7 +111,7 @@ def test_openvino_is_refused_when_dev_f1_falls_too_far(tagger, few_sentences, mo
 def test_calibration_takes_sentences_of_the_training_split(tagger, few_sentences, monkeypatch):
     seen = {}
     monkeypatch.setattr(forms, "convert", lambda model, form, rows, **_: seen.update(rows=rows) or model)
-    monkeypatch.setattr(quantization, "score", lambda model, sentences: {"f1": 50.0})
+    monkeypatch.setattr(quantization, "score", lambda model, sentences, task: {task.metric: 50.0})
     Quantize("openvino-int8", dataset="sample", language="swa", calibration=5).apply(tagger)
     first = tagger.tokenizer(list(splits.sentences("sample", "swa", "train")[0].words), is_split_into_words=True)
     assert len(seen["rows"]) == 5

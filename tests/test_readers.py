@@ -144,10 +144,9 @@ def test_conllu_skips_multiword_rows_empty_nodes_and_comments(tmp_path):
 
     content = "# sent_id = 1\n" + row("1-2", "naň", "_") + row("1", "na", "ADP") + row("2", "neho", "PRON")
     content += row("2.1", "bol", "AUX") + "\n# sent_id = 2\n" + row("1", "Áno", "INTJ")
-    assert read_conllu(write(tmp_path, content)) == [
-        Sentence(("na", "neho"), ("ADP", "PRON")),
-        Sentence(("Áno",), ("INTJ",)),
-    ]
+    sentences, report = read_conllu(write(tmp_path, content))
+    assert sentences == [Sentence(("na", "neho"), ("ADP", "PRON")), Sentence(("Áno",), ("INTJ",))]
+    assert report == ReadReport(sentences=2, tokens=3, comments=2, skipped_rows=2)
     with pytest.raises(SmallerError, match=r"dev.txt:2: found 2 column\(s\).*ten"):
         read_conllu(write(tmp_path, "# x\n1\tna\n"))
 
@@ -244,6 +243,6 @@ def test_real_treebanks_are_those_of_the_table():
     for treebank, row in rows.items():
         for place, split in enumerate(("train", "dev", "test")):
             if row[place] != "-":
-                sentences = read_conllu(Path(DATA) / "ud" / treebank / f"{split}.conllu.gz")
+                sentences, _ = read_conllu(Path(DATA) / "ud" / treebank / f"{split}.conllu.gz")
                 words = sum(len(sentence.words) for sentence in sentences)
                 assert [len(sentences), words] == [int(row[place]), int(row[place + 3])], (treebank, split)

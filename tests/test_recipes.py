@@ -64,7 +64,7 @@ def test_identity_does_not_depend_on_the_order_of_fields() -> None:
     ("step", "others"),
     [
         (TUNE, dict(dataset="masakhaner", language="hau", seed=2, epochs=49, learning_rate=1e-4, batch_size=32,
-                    max_length=128, warm_up=0.1, weight_decay=0.01)),
+                    max_length=128, warm_up=0.1, weight_decay=0.01, adapter=16)),
         (Prune(0.5), dict(sparsity=0.6, scope="layer", include="linear+embeddings", method="random", seed=1)),
         (Pretrain(), dict(languages=("swa",), updates=10, batch_size=8, learning_rate=0.5, max_length=32, rate=0.3,
                           seed=2)),

@@ -40,7 +40,7 @@ def test_the_card_has_the_interval_over_seeds_and_both_licences(recipes):
     row = next(row for row in card["scores"] if row["set"].endswith("/test"))
     found = [results.read(recipe)["scores"][row["set"]]["f1"] for recipe in recipes[:2]]
     interval = t_interval(found)
-    assert (row["f1"], row["mean"], row["seeds"]) == (found[0], interval.mean, 2)
+    assert (row["metric"], row["score"], row["mean"], row["seeds"]) == ("span F1", found[0], interval.mean, 2)
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), nan_ok=True)
     assert card["data"][0]["name"] == "sample"
     assert "Data sample: Apache-2.0" in card["licence"]

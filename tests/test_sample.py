@@ -180,6 +180,18 @@ def test_names_of_training_and_of_test_are_cut_into_as_many_pieces(language):
     assert pieces_per_word("test") == pytest.approx(pieces_per_word("train"), rel=0.15)
 
 
+@pytest.mark.parametrize("language", sample.LANGUAGES)
+def test_words_that_are_no_names_are_cut_into_few_pieces_in_every_language(language):
+    words = [
+        word
+        for sentence in sample.sentences(language, "test")
+        for word, tag in zip(sentence.words, sentence.tags, strict=True)
+        if tag == "O"
+    ]
+    rows = sample.tokenizer()(words, add_special_tokens=False)["input_ids"]
+    assert sum(map(len, rows)) / len(words) < 1.4
+
+
 def _unknown_share(tokenizer, sentences) -> float:
     rows = tokenizer([list(sentence.words) for sentence in sentences], is_split_into_words=True)["input_ids"]
     return sum(row.count(tokenizer.unk_token_id) for row in rows) / sum(map(len, rows))

@@ -34,7 +34,17 @@ CARD = {
     "languages": ["hau"],
     "recipe": "tiny: FineTune(sample/hau, seed 1)",
     "data": [{"name": "sample", "licence": "Apache-2.0", "citation": "the embedded sample"}],
-    "scores": [{"set": "sample/hau/test", "f1": 71.2, "mean": 70.5, "low": 69.0, "high": 72.0, "seeds": 3}],
+    "scores": [
+        {
+            "set": "sample/hau/test",
+            "metric": "span F1",
+            "score": 71.2,
+            "mean": 70.5,
+            "low": 69.0,
+            "high": 72.0,
+            "seeds": 3,
+        }
+    ],
     "cost": {"latency": "12.3 ms for a sentence"},
     "licence": "Apache-2.0",
 }
@@ -246,7 +256,8 @@ def test_the_card_says_what_it_was_told(shipped):
     card = (shipped / "onnx-int8" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlanguage: [hau]\n")
     for text in ("# A tagger for Hausa", "tiny: FineTune(sample/hau, seed 1)", "sample, licence Apache-2.0. the",
-                 "| sample/hau/test | 71.2 | 70.5 (69.0 to 72.0, 3 seeds) |", "latency: 12.3 ms for a sentence",
+                 "| sample/hau/test | span F1 | 71.2 | 70.5 (69.0 to 72.0, 3 seeds) |",
+                 "latency: 12.3 ms for a sentence",
                  "## Licence\n\nApache-2.0", "**onnx-int8**", "parameters, 0.1 MB"):  # fmt: skip
         assert text in card, text
 

@@ -161,7 +161,7 @@ def test_set_that_cannot_be_scored_stops_a_study_before_it_trains(
     with pytest.raises(SmallerError, match="split of 'masakhaner2' in Bambara .* is not on this machine"):
         study.run([dense(tiny_folder, TUNE)], sets=[EvaluationSet("masakhaner2", "bam")], say=silent)
     monkeypatch.setattr(EvaluationSet, "types", ("PER", "MISC"))
-    with pytest.raises(SmallerError, match="sample/yor/test has the entity types MISC, which models .* do not know"):
+    with pytest.raises(SmallerError, match="sample/yor/test has the labels MISC, which models .* do not know"):
         study.run([dense(tiny_folder, TUNE)], sets=[EvaluationSet("sample", "yor")], say=silent)
     assert trained == []
 

@@ -131,7 +131,7 @@ def test_step_on_a_pruned_tagger_keeps_labels_and_masks(tiny: Model) -> None:
     for parameter, mask in small.masked_parameters():
         assert parameter.shape == mask.shape and not parameter[~mask].any()
     assert all(torch.equal(weight, before[name]) for name, weight in pruned.network.state_dict().items())
-    assert 0.9 < report["text_covered"] <= 1
+    assert 0.8 < report["text_covered"] <= 1
     again, _ = STEP.apply(pruned)
     assert all(torch.equal(a, b) for a, b in zip(small.network.parameters(), again.network.parameters(), strict=True))
 

@@ -1,4 +1,4 @@
-"""The command: python -m smaller {study, report, ship, predict, pretrain, check, fetch, bench, clean}."""
+"""The command: python -m smaller {study, report, compress, ship, predict, pretrain, check, fetch, bench, clean}."""
 
 from __future__ import annotations
 
@@ -41,13 +41,30 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="render the report again from the notebooks that were run")
     report.set_defaults(run=_report)
 
+    compress = commands.add_parser("compress", help="find and ship the best small model within limits that you set")
+    compress.add_argument("encoder", help="an encoder by name, or a folder, also that of a fine-tuned model")
+    compress.add_argument(
+        "data", help="a data set and language, such as masakhaner/swa, or your own CoNLL or TSV files"
+    )
+    compress.add_argument("folder", help="where the model goes")
+    compress.add_argument("--max-bytes", default="", help="of the whole folder: 20MB")
+    compress.add_argument("--max-latency", default="", help="for one sentence on one thread of this machine: 10ms")
+    compress.add_argument("--max-drop", type=float, default=None, help="points below the whole model on dev: 1.0")
+    compress.add_argument("--task", default="ner", help="of your own files: ner (default), pos, topics or sentiment")
+    compress.add_argument("--language", default="und", help="of your own files, as an ISO 639-3 code")
+    compress.add_argument("--form", default="onnx-int8", help="of the weights: onnx-int8 (default), dynamic, fp16 ...")
+    compress.add_argument("--seed", type=int, default=1, help="of all training")
+    for name, kind in (("epochs", int), ("learning-rate", float), ("batch-size", int)):
+        compress.add_argument(f"--{name}", type=kind, default=None, help="of fine-tuning")
+    compress.set_defaults(run=_compress)
+
     ship = commands.add_parser("ship", help="write the model of a finished recipe to a folder, with its card")
     ship.add_argument("recipe", help="the recipe's identity (column identity of the results), or its first digits")
     ship.add_argument("folder", help="where the model goes")
     ship.add_argument("--form", default="", help="quantize it first: fp16, bf16, dynamic, llm.int8, onnx-int8 ...")
     ship.set_defaults(run=_ship)
 
-    predict = commands.add_parser("predict", help="tag the entities in sentences with a shipped model")
+    predict = commands.add_parser("predict", help="tag sentences, or label texts, with a shipped model")
     predict.add_argument("folder", help="a folder that `ship` wrote")
     predict.add_argument("sentences", nargs="*", help="sentences; without any they are read from standard input")
     predict.add_argument("--json", action="store_true", help="one JSON object for each sentence")
@@ -74,12 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     fetch = commands.add_parser("fetch", help="bring data sets and encoders into the cache, with their checksums")
-    fetch.add_argument("names", nargs="+", help="data sets (masakhaner, masakhaner2, uner) and encoders (mbert ...)")
+    fetch.add_argument("names", nargs="+", help="data sets (masakhaner, sib200 ...) and encoders (mbert ...)")
     fetch.add_argument("--languages", default="", help="only these, with commas")
     fetch.set_defaults(run=_fetch)
 
     bench = commands.add_parser("bench", help="measure speed and memory beside the plain way")
-    bench.add_argument("--only", default=None, help="one section: finetune, distil or deploy")
+    bench.add_argument("--only", default=None, help="one section: finetune, distil, deploy or trim")
     bench.add_argument("--encoder", default=None, help="a named shape (no weights needed), or a folder")
     bench.add_argument("--updates", type=int, default=12, help="timed updates of each way (default 12)")
     bench.set_defaults(run=_bench)
@@ -122,6 +139,28 @@ def _report(options: argparse.Namespace) -> int:
 
     print(write_report())
     return 0
+
+
+def _compress(options: argparse.Namespace) -> int:
+    from smaller.compress import compress_command
+    from smaller.compress.targets import parse_bytes, parse_milliseconds
+
+    tuning = ("epochs", "learning_rate", "batch_size")
+    found = compress_command(
+        options.encoder,
+        options.data,
+        options.folder,
+        say=lambda line: print(line, flush=True),
+        max_bytes=parse_bytes(options.max_bytes) if options.max_bytes else None,
+        max_latency=parse_milliseconds(options.max_latency) if options.max_latency else None,
+        max_drop=options.max_drop,
+        task=options.task,
+        language=options.language,
+        form=options.form,
+        seed=options.seed,
+        **{name: getattr(options, name) for name in tuning if getattr(options, name) is not None},
+    )
+    return 1 if found.missed else 0
 
 
 def _ship(options: argparse.Namespace) -> int:

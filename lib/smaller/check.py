@@ -245,7 +245,7 @@ def data() -> list[Requirement]:
 
     def is_there(name: str, language: str) -> bool:
         try:
-            return all(find(name, language, split) for split in DATASETS[name].splits)
+            return all(find(name, language, split) for split in DATASETS[name].splits_of(language))
         except SmallerError:
             return False
 

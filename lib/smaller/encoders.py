@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
     BertConfig,
@@ -28,6 +29,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from smaller import paths
+from smaller.adapters import ADAPTED_FILE, adapter_size, with_adapters
 from smaller.data import sample
 from smaller.errors import SmallerError, did_you_mean
 from smaller.initialisation import look_at_neighbours
@@ -35,6 +37,9 @@ from smaller.initialisation import look_at_neighbours
 MASKS_FILE = "masks.safetensors"
 ABOUT_FILE = "smaller.json"
 """What a shipped folder says of itself: its form, and whether plain loaders read it."""
+
+_HEADS = {"word": AutoModelForTokenClassification, "text": AutoModelForSequenceClassification}
+"""The heads by what they label: see `data.tasks.Task.unit`."""
 
 # Transformers draws a bar and a report for every load; a study loads hundreds of models.
 transformers_logging.disable_progress_bar()
@@ -113,6 +118,11 @@ class Model:
         """The encoder without its head; the same module under every head."""
         return self.network.base_model
 
+    @property
+    def unit(self) -> str:
+        """What the classifier gives a label to: "word" or "text"; empty for a masked-language model."""
+        return _unit(self.network.config)
+
     def copy(self) -> Model:
         """An independent model with the same weights and masks."""
         return Model(copy.deepcopy(self.network), self.tokenizer, self.labels, dict(self.masks), self.form)
@@ -148,14 +158,28 @@ def build(config: PreTrainedConfig, *, seed: int) -> PreTrainedModel:
         return AutoModelForMaskedLM.from_config(config).eval()
 
 
-def with_classifier(model: Model, labels: Sequence[str], *, seed: int) -> Model:
-    """The model's encoder under a fresh token-classification head; the encoder's weights are copied."""
+def _unit(config: PreTrainedConfig) -> str:
+    kinds = {"TokenClassification": "word", "SequenceClassification": "text"}
+    names = "".join(config.architectures or ())
+    return next((unit for kind, unit in kinds.items() if kind in names), "")
+
+
+def with_classifier(
+    model: Model, labels: Sequence[str], *, seed: int, unit: str = "word", adapter_size: int = 0
+) -> Model:
+    """The model's encoder under a fresh head for words or for texts; the encoder's weights are copied.
+
+    With an `adapter_size`, each layer has a fresh adapter of that width (see `adapters`).
+    """
     config = copy.deepcopy(model.network.config)
+    if adapter_size:
+        config.adapter_size = adapter_size
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = AutoModelForTokenClassification.from_config(config)
+        network = with_adapters(_HEADS[unit].from_config(config))
+    network.config.architectures = [type(network).__name__]
     network.base_model.load_state_dict(model.backbone.state_dict(), strict=False)
     return Model(network.eval(), model.tokenizer, tuple(labels), dict(model.masks))
 
@@ -187,7 +211,7 @@ def source(name: str) -> Encoder | Path:
 def _require_weights(folder: Path) -> None:
     with contextlib.suppress(OSError, ValueError):
         about = json.loads((folder / ABOUT_FILE).read_bytes())
-        if isinstance(about, dict) and not about.get("plain", True):
+        if isinstance(about, dict) and not about.get("plain", True) and about.get("form") not in (TRAINED, "fp32"):
             raise SmallerError(f"The folder {folder} holds a model in the form {about.get('form')}, which is no plain "
                                "encoder: open it with smaller.shipping.open_shipped.")  # fmt: skip
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
@@ -266,16 +290,19 @@ def open_folder(folder: Path | str) -> Model:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        tagger = any("TokenClassification" in name for name in config.architectures or ())
-        kind = AutoModelForTokenClassification if tagger else AutoModelForMaskedLM
-        network = _complete(kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, attn_implementation="sdpa",
-            output_loading_info=True,
-        ))  # fmt: skip
+        unit = _unit(config)
+        kind = _HEADS.get(unit, AutoModelForMaskedLM)
+        if adapter_size(config):
+            network = _read_adapted(folder, kind.from_config(config, dtype=torch.float32, attn_implementation="sdpa"))
+        else:
+            network = _complete(kind.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, attn_implementation="sdpa",
+                output_loading_info=True,
+            ))  # fmt: skip
         masks = load_file(folder / MASKS_FILE) if (folder / MASKS_FILE).is_file() else {}
     except Exception as problem:  # a damaged folder fails in many ways, all of them the user's to see
         raise SmallerError(f"The folder {folder} could not be read as an encoder: {problem}") from None
-    labels = tuple(config.id2label[index] for index in range(config.num_labels)) if tagger else ()
+    labels = tuple(config.id2label[index] for index in range(config.num_labels)) if unit else ()
     return Model(network.eval(), tokenizer, labels, masks)
 
 
@@ -288,10 +315,24 @@ def _complete(loaded: tuple[PreTrainedModel, dict]) -> PreTrainedModel:
     return network
 
 
+def _read_adapted(folder: Path, network: PreTrainedModel) -> PreTrainedModel:
+    network = with_adapters(network)
+    network.load_state_dict(load_file(folder / ADAPTED_FILE))
+    return network
+
+
+def write_network(network: PreTrainedModel, folder: Path) -> None:
+    """Write weights and configuration; where there are adapters, under a name that plain `from_pretrained` refuses."""
+    network.save_pretrained(folder)
+    (folder / ADAPTED_FILE).unlink(missing_ok=True)
+    if adapter_size(network.config):
+        (folder / "model.safetensors").rename(folder / ADAPTED_FILE)
+
+
 def save(model: Model, folder: Path | str) -> None:
-    """Write the model so that `open_folder`, and plain `from_pretrained`, read it back."""
+    """Write the model so that `open_folder`, and plain `from_pretrained` unless there are adapters, read it back."""
     folder = Path(folder)
-    model.network.save_pretrained(folder)
+    write_network(model.network, folder)
     model.tokenizer.save_pretrained(folder)
     (folder / MASKS_FILE).unlink(missing_ok=True)
     if model.masks:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smaller import artefacts, cost, encoders, results
+from smaller.adversarial import attack
 from smaller.data import splits
-from smaller.data.sets import EvaluationSet, set_of
+from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
 from smaller.encoders import Model
 from smaller.evaluation import score
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, recipe_from_canonical
 from smaller.steps import Step
+from smaller.unlabelled import look
 
 Listener = Callable[[Recipe], None]
 
@@ -150,12 +152,19 @@ def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
     """Scores on one set. Away from home, sentences that the model was fine-tuned on are left out, and counted."""
     tuned, sentences = recipe.fine_tuning, place.sentences()
     if place in home_sets(recipe):
-        return score(model, sentences)
+        return score(model, sentences, task=place.task)
+    if place.noise == UNLABELLED:
+        return look(model, sentences) | {"data": place.checksum()}
+    if place.noise == ATTACK:
+        found = attack(model, sentences, rate=place.rate, seed=place.seed, types=place.types)
+        return found | {"data": place.checksum()}
+    if tuned is None:  # a fine-tuned model that arrived as a folder: what it was trained on is not known
+        return score(model, sentences, task=place.task, types=place.types) | {"data": place.checksum(), "removed": 0}
     if place.noise and (place.dataset, place.language) == (tuned.dataset, tuned.language):
-        return score(model, sentences) | {"data": place.checksum(), "removed": 0}
+        return score(model, sentences, task=place.task) | {"data": place.checksum(), "removed": 0}
     seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
     unseen = [sentence for sentence in sentences if sentence.words not in seen]
-    return score(model, unseen, types=place.types) | {
+    return score(model, unseen, task=place.task, types=place.types) | {
         "data": place.checksum(),
         "removed": len(sentences) - len(unseen),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from smaller import forms
 
-_EXAMPLE = """\
+_EXAMPLES = {"word": """\
 from smaller.shipping import open_shipped
 from smaller.tagging import tag
 
@@ -17,23 +17,36 @@ for tagged in tag(model, [sentence]):
     for entity in tagged.entities:
         print(entity.type, entity.text, entity.start, entity.end, round(entity.score, 2))
     print(f"{{tagged.words}} words, {{tagged.unknown:.0%}} of them unknown")
-"""
+""", "text": """\
+from smaller.shipping import open_shipped
+from smaller.tagging import classify
+
+model = open_shipped("{name}")
+for found in classify(model, ["Wizkid yayi wasa a Lagos ranar Asabar."]):
+    print(found.label, round(found.score, 2))
+"""}  # fmt: skip
+
+_KINDS = {"word": ("token-classification", "Tags words of running text with", "AutoModelForTokenClassification"),
+          "text": ("text-classification", "Gives a text one of", "AutoModelForSequenceClassification")}  # fmt: skip
+"""By what is labelled: the hub's word for the task, what the model does, and the class that loads it."""
 
 
 def model_card(about: Mapping, card: Mapping, *, name: str) -> str:
     """The card in Markdown. `about` is what `smaller.json` says; `card` gives the rest, all of it optional.
 
     `title`, `languages` (codes), `licence` and `notes` are text or lists of it; `recipe` is one line; `data` rows have
-    `name`, `licence` and `citation`; `scores` rows have `set`, `f1`, and `low`, `high` and `seeds` where there is an
-    interval; `cost` is what to say of each name. What is not given is said to be not given.
+    `name`, `licence` and `citation`; `scores` rows have `set`, `metric`, `score`, and `mean`, `low`, `high` and `seeds`
+    where there is an interval; `cost` is what to say of each name. What is not given is said to be not given.
     """
     return "\n".join(_lines(about, card, name=name)) + "\n"
 
 
 def _lines(about: Mapping, card: Mapping, *, name: str) -> Iterator[str]:
-    yield from _front_matter(card)
+    unit = about.get("unit", "word")
+    hub_task, what, loader = _KINDS[unit]
+    yield from _front_matter(card, hub_task)
     yield f"# {card.get('title', name)}\n"
-    yield f"Tags words of running text with the labels {', '.join(about['labels'])}.\n"
+    yield f"{what} the labels {', '.join(about['labels'])}.\n"
     yield f"Recipe: `{card.get('recipe', 'not given')}`\n"
     yield f"Form: **{about['form']}** ({forms.FORMS.get(about['form'], 'weights in 32-bit floats')}).\n"
     yield "## Data\n"
@@ -47,19 +60,19 @@ def _lines(about: Mapping, card: Mapping, *, name: str) -> Iterator[str]:
     yield "## Licence\n"
     yield f"{card.get('licence', 'Not given: ask whoever shipped the model.')}\n"
     yield "## Example\n"
-    yield f"```python\n{_EXAMPLE.format(name=name)}```\n"
+    yield f"```python\n{_EXAMPLES[unit].format(name=name)}```\n"
     yield f'On the command line: `python -m smaller predict {name} "a sentence"`.\n'
     if about["plain"]:
-        yield f'Also, with transformers alone: `AutoModelForTokenClassification.from_pretrained("{name}")`.\n'
+        yield f'Also, with transformers alone: `{loader}.from_pretrained("{name}")`.\n'
     for note in card.get("notes", ()):
         yield f"- {note}"
 
 
-def _front_matter(card: Mapping) -> Iterator[str]:
+def _front_matter(card: Mapping, hub_task: str) -> Iterator[str]:
     yield "---"
     if card.get("languages"):
         yield f"language: [{', '.join(card['languages'])}]"
-    yield "pipeline_tag: token-classification"
+    yield f"pipeline_tag: {hub_task}"
     yield "---"
 
 
@@ -67,12 +80,12 @@ def _scores(rows) -> Iterator[str]:
     if not rows:
         yield "Not given.\n"
         return
-    yield "| evaluation set | F1 of this model | mean over seeds, 95 % interval |\n|---|---|---|"
+    yield "| evaluation set | score | of this model | mean over seeds, 95 % interval |\n|---|---|---|---|"
     for row in rows:
         interval = "one seed"
         if row.get("seeds", 1) > 1:
             interval = f"{row['mean']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['seeds']} seeds)"
-        yield f"| {row['set']} | {row['f1']:.1f} | {interval} |"
+        yield f"| {row['set']} | {row['metric']} | {row['score']:.1f} | {interval} |"
     yield ""
 
 

@@ -10,9 +10,12 @@ import pandas as pd
 
 from smaller import encoders, results, study
 from smaller.data import splits
-from smaller.data.sets import EvaluationSet
+from smaller.data.noise import check_noise
+from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid
 from smaller.errors import SmallerError, did_you_mean
 from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, SCRATCH, SPECIFIC, TEACHER, layers_and_heads
+from smaller.findings.robustness import DENSE, TYPING
+from smaller.findings.words import percent
 from smaller.parameters import Settings, check
 from smaller.recipes import (
     Recipe,
@@ -23,9 +26,11 @@ from smaller.recipes import (
     distilled_on_corpus,
     from_scratch,
     plain_pretraining,
+    pruned_after,
+    pruned_before,
 )
 from smaller.report import show
-from smaller.steps import Cut, Distil, FineTune
+from smaller.steps import Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
 
 VARIANTS: dict[str, dict[str, dict]] = {
     "attention relation": {"corpus": {"attention_weight": 1.0, "logits_weight": 0.0, "labels_weight": 0.0},
@@ -74,7 +79,21 @@ def begin(namespace: Mapping[str, object]) -> Settings:
             "temperatures": lambda values: _each(values, _temperature),
             "corpus_languages": lambda codes: _each(codes, lambda code: splits.check_text(namespace["corpus"], code)),
         }
+    if "noise" in namespace:
+        named |= {
+            "students": lambda shapes: _all(shapes, lambda shape: _student(shape, namespace["encoders"])),
+            "noise": _noise,
+            "attack_budgets": lambda rates: _all(rates, lambda rate: check_noise(ATTACK, rate, kinds=[ATTACK])),
+            "texts": lambda keys: _all(keys, lambda key: EvaluationSet(*_parts(key), noise=UNLABELLED).checksum()),
+        }
     return check(namespace, **{name: rule for name, rule in named.items() if name in namespace})
+
+
+def _noise(rates: Mapping[str, Sequence[float]]) -> None:
+    """Raise SmallerError unless there are kinds of noise, and rates of each."""
+    _each(list(rates), lambda kind: _each(rates[kind], lambda rate: check_noise(kind, rate)))
+    if not set(rates) & set(TYPING):
+        raise SmallerError(f"A study of noise needs a kind of typing noise: {', '.join(TYPING)}.")
 
 
 def _each(values: Sequence, rule) -> None:
@@ -102,14 +121,18 @@ def _share(value: float) -> None:
 
 def _target(key: str, dataset: str) -> None:
     """Raise SmallerError unless its files are here and models of the data set know all entity types in it."""
-    if key.count("/") != 1:
-        raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
-    target = EvaluationSet(*key.split("/"))
-    target.checksum()
+    target = EvaluationSet(*_parts(key))
     unknown = sorted(set(target.types) - set(splits.entity_types(dataset)))
     if unknown:
-        raise SmallerError(f"The target {key} has the entity types {', '.join(unknown)}, which no model that is "
+        raise SmallerError(f"The target {key} has the labels {', '.join(unknown)}, which no model that is "
                            f"fine-tuned on {dataset} knows.")  # fmt: skip
+    target.checksum()  # an error where its files are not here
+
+
+def _parts(key: str) -> list[str]:
+    if key.count("/") != 1:
+        raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
+    return key.split("/")
 
 
 def fine_tunings(settings: Settings, *, languages: Sequence[str] | None = None) -> list[FineTune]:
@@ -130,9 +153,18 @@ def fine_tunings(settings: Settings, *, languages: Sequence[str] | None = None) 
     ]
 
 
-def preview(recipes: Sequence[Recipe], *, sets: Sequence[EvaluationSet] = ()) -> None:
-    """Display versions, device, how much of the work is done, how long the rest should take, and what is to score."""
-    unscored = len(study.pending(recipes, sets)) if sets else 0
+def preview(
+    recipes: Sequence[Recipe], *, sets: Sequence[EvaluationSet] | Mapping[str, Sequence[EvaluationSet]] = ()
+) -> None:
+    """Display versions, device, how much of the work is done, how long the rest should take, and what is to score.
+
+    Where each language has sets of its own, `sets` go by language.
+    """
+    by_language = sets if isinstance(sets, Mapping) else {"": sets}
+    unscored = sum(
+        len(study.pending([recipe for recipe in recipes if language in ("", recipe.fine_tuning.language)], own))
+        for language, own in by_language.items() if own
+    )  # fmt: skip
     about = results.provenance_of_process()
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     rows = {
@@ -165,6 +197,48 @@ def distillation_study(settings: Settings) -> dict[str, list[Recipe]]:
             for strategy, recipes in part.items():
                 found.setdefault(strategy, []).extend(recipes)
     return found
+
+
+def robustness_study(settings: Settings) -> dict[str, list[Recipe]]:
+    """The recipes of a study of robustness by model, as `findings.robustness.by_model` takes their tables.
+
+    The dense models of the first encoder, and each technique at the strengths that the settings name: sparsities in
+    both orders, students that imitate and ones that are only cut, quantized forms, and vocabularies, which are trimmed
+    to the pieces that are most frequent in a language's text.
+    """
+    base, tunings = settings.encoders[0], fine_tunings(settings)
+    found = {DENSE: [dense(base, tuning) for tuning in tunings]}
+    for order, make in (("before", pruned_before), ("after", pruned_after)):
+        for sparsity in settings.sparsities:
+            own = [make(base, Prune(sparsity), tuning) for tuning in tunings]
+            found[f"pruned {order} fine-tuning, {percent(sparsity)}"] = own
+    for shape in settings.students:
+        found[f"distilled, {shape}"] = [distilled_for_task(base, tuning, _imitating(shape, tuning))
+                                        for tuning in tunings]  # fmt: skip
+    for shape in settings.students:
+        found[f"cut, {shape}"] = [cut_then_tuned(base, Cut(*layers_and_heads(shape)), tuning) for tuning in tunings]
+    for form in settings.forms:
+        found[f"quantized, {form}"] = [dense(base, tuning).then(Quantize(form)) for tuning in tunings]
+    for size in settings.vocabularies:
+        found[f"trimmed, {size} pieces"] = [
+            dense(base, tuning).then(TrimVocabulary(size, corpus=settings.corpus, languages=(tuning.language,)))
+            for tuning in tunings
+        ]
+    return found
+
+
+def robustness_sets(settings: Settings, language: str) -> list[EvaluationSet]:
+    """What models of a language are scored on: noise, attacks, other languages, and text without labels."""
+    own = f"{settings.dataset}/{language}"
+    others = [key for key in settings.targets if _parts(key)[1] != language]
+    texts = [own, *others, *(key for key in settings.texts if _parts(key)[1] == language)]
+    return [
+        *noise_grid(settings.dataset, language, noise=settings.noise, seed=settings.noise_seed),
+        *(EvaluationSet(settings.dataset, language, "test", ATTACK, budget, settings.noise_seed,
+                        settings.attacked_sentences) for budget in settings.attack_budgets),
+        *(EvaluationSet(*_parts(key)) for key in others),
+        *(EvaluationSet(*_parts(key), noise=UNLABELLED, limit=settings.text_sentences) for key in dict.fromkeys(texts)),
+    ]  # fmt: skip
 
 
 def before_tuning(recipes: Iterable[Recipe]) -> list[Recipe]:
@@ -256,10 +330,13 @@ def _on_corpus(shape: str, settings: Settings, **changes: object) -> Distil:
 
 
 def _on_task(shape: str, tuning: FineTune, settings: Settings, **changes: object) -> Distil:
+    return _imitating(shape, tuning, **_with_temperature(settings, changes))
+
+
+def _imitating(shape: str, tuning: FineTune, **changes: object) -> Distil:
     """The student learns with the teacher's own settings and seed."""
     same = ("dataset", "language", "seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up")
-    return Distil(*layers_and_heads(shape), on="task", **{field: getattr(tuning, field) for field in same},
-                  **_with_temperature(settings, changes))  # fmt: skip
+    return Distil(*layers_and_heads(shape), on="task", **{field: getattr(tuning, field) for field in same}, **changes)
 
 
 def _with_temperature(settings: Settings, changes: Mapping[str, object]) -> dict[str, object]:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smaller.encoders import canonical, revision, source
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig
+
+from smaller.data import sample
+from smaller.encoders import canonical, configuration, parameter_count, revision, source
 from smaller.errors import SmallerError, did_you_mean
-from smaller.steps import Cut, Distil, FineTune, Pretrain, Prune, Quantize, Step, step_from_canonical
+from smaller.steps import (
+    Adapt,
+    Cut,
+    Distil,
+    FineTune,
+    Pretrain,
+    Prune,
+    PruneFeedForward,
+    PruneHeads,
+    Quantize,
+    Step,
+    TrimVocabulary,
+    TruncateHidden,
+    step_from_canonical,
+)
 from smaller.steps.base import STEPS
 
 
@@ -157,3 +176,134 @@ def plain_pretraining(distillation: Distil) -> Pretrain:
         raise SmallerError("Plain pre-training takes the batches of a distillation on a whole corpus, and "
                            f"{distillation.label} is none.")  # fmt: skip
     return Pretrain(**{field.name: getattr(distillation, field.name) for field in dataclasses.fields(Pretrain)})
+
+
+Stages = Mapping[str, tuple[Step, ...]]
+"""A pipeline before fine-tuning: the steps that each stage adds to those before it, by the stage's name."""
+
+DENSE, ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED, CLOSED = (
+    "dense", "adapted", "fewer layers", "fewer neurons", "narrower", "fewer pieces", "quantized",
+)  # fmt: skip
+"""The stages of the second paper's pipeline, in its order, with fine-tuning alone before and quantization after it."""
+
+
+def second_paper(
+    adapt: Adapt | None, distil: Distil, *, heads: int, feed_forward: int, hidden: int, vocabulary: int,
+    width_by: str = "slice",
+) -> dict[str, tuple[Step, ...]]:  # fmt: skip
+    """The pipeline of paper 2 (its section 3): adapt, halve the layers, drop neurons, narrow, trim the pieces.
+
+    `distil` is its first distillation, which says how many layers are left, which, by what loss and on what text; the
+    second differs from it in its teacher, the model with fewer neurons, and in its student's `hidden` size. `heads` is
+    the number of heads, which are put in order of importance before a leading slice is taken. Paper 2's own values:
+    2,048 neurons, a width of 564, 456 or 312, and 40,000 pieces; the last layers of mBERT and every second one of XLM-R
+    from the first; the logits' mean squared error at a weight of 0.5, batches of 8 lines, a learning rate of 5e-5.
+    """
+    text = {"corpus": distil.corpus, "languages": distil.languages}
+    return {
+        **({ADAPTED: (adapt,)} if adapt is not None else {}),
+        SHALLOWER: (distil,),
+        FEWER_NEURONS: (PruneHeads(heads, **text), PruneFeedForward(feed_forward, **text)),
+        NARROWER: (dataclasses.replace(distil, layer_map="stride", hidden_size=hidden, width_by=width_by),),
+        TRIMMED: (TrimVocabulary(vocabulary, **text),),
+    }
+
+
+def pipeline(encoder: str, stages: Stages, fine_tuning: FineTune, closing: Sequence[Step] = ()) -> dict[str, Recipe]:
+    """Every intermediate of a pipeline, fine-tuned: the dense encoder, each stage, and the last one after `closing`.
+
+    Each is a prefix of the next but for the fine-tuning, so what comes before a stage is trained once.
+    """
+    here = start(encoder)
+    recipes = {DENSE: here.then(fine_tuning)}
+    for name, steps in stages.items():
+        here = here.then(*steps)
+        recipes[name] = here.then(fine_tuning)
+    if closing:
+        recipes[CLOSED] = here.then(fine_tuning, *closing)
+    return recipes
+
+
+def reordered(stages: Stages, *names: str) -> dict[str, tuple[Step, ...]]:
+    """The pipeline with the named stages alone, in their order. Raises SmallerError for an unknown name."""
+    for name in names:
+        if name not in stages:
+            raise SmallerError(f"The pipeline has no stage {name!r}; it has {', '.join(stages)}."
+                               f"{did_you_mean(name, stages)}")  # fmt: skip
+    return {name: stages[name] for name in names}
+
+
+def varied(stages: Stages, kind: type[Step], **fields: object) -> dict[str, tuple[Step, ...]]:
+    """The pipeline with other values for some fields of every step of a kind."""
+    return {
+        name: tuple(dataclasses.replace(step, **fields) if isinstance(step, kind) else step for step in steps)
+        for name, steps in stages.items()
+    }
+
+
+def ablations(stages: Stages) -> dict[str, dict[str, tuple[Step, ...]]]:
+    """Variants of `second_paper` that change one thing, by the question that each answers (paper 2, section 4).
+
+    The question about adaptation is left out where no stage adapts.
+    """
+    (first,), (second,) = stages[SHALLOWER], stages[NARROWER]
+    names = list(stages)
+    text = {"corpus": first.corpus, "languages": first.languages}
+    loss = {"logits": "kl"} if first.logits == "mse" else {"logits": "mse", "temperature": 2.0}
+    plain = {"logits": "kl", "temperature": 2.0, "logits_weight": 0.0, "labels_weight": 1.0, "hidden": "cosine",
+             "hidden_weight": 0.0, "attention_weight": 0.0}  # fmt: skip
+    random = {"start": "random", "layer_map": "stride", "width_by": "slice"}
+    at_once = dataclasses.replace(second, layer_map=first.layer_map, feed_forward=stages[FEWER_NEURONS][-1].size)
+    looking = {"by": second.width_by, **text} if second.width_by != "slice" else {}
+    untaught = TruncateHidden(second.hidden_size, **looking)
+    found = {
+        f"Is {loss['logits'].upper()} the better loss?": varied(stages, Distil, **loss),
+        "Does a teacher help, beside plain training?": varied(stages, Distil, **plain),
+        "Does the teacher's start help the students?": varied(stages, Distil, **random),
+        "Does a second distillation help, beside one to the last shape?": {
+            **{name: stages[name] for name in names if name == ADAPTED},
+            NARROWER: (stages[FEWER_NEURONS][0], at_once),
+            TRIMMED: stages[TRIMMED],
+        },
+        "Does the narrower model need to be taught?": stages | {NARROWER: (untaught,)},
+        "Is it better to trim the pieces first?": reordered(
+            stages, *(name for name in names if name == ADAPTED), TRIMMED, SHALLOWER, FEWER_NEURONS, NARROWER
+        ),
+    }
+    for width_by in ("slice", "importance", "projection"):
+        if width_by != second.width_by:
+            narrower = (dataclasses.replace(second, width_by=width_by),)
+            found[f"Is width by {width_by} better than by {second.width_by}?"] = stages | {NARROWER: narrower}
+    if ADAPTED in stages:
+        found["Does it help to adapt the teacher?"] = reordered(stages, *(name for name in names if name != ADAPTED))
+    return found
+
+
+def starting_configuration(encoder: str) -> PreTrainedConfig:
+    """The configuration of an encoder's masked-language model; reads no weights."""
+    found = source(encoder)
+    if isinstance(found, Path):
+        return AutoConfig.from_pretrained(found, local_files_only=True)
+    return configuration(found, vocabulary=found.vocabulary or len(sample.tokenizer()))
+
+
+_FIELDS = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "hidden": "hidden_size",
+           "feed_forward": "intermediate_size", "vocabulary": "vocab_size"}  # fmt: skip
+
+
+def sizes(config: PreTrainedConfig, steps: Sequence[Step]) -> list[dict[str, int]]:
+    """The shape, and the parameters of the masked-language model of that shape, at first and after each step.
+
+    From the configuration and the steps' fields alone: no weights are read, drawn or held.
+    """
+    shape = {name: getattr(config, field) for name, field in _FIELDS.items()}
+    found = []
+    for here in itertools.accumulate(steps, lambda before, step: step.resize(before), initial=shape):
+        changed = copy.deepcopy(config)
+        for name, field in _FIELDS.items():
+            setattr(changed, field, here[name])
+        changed.num_attention_heads = 1  # which has no part in the count, and divides every width
+        with torch.device("meta"):
+            network = AutoModelForMaskedLM.from_config(changed)
+        found.append(here | {"parameters": parameter_count(network)})
+    return found

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from smaller import results
 from smaller.data import datasets
+from smaller.data.sets import set_of
+from smaller.data.tasks import TASKS
 from smaller.encoders import ENCODERS, canonical
 from smaller.errors import SmallerError, did_you_mean
 from smaller.jobs import materialise
@@ -83,9 +85,13 @@ def _seedless(form: dict) -> str:
 
 def _scores(record: dict, siblings: list[dict]) -> Iterator[dict]:
     for key, scores in record["scores"].items():
-        interval = t_interval([sibling["scores"][key]["f1"] for sibling in siblings if key in sibling["scores"]])
-        yield {"set": key, "f1": scores["f1"], "mean": interval.mean, "low": interval.low, "high": interval.high,
-               "seeds": interval.n}  # fmt: skip
+        task = TASKS.get(datasets.dataset(set_of(key).dataset).task)
+        if task is None or task.metric not in scores:  # a set whose labels nobody looked at
+            continue
+        found = [sibling["scores"][key][task.metric] for sibling in siblings if key in sibling["scores"]]
+        interval = t_interval(found)
+        yield {"set": key, "metric": task.metric_name, "score": scores[task.metric], "mean": interval.mean,
+               "low": interval.low, "high": interval.high, "seeds": interval.n}  # fmt: skip
 
 
 def _cost(cost: dict) -> dict[str, str]:

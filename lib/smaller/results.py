@@ -21,7 +21,9 @@ from pathlib import Path
 import pandas as pd
 
 from smaller import __version__, artefacts, paths
+from smaller.data.datasets import dataset
 from smaller.data.sets import set_of
+from smaller.data.tasks import TASKS
 from smaller.encoders import TRAINED
 from smaller.errors import SmallerError
 from smaller.recipes import Recipe, recipe_from_canonical
@@ -35,21 +37,27 @@ _DRAFT = ".draft-"
 COLUMNS = (
     "identity", "label", "encoder", "dataset", "language", "split", "noise", "rate", "noise_seed", "trained_on",
     "seed", "technique", "order", "sparsity", "method", "scope", "include", "on", "temperature", "start", "layer_map",
-    "form", "bits", "part", "layers", "heads", "hidden", "feed_forward", "vocabulary", "f1", "precision", "recall",
-    "loss", "calibration_error", "support", "sentences", "parameters", "nonzero_parameters", "achieved_sparsity",
-    "dense_bytes", "compressed_bytes", "milliseconds", "milliseconds_low", "milliseconds_high", "training_seconds",
-    "scoring_seconds", "device",
+    "form", "bits", "part", "adapter", "layers", "heads", "hidden", "feed_forward", "vocabulary", "task", "metric",
+    "score", "f1", "accuracy", "macro_f1", "precision", "recall", "loss", "calibration_error", "support", "sentences",
+    "confidence", "tagged", "f1_before", "right_before", "attack_success", "random_success", "attack_edits",
+    "parameters", "nonzero_parameters", "achieved_sparsity", "dense_bytes", "compressed_bytes", "milliseconds",
+    "milliseconds_low", "milliseconds_high", "training_seconds", "scoring_seconds", "device",
 )  # fmt: skip
-"""The columns of the table, one row for each recipe and evaluation split."""
+"""The columns of the table, one row for each recipe and evaluation split.
+
+`score` is the main score of the set's task, and `metric` says which it is; `f1` is that of spans.
+"""
 
 _NOT_SAID = {
     "sparsity": 0.0, "method": "", "scope": "", "include": "", "on": "", "temperature": math.nan, "start": "",
-    "layer_map": "", "form": TRAINED, "bits": math.nan, "part": "",
+    "layer_map": "", "form": TRAINED, "bits": math.nan, "part": "", "adapter": 0,
 }  # fmt: skip
 """The values of the steps' columns where no step of a recipe says anything."""
 
 _SHAPE = ("layers", "heads", "hidden", "feed_forward", "vocabulary")
-_SCORES = ("f1", "precision", "recall", "loss", "support", "sentences", "calibration_error", "scoring_seconds")
+_SCORES = ("f1", "accuracy", "macro_f1", "precision", "recall", "loss", "support", "sentences", "calibration_error",
+           "confidence", "tagged", "f1_before", "right_before", "attack_success", "random_success", "attack_edits",
+           "scoring_seconds")  # fmt: skip
 
 
 def folder() -> Path:
@@ -159,6 +167,8 @@ def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFram
                 continue
             place = {"dataset": tested.dataset, "language": tested.language, "split": tested.split,
                      "noise": tested.noise, "rate": tested.rate, "noise_seed": tested.seed}  # fmt: skip
+            if task := TASKS.get(dataset(tested.dataset).task):
+                place |= {"task": task.name, "metric": task.metric_name, "score": scores.get(task.metric, math.nan)}
             rows.append(shared | place | {name: scores.get(name, math.nan) for name in _SCORES})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

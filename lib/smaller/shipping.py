@@ -14,15 +14,16 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from smaller import __version__, forms
-from smaller.encoders import ABOUT_FILE, Model, open_folder
+from smaller.adapters import adapter_size
+from smaller.encoders import ABOUT_FILE, Model, open_folder, write_network
 from smaller.errors import SmallerError
 from smaller.forms.eager import configuration
 from smaller.model_card import model_card
-from smaller.tagging import Tagged, tag
+from smaller.tagging import Classified, Tagged, classify, tag
 
 FORMAT = 1
 PLAIN = (*forms.FULL_PRECISION, "fp16", "bf16")
-"""The forms whose folder plain `from_pretrained` reads, since their weights are floats."""
+"""The forms whose folder plain `from_pretrained` reads, since their weights are floats; not if there are adapters."""
 
 _LIBRARIES = {"llm.int8": ("bitsandbytes",), "onnx": ("onnxruntime",), "onnx-int8": ("onnxruntime",),
               "openvino-int8": ("openvino", "nncf")}  # fmt: skip
@@ -61,7 +62,7 @@ def ship(model: Model, folder: Path | str, *, card: Mapping | None = None) -> Pa
 def _written(model: Model, folder: Path) -> dict:
     """Write all but the card; returns what `smaller.json` says."""
     if model.form in forms.FULL_PRECISION:
-        model.network.save_pretrained(folder)
+        write_network(model.network, folder)
     else:
         model.network.write(folder)
     model.tokenizer.save_pretrained(folder)
@@ -69,7 +70,8 @@ def _written(model: Model, folder: Path) -> dict:
     about = {
         "format": FORMAT,
         "form": model.form,
-        "plain": model.form in PLAIN,
+        "plain": model.form in PLAIN and not adapter_size(model.network.config),
+        "unit": model.unit,
         "settings": model.network.settings() if isinstance(model.network, forms.Form) else {},
         "labels": list(model.labels),
         "parameters": forms.parameter_count(model.network),
@@ -136,21 +138,35 @@ def _about(folder: Path) -> dict:
 
 
 def predict_command(folder: Path | str, sentences: Sequence[str], *, as_json: bool = False) -> Iterator[str]:
-    """The lines that `python -m smaller predict` prints: the entities of each sentence, or one JSON object for each."""
+    """The lines that `python -m smaller predict` prints: the entities or tags of each sentence, or the label of a text.
+
+    With `as_json` one JSON object for each.
+    """
     model = open_shipped(folder)
+    read = classify if model.unit == "text" else tag
     for sentence in sentences:
-        (tagged,) = tag(model, [sentence])
+        (found,) = read(model, [sentence])
         if as_json:
-            yield json.dumps(dataclasses.asdict(tagged), ensure_ascii=False)
+            yield json.dumps(dataclasses.asdict(found), ensure_ascii=False)
         else:
-            yield from _lines(tagged)
+            yield from _lines(found)
 
 
-def _lines(tagged: Tagged) -> Iterator[str]:
-    yield tagged.text
-    if tagged.unknown > 0.2:
-        yield (f"  note: {tagged.unknown:.0%} of the words hold characters that the model's vocabulary does not "
-               "have; it was not made for this script, and its tags mean little")  # fmt: skip
+def _lines(found: Tagged | Classified) -> Iterator[str]:
+    yield found.text
+    if found.unknown > 0.2:
+        yield (f"  note: {found.unknown:.0%} of the words hold characters that the model's vocabulary does not "
+               "have; it was not made for this script, and its answer means little")  # fmt: skip
+    yield from _label_line(found) if isinstance(found, Classified) else _entity_lines(found)
+
+
+def _label_line(found: Classified) -> Iterator[str]:
+    if found.truncated:
+        yield "  note: longer than the model's positions, so only its beginning was read"
+    yield f"  {found.label} ({found.score:.2f})" if found.label else "  no words"
+
+
+def _entity_lines(tagged: Tagged) -> Iterator[str]:
     if tagged.windows > 1:
         yield f"  note: longer than the model's positions, so read in {tagged.windows} parts"
     for entity in tagged.entities:

@@ -30,6 +30,9 @@ __all__ = ["estimate", "materialise", "pending", "plan", "run", "table"]
 SCORING = 15
 """Pruning, scoring and recording take about as long as this many updates (measured with a half-size AfriBERTa)."""
 
+SCORING_A_SET = 6
+"""So does scoring on a further set."""
+
 
 def run(
     recipes: Iterable[Recipe],
@@ -74,7 +77,7 @@ def _check_sets(recipes: Sequence[Recipe], sets: Sequence[EvaluationSet]) -> Non
         for dataset in sorted(trained_on):
             unknown = sorted(set(place.types) - set(splits.entity_types(dataset)))
             if unknown:
-                raise SmallerError(f"The evaluation set {place.key} has the entity types {', '.join(unknown)}, which "
+                raise SmallerError(f"The evaluation set {place.key} has the labels {', '.join(unknown)}, which "
                                    f"models that are fine-tuned on {dataset} do not know.")  # fmt: skip
 
 
@@ -111,7 +114,7 @@ def _work(jobs: Sequence[Job]) -> dict[Recipe, float]:
     for job in jobs:
         training = _training(job) + carried.pop(job.parent, 0.0)
         for recipe in job.recipes:
-            work[recipe], training = SCORING + training, 0.0
+            work[recipe], training = SCORING + SCORING_A_SET * len(job.sets) + training, 0.0
         carried[job.prefix] = training
     return work
 

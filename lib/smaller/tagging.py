@@ -1,4 +1,4 @@
-"""Entities in running text: words as the training data has them, windows over what is too long, character offsets."""
+"""What a classifier says of running text: entities or tags, with character offsets, or one label for a whole text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from smaller.data.encoding import batch_of, budget_batches, encode
-from smaller.data.readers import Sentence
+from smaller.data.readers import Sentence, Text
 from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
-from smaller.training import device, mixed_precision
+from smaller.training import by_place, device, mixed_precision
 
 _APOSTROPHES = "'’‘ʼ´`"
 
@@ -24,7 +24,8 @@ _APOSTROPHES = "'’‘ʼ´`"
 class Entity:
     """An entity: its text and type, where it starts and ends in the sentence (characters), and its probability.
 
-    The probability is the mean, over the entity's words, of what the model gives their tags.
+    For a model that tags words without spans, such as parts of speech, every word is one. The probability is the mean,
+    over the entity's words, of what the model gives their tags.
     """
 
     text: str
@@ -47,6 +48,22 @@ class Tagged:
     words: int
     unknown: float = 0.0
     windows: int = 1
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A text with its label and the probability of each; an empty text has no label.
+
+    `unknown` is the share of its words with a piece that is not in the vocabulary; `truncated` says that only its
+    beginning was read, because it is longer than the model's positions.
+    """
+
+    text: str
+    label: str
+    score: float
+    scores: dict[str, float]
+    unknown: float = 0.0
+    truncated: bool = False
 
 
 def words_of(text: str) -> list[tuple[int, int]]:
@@ -100,8 +117,7 @@ def windows(sizes: Sequence[int], *, room: int) -> Iterator[tuple[int, int, int,
 @torch.inference_mode()
 def tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
     """The entities of each sentence; an empty one has none. Raises SmallerError for a model without a classifier."""
-    if not model.labels:
-        raise SmallerError("This model has no classifier, so it tags nothing: fine-tune it first.")
+    _require(model, "word", "it labels whole texts: use classify")
     spans = [words_of(text) for text in sentences]
     parts = []  # (sentence, first word, kept from, kept to) of each part
     texts: list[Sentence] = []
@@ -130,13 +146,44 @@ def tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
     return [
         Tagged(
             text,
-            tuple(_entities(text, spans[index], tags[index], scores[index])),
+            tuple(_entities(text, spans[index], _found(model, tags[index]), scores[index])),
             len(spans[index]),
             len(unknown[index]) / max(1, len(spans[index])),
             max(1, sum(part[0] == index for part in parts)),
         )
         for index, text in enumerate(sentences)
     ]
+
+
+def _require(model: Model, unit: str, otherwise: str) -> None:
+    if not model.labels:
+        raise SmallerError("This model has no classifier, so it tags nothing: fine-tune it first.")
+    if model.unit != unit:
+        raise SmallerError(f"This model does not label {unit}s; {otherwise}.")
+
+
+@torch.inference_mode()
+def classify(model: Model, texts: Sequence[str]) -> list[Classified]:
+    """The label of each text. Raises SmallerError for a model without a classifier of texts."""
+    _require(model, "text", "it labels words: use tag")
+    given = [Text(unicodedata.normalize("NFC", text), "") for text in texts]
+    kept = [place for place, text in enumerate(given) if text.words]
+    found = [Classified(text, "", 0.0, {}) for text in texts]
+    if kept:
+        encoded = encode([given[place] for place in kept], model.tokenizer, model.labels, max_length=positions(model))
+        for row, _, probabilities in _predictions(model, encoded):
+            text, best = given[kept[row]], int(probabilities.argmax())
+            sizes = model.tokenizer(list(text.words), add_special_tokens=False, verbose=False)["input_ids"]
+            strange = sum(model.tokenizer.unk_token_id in pieces for pieces in sizes)
+            found[kept[row]] = Classified(
+                texts[kept[row]],
+                model.labels[best],
+                float(probabilities[best]),
+                dict(zip(model.labels, probabilities.tolist(), strict=True)),
+                strange / len(text.words),
+                len(encoded.pieces[row]) >= positions(model),
+            )
+    return found
 
 
 def _sizes(model: Model, words: Sequence[str]) -> list[int]:
@@ -155,16 +202,23 @@ def _predictions(model: Model, encoded) -> Iterator[tuple[int, int, Tensor]]:
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
         with mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
-            logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits
+            logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits)
         probabilities = logits.float().softmax(-1).cpu()
         for place, row in enumerate(rows):
             for position in (encoded.words[row] >= 0).nonzero().flatten().tolist():
                 yield int(row), position, probabilities[place, position]
 
 
+def _found(model: Model, tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Type, first and last word of each entity; without spans, each word that has a tag."""
+    if "O" in model.labels:
+        return get_entities(list(tags))
+    return [(tag, place, place) for place, tag in enumerate(tags) if tag != "O"]
+
+
 def _entities(
-    text: str, spans: Sequence[tuple[int, int]], tags: Sequence[str], scores: Sequence[float]
+    text: str, spans: Sequence[tuple[int, int]], found: Sequence[tuple[str, int, int]], scores: Sequence[float]
 ) -> Iterator[Entity]:
-    for kind, first, last in get_entities(list(tags)):
+    for kind, first, last in found:
         start, end = spans[first][0], spans[last][1]
         yield Entity(text[start:end], kind, start, end, sum(scores[first : last + 1]) / (last - first + 1))

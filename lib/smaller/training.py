@@ -240,7 +240,8 @@ def train(
     Raises SmallerError when the loss stops being a number.
     """
     network = model.network.to(device()).train()
-    masked = [(parameter, mask.to(device())) for parameter, mask in model.masked_parameters()]
+    masked = [(parameter, mask.to(device())) for parameter, mask in model.masked_parameters()
+              if parameter.requires_grad]  # fmt: skip
     named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     parameters = list(named.values())
     optimizer = torch.optim.AdamW(
@@ -307,9 +308,18 @@ def _first(batches: Iterable[Batch]) -> tuple[Batch, Iterator[Batch]]:
 
 
 def token_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
-    """Cross-entropy of the labels on first pieces, mean over the batch's words, or those of `whole` if it is a part."""
-    logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits
-    return cross_entropy_sum(logits.flatten(0, 1), batch.labels.flatten()) / labels_in(whole or batch)
+    """Cross-entropy of the labels on first pieces, mean over the batch's words, or those of `whole` if it is a part.
+
+    A classifier of texts gives one row of logits for each, which is for the label on the first of its pieces.
+    """
+    logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits)
+    labels = batch.labels[:, : logits.shape[1]]
+    return cross_entropy_sum(logits.flatten(0, 1), labels.flatten()) / labels_in(whole or batch)
+
+
+def by_place(logits: Tensor) -> Tensor:
+    """Logits of shape (sentences, places, labels); a classifier of texts has one place, the first piece."""
+    return logits if logits.ndim == 3 else logits[:, None]
 
 
 def masked_language_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
@@ -321,9 +331,16 @@ def masked_language_loss(network: nn.Module, batch: Batch, whole: Batch | None =
 
 
 def logits_at(network: nn.Module, hidden: Tensor) -> Tensor:
-    """The logits of a tagger or a masked-language model for chosen last hidden states, of shape (positions, width)."""
+    """The logits of any head for chosen last hidden states, of shape (positions, width).
+
+    Heads for texts look at the first piece of what they are given: every hidden state is given to them by itself.
+    """
+    pooler = getattr(network.base_model, "pooler", None)
+    if pooler is not None:
+        hidden = pooler(hidden[:, None])
     if hasattr(network, "classifier"):
-        return network.classifier(network.dropout(hidden))
+        alone = not hasattr(network, "dropout")
+        return network.classifier(hidden[:, None]) if alone else network.classifier(network.dropout(hidden))
     return (network.lm_head if hasattr(network, "lm_head") else network.cls)(hidden)
 
 

@@ -83,9 +83,11 @@ def trimmed(tokenizer: PreTrainedTokenizerBase, kept: Sequence[int]) -> PreTrain
     for token in state["added_tokens"]:
         token["id"] = new_ids[token["id"]]
     _renumber(state["post_processor"], new_ids)
-    smaller = copy.deepcopy(tokenizer)
-    smaller._tokenizer = Tokenizer.from_str(json.dumps(state, ensure_ascii=False))
-    return smaller
+    # A copy of all but the pieces themselves: copying a quarter of a million of them takes seconds.
+    known = {id(tokenizer._tokenizer): Tokenizer.from_str(json.dumps(state, ensure_ascii=False))}
+    if hasattr(tokenizer, "_vocab"):
+        known[id(tokenizer._vocab)] = model["vocab"]
+    return copy.deepcopy(tokenizer, known)
 
 
 def _renumber(processor: dict | None, new_ids: dict[int, int]) -> None:

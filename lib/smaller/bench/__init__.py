@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smaller.bench import deployment, distillation, finetuning
+from smaller.bench import deployment, distillation, finetuning, trimming
 from smaller.errors import SmallerError, did_you_mean
 
-SECTIONS = {"finetune": finetuning, "distil": distillation, "deploy": deployment}
-"""What is measured, in this order: fine-tuning, distillation, and the forms of a model that one can deploy."""
+SECTIONS = {"finetune": finetuning, "distil": distillation, "deploy": deployment, "trim": trimming}
+"""What is measured, in this order: fine-tuning, distillation, the forms of a model that one can deploy, trimming."""
 
 
 def bench(*, only: str | None = None, encoder: str | None = None, updates: int = 12) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Data: languages, data sets with their pinned sources, and readers; `smaller.data.fetch` downloads.
 
-sentences = load("masakhaner", "swa", "train")   # labelled: words and BIO tags
+sentences = load("masakhaner", "swa", "train")   # labelled: words and their tags
+texts = load("sib200", "swa", "train")           # labelled: texts and their labels
 lines = load_corpus("swa")                       # unlabelled
 """
 
@@ -9,10 +10,12 @@ from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, Language, la
 from smaller.data.readers import (
     ReadReport,
     Sentence,
+    Text,
     load,
     load_corpus,
     load_with_report,
     read_conllu,
+    read_table,
     read_tagged,
     read_text,
 )
@@ -26,6 +29,7 @@ __all__ = [
     "ReadReport",
     "Sentence",
     "Source",
+    "Text",
     "dataset",
     "find",
     "fingerprint",
@@ -34,6 +38,7 @@ __all__ = [
     "load_corpus",
     "load_with_report",
     "read_conllu",
+    "read_table",
     "read_tagged",
     "read_text",
     "verify",

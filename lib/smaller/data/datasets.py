@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class Source:
     `path` is a file of the GitHub `repository` at `commit`; `layout` is the file below `SMALLER_DATA`. Both may hold
     `{language}` and `{split}`. A `converted` source has the columns of the Universal NER project (number, word, tag,
     and two more), of which the file on disk keeps the word and the tag. Without a repository nothing can be fetched.
+    `splits` are those of a language that lacks some of its data set's. Where a file is a table, `columns` name those
+    of the text and of its label.
     """
 
     layout: str
@@ -35,6 +38,8 @@ class Source:
     commit: str = ""
     path: str = ""
     converted: bool = False
+    splits: tuple[str, ...] = ()
+    columns: tuple[str, str] = ("text", "label")
 
 
 @cache
@@ -45,9 +50,10 @@ def _published_checksums() -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """A data set: `task` is "ner" or "text" (unlabelled), `tags` are its entity types, `sources` go by language code.
+    """A data set: `task` is one of `tasks.TASKS`, or "text" (unlabelled); `sources` go by language code.
 
-    `checksums` go by the path that `file` gives.
+    `tags` are what it labels: entity types, parts of speech, topics or sentiments. `checksums` go by the path that
+    `file` gives.
     """
 
     name: str
@@ -79,18 +85,27 @@ class Dataset:
         return self.sources[code]
 
     def file(self, code: str, split: str) -> str:
-        """The path of a split below `SMALLER_DATA`, without `.gz`."""
+        """The path of a split below `SMALLER_DATA`, without `.gz`; a split that is not there is an error."""
         source = self.source(code)
         if split not in self.splits:
             raise SmallerError(
                 f"The data set {self.name!r} has no split {split!r}. "
                 f"Its splits are {', '.join(self.splits)}.{did_you_mean(split, self.splits)}"
             )
+        if split not in self.splits_of(code):
+            raise SmallerError(
+                f"The data set {self.name!r} has no {split} split in {language(code).name} ({code}), only "
+                f"{' and '.join(source.splits)}."
+            )
         return source.layout.format(language=code, split=split)
+
+    def splits_of(self, code: str) -> tuple[str, ...]:
+        """The splits that a language has."""
+        return self.source(code).splits or self.splits
 
     def files(self, code: str) -> dict[str, str]:
         """The path of every split of a language, as `file` gives it."""
-        return {split: self.file(code, split) for split in self.splits}
+        return {split: self.file(code, split) for split in self.splits_of(code)}
 
 
 _MASAKHANER = {
@@ -104,6 +119,32 @@ _MASAKHANER2_LANGUAGES = (
 _CORPUS_LANGUAGES = (
     *("amh", "hau", "ibo", "kin", "lug", "luo", "orm"),
     *("pcm", "run", "som", "swa", "tir", "wol", "yor"),
+)
+_UNIVERSAL_TAGS = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split())
+_SIB_FOLDERS = {
+    "amh": "amh_Ethi", "bam": "bam_Latn", "eng": "eng_Latn", "fon": "fon_Latn", "hau": "hau_Latn", "ibo": "ibo_Latn",
+    "kin": "kin_Latn", "lug": "lug_Latn", "luo": "luo_Latn", "mlt": "mlt_Latn", "orm": "gaz_Latn", "run": "run_Latn",
+    "slk": "slk_Latn", "som": "som_Latn", "swa": "swh_Latn", "tir": "tir_Ethi", "wol": "wol_Latn", "yor": "yor_Latn",
+    "zho": "zho_Hans",
+}  # fmt: skip
+
+
+def _treebank(name: str, repository: str, commit: str, splits: tuple[str, ...] = ()) -> Source:
+    return Source(
+        layout=f"ud/{name}/{{split}}.conllu",
+        repository=f"UniversalDependencies/{repository}",
+        commit=commit,
+        path=f"{name}-ud-{{split}}.conllu",
+        splits=splits,
+    )
+
+
+_TWEETS = Source(
+    layout="afrisenti/{language}/{split}.tsv",
+    repository="afrisenti-semeval/afrisent-semeval-2023",
+    commit="5aec3cfcf87b59f885e98641f72e52182776429d",
+    path="data/{language}/{split}.tsv",
+    columns=("tweet", "label"),
 )
 
 _ALL = (
@@ -166,6 +207,74 @@ _ALL = (
         url="https://www.universalner.org",
     ),
     Dataset(
+        name="masakhapos",
+        task="pos",
+        tags=_UNIVERSAL_TAGS,
+        sources=dict.fromkeys(
+            ("bam", "fon", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor"),
+            Source(
+                layout="masakhapos/{language}/{split}.txt",
+                repository="masakhane-io/masakhane-pos",
+                commit="a42273eb27d37f3dedfc3914bfccb88199e10454",
+                path="data/{language}/{split}.txt",
+            ),
+        ),
+        licence="CC BY-NC 4.0",
+        non_commercial=True,
+        citation="C. M. B. Dione et al., MasakhaPOS: Part-of-Speech Tagging for Typologically Diverse African "
+        "Languages, ACL 2023, 2023.acl-long.609",
+        url="https://github.com/masakhane-io/masakhane-pos",
+    ),
+    Dataset(
+        name="ud",
+        task="pos",
+        tags=_UNIVERSAL_TAGS,
+        sources={
+            "mlt": _treebank("mt_mudt", "UD_Maltese-MUDT", "8330fc644d66"),
+            "slk": _treebank("sk_snk", "UD_Slovak-SNK", "d1ab58f82750", ("dev", "test")),
+            "wol": _treebank("wo_wtb", "UD_Wolof-WTB", "575a3ab64619"),
+            "pcm": _treebank("pcm_nsc", "UD_Naija-NSC", "be1b5101e917", ("dev", "test")),
+            "yor": _treebank("yo_ytb", "UD_Yoruba-YTB", "d07fe63b4051", ("test",)),
+        },
+        licence="CC BY-SA 4.0",
+        non_commercial=False,
+        citation="Universal Dependencies: S. Čéplö 2018 (Maltese MUDT); D. Zeman 2017 (Slovak SNK); C. B. Dione 2019 "
+        "(Wolof WTB); B. Caron et al. 2019 (Naija NSC); Ọ. Ishola and D. Zeman 2020 (Yoruba YTB)",
+        url="https://universaldependencies.org",
+    ),
+    Dataset(
+        name="sib200",
+        task="topics",
+        tags=("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography"),
+        sources={
+            code: Source(
+                layout=f"sib200/{folder}/{{split}}.tsv",
+                repository="dadelani/sib-200",
+                commit="593cea88519930f776c1a4a1980b6a35b39dca57",
+                path=f"data/annotated/{folder}/{{split}}.tsv",
+                columns=("text", "category"),
+            )
+            for code, folder in _SIB_FOLDERS.items()
+        },
+        licence="CC BY-SA 4.0",
+        non_commercial=False,
+        citation="D. I. Adelani et al., SIB-200: A Simple, Inclusive, and Big Evaluation Dataset for Topic "
+        "Classification in 200+ Languages and Dialects, EACL 2024, arXiv:2309.07445",
+        url="https://github.com/dadelani/sib-200",
+    ),
+    Dataset(
+        name="afrisenti",
+        task="sentiment",
+        tags=("positive", "neutral", "negative"),
+        sources=dict.fromkeys(("amh", "hau", "ibo", "kin", "pcm", "swa", "yor"), _TWEETS)
+        | dict.fromkeys(("orm", "tir"), replace(_TWEETS, splits=("dev", "test"))),
+        licence="CC BY 4.0",
+        non_commercial=False,
+        citation="S. H. Muhammad et al., AfriSenti: A Twitter Sentiment Analysis Benchmark for African Languages, "
+        "EMNLP 2023, arXiv:2302.08956",
+        url="https://github.com/afrisenti-semeval/afrisent-semeval-2023",
+    ),
+    Dataset(
         name="corpus",
         task="text",
         sources=dict.fromkeys(_CORPUS_LANGUAGES, Source(layout="corpus/{language}.txt")),
@@ -189,14 +298,41 @@ _ALL = (
 
 DATASETS: dict[str, Dataset] = {known.name: known for known in _ALL}
 
+OWN = "own-"
+"""How the names of data sets begin that users brought themselves."""
+
 
 def dataset(name: str) -> Dataset:
     """The data set of that name; an unknown name is an error with a suggestion."""
+    if name.startswith(OWN):
+        return _own(name)
     if name not in DATASETS:
         raise SmallerError(
             f"There is no data set {name!r}. Known are {', '.join(DATASETS)}.{did_you_mean(name, DATASETS)}"
         )
     return DATASETS[name]
+
+
+@cache
+def _own(name: str) -> Dataset:
+    """A data set that `own.bring` put into the cache."""
+    place = cache_folder() / "data" / name / "about.json"
+    try:
+        about = json.loads(place.read_bytes())
+        layout = f"{name}/{{language}}/{{split}}.{about['ending']}"
+        return Dataset(
+            name=name,
+            task=about["task"],
+            tags=tuple(about["classes"]),
+            sources={about["language"]: Source(layout=layout)},
+            licence="that of its owner",
+            non_commercial=False,
+            citation="data of one's own",
+            url="",
+        )
+    except (OSError, ValueError, KeyError) as problem:
+        raise SmallerError(f"The data set {name!r} is not in the cache ({place}: {problem!r}). Bring the files in "
+                           "again: run the command that named them.") from None  # fmt: skip
 
 
 def locations(which: Dataset, code: str, split: str) -> list[Path]:
@@ -259,5 +395,5 @@ def verify(path: Path, which: Dataset, code: str, split: str) -> None:
 def fingerprint(which: Dataset | str, code: str) -> str:
     """The SHA-256 that stands for the content of all splits of a language, however they are stored."""
     which = dataset(which) if isinstance(which, str) else which
-    lines = [f"{content_checksum(find(which, code, split))}  {split}\n" for split in which.splits]
+    lines = [f"{content_checksum(find(which, code, split))}  {split}\n" for split in which.splits_of(code)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

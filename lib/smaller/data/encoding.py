@@ -1,15 +1,16 @@
-"""Sentences as pieces: encoded once, kept in memory, handed out in batches that hold little padding."""
+"""Sentences and texts as pieces: encoded once, kept in memory, handed out in batches that hold little padding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from smaller.data.readers import Sentence
+from smaller.data.readers import Example, Sentence, Text
+from smaller.data.tasks import bio_labels as bio_labels
 from smaller.errors import SmallerError
 
 IGNORED = -100
@@ -21,7 +22,8 @@ class Encoded:
     """A split as pieces: three rows for each sentence, all of the sentence's length in pieces.
 
     `pieces[i]` are piece ids, `labels[i]` label ids on the first piece of each word and `IGNORED` elsewhere, `words[i]`
-    the word's index on its first piece and -1 elsewhere.
+    the word's index on its first piece and -1 elsewhere. A text that has one label has it, and the index 0, on the
+    special piece that it begins with, from which classifiers of texts predict.
     """
 
     pieces: list[Tensor]
@@ -55,20 +57,42 @@ class Batch:
         return Batch(self.pieces.to(device), self.mask.to(device), labels, self.rows)
 
 
-def bio_labels(types: Sequence[str]) -> tuple[str, ...]:
-    """The label set of entity types in BIO form: O, then B- and I- of each type, in the order given."""
-    return ("O", *(f"{prefix}-{name}" for name in types for prefix in "BI"))
+def encode(examples: Sequence[Example], tokenizer, labels: Sequence[str], *, max_length: int = 164) -> Encoded:
+    """Encode tagged sentences or labelled texts; words past `max_length` pieces and words without any piece are lost.
 
-
-def encode(sentences: Sequence[Sentence], tokenizer, labels: Sequence[str], *, max_length: int = 164) -> Encoded:
-    """Encode tagged sentences; words past `max_length` pieces and words without any piece get no prediction.
-
-    The label stands on the first piece of a word only (paper 1's baseline recipe, MasakhaNER code). A tag that is not
+    The label stands on the first piece of a word only (paper 1's baseline recipe, MasakhaNER code). A label that is not
     among `labels` becomes `IGNORED`: it is not trained on, and scoring handles it by its own rules.
     """
-    if not sentences:
+    if not examples:
         raise SmallerError("There is no sentence to encode: the split is empty.")
     ids = {label: index for index, label in enumerate(labels)}
+    encode_all = _encode_texts if isinstance(examples[0], Text) else _encode_sentences
+    return encode_all(examples, tokenizer, ids, max_length=max_length)
+
+
+def _encode_texts(texts: Sequence[Text], tokenizer, ids: Mapping[str, int], *, max_length: int) -> Encoded:
+    encoding = tokenizer([text.text for text in texts], truncation=True, max_length=max_length,
+                         return_attention_mask=False)  # fmt: skip
+    special = tokenizer.num_special_tokens_to_add()
+    pieces, label_rows, word_rows = [], [], []
+    truncated = without = unknown = 0
+    for index, text in enumerate(texts):
+        row = encoding["input_ids"][index]
+        seen = max((end for _, end in encoding.encodings[index].offsets), default=0)
+        truncated += len(text.text[seen:].split()) if encoding.encodings[index].overflowing else 0
+        without += len(text.words) if len(row) <= special else 0
+        unknown += row.count(tokenizer.unk_token_id)
+        pieces.append(torch.tensor(row))
+        label_rows.append(_first(ids.get(text.label, IGNORED), IGNORED, len(row)))
+        word_rows.append(_first(0, -1, len(row)))
+    return Encoded(pieces, label_rows, word_rows, truncated, without, unknown)
+
+
+def _first(value: int, other: int, length: int) -> Tensor:
+    return torch.tensor([value] + [other] * (length - 1))
+
+
+def _encode_sentences(sentences: Sequence[Sentence], tokenizer, ids: Mapping[str, int], *, max_length: int) -> Encoded:
     # Tokenizers drop a word that is only a variation selector or an empty string; that is counted, not an error.
     encoding = tokenizer([list(s.words) for s in sentences], is_split_into_words=True, truncation=True,
                          max_length=max_length, return_attention_mask=False)  # fmt: skip

@@ -12,6 +12,7 @@ import pandas as pd
 from smaller.data import datasets, sample, splits
 from smaller.data.languages import language as language_of
 from smaller.data.sets import EvaluationSet
+from smaller.errors import SmallerError
 
 SEGMENT = 1000
 
@@ -41,8 +42,8 @@ DISTANCES = {
 def pretraining_lines(corpus: str) -> dict[str, int]:
     """Lines of unlabelled text by language: what an encoder that was pre-trained on this corpus has seen of each."""
     codes = sample.LANGUAGES if corpus == "sample" else datasets.dataset(corpus).languages
-    for code in codes:
-        splits.check_text(corpus, code)
+    if not splits.is_text(corpus):
+        raise SmallerError(f"The data set {corpus!r} has no unlabelled text; 'sample' and 'corpus' have.")
     return {code: len(splits.text(corpus, code)) for code in codes}
 
 

@@ -104,7 +104,7 @@ def _wanted(
     for which in chosen:
         for code in which.languages:
             if code in codes:
-                yield from ((which, code, split) for split in which.splits)
+                yield from ((which, code, split) for split in which.splits_of(code))
 
 
 def _present(which: Dataset, code: str, split: str) -> Path | None:

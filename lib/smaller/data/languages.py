@@ -65,6 +65,7 @@ _ALL = (
     Language(code="swa", name="Swahili", family="Niger-Congo, Bantu", afriberta=True, note="swh_Latn in SIB-200"),
     Language(code="tir", name="Tigrinya", family="Afro-Asiatic, Semitic", script="Ethiopic", afriberta=True),
     Language(code="tsn", name="Setswana", family="Niger-Congo, Bantu"),
+    Language(code="und", name="a language that is not named", family="unknown", note="for data of one's own"),
     Language(code="wol", name="Wolof", family="Niger-Congo, Senegambian"),
     Language(code="yor", name="Yoruba", family="Niger-Congo, Volta-Niger", afriberta=True),
     Language(code="zho", name="Chinese", family="Sino-Tibetan, Sinitic", script="Han", note="simplified characters"),

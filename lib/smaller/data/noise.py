@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -40,10 +40,11 @@ def add_noise(
     ]
 
 
-def check_noise(kind: str, rate: float) -> None:
-    """Raise SmallerError unless the kind is known and the rate a share."""
-    if kind not in KINDS:
-        raise SmallerError(f"There is no noise {kind!r}; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
+def check_noise(kind: str, rate: float, *, kinds: Collection[str] = ()) -> None:
+    """Raise SmallerError unless the kind is one of `kinds` (default: `KINDS`) and the rate a share."""
+    kinds = kinds or KINDS
+    if kind not in kinds:
+        raise SmallerError(f"There is no noise {kind!r}; there are {', '.join(kinds)}.{did_you_mean(kind, kinds)}")
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
         raise SmallerError(f"The rate of {kind} noise is a share from 0 to 1; it is {rate!r}.")
 
@@ -70,7 +71,7 @@ def _without_marks(letter: str, generator: np.random.Generator) -> str:
 
 def _diacritics(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
     """Marks go letter by letter; a mark that is a character of its own goes with its letter."""
-    composed = Sentence(tuple(unicodedata.normalize("NFC", word) for word in sentence.words), sentence.tags)
+    composed = Sentence(tuple(map(_composed, sentence.words)), sentence.tags)
     return _by_letter(_without_marks)(composed, rate, generator, names)
 
 
@@ -94,6 +95,20 @@ def _mistyped(letter: str, generator: np.random.Generator) -> str:
         return letter
     typed = near[int(draw * len(near))]
     return typed.upper() if letter.isupper() else typed
+
+
+def _small(letter: str, generator: np.random.Generator) -> str:
+    return letter.lower()
+
+
+EDITS: dict[str, Callable[[str, np.random.Generator], str]] = {
+    "diacritics": _without_marks,
+    "dropped": _dropped,
+    "doubled": _doubled,
+    "mistyped": _mistyped,
+    "case": _small,
+}
+"""What people do to a single letter: the edits that a search for the most harmful ones chooses from."""
 
 
 def _lower(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
@@ -171,6 +186,20 @@ def names_in(sentences: Sequence[Sentence]) -> dict[str, list[tuple[str, ...]]]:
                 found.setdefault(kind, {})[tuple(current)] = None
             kind, current = tag[2:], [word]
     return {name: list(values) for name, values in found.items()}
+
+
+def struck(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> float:
+    """The share of the sentences in which a word is another than before, from 0 to 1.
+
+    How a letter and its accent are put together is no difference.
+    """
+    pairs = zip(clean, noisy, strict=True)
+    changed = [" ".join(map(_composed, old.words)) != " ".join(map(_composed, new.words)) for old, new in pairs]
+    return sum(changed) / max(len(changed), 1)
+
+
+def _composed(word: str) -> str:
+    return unicodedata.normalize("NFC", word)
 
 
 def affected(kind: str) -> str:

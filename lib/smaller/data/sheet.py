@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from smaller.data import readers, splits
 from smaller.data.languages import language as language_of
-from smaller.data.readers import Sentence
+from smaller.data.readers import Example, Sentence, Text
 
 
 def sheet(dataset: str, languages: Sequence[str], tokenizer) -> pd.DataFrame:
-    """One row for each language: sizes of the splits, entities, fertility, unknown rate, overlap, and oddities.
+    """One row for each language: sizes of the splits, entities or labels, fertility, unknown rate, overlap, oddities.
 
     `pieces per word` is the mean number of pieces of a training word (fertility), `unknown pieces (%)` the share that
     the tokenizer does not know, `test in train` the number of test sentences that stand word for word in train,
-    `unseen names (%)` the share of the test entities whose words occur as no entity of train.
+    `unseen names (%)` the share of the test entities whose words occur as no entity of train, `commonest label (%)` the
+    share of the label that is commonest in train.
     """
     return pd.DataFrame([_row(dataset, language, tokenizer) for language in languages])
 
@@ -27,23 +29,34 @@ def _row(dataset: str, language: str, tokenizer) -> dict:
     pieces = tokenizer(words, add_special_tokens=False)["input_ids"]
     count = sum(map(len, pieces))
     unknown = sum(row.count(tokenizer.unk_token_id) for row in pieces)
-    train_names = names(parts["train"])
-    test_names = names(parts["test"])
-    known = set(train_names)
     seen = {sentence.words for sentence in parts["train"]}
     return {
         "language": language_of(language).name,
         "code": language,
         **{f"{split} sentences": len(rows) for split, rows in parts.items()},
         "train words": len(words),
-        "train entities": len(train_names),
-        "test entities": len(test_names),
+        **(_names if splits.task(dataset).spans else _labels)(parts["train"], parts["test"]),
         "pieces per word": count / len(words),
         "unknown pieces (%)": 100 * unknown / max(count, 1),
         "test in train": sum(sentence.words in seen for sentence in parts["test"]),
-        "unseen names (%)": 100 * sum(name not in known for name in test_names) / max(len(test_names), 1),
         "oddities": _oddities(dataset, language),
     }
+
+
+def _names(train: Sequence[Sentence], test: Sequence[Sentence]) -> dict:
+    train_names, test_names = names(train), names(test)
+    known = set(train_names)
+    return {
+        "train entities": len(train_names),
+        "test entities": len(test_names),
+        "unseen names (%)": 100 * sum(name not in known for name in test_names) / max(len(test_names), 1),
+    }
+
+
+def _labels(train: Sequence[Example], test: Sequence[Example]) -> dict:
+    labels = [label for each in train for label in ([each.label] if isinstance(each, Text) else each.tags)]
+    counts = Counter(labels)
+    return {"labels": len(counts), "commonest label (%)": 100 * max(counts.values()) / len(labels)}
 
 
 def names(sentences: Sequence[Sentence]) -> list[tuple[str, ...]]:
@@ -71,6 +84,8 @@ def _oddities(dataset: str, language: str) -> str:
         "empty words": total.empty_words,
         "words without letters": total.odd_words,
         "decomposed words": total.decomposed_words,
+        "quoted texts": total.quoted_texts,
+        "repeated texts": total.repeated_texts,
         "byte-order mark": int(total.bom),
     }
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)

@@ -9,26 +9,36 @@ import hashlib
 
 from smaller.data import datasets, readers, sample
 from smaller.data.languages import language as language_of
-from smaller.data.readers import Sentence
+from smaller.data.readers import Example
+from smaller.data.tasks import Task
+from smaller.data.tasks import task as task_of
 from smaller.errors import SmallerError
 
 
-def check(dataset: str, language: str) -> None:
-    """Raise SmallerError unless the data set is known and has the language; touches no file."""
+def check(dataset: str, language: str, *splits: str) -> None:
+    """Raise SmallerError unless the data set is known and has the language, and these splits of it; touches no file."""
     known = datasets.dataset(dataset)
     for code in language.split("+"):
         if dataset == "sample":
             sample.check(code)
-        else:
-            language_of(code)
-            known.source(code)
+            continue
+        language_of(code)
+        known.source(code)
+        for split in splits:
+            known.file(code, split)
 
 
 def check_text(corpus: str, language: str) -> None:
-    """Raise SmallerError unless the data set is known and has unlabelled text in the language; touches no file."""
-    check(corpus, language)
-    if corpus != "sample" and datasets.dataset(corpus).task != "text":
-        raise SmallerError(f"The data set {corpus!r} has no unlabelled text; 'sample' and 'corpus' have.")
+    """Raise SmallerError unless the data set is known and has text in the language; touches no file.
+
+    Unlabelled text, or the training sentences of a labelled data set.
+    """
+    check(corpus, language, *(() if is_text(corpus) else ("train",)))
+
+
+def is_text(corpus: str) -> bool:
+    """Whether a data set holds unlabelled text of its own."""
+    return corpus == "sample" or datasets.dataset(corpus).task == "text"
 
 
 def languages(dataset: str) -> tuple[str, ...]:
@@ -38,16 +48,27 @@ def languages(dataset: str) -> tuple[str, ...]:
     return datasets.dataset(dataset).languages
 
 
-def entity_types(dataset: str) -> tuple[str, ...]:
-    """The entity types of a data set, in the order that its label set has."""
-    types = datasets.dataset(dataset).tags
-    if not types:
+def task(dataset: str) -> Task:
+    """The task that a data set is for; unlabelled text has none."""
+    known = datasets.dataset(dataset)
+    if known.task == "text":
         raise SmallerError(f"The data set {dataset!r} has no labels to train on or to score against.")
-    return types
+    return task_of(known.task)
 
 
-def sentences(dataset: str, language: str, split: str) -> list[Sentence]:
-    """The labelled sentences of a split."""
+def entity_types(dataset: str) -> tuple[str, ...]:
+    """The classes that a data set labels (entity types, parts of speech, topics ...), in the order of its label set."""
+    task(dataset)  # an error where there are no labels
+    return datasets.dataset(dataset).tags
+
+
+def labels(dataset: str) -> tuple[str, ...]:
+    """The labels that a classifier for a data set has."""
+    return task(dataset).labels(entity_types(dataset))
+
+
+def sentences(dataset: str, language: str, split: str) -> list[Example]:
+    """The labelled sentences, or texts, of a split."""
     if "+" in language:
         return [sentence for code in language.split("+") for sentence in sentences(dataset, code, split)]
     if dataset == "sample":
@@ -56,7 +77,9 @@ def sentences(dataset: str, language: str, split: str) -> list[Sentence]:
 
 
 def text(dataset: str, language: str) -> list[str]:
-    """The unlabelled lines of a language."""
+    """The unlabelled lines of a language; of a labelled data set, its training sentences."""
+    if not is_text(dataset):
+        return [" ".join(example.words) for example in sentences(dataset, language, "train")]
     return list(sample.text(language)) if dataset == "sample" else readers.load_corpus(language)
 
 
@@ -68,5 +91,5 @@ def fingerprint(dataset: str, language: str) -> str:
 
 
 def text_fingerprint(dataset: str, language: str) -> str:
-    """The checksum of a language's unlabelled text."""
-    return sample.fingerprint(language) if dataset == "sample" else datasets.fingerprint("corpus", language)
+    """The checksum of a language's text."""
+    return fingerprint(dataset, language)

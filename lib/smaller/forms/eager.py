@@ -12,11 +12,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
+from smaller.adapters import ADAPTED_FILE, adapter_size, with_adapters
+from smaller.encoders import write_network
 from smaller.errors import SmallerError
 from smaller.forms.base import Form, Stored, module_tensors
 
 HALF_TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
-WEIGHTS_FILE = "model.safetensors"
+
+
+def weights_file(config: PreTrainedConfig) -> str:
+    """The file of floating-point weights: the one that plain loaders look for, unless they would drop adapters."""
+    return ADAPTED_FILE if adapter_size(config) else "model.safetensors"
 
 
 def on_processor(network: PreTrainedModel, dtype: torch.dtype | None = None) -> PreTrainedModel:
@@ -33,7 +39,7 @@ def empty(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
         raise SmallerError(f"The configuration names the architecture {config.architectures}, which transformers "
                            f"{transformers.__version__} does not have.")  # fmt: skip
     with torch.random.fork_rng(devices=[]):
-        return kind(config).to(dtype).eval().requires_grad_(False)
+        return with_adapters(kind(config)).to(dtype).eval().requires_grad_(False)
 
 
 def fill(network: PreTrainedModel, weights: dict[str, Tensor]) -> None:
@@ -73,14 +79,14 @@ class Half(Eager):
         return cls(name, on_processor(network, HALF_TYPES[name]))
 
     def write(self, folder: Path) -> None:
-        """Write what `from_pretrained` reads."""
-        self.network.save_pretrained(folder)
+        """Write what `from_pretrained` reads, unless there are adapters."""
+        write_network(self.network, folder)
 
     @classmethod
     def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Half:
         """The form that `write` wrote."""
         network = empty(config, HALF_TYPES[name])
-        fill(network, load_file(folder / WEIGHTS_FILE))
+        fill(network, load_file(folder / weights_file(config)))
         return cls(name, network)
 
 

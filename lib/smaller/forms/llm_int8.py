@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from smaller.errors import SmallerError
 from smaller.forms.base import Stored, quietly
-from smaller.forms.eager import WEIGHTS_FILE, Eager, empty, fill, on_processor
+from smaller.forms.eager import Eager, empty, fill, on_processor, weights_file
 
 
 def _bitsandbytes():
@@ -82,7 +82,7 @@ class LLMInt8(Eager):
             quantized.append(name)
             weights |= {f"{name}.weight": module.state.CB, f"{name}.SCB": module.state.SCB,
                         f"{name}.weight_format": torch.tensor(0, dtype=torch.uint8)}  # fmt: skip
-        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        save_file(weights, folder / weights_file(self.config), metadata={"format": "pt"})
         kept = [name for name, module in self.network.named_modules()
                 if isinstance(module, nn.Linear) and name not in quantized]  # fmt: skip
         about = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": self.threshold,
@@ -96,7 +96,7 @@ class LLMInt8(Eager):
     def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> LLMInt8:
         """The form that `write` wrote."""
         threshold = float(settings["threshold"])
-        weights = load_file(folder / WEIGHTS_FILE)
+        weights = load_file(folder / weights_file(config))
         network = empty(config, torch.float16)
         for layer in [name.removesuffix(".SCB") for name in weights if name.endswith(".SCB")]:
             weights.pop(f"{layer}.weight_format", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sys
@@ -53,6 +54,19 @@ def _missing(problem: ImportError) -> SmallerError:
     )
 
 
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """NNCF draws its bars by rich, which turns them into widgets in a notebook whatever becomes of the output."""
+    import rich.console
+
+    before = rich.console._is_jupyter
+    rich.console._is_jupyter = lambda: False
+    try:
+        yield
+    finally:
+        rich.console._is_jupyter = before
+
+
 class OpenVino(Runtime):
     """A graph for OpenVINO with weights and activations in int8: static quantization by NNCF's transformer preset.
 
@@ -70,7 +84,7 @@ class OpenVino(Runtime):
         samples = [
             {"input_ids": row[None], "attention_mask": torch.ones_like(row[None], dtype=torch.bool)} for row in rows
         ]
-        with quietly():
+        with quietly(), _without_bars():
             exporter, config = _exporter(samples)
             program = exporter.export(plain, sample_inputs(plain), config=config).program
             _openvino().save_model(program, str(owner.path / OPENVINO_FILES[0]), compress_to_fp16=False)

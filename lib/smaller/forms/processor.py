@@ -35,5 +35,5 @@ def processor_notes() -> list[str]:
     if not (_has("avx512_bf16") or _has("amx_tile")):
         notes.append("No bfloat16 instructions: bf16 is emulated and slower than fp32 here.")
     if not _has("amx_fp16"):
-        notes.append("No fp16 instructions: fp16 is emulated and two to three times as slow as fp32 here.")
+        notes.append("No fp16 instructions: fp16 is emulated and several times as slow as fp32 here.")
     return notes

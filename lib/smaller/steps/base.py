@@ -46,13 +46,28 @@ class Step:
         """What the step says of its recipe in the table: values for some of `results.COLUMNS`."""
         return {}
 
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """What the step makes of a shape (see `encoders.shape`), told by its fields alone."""
+        return shape
+
     def inputs(self) -> dict[str, str]:
         """Checksums of the data that the step reads, by name; a changed file makes old records stale."""
         return {}
 
     def canonical(self) -> dict[str, Any]:
         """The step as plain JSON values; equal steps have equal forms."""
-        return {"step": type(self).__name__} | dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        unused = [field.name for field in dataclasses.fields(self)
+                  if field.metadata.get("later") and values[field.name] == field.default]  # fmt: skip
+        return {"step": type(self).__name__} | {name: value for name, value in values.items() if name not in unused}
+
+
+def later(default: Any) -> Any:
+    """The default of a field that a step gained when there were records of it already.
+
+    At its default such a field is left out of the canonical form, so that identities, and the records, stay.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
 
 
 def step_from_canonical(form: dict[str, Any]) -> Step:

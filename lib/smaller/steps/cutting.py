@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 
 import torch
 
-from smaller.encoders import TRAINED, Model, parameter_count
+from smaller import forms
+from smaller.adapters import with_adapters
+from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, is_count, require
 from smaller.steps.checks import require_choice, require_counts
 
-LAYER_MAPS = ("stride", "first", "last")
+LAYER_MAPS = ("stride", "first", "last", "ends")
 STARTS = ("teacher", "random")
 
 
@@ -23,10 +25,10 @@ STARTS = ("teacher", "random")
 class Cut(Step):
     """Keep some layers, as the student of a distillation does, and train nothing: the control for what `Distil` adds.
 
-    `layers` of the model's are kept: evenly spread ("stride", see `layers_kept`), the "first", the "last", or those
-    named by their indices from 0. With other `heads` the same matrices are split anew, which changes the function.
-    `start`: "teacher" keeps the weights; "random" draws all of them from `seed` and keeps the shape and the tokenizer,
-    for the control that is trained from nothing.
+    `layers` of the model's are kept: evenly spread ("stride", see `layers_kept`), the "first", the "last", half of them
+    from both "ends", or those named by their indices from 0. With other `heads` the same matrices are split anew, which
+    changes the function. `start`: "teacher" keeps the weights; "random" draws all of them from `seed` and keeps the
+    shape and the tokenizer, for the control that is trained from nothing.
     """
 
     layers: int
@@ -54,8 +56,13 @@ class Cut(Step):
         """Where the weights come from, and which layers."""
         return {"start": self.start, "layer_map": str(self.layer_map)}
 
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """Layers and heads change."""
+        return shape | {"layers": self.layers, "heads": self.heads or shape["heads"]}
+
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The smaller model; the report names the layers that it has of the larger one."""
+        forms.require_trainable(model, what="Cut")
         kept = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
         smaller = cut(model, kept, heads=self.heads, start=self.start, seed=self.seed)
         return smaller, {
@@ -99,13 +106,16 @@ def layers_kept(layer_map: str | tuple[int, ...], *, layers: int, of: int) -> tu
     "stride" spreads n of N layers evenly from the first to the last: layer i is round(i (N - 1) / (n - 1)). The first
     layer knows the embeddings, the last one the head, and 12 to 6 gives DistilBERT's choice, 0 2 4 7 9 11 (Sanh et al.
     2019, their extraction script). Every second layer from 0, as in paper 2, is a layer map by indices. A single layer
-    is the first. Raises SmallerError for more layers than there are, or an index beyond the last.
+    is the first. "ends" takes half of them from each end, of an odd number one more from the beginning. Raises
+    SmallerError for more layers than there are, or an index beyond the last.
     """
     require(layers <= of, f"The model has {of} layers, so {layers} cannot be kept; ask for at most {of}.")
     if layer_map == "first":
         return tuple(range(layers))
     if layer_map == "last":
         return tuple(range(of - layers, of))
+    if layer_map == "ends":
+        return (*range(-(-layers // 2)), *range(of - layers // 2, of))
     if layer_map == "stride":
         gaps = max(1, layers - 1)
         return tuple((2 * index * (of - 1) + gaps) // (2 * gaps) for index in range(layers))
@@ -120,8 +130,6 @@ def cut(model: Model, kept: tuple[int, ...], *, heads: int | None, start: str, s
     With `start` "random" all weights are drawn from `seed` and no mask is left. Raises SmallerError unless the heads
     divide the hidden size.
     """
-    require(model.form == TRAINED, f"The model is {model.form}, and such weights cannot be cut or trained: put the "
-                                   "step before the one that stores them in another form.")  # fmt: skip
     config = copy.deepcopy(model.network.config)
     heads = config.num_attention_heads if heads is None else heads
     require(config.hidden_size % heads == 0, f"{heads} heads do not divide the hidden size of {config.hidden_size}: "
@@ -129,7 +137,7 @@ def cut(model: Model, kept: tuple[int, ...], *, heads: int | None, start: str, s
     config.num_hidden_layers, config.num_attention_heads = len(kept), heads
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = type(model.network)(config).eval()
+        network = with_adapters(type(model.network)(config)).eval()
     if start == "random":
         return Model(network, model.tokenizer, model.labels)
     names = {f"encoder.layer.{old}.": f"encoder.layer.{new}." for new, old in enumerate(kept)}

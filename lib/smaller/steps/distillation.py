@@ -11,18 +11,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from smaller import forms
 from smaller.data import splits
-from smaller.data.encoding import IGNORED, Encoded, bio_labels, encode, encode_text
-from smaller.data.readers import Sentence
+from smaller.data.encoding import IGNORED, Encoded, encode, encode_text
+from smaller.data.readers import Sentence, Text
 from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
-from smaller.steps.base import Step, is_count, is_number, require
+from smaller.steps.base import Step, is_count, is_number, later, require
 from smaller.steps.checks import require_choice, require_counts, require_languages, require_share, require_small
-from smaller.steps.cutting import check_shape, cut, layers_kept, shape_label
+from smaller.steps.cutting import check_shape, layers_kept, shape_label
 from smaller.steps.finetuning import FineTune, labelled_batches, trimmed_where_exact
 from smaller.steps.imitation import HIDDEN, LOGITS, Imitation, first_pieces, teacher_logits
 from smaller.steps.pretraining import SETTINGS, Pretrain, masked_batches
-from smaller.steps.texts import lines_of, require_known, unknown_share
+from smaller.steps.students import check_width, student_of, widened, width_label
+from smaller.steps.texts import lines_of, require_known, rows_of, unknown_share
 from smaller.training import Report, device, ends, train
 
 
@@ -39,6 +41,9 @@ MODES = {
 }
 """The fields of each mode with their defaults, which are those of `Pretrain` and `FineTune`."""
 
+
+EXAMPLES = 400
+"""Lines of each language, or sentences, on which the widths that are not sliced look at the teacher's hidden states."""
 
 LOSSES = ("logits", "labels", "hidden", "attention")
 """The named losses; the step's field `<name>_weight` weighs each."""
@@ -58,6 +63,10 @@ class Distil(Step):
     pieces or first pieces of words, the true `labels` there, `hidden` ("cosine" or "mse") between each layer and the
     one that it was mapped to, and the attention relations of both last layers (MiniLMv2, with the least number of
     relation heads that splits no head of either model). The two equal weights are paper 2's (its section 3).
+
+    A student may be narrower: `hidden_size` wide, reached by `width_by` as in `TruncateHidden` with a look at what it
+    is trained on, and with only the `feed_forward` neurons of greatest magnitude. Hidden states of unequal width are
+    compared through a linear map that is learned beside the student and thrown away (see `students.widened`).
     """
 
     layers: int
@@ -87,12 +96,16 @@ class Distil(Step):
     warm_up: float | None = None
     transfer_corpus: str | None = None
     transfer_lines: int | None = None
+    hidden_size: int | None = later(None)
+    feed_forward: int | None = later(None)
+    width_by: str = later("slice")
 
     trains: ClassVar[bool] = True
     technique: ClassVar[str] = "distilled"
 
     def __post_init__(self) -> None:
         check_shape(self)
+        check_width(self)
         for field, choices in (("on", tuple(MODES)), ("logits", LOGITS), ("hidden", HIDDEN)):
             require_choice(self, field, choices)
         self._check_losses()
@@ -140,7 +153,7 @@ class Distil(Step):
         for field in ("dataset", "language"):
             require(bool(getattr(self, field)), f"Distil(on='task') needs a value for {field}.")
         splits.check(self.dataset, self.language)
-        splits.entity_types(self.dataset)  # an error where there are no labels
+        splits.task(self.dataset)  # an error where there are no labels
         require_counts(self, "epochs")
         require_share(self, "warm_up")
         require(is_count(self.transfer_lines) and bool(self.transfer_corpus) == bool(self.transfer_lines),
@@ -165,12 +178,19 @@ class Distil(Step):
         usual = _defaults(Distil, *(f"{name}_weight" for name in LOSSES))
         losses = [f"{name} {getattr(self, f'{name}_weight'):g}" for name in LOSSES
                   if getattr(self, f"{name}_weight") != usual[f"{name}_weight"]]  # fmt: skip
-        return f"Distil({', '.join([*shape_label(self), place + transfer, temperature, *losses])}, seed {self.seed})"
+        shape = [*shape_label(self), *width_label(self)]
+        return f"Distil({', '.join([*shape, place + transfer, temperature, *losses])}, seed {self.seed})"
 
     def columns(self) -> dict[str, Any]:
         """The mode, the temperature, and how the student was cut."""
         temperature = self.temperature if self.logits == "kl" and self.logits_weight else math.nan
-        return {"on": self.on, "temperature": temperature, "start": self.start, "layer_map": str(self.layer_map)}
+        said = {"on": self.on, "temperature": temperature, "start": self.start, "layer_map": str(self.layer_map)}
+        return said | ({"method": self.width_by} if self.hidden_size is not None else {})
+
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """The student's shape."""
+        given = {"heads": self.heads, "hidden": self.hidden_size, "feed_forward": self.feed_forward}
+        return shape | {"layers": self.layers} | {name: size for name, size in given.items() if size is not None}
 
     def inputs(self) -> dict[str, str]:
         """The checksums of the labelled splits and of the text."""
@@ -189,21 +209,23 @@ class Distil(Step):
 
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The student; the report gives the losses by name, at the beginning and at the end."""
+        forms.require_trainable(model, what="Distil")
         self._check_teacher(model)
         layer_map = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
-        student = cut(model, layer_map, heads=self.heads, start=self.start, seed=self.seed)
-        heads = [network.config.num_attention_heads for network in (model.network, student.network)]
+        student, basis = student_of(self, model, layer_map, self._examples(model))
         imitation = Imitation(
             teacher=model.network.to(device()).eval(),
             weights=self.weights,
             kinds={"logits": self.logits, "hidden": self.hidden},
             temperature=self.temperature,
             layer_map=layer_map,
-            relation_heads=math.lcm(*heads),
+            relation_heads=self._relation_heads(model, student),
             places=lambda batch: batch.labels != IGNORED,
         )
         learn = self._on_task if self.on == "task" else self._on_corpus
-        report, about = learn(model, student, imitation, say=say, scratch=scratch)
+        with widened(student.network, basis if self.hidden_weight else None) as projection:
+            imitation = dataclasses.replace(imitation, projection=projection)
+            report, about = learn(model, student, imitation, say=say, scratch=scratch)
         curves = zip(self.weights.items(), zip(*report.terms, strict=True), strict=True)
         return student, report.as_record() | about | {
             "losses": {
@@ -222,9 +244,27 @@ class Distil(Step):
             return
         require(bool(model.labels), "Distil(on='task') needs a tagger as teacher, and a masked-language model "
                                     "arrives: put FineTune before it, or distil on a corpus.")  # fmt: skip
-        labels = bio_labels(splits.entity_types(self.dataset))
+        labels = splits.labels(self.dataset)
         require(model.labels == labels, f"The teacher's labels are {', '.join(model.labels)}, those of {self.dataset} "
                                         f"are {', '.join(labels)}: teacher and student need the same.")  # fmt: skip
+
+    def _examples(self, model: Model) -> list[Tensor]:
+        if self.width_by == "slice":
+            return []
+        if self.on == "corpus":
+            return rows_of(self.corpus, self.languages, model.tokenizer, limit=EXAMPLES)
+        sentences = splits.sentences(self.dataset, self.language, "train")
+        chosen = sentences[:: -(-len(sentences) // EXAMPLES)]
+        return encode(chosen, model.tokenizer, model.labels, max_length=self.max_length).pieces
+
+    def _relation_heads(self, model: Model, student: Model) -> int:
+        configs = [one.network.config for one in (model, student)]
+        heads = math.lcm(*(config.num_attention_heads for config in configs))
+        require(not self.attention_weight or all(config.hidden_size % heads == 0 for config in configs),
+                f"No number of relation heads splits the {configs[0].num_attention_heads} heads of the teacher and the "
+                f"{configs[1].num_attention_heads} of the student evenly, so their attention cannot be compared: "
+                "leave attention_weight at 0.")  # fmt: skip
+        return heads
 
     def _on_corpus(
         self, model: Model, student: Model, imitation: Imitation, *, say: Say, scratch: Path | None
@@ -296,10 +336,13 @@ class Distil(Step):
     def _with_transfer(self, encoded: Encoded, model: Model) -> Encoded:
         for language in self._text_languages():
             lines = lines_of(self.transfer_corpus, language, limit=self.transfer_lines)
-            # A tag that no label set has: the teacher's logits are all that these words teach.
+            # A label that no label set has: the teacher's logits are all that these lines teach.
             words = [tuple(line.split()) for line in lines]
-            sentences = [Sentence(row, ("",) * len(row)) for row in words if row]
-            extra = encode(sentences, model.tokenizer, model.labels, max_length=self.max_length)
+            if model.unit == "text":
+                unlabelled = [Text(line, "") for line, row in zip(lines, words, strict=True) if row]
+            else:
+                unlabelled = [Sentence(row, ("",) * len(row)) for row in words if row]
+            extra = encode(unlabelled, model.tokenizer, model.labels, max_length=self.max_length)
             require_known(extra.pieces, model.tokenizer, place=f"{self.transfer_corpus}/{language}")
             encoded = Encoded(*(getattr(encoded, field.name) + getattr(extra, field.name)
                                 for field in dataclasses.fields(Encoded)))  # fmt: skip

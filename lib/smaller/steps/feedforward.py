@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,17 +11,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from smaller.data import splits
-from smaller.data.encoding import encode_text
-from smaller.encoders import TRAINED, Model, parameter_count
+from smaller import forms
+from smaller.data.encoding import Batch
+from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, require
-from smaller.steps.checks import require_choice, require_counts, require_languages
-from smaller.steps.pretraining import masked_batches
-from smaller.steps.texts import lines_of
+from smaller.steps.checks import require_counts
+from smaller.steps.importance import check_importance, importance_batches, importance_inputs
 from smaller.training import device, masked_language_loss
-
-IMPORTANCES = ("gradient", "magnitude", "random")
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class PruneFeedForward(Step):
     `importance`: "gradient" is the sum over batches of |weight x gradient + bias x gradient| of a neuron's incoming
     weights under masked-language modelling on `lines` of a corpus; "magnitude" is the product of the norms of its
     incoming and outgoing weights; "random", drawn from `seed`, is the control. Every layer keeps equally many, so that
-    the model is one that plain `from_pretrained` reads.
+    the model is one that plain `from_pretrained` reads. Masks go with their neurons.
     """
 
     size: int
@@ -45,16 +42,8 @@ class PruneFeedForward(Step):
     technique: ClassVar[str] = "narrowed"
 
     def __post_init__(self) -> None:
-        require_counts(self, "size", "lines", "batch_size", "seed")
-        require_choice(self, "importance", IMPORTANCES)
-        if self.importance == "gradient":
-            require(bool(self.corpus), "PruneFeedForward(importance='gradient') needs a corpus: the text on which the "
-                                       "gradients are taken.")  # fmt: skip
-            require_languages(self)
-        else:
-            require(not self.corpus and not self.languages,
-                    f"PruneFeedForward(importance={self.importance!r}) reads no text: leave corpus and languages "
-                    "out.")  # fmt: skip
+        require_counts(self, "size")
+        check_importance(self)
 
     @property
     def label(self) -> str:
@@ -67,16 +56,19 @@ class PruneFeedForward(Step):
 
     def inputs(self) -> dict[str, str]:
         """The checksum of each language's text."""
-        return {f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
-                for language in self.languages}  # fmt: skip
+        return importance_inputs(self)
+
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """The feed-forward size changes."""
+        return shape | {"feed_forward": self.size}
 
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The narrower model; the report has the share of the importance that is kept, for each layer."""
+        forms.require_trainable(model, what="PruneFeedForward")
         before = model.network.config.intermediate_size
-        require(model.form == TRAINED, f"The model is {model.form}: prune before quantization.")
         require(self.size <= before, f"The feed-forward layers have {before} neurons, so {self.size} cannot be kept.")
         scores = self._importance(model)
-        kept = [torch.sort(torch.argsort(score, descending=True, stable=True)[: self.size]).values for score in scores]
+        kept = strongest(scores, self.size)
         smaller = with_neurons(model, kept)
         return smaller, {
             "importance_kept": [round(float(score[rows].sum() / score.sum().clamp(min=1e-30)), 4)
@@ -86,28 +78,27 @@ class PruneFeedForward(Step):
         }  # fmt: skip
 
     def _importance(self, model: Model) -> list[Tensor]:
-        layers = model.backbone.encoder.layer
         if self.importance == "random":
             generator = torch.Generator().manual_seed(self.seed)
-            return [torch.rand(len(layer.intermediate.dense.bias), generator=generator) for layer in layers]
+            return [torch.rand(len(score), generator=generator) for score in magnitudes(model)]
         if self.importance == "magnitude":
-            pairs = [(layer.intermediate.dense.weight.detach(), layer.output.dense.weight.detach()) for layer in layers]
-            return [incoming.norm(dim=1) * outgoing.norm(dim=0) for incoming, outgoing in pairs]
-        require(
-            not model.labels,
-            "Gradient importance is taken under masked-language modelling, and this model has a "
-            "classifier: put PruneFeedForward before FineTune, or use importance='magnitude'.",
-        )
-        return gradient_importance(model, self._batches(model))
-
-    def _batches(self, model: Model) -> Iterator:
-        lines = [line for language in self.languages for line in lines_of(self.corpus, language, limit=self.lines)]
-        rows = encode_text(lines, model.tokenizer)
-        updates = -(-len(rows) // self.batch_size)
-        return masked_batches(rows, model.tokenizer, updates=updates, size=self.batch_size, rate=0.15, seed=self.seed)
+            return magnitudes(model)
+        return gradient_importance(model, importance_batches(self, model))
 
 
-def gradient_importance(model: Model, batches: Iterator) -> list[Tensor]:
+def strongest(scores: Iterable[Tensor], size: int) -> list[Tensor]:
+    """The places of the `size` highest scores in rising order; of equal ones the first."""
+    return [torch.sort(torch.argsort(score, descending=True, stable=True)[:size]).values for score in scores]
+
+
+@torch.no_grad()
+def magnitudes(model: Model) -> list[Tensor]:
+    """For each layer and neuron, the norm of its incoming weights times the norm of its outgoing ones."""
+    pairs = [(layer.intermediate.dense.weight, layer.output.dense.weight) for layer in model.backbone.encoder.layer]
+    return [incoming.norm(dim=1) * outgoing.norm(dim=0) for incoming, outgoing in pairs]
+
+
+def gradient_importance(model: Model, batches: Iterable[Batch]) -> list[Tensor]:
     """For each layer and feed-forward neuron, the sum over batches of |sum of weight x gradient| of what enters it."""
     network = copy.deepcopy(model.network).to(device()).eval()
     dense = [layer.intermediate.dense for layer in network.base_model.encoder.layer]

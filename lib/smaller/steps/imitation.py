@@ -102,6 +102,7 @@ class Imitation:
 
     `places(batch)` is True where logits count. `targets` are the teacher's logits there, row by row of the split; where
     there are none, the teacher runs at every update, on `original[pieces]` if the student's vocabulary is trimmed.
+    `projection` takes the student's hidden states to the teacher's width where it is narrower.
     """
 
     teacher: nn.Module
@@ -113,6 +114,7 @@ class Imitation:
     places: Callable[[Batch], Tensor]
     targets: list[Tensor] | None = None
     original: Tensor | None = None
+    projection: nn.Module | None = None
 
     def __call__(self, network: nn.Module, batch: Batch, whole: Batch) -> Tensor:
         """The vector of weighted losses of a batch that is a part of `whole`."""
@@ -129,9 +131,9 @@ class Imitation:
         if inside["hidden"]:
             pairs = [(student.hidden[place + 1], teacher.hidden[mapped + 1])
                      for place, mapped in enumerate(self.layer_map)]  # fmt: skip
-            loss = sum(
-                hidden_loss(one[batch.mask], other[batch.mask], kind=self.kinds["hidden"]) for one, other in pairs
-            )
+            widen = nn.Identity() if self.projection is None else self.projection
+            loss = sum(hidden_loss(widen(one[batch.mask]), other[batch.mask], kind=self.kinds["hidden"])
+                       for one, other in pairs)  # fmt: skip
             losses["hidden"] = loss / len(pairs) / int(whole.mask.sum())
         if inside["attention"]:
             with torch.autocast(device().type, enabled=False):

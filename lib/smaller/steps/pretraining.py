@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from smaller import forms
 from smaller.data import splits
 from smaller.data.encoding import IGNORED, Batch, encode_text, pad, shuffled_batches
 from smaller.encoders import Model, parameter_count
@@ -36,7 +37,7 @@ class Pretrain(Step):
 
     corpus: str = "sample"
     languages: tuple[str, ...] = ("amh", "hau", "pcm", "swa", "yor")
-    updates: int = 2500
+    updates: int = 3500
     batch_size: int = 32
     learning_rate: float = 1.5e-3
     max_length: int = 64
@@ -59,29 +60,41 @@ class Pretrain(Step):
 
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """A masked-language model of the same shape."""
-        trained = model.copy()
+        forms.require_trainable(model, what="Pretrain")
         lines = [line for language in self.languages for line in splits.text(self.corpus, language)]
         rows = encode_text(lines, model.tokenizer, max_length=self.max_length)
-        batches = masked_batches(
-            rows, model.tokenizer, updates=self.updates, size=self.batch_size, rate=self.rate, seed=self.seed
+        return learned_from_text(
+            self, model, rows, warm_up=self.updates // 10, settings=SETTINGS, say=say, scratch=scratch
         )
-        report = train(
-            trained,
-            batches,
-            masked_language_loss,
-            updates=self.updates,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            warm_up=self.updates // 10,
-            scratch=scratch,
-            say=say,
-            **SETTINGS,
-        )
-        return trained, report.as_record() | {
-            "lines": len(lines),
-            "parameters_before": parameter_count(model.network),
-            "parameters_after": parameter_count(trained.network),
-        }
+
+
+def learned_from_text(
+    step: Step, model: Model, rows: Sequence[Tensor], *, warm_up: int, settings: dict, say: Say, scratch: Path | None
+) -> tuple[Model, dict]:
+    """A copy of the model after the step's `updates`, with their report; `rows` are lines as piece ids."""
+    require(not model.labels, f"{type(step).__name__} needs a masked-language model, and one with a classifier "
+                              "arrives: put the step before FineTune.")  # fmt: skip
+    trained = model.copy()
+    batches = masked_batches(
+        rows, model.tokenizer, updates=step.updates, size=step.batch_size, rate=step.rate, seed=step.seed
+    )
+    report = train(
+        trained,
+        batches,
+        masked_language_loss,
+        updates=step.updates,
+        learning_rate=step.learning_rate,
+        seed=step.seed,
+        warm_up=warm_up,
+        scratch=scratch,
+        say=say,
+        **settings,
+    )
+    return trained, report.as_record() | {
+        "lines": len(rows),
+        "parameters_before": parameter_count(model.network),
+        "parameters_after": parameter_count(trained.network),
+    }
 
 
 def masked_batches(

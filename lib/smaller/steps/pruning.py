@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from smaller import forms
 from smaller.encoders import Model, embedding_weights, linear_weights, parameter_count
 from smaller.errors import did_you_mean
 from smaller.progress import Say, silent
@@ -61,6 +62,7 @@ class Prune(Step):
 
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The model with masks; the report gives the achieved sparsity overall and for each tensor."""
+        forms.require_trainable(model, what="Prune")
         pruned = model.copy()
         weights = linear_weights(pruned) | (embedding_weights(pruned) if "embeddings" in self.include else {})
         scores = self._scores({name: weight.detach() for name, weight in weights.items()}, pruned.masks)

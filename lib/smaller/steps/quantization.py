@@ -78,7 +78,7 @@ class Quantize(Step):
                 f"Quantize({self.form!r}) needs dataset and language: the sentences that it looks at.")  # fmt: skip
         if self.dataset:
             splits.check(self.dataset, self.language)
-            splits.entity_types(self.dataset)
+            splits.task(self.dataset)
 
     @property
     def label(self) -> str:
@@ -129,13 +129,13 @@ class Quantize(Step):
         return forms.outliers(model.network.to("cpu"), rows, threshold=self.threshold) | {"sentences": len(rows)}
 
     def _checked(self, before: Model, after: Model) -> dict:
-        sentences = splits.sentences(self.dataset, self.language, "dev")
-        f1 = [score(model, sentences)["f1"] for model in (before, after)]
+        sentences, task = splits.sentences(self.dataset, self.language, "dev"), splits.task(self.dataset)
+        f1 = [score(model, sentences, task=task)[task.metric] for model in (before, after)]
         if f1[0] - f1[1] > self.tolerance:
             raise SmallerError(
-                f"Static int8 (openvino-int8) takes F1 on the dev split of {self.dataset}/{self.language} from "
-                f"{f1[0]:.1f} to {f1[1]:.1f}, a fall of more than {self.tolerance:g} points. Use onnx-int8, calibrate "
-                f"on more than {self.calibration} sentences, or allow more with tolerance."
+                f"Static int8 (openvino-int8) takes {task.metric_name} on the dev split of {self.dataset}/"
+                f"{self.language} from {f1[0]:.1f} to {f1[1]:.1f}, a fall of more than {self.tolerance:g} points. Use "
+                f"onnx-int8, calibrate on more than {self.calibration} sentences, or allow more with tolerance."
             )
         return {"dev_f1_before": f1[0], "dev_f1_after": f1[1], "calibration_sentences": self.calibration}
 
@@ -171,8 +171,8 @@ class Round(Step):
 
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The model with rounded weights, and the root of the mean square of the change, relative to the weights."""
-        _require_tagger(model, "Round")
         forms.require_trainable(model, what="Round")
+        _require_tagger(model, "Round")
         rounded = dataclasses.replace(model.copy(), form="fp32")
         change = size = 0.0
         touched = dict(_weights(rounded, self.parts))

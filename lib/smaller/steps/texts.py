@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from smaller.data import splits
+from smaller.data.encoding import encode_text
 from smaller.steps.base import require
 
 UNKNOWN_LIMIT = 0.15
@@ -30,6 +31,23 @@ def lines_of(corpus: str, language: str, *, limit: int) -> list[str]:
     if not 0 < limit < len(lines):
         return lines
     return [lines[index * len(lines) // limit] for index in range(limit)]
+
+
+def rows_of(corpus: str, languages: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, limit: int) -> list[Tensor]:
+    """`limit` lines of each language as piece ids: what a step looks at that measures a model on text.
+
+    Raises SmallerError where there is no text: no line, nothing but blanks, or a script that the tokenizer lacks.
+    """
+    rows = []
+    for language in languages:
+        found = encode_text(lines_of(corpus, language, limit=limit), tokenizer)
+        require_known(found, tokenizer, place=f"{corpus}/{language}")
+        rows += found
+    special = torch.tensor(tokenizer.all_special_ids)
+    require(not torch.isin(torch.cat(rows), special).all(),
+            f"The text of {corpus}/{'+'.join(languages)} holds nothing but blanks, so nothing can be measured on "
+            "it.")  # fmt: skip
+    return rows
 
 
 def unknown_share(rows: Sequence[Tensor], tokenizer: PreTrainedTokenizerBase) -> float:

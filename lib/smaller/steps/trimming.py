@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from smaller import forms
+from smaller.adapters import with_adapters
 from smaller.data import splits
-from smaller.encoders import TRAINED, Model, parameter_count
+from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, is_count, is_number, require
 from smaller.steps.checks import require_languages
@@ -61,9 +63,15 @@ class TrimVocabulary(Step):
         return {f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
                 for language in self.languages}  # fmt: skip
 
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """The vocabulary changes. Raises SmallerError for a coverage, whose size only the text can tell."""
+        require(self.size is not None, "How many pieces cover a share of the text is known once the text is read; the "
+                                       "shape of TrimVocabulary(coverage=...) cannot be told before.")  # fmt: skip
+        return shape | {"vocabulary": min(self.size, shape["vocabulary"])}
+
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The model with fewer pieces; the report says how much of the text they cover."""
-        require(model.form == TRAINED, f"The model is {model.form}: trim the vocabulary before quantization.")
+        forms.require_trainable(model, what="TrimVocabulary")
         lines = [line for language in self.languages for line in splits.text(self.corpus, language)]
         require(bool(lines), f"The corpus {self.corpus} is empty in {', '.join(self.languages)}.")
         counts = piece_counts(lines, model.tokenizer)
@@ -92,7 +100,7 @@ def with_pieces(model: Model, kept: np.ndarray) -> Model:
         if getattr(config, name, None) is not None:
             setattr(config, name, new_ids[getattr(config, name)])
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        network = type(model.network)(config)
+        network = with_adapters(type(model.network)(config))
     state = {name: tensor[rows] if _is_by_piece(name, tensor, before) else tensor.clone()
              for name, tensor in model.network.state_dict().items()}  # fmt: skip
     network.load_state_dict(state, assign=True)

@@ -12,13 +12,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from smaller import forms
+from smaller.adapters import adapter_size
 from smaller.data import splits
-from smaller.data.encoding import encode_text, pad
-from smaller.encoders import TRAINED, Model, parameter_count
+from smaller.data.encoding import pad
+from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, require
 from smaller.steps.checks import require_choice, require_counts, require_languages
-from smaller.steps.texts import lines_of
+from smaller.steps.heads import live_heads
+from smaller.steps.texts import rows_of
 
 WAYS = ("slice", "importance", "projection")
 
@@ -30,8 +33,10 @@ class TruncateHidden(Step):
     `by`: "slice" takes the leading part of every tensor, as paper 2 does; "importance" keeps the dimensions with the
     largest mean square on some text, and in each head those that matter most to its products; "projection" turns the
     hidden states onto their principal components and the products of each head onto their singular vectors, and fits
-    the norms to the text. The last two read `lines` of a corpus. Heads stay as many, each of them narrower; the
-    feed-forward size stays. Nothing is trained: a `Distil` or `Pretrain` step afterwards does that.
+    the norms to the text. The last two read `lines` of a corpus. Heads stay as many, each of them narrower, but those
+    that `PruneHeads` silenced go (every layer has to have left equally many); the feed-forward size stays. Nothing is
+    trained: a `Distil` or `Pretrain` step afterwards does that. It has most to do for a projection under a head for
+    masked language: between the two matrices of that head stands a non-linearity, which does not turn with the states.
     """
 
     size: int
@@ -67,26 +72,60 @@ class TruncateHidden(Step):
         return {f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
                 for language in self.languages}  # fmt: skip
 
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """The hidden size changes."""
+        return shape | {"hidden": self.size}
+
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The narrower model; for a projection, the report has the share of the hidden states' energy that is kept."""
-        width, heads = model.network.config.hidden_size, model.network.config.num_attention_heads
-        require(model.form == TRAINED, f"The model is {model.form}: truncate before quantization.")
-        require(not model.masks, "A pruned model cannot be truncated: its masks belong to the wider matrices. Put "
-                                 "Prune after TruncateHidden.")  # fmt: skip
-        require(self.size <= width, f"The hidden states are {width} wide, so they cannot become {self.size} wide.")
-        near = max(1, round(self.size / heads)) * heads
-        require(self.size % heads == 0, f"{heads} heads do not divide a hidden size of {self.size}: each takes an "
-                                        f"equal share. The nearest that they divide is {near}.")  # fmt: skip
-        seen = None
+        forms.require_trainable(model, what="TruncateHidden")
+        require_size(model, self.size)
+        rows = []
         if self.by != "slice":
-            lines = [line for language in self.languages for line in lines_of(self.corpus, language, limit=self.lines)]
-            seen = _look(model, encode_text(lines, model.tokenizer))
-        smaller, kept = _truncated(model, self.size, self.by, seen)
+            rows = rows_of(self.corpus, self.languages, model.tokenizer, limit=self.lines)
+        narrower = truncated(model, self.size, by=self.by, rows=rows)
+        smaller = narrower.model
         return smaller, {
-            "energy_kept": kept,
+            "energy_kept": narrower.energy_kept,
             "parameters_before": parameter_count(model.network),
             "parameters_after": parameter_count(smaller.network),
         }
+
+
+def require_size(model: Model, size: int) -> None:
+    """Raise SmallerError unless the model's hidden states can become `size` wide, its masks and heads allowing."""
+    width, left = model.network.config.hidden_size, live_heads(model)
+    require(model.unit != "text" and not adapter_size(model.network.config),
+            "The head of a text classifier, and an adapter, look at all hidden states as they are: make them narrower "
+            "before FineTune.")  # fmt: skip
+    require(size <= width, f"The hidden states are {width} wide, so they cannot become {size} wide.")
+    heads = len(left[0])
+    require(heads > 0 and all(len(layer) == heads for layer in left),
+            f"The layers have {', '.join(str(len(layer)) for layer in left)} heads left, and those of a narrower "
+            "model have equally many: use PruneHeads(scope='layer').")  # fmt: skip
+    near = max(1, round(size / heads)) * heads
+    require(size % heads == 0, f"{heads} heads do not divide a hidden size of {size}: each takes an equal share. The "
+                               f"nearest that they divide is {near}.")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Narrower:
+    """A narrower model, the orthonormal `basis` of its hidden states in the old ones, of shape (old width, new width),
+    and the share of their energy that it keeps (not a number for a slice).
+    """
+
+    model: Model
+    basis: Tensor
+    energy_kept: float
+
+
+def truncated(model: Model, size: int, *, by: str, rows: Sequence[Tensor] = ()) -> Narrower:
+    """The model with hidden states of `size`, as `TruncateHidden` makes it.
+
+    `rows` are piece ids of the text that is looked at, except for a slice.
+    """
+    require_size(model, size)
+    return _truncated(model, size, by, None if by == "slice" else _look(model, rows))
 
 
 @dataclass
@@ -129,30 +168,30 @@ def _watched(network: nn.Module, seen: dict[str, list], real: Tensor) -> Iterato
 
 
 @torch.no_grad()
-def _truncated(model: Model, size: int, by: str, seen: _Seen | None) -> tuple[Model, float]:
+def _truncated(model: Model, size: int, by: str, seen: _Seen | None) -> Narrower:
     config = copy.deepcopy(model.network.config)
-    width, heads = config.hidden_size, config.num_attention_heads
-    basis, kept = _basis(by, width, size, seen)
-    config.hidden_size = size
+    left = live_heads(model)
+    basis, kept = _basis(by, config.hidden_size, size, seen)
+    config.hidden_size, config.num_attention_heads = size, len(left[0])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = type(model.network)(config).eval()
-    old, new = dict(model.network.named_modules()), dict(network.named_modules())
+    source = model.network.cpu()
+    old, new = dict(source.named_modules()), dict(network.named_modules())
     for name, module in new.items():
-        source = old[name]
         if isinstance(module, nn.Embedding):
-            module.weight.copy_(source.weight @ basis)
+            module.weight.copy_(old[name].weight @ basis)
         elif isinstance(module, nn.LayerNorm):
-            _fit_norm(module, source, basis, by, None if seen is None else (seen.before[name], seen.after[name]))
+            _fit_norm(module, old[name], basis, by, None if seen is None else (seen.before[name], seen.after[name]))
         elif isinstance(module, nn.Linear) and ".attention." not in name:
-            _turn(module, source, basis, width)
+            _turn(module, old[name], basis, name)
     for place, layer in enumerate(network.base_model.encoder.layer):
-        _turn_attention(layer.attention, model.backbone.encoder.layer[place].attention, basis, heads, by)
+        _turn_attention(layer.attention, source.base_model.encoder.layer[place].attention, basis, left[place], by)
     for name, parameter in network.named_parameters():
         if name in ("lm_head.bias", "cls.predictions.bias"):
-            parameter.copy_(model.network.get_parameter(name))
+            parameter.copy_(source.get_parameter(name))
     network.tie_weights()
-    return Model(network, model.tokenizer, model.labels), kept
+    return Narrower(Model(network, model.tokenizer, model.labels), basis, kept)
 
 
 def _basis(by: str, width: int, size: int, seen: _Seen | None) -> tuple[Tensor, float]:
@@ -186,12 +225,12 @@ def _components(energy: Tensor, size: int) -> tuple[Tensor, float]:
     return basis.float(), float((basis.T @ energy @ basis).trace() / energy.trace())
 
 
-def _turn(module: nn.Linear, source: nn.Linear, basis: Tensor, width: int) -> None:
-    """A Linear layer between hidden states, or between them and something else whose size stays."""
+def _turn(module: nn.Linear, source: nn.Linear, basis: Tensor, name: str) -> None:
+    """A Linear layer from hidden states, or to them, or both; its other side keeps its size."""
     weight, bias = source.weight, source.bias
-    if weight.shape[1] == width and module.weight.shape[1] == basis.shape[1]:
+    if not name.endswith(".output.dense"):
         weight = weight @ basis
-    if weight.shape[0] == width and module.weight.shape[0] == basis.shape[1]:
+    if name.endswith((".output.dense", "lm_head.dense", "transform.dense")):
         weight, bias = basis.T @ weight, basis.T @ bias
     module.weight.copy_(weight)
     if bias is not None:
@@ -216,42 +255,57 @@ def _fit_norm(module: nn.LayerNorm, source: nn.LayerNorm, basis: Tensor, by: str
     module.bias.copy_(wanted.mean(0) - slope * given.mean(0))
 
 
-def _turn_attention(new: nn.Module, old: nn.Module, basis: Tensor, heads: int, by: str) -> None:
-    """Queries, keys and values of fewer dimensions in each head; for a slice, the leading ones of the whole tensor."""
-    width, size = basis.shape
-    query, key, value, out = old.self.query, old.self.key, old.self.value, old.output.dense
+def _turn_attention(new: nn.Module, old: nn.Module, basis: Tensor, left: Sequence[int], by: str) -> None:
+    """Queries, keys and values of another width in each head that is left.
+
+    For a slice, the leading part of the whole tensor. What has no counterpart in a wider head is zero.
+    """
+    size = basis.shape[1]
+    before, after = old.self.attention_head_size, size // len(left)
+    chosen = torch.cat([torch.arange(head * before, (head + 1) * before) for head in left])
+    parts = [(part.weight[chosen], part.bias[chosen]) for part in (old.self.query, old.self.key, old.self.value)]
+    out = old.output.dense.weight[:, chosen]
+    made = (new.self.query, new.self.key, new.self.value)
     if by == "slice":
-        made = (new.self.query, new.self.key, new.self.value, new.output.dense)
-        for module, source in zip(made, (query, key, value, out), strict=True):
-            module.weight.copy_(source.weight[:size, :size])
-            module.bias.copy_(source.bias[:size])
+        for module, (weight, bias) in zip(made, parts, strict=True):
+            module.weight.copy_(_to_rows(weight[:size, :size], size))
+            module.bias.copy_(_to_rows(bias[:size], size))
+        new.output.dense.weight.copy_(_to_rows(out[:size, :size].T, size).T)
+        new.output.dense.bias.copy_(old.output.dense.bias[:size])
         return
-    before, after = width // heads, size // heads
-    # Products are divided by the root of the head's width, which shrinks: the queries make up for it.
+    # Products are divided by the root of the head's width, which changes: the queries make up for it.
     scale = (after / before) ** 0.5
-    new.output.dense.bias.copy_(basis.T @ out.bias)
-    for head in range(heads):
+    new.output.dense.bias.copy_(basis.T @ old.output.dense.bias)
+    for head in range(len(left)):
         rows, room = slice(head * before, (head + 1) * before), slice(head * after, (head + 1) * after)
-        q, k = (torch.cat([part.weight[rows] @ basis, part.bias[rows, None]], dim=1) for part in (query, key))
-        v, o = value.weight[rows] @ basis, basis.T @ out.weight[:, rows]
+        q, k = (torch.cat([weight[rows] @ basis, bias[rows, None]], dim=1) for weight, bias in parts[:2])
+        v, o, value_bias = parts[2][0][rows] @ basis, basis.T @ out[:, rows], parts[2][1][rows]
         if by == "importance":
-            chosen = torch.argsort(q.norm(dim=1) * k.norm(dim=1), descending=True, stable=True)[:after]
-            q, k = q[chosen], k[chosen]
-            chosen = torch.argsort(v.norm(dim=1) * o.norm(dim=0), descending=True, stable=True)[:after]
-            v, o = v[chosen], o[:, chosen]
-            value_bias = value.bias[rows][chosen]
+            best = torch.argsort(q.norm(dim=1) * k.norm(dim=1), descending=True, stable=True)[:after]
+            q, k = q[best], k[best]
+            best = torch.argsort(v.norm(dim=1) * o.norm(dim=0), descending=True, stable=True)[:after]
+            v, o, value_bias = v[best], o[:, best], value_bias[best]
         else:
-            left, strength, right = torch.linalg.svd(q.T @ k, full_matrices=False)
-            root = strength[:after].sqrt()
-            q, k = (left[:, :after] * root).T, right[:after] * root[:, None]
-            left, strength, right = torch.linalg.svd(o @ v, full_matrices=False)
-            root = strength[:after].sqrt()
+            k, q = _factors(q.T @ k, after)
             # Attention weights sum to one, so the values' bias reaches the output unchanged: it goes there at once.
-            new.output.dense.bias.add_(o @ value.bias[rows])
-            o, v = left[:, :after] * root, right[:after] * root[:, None]
-            value_bias = torch.zeros(after)
+            new.output.dense.bias.add_(o @ value_bias)
+            v, o = _factors(o @ v, after)
+            o, value_bias = o.T, torch.zeros(after)
         for module, matrix in ((new.self.query, scale * q), (new.self.key, k)):
-            module.weight[room] = matrix[:, :-1]
-            module.bias[room] = matrix[:, -1]
-        new.self.value.weight[room], new.self.value.bias[room] = v, value_bias
-        new.output.dense.weight[:, room] = o
+            module.weight[room] = _to_rows(matrix[:, :-1], after)
+            module.bias[room] = _to_rows(matrix[:, -1], after)
+        new.self.value.weight[room] = _to_rows(v, after)
+        new.self.value.bias[room] = _to_rows(value_bias, after)
+        new.output.dense.weight[:, room] = _to_rows(o.T, after).T
+
+
+def _to_rows(values: Tensor, count: int) -> Tensor:
+    """The values with rows of zeros at their end, so that there are `count` of them."""
+    return torch.cat([values, values.new_zeros(count - len(values), *values.shape[1:])])
+
+
+def _factors(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Right and left factor of the nearest matrix of a rank, as rows of shape (rank, columns) and (rank, rows)."""
+    left, strength, right = torch.linalg.svd(matrix, full_matrices=False)
+    root = strength[:rank].sqrt()
+    return right[:rank] * root[:, None], (left[:, :rank] * root).T

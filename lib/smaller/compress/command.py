@@ -1,0 +1,20 @@
+"""What `python -m smaller compress` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from smaller.compress.measuring import shipped_bytes
+from smaller.compress.search import Found, compress
+
+
+def compress_command(encoder: str, data: str, folder: Path | str, *, say: Callable[[str], None], **options) -> Found:
+    """Search, ship, and say in plain words what came out; the options are those of `compress`."""
+    found = compress(encoder, data, say=say, **options)
+    place = found.ship(folder)
+    say(f"chosen: {found.candidate}")
+    for line in found.notes()[:3]:
+        say(line)
+    say(f"{place}: {shipped_bytes(place) / 1e6:.2f} MB; README.md says how to use it")
+    return found

@@ -1,0 +1,156 @@
+"""Bytes and milliseconds of shapes, measured before anything is trained: neither depends on what weights are."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from torch import Tensor
+
+from smaller import cost, encoders, forms, paths, results
+from smaller.compress.candidates import Plan, Shape
+from smaller.compress.targets import Target
+from smaller.cost import Setting
+from smaller.data import splits
+from smaller.data.encoding import encode
+from smaller.encoders import Model
+from smaller.jobs import materialise
+from smaller.progress import Say
+from smaller.shipping import ship
+from smaller.steps import TrimVocabulary
+
+SENTENCES = 24
+"""Sentences of the dev split that latency is measured on, evenly over the lengths."""
+
+MARGIN = 1.2
+"""By how much an estimate of bytes may be over the limit before a shape is not even measured."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The bytes of a shipped folder, and milliseconds for a sentence, alone and on one thread."""
+
+    size: float
+    milliseconds: float
+
+
+class Scales:
+    """Measures shapes of a plan, each once; what it measured is kept for the next run on this machine."""
+
+    def __init__(self, plan: Plan, *, say: Say) -> None:
+        self.plan, self.say = plan, say
+        tuning = plan.tuning
+        about = [plan.start.canonical(), plan.start.inputs(), plan.form, plan.text, cost.machine(),
+                 splits.fingerprint(tuning.dataset, tuning.language)]  # fmt: skip
+        digest = sha256(encoders.canonical(about).encode()).hexdigest()[:16]
+        self.file = paths.outputs_folder() / "compress" / f"{digest}.json"
+        self.known: dict[str, Measured] = {}
+        if self.file.is_file():
+            self.known = {name: Measured(**found) for name, found in json.loads(self.file.read_bytes()).items()}
+        self._model: Model | None = None
+        self._trimmed: dict[float, Model] = {}
+
+    def of(self, shape: Shape | None) -> Measured:
+        """The measures of a shape; those of the whole model in fp32 for None."""
+        name = str(shape or "whole, fp32")
+        if name not in self.known:
+            model = self._shaped(shape)
+            self.known[name] = self._measure(model)
+            found = self.known[name]
+            self.say(f"{name}: {found.size / 1e6:.2f} MB, {found.milliseconds:.2f} ms for a sentence")
+            self._keep()
+        return self.known[name]
+
+    def fitting(self, shapes: Sequence[Shape], target: Target) -> list[Shape]:
+        """The largest of the shapes that are within the limits of bytes and latency; no one contains another."""
+        found: list[Shape] = []
+        for shape in shapes:
+            if any(shape.within(other) for other in found) or self._far_too_large(shape, target):
+                continue
+            measured = self.of(shape)
+            if target.fits(size=measured.size, milliseconds=measured.milliseconds):
+                found = [*(other for other in found if not other.within(shape)), shape]
+        return found
+
+    def _far_too_large(self, shape: Shape, target: Target) -> bool:
+        """Whether parameters alone say that a shape is over the limit of bytes; int8 holds one in a byte or more."""
+        if not target.max_bytes:
+            return False
+        whole = self.of(Shape(self.plan.of["layers"], self.plan.of["feed_forward"], 1.0))
+        share = self._parameters(shape) / encoders.parameter_count(self._tagger().network)
+        return whole.size * share > MARGIN * target.max_bytes
+
+    def _parameters(self, shape: Shape) -> int:
+        width, layers, neurons = self.plan.of["hidden"], self.plan.of["layers"], self.plan.of["feed_forward"]
+        one = 4 * width * (width + 1) + 2 * width * neurons + neurons + width + 4 * width
+        less = one - 2 * width * (neurons - shape.feed_forward) - (neurons - shape.feed_forward)
+        whole = encoders.parameter_count(self._at(shape.coverage).network)
+        return whole - layers * one + shape.layers * less
+
+    def _tagger(self) -> Model:
+        if self._model is None:
+            model, _ = materialise(self.plan.start, say=self.say)
+            tuning = self.plan.tuning
+            given = splits.labels(tuning.dataset)
+            task = splits.task(tuning.dataset)
+            self._model = model if self.plan.tuned else encoders.with_classifier(model, given, seed=0, unit=task.unit)
+        return self._model
+
+    def _at(self, coverage: float) -> Model:
+        """The whole model with the pieces that cover so much of the text."""
+        if coverage not in self._trimmed:
+            trims = [step for step in self.plan.closing(Shape(1, 1, coverage)) if isinstance(step, TrimVocabulary)]
+            model = self._tagger()
+            for step in trims:
+                model, _ = step.apply(model)
+            self._trimmed[coverage] = model
+        return self._trimmed[coverage]
+
+    def _shaped(self, shape: Shape | None) -> Model:
+        if shape is None:
+            return forms.convert(self._tagger(), "fp32")
+        model = self._at(shape.coverage)
+        for step in self.plan.smaller(shape):
+            model, _ = step.apply(model)
+        return forms.convert(model, self.plan.form, rows=self._rows(model))
+
+    def _rows(self, model: Model) -> list[Tensor]:
+        tuning = self.plan.tuning
+        encoded = encode(splits.sentences(tuning.dataset, tuning.language, "dev"), model.tokenizer, model.labels)
+        by_length = sorted(encoded.pieces, key=len)
+        stride = max(1, len(by_length) // SENTENCES)
+        return by_length[stride // 2 :: stride][:SENTENCES]
+
+    def _measure(self, model: Model) -> Measured:
+        with tempfile.TemporaryDirectory(prefix="smaller-") as place:
+            folder = ship(model, Path(place) / "model")
+            size = shipped_bytes(folder)
+            timed = cost.latency({"": model}, {"": self._rows(model)}, setting=Setting(), rounds=3)
+        return Measured(size, timed[""]["milliseconds"])
+
+    def _keep(self) -> None:
+        results.require_writable()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(json.dumps({name: asdict(found) for name, found in self.known.items()}, indent=1))
+        draft.replace(self.file)
+
+
+def shipped_bytes(folder: Path) -> int:
+    """The bytes of a shipped folder: all of its files but the README, which is for people."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.name != "README.md")
+
+
+def nearest(known: dict[str, Measured], target: Target) -> Iterator[str]:
+    """What comes nearest to limits that no shape is within: the least bytes and the least time that were measured."""
+    shapes = {name: found for name, found in known.items() if not name.startswith("whole")}
+    if target.max_bytes and shapes:
+        name = min(shapes, key=lambda key: shapes[key].size)
+        yield f"the smallest is {name} with {shapes[name].size / 1e6:.2f} MB"
+    if target.max_latency and shapes:
+        name = min(shapes, key=lambda key: shapes[key].milliseconds)
+        yield f"the fastest is {name} with {shapes[name].milliseconds:.2f} ms"

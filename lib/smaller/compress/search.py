@@ -1,0 +1,260 @@
+"""Successive halving over candidates, by the score on the dev split (Jamieson and Talwalkar 2016)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from smaller import encoders, results, shipping, study, timing
+from smaller.compress.candidates import Candidate, Plan, shapes
+from smaller.compress.measuring import Measured, Scales, nearest
+from smaller.compress.targets import Target
+from smaller.data import datasets, own, splits
+from smaller.data.sets import EvaluationSet
+from smaller.errors import SmallerError
+from smaller.jobs import materialise
+from smaller.progress import Say, silent
+from smaller.recipes import Recipe, start
+from smaller.release import card_of
+from smaller.steps import FineTune
+
+KEPT = 0.5
+"""The share of the candidates that a round leaves, the best of them."""
+
+FIRST_ROUND = 4
+"""The first round trains for one in so many epochs, and each later one for twice as many as the one before."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found. `front` is the table of all that was tried: way, shape, epochs, score on dev, bytes, time.
+
+    `dense` and `chosen` are finished recipes, `measured` the chosen one's bytes and milliseconds; `scores` has dev and
+    test of both. `missed` says which limits were not met; it is empty where all were.
+    """
+
+    target: Target
+    metric: str
+    dense: Recipe
+    chosen: Recipe
+    candidate: Candidate
+    measured: Measured
+    whole: Measured
+    scores: Mapping[str, float]
+    front: pd.DataFrame = field(repr=False)
+    missed: tuple[str, ...] = ()
+
+    def ship(self, folder: Path | str) -> Path:
+        """Write the chosen model to a folder, with its card and what else was tried."""
+        model, _ = materialise(self.chosen)
+        return shipping.ship(model, folder, card=card_of(self.chosen) | {"notes": list(self.notes())})
+
+    def notes(self) -> list[str]:
+        """What the card says of the search."""
+        scores = self.scores
+        lines = [
+            f"Asked for: {self.target}. "
+            + (f"Not met: {'; '.join(self.missed)}." if self.missed else "All of it met."),
+            f"{self.metric} beside that of the model that was left whole: {scores['dev']:.1f} and "
+            f"{scores['dense dev']:.1f} on dev, {scores['test']:.1f} and {scores['dense test']:.1f} on test; the "
+            "choice was made on dev.",
+            f"{self.measured.size / 1e6:.2f} MB, {100 * self.measured.size / self.whole.size:.1f} % of the whole in "
+            f"fp32; {self.measured.milliseconds:.2f} ms for a sentence, the whole {self.whole.milliseconds:.2f} ms.",
+        ]
+        for row in self.front.itertuples(index=False):
+            lines.append(f"Tried: {row.way}, {row.shape}, {row.epochs} epochs: {row.score:.1f} on dev, "
+                         f"{row.megabytes:.2f} MB, {row.milliseconds:.2f} ms.")  # fmt: skip
+        return lines
+
+
+def compress(
+    encoder: str,
+    data: str | Path,
+    *,
+    max_bytes: float | None = None,
+    max_latency: float | None = None,
+    max_drop: float | None = None,
+    task: str = "ner",
+    language: str = "und",
+    form: str = "onnx-int8",
+    seed: int = 1,
+    say: Say = silent,
+    **tuning: Any,
+) -> Found:
+    """Find the best small model of an encoder for a labelled task, within limits of bytes, time and points lost.
+
+    `encoder` is a name or a folder; the folder of a fine-tuned model is taken as it is. `data` is a data set and a
+    language, such as "masakhaner/swa", or a path of one's own files (see `own.bring`, with `task` and `language`).
+    `tuning` sets fields of `FineTune`; what is not given follows the encoder's width. Limits of bytes and time are
+    checked before anything is trained. With `max_drop` alone the smallest model within it is searched, else the best.
+    Raises SmallerError where no shape is within the limits, and says what comes nearest.
+    """
+    target = Target(max_bytes, max_latency, max_drop)
+    plan, notes = _plan(encoder, data, task=task, language=language, form=form, seed=seed, tuning=tuning)
+    for line in notes:
+        say(line)
+    scales = Scales(plan, say=say)
+    whole = scales.of(None)
+    candidates = _candidates(plan, scales, target)
+    say(f"{len(candidates)} candidates within the limits; the whole is {whole.size / 1e6:.2f} MB, "
+        f"{whole.milliseconds:.2f} ms")  # fmt: skip
+    _finish([plan.dense], plan, say)
+    dense = _score(plan.dense, plan, "dev")
+    say(f"left whole: {dense:.1f} on dev")
+    rounds = _rounds(plan, scales, candidates, target, dense, say)
+    best = _ranked(rounds[-1], target, floor=dense - (target.max_drop or 0))[0]
+    recipe = best["candidate"].recipe(epochs=best["epochs"], seed=plan.tuning.seed)
+    scores = {name: _score(made, plan, split)
+              for made, prefix in ((plan.dense, "dense "), (recipe, ""))
+              for split in ("dev", "test") for name in (f"{prefix}{split}",)}  # fmt: skip
+    if not plan.tuned:  # else the records do not say which sentences to time
+        timing.time_side_by_side([plan.dense, recipe], sparse_from=math.inf)
+    front = pd.DataFrame([_row(tried) for tried in (tried for one in rounds for tried in one)])
+    measured = scales.of(best["candidate"].shape)
+    return Found(target, splits.task(plan.tuning.dataset).metric_name, plan.dense, recipe, best["candidate"], measured,
+                 whole, scores, front, _missed(target, measured, scores))  # fmt: skip
+
+
+def _plan(encoder: str, data: str | Path, *, task: str, language: str, form: str, seed: int, tuning: Mapping) -> tuple:
+    dataset, code, notes = _data(data, task=task, language=language)
+    model_start = start(encoder)
+    arrived, _ = materialise(model_start)
+    labels = splits.labels(dataset)
+    if arrived.labels and set(arrived.labels) != set(labels):
+        raise SmallerError(f"{encoder} has the labels {', '.join(arrived.labels)}, and the data have "
+                           f"{', '.join(labels)}: they are not of one task.")  # fmt: skip
+    shape = encoders.shape(arrived)
+    given = {"epochs": 10, "learning_rate": _learning_rate(shape["hidden"]), "warm_up": 0.1} | dict(tuning)
+    plan = Plan(
+        start=model_start,
+        tuning=FineTune(dataset, code, seed=seed, **given),
+        tuned=bool(arrived.labels),
+        of=shape,
+        form=form,
+        text=_text(dataset, code),
+    )
+    return plan, notes
+
+
+def _learning_rate(hidden: int) -> float:
+    """The published 5e-5 at a width of 768; narrower encoders learn better at more, up to 1e-3 (chosen on dev)."""
+    return round(min(1e-3, 5e-5 * (768 / hidden) ** 2), 6)
+
+
+def _data(data: str | Path, *, task: str, language: str) -> tuple[str, str, list[str]]:
+    name, _, code = str(data).partition("/")
+    if name in datasets.DATASETS and code and "/" not in code:
+        splits.check(name, code, "train", "dev", "test")
+        return name, code, []
+    if not Path(data).expanduser().exists() and "/" in str(data) and not str(data).startswith((".", "/", "~")):
+        splits.check(name, code)  # nearly a name: an error with a suggestion
+    name, notes = own.bring(data, task=task, language=language)
+    return name, language, notes
+
+
+def _text(dataset: str, language: str) -> str:
+    """The text that tells which pieces a language uses: unlabelled text if it is here, else the training sentences."""
+    if dataset == "sample":
+        return "sample"
+    try:
+        splits.check_text("corpus", language)
+        splits.text_fingerprint("corpus", language)
+        return "corpus"
+    except SmallerError:
+        return dataset
+
+
+def _candidates(plan: Plan, scales: Scales, target: Target) -> list[Candidate]:
+    looked_at = shapes(plan.of)
+    if target.max_bytes or target.max_latency:
+        found = scales.fitting(looked_at, target)
+    else:
+        found = [shape for shape in looked_at if shape.coverage == 0.999]
+    if not found:
+        scales.of(looked_at[-1])  # the least that can be had
+        raise SmallerError(f"No model of {plan.start.encoder} is within the limits ({target}); of all that was "
+                           f"measured, {' and '.join(nearest(scales.known, target)) or 'nothing came near'}. Nothing "
+                           "was trained.")  # fmt: skip
+    return [candidate for shape in found for candidate in plan.candidates(shape)]
+
+
+def _rounds(
+    plan: Plan, scales: Scales, candidates: Sequence[Candidate], target: Target, dense: float, say: Say
+) -> list[list[dict]]:
+    """What each round tried. The last one has all epochs."""
+    epochs = plan.tuning.epochs
+    budgets = sorted({max(1, round(epochs * 2**power / FIRST_ROUND)) for power in range(int(math.log2(FIRST_ROUND)))})
+    rounds: list[list[dict]] = []
+    for turn, budget in enumerate([*(budget for budget in budgets if budget < epochs), epochs], start=1):
+        recipes = [candidate.recipe(epochs=budget, seed=plan.tuning.seed) for candidate in candidates]
+        say(f"round {turn}: {len(candidates)} candidates, {budget} epochs")
+        _finish(recipes, plan, say)
+        tried = [
+            {"candidate": candidate, "epochs": budget, "score": _score(recipe, plan, "dev"),
+             "measured": scales.of(candidate.shape), "seconds": _seconds(recipe)}
+            for candidate, recipe in zip(candidates, recipes, strict=True)
+        ]  # fmt: skip
+        for one in tried:
+            size, took = one["measured"].size / 1e6, one["measured"].milliseconds
+            say(f"  {one['score']:5.1f} on dev, {size:.2f} MB, {took:.2f} ms, trained {one['seconds']:.0f} s: "
+                f"{one['candidate']}")  # fmt: skip
+        rounds.append(tried)
+        # In the middle of training the best candidate stands for what can be had; at the end the whole model does.
+        top = dense if budget == epochs else max(one["score"] for one in tried)
+        ranked = _ranked(tried, target, floor=top - (target.max_drop or 0))
+        candidates = [one["candidate"] for one in ranked[: max(2, math.ceil(KEPT * len(ranked)))]]
+    return rounds
+
+
+def _ranked(tried: Sequence[dict], target: Target, *, floor: float) -> list[dict]:
+    """The best first: by score; with a limit on the loss alone, the smallest of those within it, then the others."""
+    if target.max_bytes or target.max_latency:
+        return sorted(tried, key=lambda one: -one["score"])
+    return sorted(tried, key=lambda one: (max(0.0, floor - one["score"]), one["measured"].size))
+
+
+def _finish(recipes: Sequence[Recipe], plan: Plan, say: Say) -> None:
+    study.run(recipes, sets=_sets(plan) if plan.tuned else (), say=say)
+
+
+def _sets(plan: Plan) -> list[EvaluationSet]:
+    return [EvaluationSet(plan.tuning.dataset, plan.tuning.language, split) for split in ("dev", "test")]
+
+
+def _score(recipe: Recipe, plan: Plan, split: str) -> float:
+    place = EvaluationSet(plan.tuning.dataset, plan.tuning.language, split)
+    return results.read(recipe)["scores"][place.key][splits.task(plan.tuning.dataset).metric]
+
+
+def _seconds(recipe: Recipe) -> float:
+    return results.read(recipe)["cost"]["training_seconds"]
+
+
+def _row(tried: dict) -> dict:
+    measured, candidate = tried["measured"], tried["candidate"]
+    return {
+        "way": candidate.way,
+        "shape": str(candidate.shape),
+        "epochs": tried["epochs"],
+        "score": tried["score"],
+        "megabytes": measured.size / 1e6,
+        "milliseconds": measured.milliseconds,
+        "training_seconds": tried["seconds"],
+    }
+
+
+def _missed(target: Target, measured: Measured, scores: Mapping[str, float]) -> tuple[str, ...]:
+    missed = []
+    if target.max_bytes and measured.size > target.max_bytes:
+        missed.append(f"{measured.size / 1e6:.2f} MB")
+    if target.max_latency and measured.milliseconds > target.max_latency:
+        missed.append(f"{measured.milliseconds:.2f} ms")
+    lost = scores["dense dev"] - scores["dev"]
+    if target.max_drop is not None and lost > target.max_drop:
+        missed.append(f"{lost:.1f} points lost on dev")
+    return tuple(missed)

@@ -1,0 +1,230 @@
+"""Answers on the second paper's pipeline: what each stage saves and costs, its ablations, and X1.
+
+`table` is what `by_stage` makes of the tidy tables of a study. Scores are the main one of each task, in points.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from smaller.encoders import TRAINED
+from smaller.errors import SmallerError
+from smaller.findings.cells import give_or_take, share
+from smaller.findings.comparisons import compared, verdicts
+from smaller.recipes import DENSE
+from smaller.statistics import Interval, describe, of_split, paired_difference, t_interval
+
+PIPELINE = "pipeline"
+"""The family of the pipeline's own stages; other families are single techniques (X1)."""
+
+CLAIMS = (
+    ("up to 92 % compression (XLM-R, a width of 312, 40,000 pieces)", 0.08, (8.0, 13.0), "second paper, v2 abstract"),
+    ("35 times fewer parameters at 95 % of F1", 1 / 35, (0.0, 5.0), "XtremeDistil"),
+)
+"""What was claimed: in words, the share of the parameters that is left, the per cent of the score lost, and where."""
+
+
+def by_stage(tables: Mapping[str, pd.DataFrame], *, family: str = PIPELINE) -> pd.DataFrame:
+    """One table of several, whose names are stages: with `stage`, `family`, `bytes`, and `share` of the dense bytes.
+
+    `bytes` is what a model takes: as it is held in memory, or for masked weights a bitmap and those that are left.
+    Raises SmallerError where nothing was run, or no dense model.
+    """
+    parts = [rows.assign(stage=stage, family=family) for stage, rows in tables.items() if len(rows)]
+    if not parts:
+        raise SmallerError("None of these recipes has been run: there is nothing to compare.")
+    whole = pd.concat(parts, ignore_index=True)
+    bitmap = 4 * whole["nonzero_parameters"] + whole["parameters"] / 8
+    masked = (whole["sparsity"] > 0) & (whole["form"] == TRAINED)
+    return whole.assign(bytes=np.where(masked, np.minimum(bitmap, whole["dense_bytes"]), whole["dense_bytes"]))
+
+
+def with_shares(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Tables of several families as one, each row with its `share` of the dense model's bytes and parameters.
+
+    Raises SmallerError where an encoder has no dense model.
+    """
+    whole = pd.concat(tables, ignore_index=True)
+    keys = ["encoder", "dataset"]
+    dense = whole[whole["stage"] == DENSE].groupby(keys)[["bytes", "parameters"]].first()
+    missing = sorted(set(map(tuple, whole[keys].to_numpy())) - set(dense.index))
+    if missing:
+        raise SmallerError(f"There is no dense model of {missing[0][0]} on {missing[0][1]} to compare with: add it.")
+    both = whole.join(dense.add_suffix("_dense"), on=keys)
+    return whole.assign(share=both["bytes"] / both["bytes_dense"],
+                        parameter_share=both["parameters"] / both["parameters_dense"])  # fmt: skip
+
+
+def averaged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scores as means over languages, a row for each stage, data set and seed; seeds that lack a language are left out.
+
+    Sizes are those of the largest language: trimming to a share of the text leaves some with more pieces.
+    """
+    keys = ["family", "encoder", "dataset", "stage", "seed"]
+    languages = rows.groupby(["encoder", "dataset"])["language"].transform("nunique")
+    groups = rows.assign(_wanted=languages).groupby(keys, sort=False)
+    found = groups.agg(score=("score", "mean"), bytes=("bytes", "max"), share=("share", "max"),
+                       parameters=("parameters", "max"), parameter_share=("parameter_share", "max"),
+                       task=("task", "first"), metric=("metric", "first"), _languages=("language", "nunique"),
+                       _wanted=("_wanted", "first"))  # fmt: skip
+    return found[found["_languages"] == found["_wanted"]].drop(columns=["_languages", "_wanted"]).reset_index()
+
+
+def per_step(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """Each stage of the pipeline: size, and for each task the score and its change against the dense model (P2-T1).
+
+    Means over seeds of averages over languages ± half their t intervals; changes are paired by seed.
+    """
+    rows = averaged(of_split(table, split))
+    rows = rows[rows["family"] == PIPELINE]
+    found = []
+    for (encoder, stage), own in rows.groupby(["encoder", "stage"], sort=False):
+        about = {"encoder": encoder, "stage": stage, "parameters (M)": own["parameters"].max() / 1e6,
+                 "MB": own["bytes"].max() / 1e6, "of dense (%)": 100 * own["share"].max()}  # fmt: skip
+        for dataset, scores in own.groupby("dataset", sort=False):
+            name = f"{scores['task'].iloc[0]}, {dataset}"
+            about[f"{name} ({scores['metric'].iloc[0]})"] = give_or_take(t_interval(scores["score"]), 1)
+            change = _change(rows[(rows["encoder"] == encoder) & (rows["dataset"] == dataset)], stage, DENSE)
+            about[f"{name}: change"] = "" if stage == DENSE else give_or_take(change, 1, sign="+")
+        found.append(about | {"n": own.groupby("dataset").size().min()})
+    return pd.DataFrame(found)
+
+
+def _change(rows: pd.DataFrame, stage: str, other: str) -> Interval:
+    """The score of a stage minus another's, paired by seed."""
+    one, two = (rows[rows["stage"] == name].set_index("seed")["score"] for name in (stage, other))
+    both = pd.concat([one, two], axis=1, keys=["one", "two"]).dropna()
+    return paired_difference(both["one"], both["two"])
+
+
+def in_the_end(table: pd.DataFrame, *, split: str = "test") -> str:
+    """What the whole pipeline leaves of the bytes and of each task's score, and which stage costs most."""
+    rows = averaged(of_split(table, split))
+    sentences = []
+    for (encoder, dataset), own in rows[rows["family"] == PIPELINE].groupby(["encoder", "dataset"], sort=False):
+        stages = list(dict.fromkeys(own["stage"]))
+        last = own[own["stage"] == stages[-1]]
+        if len(stages) < 2:
+            continue
+        dense = t_interval(own.loc[own["stage"] == DENSE, "score"])
+        steps = {stage: _change(own, stage, before) for before, stage in itertools.pairwise(stages)}
+        worst = min(steps, key=lambda stage: steps[stage].mean)
+        sentences.append(
+            f"{encoder}, {last['task'].iloc[0]} ({dataset}): {len(stages) - 1} stages take "
+            f"{own.loc[own['stage'] == DENSE, 'bytes'].max() / 1e6:.1f} MB to {last['bytes'].max() / 1e6:.1f} MB, "
+            f"{100 * last['share'].max():.1f} % of them, and the score from {describe(dense)} to "
+            f"{describe(t_interval(last['score']))}: {describe(_change(own, stages[-1], DENSE))} points, "
+            f"{share(last['score'].mean() / (dense.mean or np.nan))} of it kept. The stage that costs most is {worst} "
+            f"({describe(steps[worst])} points)."
+        )
+    return " ".join(sentences) or "The pipeline was not measured."
+
+
+def ablations(table: pd.DataFrame, variants: Mapping[str, pd.DataFrame], *, stage: str) -> pd.DataFrame:
+    """Each question's variant against the pipeline at `stage`: numbered rows with the paired difference and a verdict.
+
+    `variants` are tables by question. Differences are the variant's score minus the pipeline's on the test split,
+    paired by language and seed, p after Holm (P2-T2, T21).
+    """
+    rows = of_split(table, "test")
+    base = rows[(rows["family"] == PIPELINE) & (rows["stage"] == stage)]
+    found = []
+    for question, variant in variants.items():
+        for dataset in dict.fromkeys(base["dataset"]):
+            tested = variant[(variant["split"] == "test") & (variant["dataset"] == dataset)]
+            own = base[base["dataset"] == dataset]
+            difference, test = compared(tested.assign(f1=tested["score"]), own.assign(f1=own["score"]),
+                                        keys=["encoder", "dataset"])  # fmt: skip
+            found.append({"question": question, "dataset": dataset, "parameters": tested["parameters"].max(),
+                          "difference": difference, "p_value": test.p_value})  # fmt: skip
+    judged = verdicts(found)
+    return judged.assign(number=range(1, len(judged) + 1))
+
+
+def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:
+    """For each family and each share of the dense bytes the best model that takes no more (X1), columns as below.
+
+    `stage`, `interval` (test score over seeds), `share` and `kept` (of the dense score), by `encoder`, `dataset`,
+    `family` and `at`. The choice is made on the dev split; where no model is so small, `stage` is empty.
+    """
+    dev, test = (averaged(of_split(table, split)) for split in ("dev", "test"))
+    found = []
+    for (encoder, dataset), own in test.groupby(["encoder", "dataset"], sort=False):
+        chosen = dev[(dev["encoder"] == encoder) & (dev["dataset"] == dataset)]
+        dense = own.loc[own["stage"] == DENSE, "score"].mean() or np.nan
+        for family, at in itertools.product(dict.fromkeys(own["family"]), shares):
+            small = chosen[(chosen["family"] == family) & (chosen["share"] <= at)]
+            about = {"encoder": encoder, "dataset": dataset, "family": family, "at": at}
+            if small.empty:
+                nothing = {"stage": "", "interval": t_interval([]), "share": np.nan, "kept": np.nan}
+                found.append(about | nothing)
+                continue
+            best = small.groupby("stage", sort=False)["score"].mean().idxmax()
+            model = own[(own["family"] == family) & (own["stage"] == best)]
+            found.append(about | {"stage": best, "interval": t_interval(model["score"]), "share": model["share"].max(),
+                                  "kept": model["score"].mean() / dense})  # fmt: skip
+    return pd.DataFrame(found)
+
+
+def equal_bytes_in_words(found: pd.DataFrame) -> str:
+    """Which family has the best model at each share of the bytes."""
+    sentences = []
+    for (encoder, dataset, at), own in found.groupby(["encoder", "dataset", "at"], sort=False):
+        there = own[own["stage"] != ""]
+        if there.empty:
+            sentences.append(f"At {100 * at:g} % of the bytes of {encoder} on {dataset} there is no model.")
+            continue
+        order = there.assign(mean=[interval.mean for interval in there["interval"]]).sort_values("mean")
+        best = order.iloc[-1]
+        others = ", ".join(f"{row.family} {describe(row.interval)}" for row in order.iloc[-2::-1].itertuples())
+        sentences.append(
+            f"At {100 * at:g} % of the bytes of {encoder} on {dataset}, {best['family']} is best ({best['stage']}): "
+            f"{describe(best['interval'])}, {100 * best['kept']:.1f} % of the dense score"
+            + (f"; then {others}." if others else "; nothing else is so small.")
+        )
+    return " ".join(sentences)
+
+
+def equal_bytes_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`at_equal_bytes` as it stands in a table: a row for each family, a column for each share of the bytes."""
+    cells = [f"{give_or_take(row.interval, 1)} ({row.stage})" if row.stage else "–" for row in found.itertuples()]
+    told = found.assign(cell=cells, column=[f"{100 * at:g} % of the bytes" for at in found["at"]])
+    keys = ["encoder", "dataset", "family"]
+    wide = told.pivot(index=keys, columns="column", values="cell")[list(dict.fromkeys(told["column"]))]
+    return wide.loc[list(dict.fromkeys(map(tuple, told[keys].to_numpy())))].rename_axis(columns=None).reset_index()
+
+
+def vocabulary_curve(table: pd.DataFrame, stages: Iterable[str], *, split: str = "test") -> pd.DataFrame:
+    """The stages that differ in their pieces alone, with the pieces as column (P2-F2); rows as in the table."""
+    rows = of_split(table, split)
+    return rows[rows["stage"].isin(list(stages))].assign(pieces=rows["vocabulary"])
+
+
+def beside_claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """The claims on extreme compression beside the smallest model of the pipeline here that is as small, or smaller."""
+    rows = averaged(of_split(table, split))
+    rows = rows[rows["family"] == PIPELINE]
+    found = []
+    for (claim, left, (low, high), source), (keys, own) in itertools.product(
+        CLAIMS, list(rows.groupby(["encoder", "dataset"], sort=False))
+    ):
+        dense = own[own["stage"] == DENSE].set_index("seed")["score"]
+        small = own[own["parameter_share"] <= left * 1.005]
+        about = {"claim": claim, "source": source, "encoder": keys[0], "dataset": keys[1]}
+        if small.empty:
+            least = 100 * own["parameter_share"].min()
+            found.append(about | {"here": f"not reached: {least:.1f} % of the parameters are left at the least",
+                                  "verdict": "not comparable"})  # fmt: skip
+            continue
+        stage = small.sort_values("parameter_share")["stage"].iloc[-1]
+        scores = own[own["stage"] == stage].set_index("seed")["score"]
+        lost = t_interval((100 * (1 - scores / dense)).dropna())
+        agrees = lost.mean <= high if not lost.known else lost.low <= high
+        verdict = f"agrees (up to {high:g} % lost)" if agrees else f"differs (more than {high:g} % lost)"
+        found.append(about | {"here": f"{stage}: {describe(lost)} % lost (claimed: {low:g} to {high:g})",
+                              "verdict": verdict})  # fmt: skip
+    return pd.DataFrame(found)

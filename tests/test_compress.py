@@ -1,0 +1,133 @@
+"""The search for the smallest model: limits are kept, nothing is done twice, and what cannot be is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from smaller import encoders, results, study
+from smaller.__main__ import main
+from smaller.compress import Target, candidates, compress, measuring, search
+from smaller.compress.candidates import Shape
+from smaller.compress.targets import parse_bytes, parse_milliseconds
+from smaller.errors import SmallerError
+from smaller.recipes import Recipe, start
+from smaller.shipping import open_shipped
+from smaller.steps import FineTune
+from smaller.tagging import tag
+
+FAST = {"epochs": 2, "learning_rate": 1e-3, "form": "dynamic"}
+
+
+@pytest.fixture
+def small(few_sentences, fresh_folders, monkeypatch):
+    """A sample of a few sentences, folders of one's own, one process."""
+    monkeypatch.setenv("SMALLER_WORKERS", "1")
+    return fresh_folders
+
+
+@pytest.mark.parametrize(("text", "value"), [("20MB", 20e6), ("1.5 GiB", 1.5 * 2**30), ("300", 300), (" 7 kb", 7e3)])
+def test_bytes_are_read(text, value):
+    assert parse_bytes(text) == value
+
+
+def test_times_are_read_and_nonsense_is_refused():
+    assert parse_milliseconds("10ms") == 10
+    assert parse_milliseconds("0.2 s") == 200
+    with pytest.raises(SmallerError, match=r"'20 apples' is not bytes: write it as 20MB"):
+        parse_bytes("20 apples")
+    with pytest.raises(SmallerError, match="is not a time"):
+        parse_milliseconds("fast")
+
+
+def test_a_target_has_a_limit_and_limits_are_numbers():
+    with pytest.raises(SmallerError, match="A target is needed"):
+        Target()
+    with pytest.raises(SmallerError, match="max_bytes is a number above zero; it is '20MB'"):
+        Target(max_bytes="20MB")
+    assert str(Target(max_bytes=20e6, max_drop=0)) == "at most 20 MB, at most 0 points lost"
+
+
+def test_only_shapes_that_no_other_contains_are_kept():
+    small, narrow, both = Shape(2, 48, 1.0), Shape(4, 24, 1.0), Shape(2, 24, 0.99)
+    assert candidates.largest([small, narrow, both]) == [small, narrow]
+    assert not small.within(small)
+
+
+def test_parameters_of_a_shape_are_told_without_making_it(tiny, tiny_folder, small):
+    plan = search._plan(tiny_folder, "sample/swa", task="ner", language="", form="dynamic", seed=1, tuning={})[0]
+    scales = measuring.Scales(plan, say=lambda line: None)
+    for shape in (Shape(1, 48, 1.0), Shape(2, 12, 0.99), Shape(1, 24, 0.999)):
+        model = scales._at(shape.coverage)
+        for step in plan.smaller(shape):
+            model, _ = step.apply(model)
+        assert scales._parameters(shape) == encoders.parameter_count(model.network)
+
+
+def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small, monkeypatch):
+    said = []
+    whole = compress(tiny_folder, "sample/swa", max_drop=100, **FAST).whole
+    limit = 0.9 * whole.size
+    found = compress(tiny_folder, "sample/swa", max_bytes=limit, say=said.append, **FAST)
+    place = found.ship(small / "model")
+    assert measuring.shipped_bytes(place) <= limit
+    assert found.missed == ()
+    assert found.front["megabytes"].max() <= limit / 1e6
+    assert (place / "README.md").read_text(encoding="utf-8").count("Tried: ") == len(found.front)
+    assert tag(open_shipped(place), ["Amina anaishi Lagos."])[0].words == 4
+    best = found.front[found.front["epochs"] == 2].sort_values("score").iloc[-1]
+    assert best["score"] == pytest.approx(found.scores["dev"])
+    assert any("candidates within the limits" in line for line in said)
+
+    # The same question again: all is found, nothing is measured or trained.
+    monkeypatch.setattr(measuring.Scales, "_measure", None)
+    monkeypatch.setattr(study, "_run_jobs", None)
+    assert compress(tiny_folder, "sample/swa", max_bytes=limit, **FAST).chosen == found.chosen
+
+
+def test_with_a_limit_on_the_loss_alone_the_smallest_is_taken(tiny_folder, small):
+    found = compress(tiny_folder, "sample/swa", max_drop=100, **FAST)
+    last = found.front[found.front["epochs"] == 2]
+    assert found.measured.size / 1e6 == pytest.approx(last["megabytes"].min())
+
+
+def test_a_limit_that_nothing_meets_is_said_before_training(tiny_folder, small):
+    with pytest.raises(
+        SmallerError, match=r"No model .*\(at most 0.001 MB\).*the smallest is 1 layer, 12 neurons.*Nothing was train"
+    ):
+        compress(tiny_folder, "sample/swa", max_bytes=1000, **FAST)
+    assert results.read_all() == []
+
+
+def test_a_loss_limit_that_is_missed_is_shipped_and_said(tiny_folder, small, capsys, monkeypatch):
+    def lost(recipe, plan, split):
+        return 90.0 if recipe == plan.dense else 10.0
+
+    monkeypatch.setattr(search, "_score", lost)
+    options = ["--max-drop", "1", "--max-bytes", "1GB", "--epochs", "1", "--form", "fp16"]
+    assert main(["compress", tiny_folder, "sample/swa", str(small / "model"), *options]) == 1
+    assert "Not met: 80.0 points lost on dev" in capsys.readouterr().out
+    assert (small / "model" / "model.safetensors").is_file()
+
+
+def test_a_fine_tuned_folder_is_taken_as_it_is(tiny_folder, small):
+    tuning = FineTune("sample", "swa", epochs=1, learning_rate=1e-3)
+    tagger, _ = tuning.apply(encoders.open_folder(tiny_folder))
+    encoders.save(tagger, small / "tagger")
+    found = compress(str(small / "tagger"), "sample/swa", max_bytes=1e9, **FAST)
+    assert found.dense == Recipe(str(small / "tagger")) == start(str(small / "tagger"))
+    assert found.scores["dense dev"] > 0 or found.scores["dense test"] >= 0
+    assert not any(isinstance(step, FineTune) for step in found.chosen.steps) or found.candidate.way == "cut"
+
+
+def test_labels_of_another_task_are_refused(tiny, small):
+    tagger = encoders.with_classifier(tiny, ("O", "B-DISEASE", "I-DISEASE"), seed=0)
+    encoders.save(tagger, small / "tagger")
+    with pytest.raises(SmallerError, match=r"has the labels O, B-DISEASE, I-DISEASE, and the data have O, B-PER"):
+        compress(str(small / "tagger"), "sample/swa", max_bytes=1e6, **FAST)
+
+
+def test_names_that_are_nearly_right_get_a_suggestion(tiny_folder, small):
+    with pytest.raises(SmallerError, match="Did you mean 'masakhaner'"):
+        compress(tiny_folder, "masakhanre/swa", max_bytes=1e6)
+    with pytest.raises(SmallerError, match="no file and no folder"):
+        compress(tiny_folder, "./nowhere", max_bytes=1e6)

@@ -1,0 +1,64 @@
+"""The README cites the reference runs: its numbers are theirs."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def reference(project):
+    return project / "outputs" / "reference"
+
+
+def cells(project, name: str) -> list[str]:
+    """The row of the README's first table that a form has."""
+    lines = (project / "README.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if f"| `{name}` |" in line]
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("form", ["fp32", "fp16", "dynamic", "llm.int8", "onnx-int8"])
+def test_the_table_of_forms_is_that_of_the_reference_run(form, project, reference):
+    tables = {name: pd.read_csv(reference / "quantization" / "tables" / f"{name}.csv", index_col=0)
+              for name in ("P1-T3", "P1-T3-differences", "P1-T5", "P1-T2-cpu")}  # fmt: skip
+    _, _, f1, megabytes, time = cells(project, form)
+    if form == "fp32":
+        assert f1 == tables["P1-T3"].loc["Average", "fp32"].strip("*")
+    else:
+        assert f1.replace("−", "-") == tables["P1-T3-differences"].loc["Average", form]
+    assert megabytes == f"{tables['P1-T5'].loc['in memory (MB)', form]:.1f}"
+    times = tables["P1-T2-cpu"].loc["Average"]
+    assert time == f"{times[form] / times['fp32']:.2f}"
+
+
+def test_the_sparsities_are_those_of_the_reference_run(project, reference):
+    text = " ".join((project / "README.md").read_text(encoding="utf-8").split())
+    found = re.search(r"two points lower at (\d+) to (\d+) % sparsity .*? and at (\d+) to (\d+) %", text)
+    table = pd.read_csv(reference / "mini" / "tables" / "departures.csv")
+    table = table[~table.iloc[:, 0].eq("Average")]
+    spans = []
+    for order in ("before", "after"):
+        values = table[f"{order}: 2 points lost at"].str.removesuffix(" %").astype(int)
+        spans += [values.min(), values.max()]
+    assert [int(number) for number in found.groups()] == spans
+
+
+def test_what_is_said_of_distillation_is_measured(project, reference):
+    text = " ".join((project / "README.md").read_text(encoding="utf-8").split())
+    controls = pd.read_csv(reference / "distillation" / "tables" / "controls.csv")
+    row = controls.query("student == 'task-specific' and control == 'layers dropped'").iloc[0]
+    assert f"come within {row['difference (points)'].removeprefix('+')} points" in text
+    table = pd.read_csv(reference / "distillation" / "tables" / "P1-T1.csv")
+    means = table.set_index(["strategy", "layers"])["average"].str.extract(r"([\d.]+)")[0].astype(float)
+    assert means["task-specific", 4] >= means["teacher", 8] - 0.5
+
+
+def test_every_reference_run_has_its_provenance_and_no_weights(reference):
+    runs = [folder for folder in reference.iterdir() if folder.is_dir()]
+    assert runs
+    for run in runs:
+        assert re.search(r"torch \d", (run / "README.md").read_text(encoding="utf-8")), run
+        assert not [file for file in run.rglob("*") if file.suffix in (".safetensors", ".bin", ".onnx")], run

@@ -1,0 +1,148 @@
+"""The summary: kinds of recipe, the front that none beats, and what was made of the claims."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from smaller import figures, paths
+from smaller.findings import summary
+from smaller.recipes import Recipe, recipe_from_canonical
+from smaller.steps import Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
+
+SWA = FineTune("sample", "swa", seed=1)
+YOR = FineTune("sample", "yor", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "name"),
+    [
+        ((SWA,), "FineTune"),
+        ((Prune(0.5), YOR), "Prune(0.5) > FineTune"),
+        ((Prune(0.5, method="random", seed=2), SWA), "Prune(0.5, random) > FineTune"),
+        ((Cut(2), YOR, Quantize("onnx-int8")), "Cut(2 layers) > FineTune > Quantize(onnx-int8)"),
+        ((SWA, Distil(layers=2, on="task", dataset="sample", language="swa", seed=4)),
+         "FineTune > Distil(2 layers, T 2)"),
+        ((FineTune("sample", "amh+swa", seed=1), TrimVocabulary(size=900, languages=("swa",))),
+         "FineTune > TrimVocabulary(900 pieces)"),
+    ],
+)  # fmt: skip
+def test_a_kind_is_a_recipe_without_language_and_seed(steps, name):
+    assert summary.family(Recipe("sample-small", steps).label) == name
+
+
+def test_kinds_differ_where_settings_do():
+    labels = [Recipe("sample-small", (SWA, Prune(share))).label for share in (0.5, 0.6)]
+    assert len({summary.family(label) for label in labels}) == 2
+
+
+def record(*steps, f1: float, megabytes: float, milliseconds: float | None = None, seconds: float = 10.0) -> dict:
+    """A record as the store has it, as far as the summary reads it."""
+    recipe = Recipe("sample-small", steps)
+    tuned = recipe.fine_tuning
+    latency = {"milliseconds": milliseconds, "group": f"run {tuned.language}"} if milliseconds else None
+    return {
+        "identity": recipe.identity,
+        "recipe": recipe.canonical(),
+        "inputs": {f"sample/{tuned.language}": "abc"},
+        "steps": [step.canonical() | {"report": {"updates": 5, "seconds": seconds}} for step in steps[:1]],
+        "scores": {f"sample/{tuned.language}/test": {"f1": f1}},
+        "cost": {"parameters": 1, "nonzero_parameters": 1, "achieved_sparsity": 0.0, "dense_bytes": 2e6 * megabytes,
+                 "compressed_bytes": 1e6 * megabytes, "training_seconds": seconds, "latency": latency,
+                 "evaluation_seconds": 8.0,
+                 "shape": {"layers": 1, "heads": 1, "hidden": 1, "feed_forward": 1, "vocabulary": 1}},
+        "provenance": {"commit": "1234", "libraries": {"torch": "2"}, "device": "a processor"},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def records() -> list[dict]:
+    found = []
+    for language, points in (("swa", 80.0), ("yor", 60.0)):
+        for seed in (1, 2):
+            tuning = FineTune("sample", language, seed=seed)
+            found += [
+                record(tuning, f1=points + seed, megabytes=8, milliseconds=4.0),
+                record(tuning, Quantize("dynamic"), f1=points + seed - 1, megabytes=4, milliseconds=2.0),
+                record(tuning, Prune(0.9), f1=points - 40, megabytes=6),
+            ]
+    found.append(record(FineTune("sample", "swa"), Prune(0.5), f1=99.0, megabytes=1))
+    return found
+
+
+def kinds(records) -> pd.DataFrame:
+    table = summary.recipes(records, encoder="sample-small", dataset="sample", languages=["swa", "yor"])
+    return summary.families(table)
+
+
+def test_means_over_languages_and_intervals_over_seeds(records):
+    found = kinds(records).set_index("family")
+    assert list(found.index) == ["FineTune > Quantize(dynamic)", "FineTune > Prune(0.9)", "FineTune"]
+    dense = found.loc["FineTune"]
+    assert dense["f1"] == pytest.approx(71.5)
+    assert dense["seeds"] == 2
+    # Two seeds, 71 and 72: the t quantile of one degree of freedom is 12.706, the standard error 0.5.
+    assert dense["high"] - dense["f1"] == pytest.approx(12.706 * 0.5, rel=1e-3)
+    assert found.loc["FineTune > Quantize(dynamic)", "time_ratio"] == pytest.approx(0.5)
+    assert found.loc["FineTune > Quantize(dynamic)", "drop"] == pytest.approx(1.0)
+    assert pd.isna(found.loc["FineTune > Prune(0.9)", "time_ratio"])
+
+
+def test_a_kind_that_lacks_a_language_is_left_out(records):
+    assert "FineTune > Prune(0.5)" not in set(kinds(records)["family"])
+
+
+def test_the_front_and_the_choices(records):
+    found = kinds(records)
+    assert list(summary.front(found, cost="download_bytes")["family"]) == ["FineTune > Quantize(dynamic)", "FineTune"]
+    chosen = summary.choices(found, drops=[0.5, 1.0])
+    assert list(chosen["recipe"]) == ["FineTune", "FineTune > Quantize(dynamic)"]
+    assert list(chosen["of the whole"]) == ["100 %", "50 %"]
+    assert list(chosen["time"]) == ["1.00 of fp32's", "0.50 of fp32's"]
+    said = summary.recommendation(found, drops=[0.5, 1.0])
+    assert "F1 is 71.5 on average at 8.00 MB" in said
+    assert "with at most 1 point lost `FineTune > Quantize(dynamic)`: 4.00 MB (50 % of the whole), F1 70.5" in said
+
+
+def test_without_a_dense_model_nothing_is_recommended(records):
+    pruned = [one for one in records if "Prune" in recipe_from_canonical(one["recipe"]).label]
+    assert summary.recommendation(kinds(pruned), drops=[1.0]).startswith("Not measured")
+
+
+def test_the_figure_has_a_panel_for_each_cost(records):
+    found = kinds(records)
+    assert [axes.get_xlabel() for axes in figures.pareto(found)] == [
+        "download (MB)", "time / dense model's time", "training (s)",
+    ]  # fmt: skip
+    assert len(figures.pareto(found.assign(time_ratio=float("nan")))) == 2
+
+
+def test_verdicts_of_other_pages_are_gathered(fresh_folders):
+    folder = paths.outputs_folder() / "tables"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"claim": ["a"], "measured": ["1"], "verdict": ["agrees"]}).to_csv(folder / "verdicts-one.csv")
+    pd.DataFrame({"id": ["Q9"], "claim": ["b"], "printed": ["2"], "measured": ["3"], "verdict": ["differs"]}).to_csv(
+        folder / "verdicts-two.csv", index=False
+    )
+    table = summary.verdicts()
+    assert table.to_dict("list") == {
+        "page": ["one", "two"], "id": ["", "Q9"], "claim": ["a", "b"], "printed": ["", "2"], "measured": ["1", "3"],
+        "verdict": ["agrees", "differs"],
+    }  # fmt: skip
+
+
+def test_every_question_has_a_page_or_says_so():
+    table = summary.inventory(["02_pruning"]).set_index("id")
+    assert table.loc["Q2", "answered in"] == "02_pruning"
+    assert table.loc["Q9", "answered in"] == "04_quantization (not run)"
+    notebooks = {path.stem for path in paths.notebooks_folder().glob("*.ipynb")}
+    named = {page.removesuffix(" (not run)") for page in table["answered in"]}
+    assert named <= notebooks | {"07_extreme"}
+
+
+def test_trainings_that_recipes_share_are_counted_once(records):
+    table = summary.checklist(records, watts=100).set_index("item")["here"]
+    assert table["recipes with a record"] == "13"
+    assert table["trainings, each done once"] == "4"
+    assert table["hours of training"] == f"{4 * 10 / 3600:.2f}"
+    assert table["energy (estimate)"].startswith(f"{(4 * 10 + 13 * 8) / 3600 * 0.1:.3f} kWh")
