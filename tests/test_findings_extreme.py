@@ -80,7 +80,7 @@ def test_the_table_of_stages() -> None:
 
 def test_the_end_in_words() -> None:
     told = extreme.in_the_end(whole())
-    assert "mini-base, ner (masakhaner): 3 stages take 40.0 MB to 1.6 MB, 4.0 % of them" in told
+    assert "mini-base, ner (masakhaner): 3 stages take 40.0 MB to 1.6 MB, 4.0 % of it" in told
     assert "87.8 % of it kept. The stage that costs most is narrower (-8.0" in told
     alone = whole()
     assert extreme.in_the_end(alone[alone["stage"] == DENSE]) == "The pipeline was not measured."

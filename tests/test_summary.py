@@ -101,7 +101,7 @@ def test_the_front_and_the_choices(records):
     assert list(chosen["time"]) == ["1.00 of fp32's", "0.50 of fp32's"]
     said = summary.recommendation(found, drops=[0.5, 1.0])
     assert "F1 is 71.5 on average at 8.00 MB" in said
-    assert "with at most 1 point lost `FineTune > Quantize(dynamic)`: 4.00 MB (50 % of the whole), F1 70.5" in said
+    assert "with at most 1 point lost FineTune > Quantize(dynamic): 4.00 MB (50 % of the whole), F1 70.5" in said
 
 
 def test_without_a_dense_model_nothing_is_recommended(records):

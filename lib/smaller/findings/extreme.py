@@ -13,7 +13,7 @@ import pandas as pd
 
 from smaller.encoders import TRAINED
 from smaller.errors import SmallerError
-from smaller.findings.cells import give_or_take, share
+from smaller.findings.cells import give_or_take, in_points, share
 from smaller.findings.comparisons import compared, verdicts
 from smaller.recipes import DENSE
 from smaller.statistics import Interval, describe, of_split, paired_difference, t_interval
@@ -116,10 +116,10 @@ def in_the_end(table: pd.DataFrame, *, split: str = "test") -> str:
         sentences.append(
             f"{encoder}, {last['task'].iloc[0]} ({dataset}): {len(stages) - 1} stages take "
             f"{own.loc[own['stage'] == DENSE, 'bytes'].max() / 1e6:.1f} MB to {last['bytes'].max() / 1e6:.1f} MB, "
-            f"{100 * last['share'].max():.1f} % of them, and the score from {describe(dense)} to "
-            f"{describe(t_interval(last['score']))}: {describe(_change(own, stages[-1], DENSE))} points, "
+            f"{100 * last['share'].max():.1f} % of it, and the score from {describe(dense)} to "
+            f"{describe(t_interval(last['score']))}: {in_points(_change(own, stages[-1], DENSE))}; "
             f"{share(last['score'].mean() / (dense.mean or np.nan))} of it kept. The stage that costs most is {worst} "
-            f"({describe(steps[worst])} points)."
+            f"({in_points(steps[worst])})."
         )
     return " ".join(sentences) or "The pipeline was not measured."
 

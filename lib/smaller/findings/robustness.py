@@ -190,11 +190,11 @@ def attacks_by_model(table: pd.DataFrame, *, split: str = "test") -> pd.DataFram
             {
                 "budget (% of letters)": 100 * rate,
                 "model": model,
-                "F1 before": give_or_take(found["f1_before"][model][0], 1),
-                "F1 under attack": give_or_take(found["f1"][model][0], 1),
+                "F1 before": found["f1_before"][model][0].mean,
+                "F1 under attack": found["f1"][model][0].mean,
                 "broken (%)": give_or_take(found["attack_success"][model][0], 1),
                 "against dense": _change(found["attack_success"], model),
-                "broken at random (%)": give_or_take(found["random_success"][model][0], 1),
+                "broken at random (%)": found["random_success"][model][0].mean,
                 "edits": edits[model],
                 "n": len(_pairs(own, model)),
             }

@@ -126,7 +126,7 @@ def recommendation(found: pd.DataFrame, *, drops: Sequence[float]) -> str:
         return "Not measured: the store holds no dense model of this encoder in all of the languages."
     whole = found[found["family"].map(_whole)].iloc[0]
     said = [
-        f"with {row['at most lost']} lost `{row['recipe']}`: {row['MB']} MB ({row['of the whole']} of the whole), "
+        f"with {row['at most lost']} lost {row['recipe']}: {row['MB']} MB ({row['of the whole']} of the whole), "
         f"F1 {row['F1']}"
         for _, row in table.drop_duplicates("recipe").iterrows()
     ]
