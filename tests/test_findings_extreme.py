@@ -120,9 +120,9 @@ def test_claims_beside_what_is_here() -> None:
     found = extreme.beside_claims(whole())
     assert len(found) == 4
     first = found[(found["dataset"] == "masakhaner")].iloc[0]
-    assert first["here"].startswith("fewer pieces: 12.2") and first["verdict"] == "agrees (up to 13 % lost)"
+    assert first["measured"].startswith("fewer pieces: 12.2") and first["verdict"] == "agrees (up to 13 % lost)"
     second = found[(found["dataset"] == "masakhaner")].iloc[1]
-    assert second["verdict"] == "not comparable" and "4.0 % of the parameters are left" in second["here"]
+    assert second["verdict"] == "not comparable" and "4.0 % of the parameters are left" in second["measured"]
     worse = whole()
     worse.loc[worse["stage"] == TRIMMED, "score"] -= 10
     assert extreme.beside_claims(worse)["verdict"].iloc[0] == "differs (more than 13 % lost)"

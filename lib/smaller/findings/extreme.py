@@ -217,7 +217,7 @@ def beside_claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
         about = {"claim": claim, "source": source, "encoder": keys[0], "dataset": keys[1]}
         if small.empty:
             least = 100 * own["parameter_share"].min()
-            found.append(about | {"here": f"not reached: {least:.1f} % of the parameters are left at the least",
+            found.append(about | {"measured": f"not reached: {least:.1f} % of the parameters are left at the least",
                                   "verdict": "not comparable"})  # fmt: skip
             continue
         stage = small.sort_values("parameter_share")["stage"].iloc[-1]
@@ -225,6 +225,6 @@ def beside_claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
         lost = t_interval((100 * (1 - scores / dense)).dropna())
         agrees = lost.mean <= high if not lost.known else lost.low <= high
         verdict = f"agrees (up to {high:g} % lost)" if agrees else f"differs (more than {high:g} % lost)"
-        found.append(about | {"here": f"{stage}: {describe(lost)} % lost (claimed: {low:g} to {high:g})",
+        found.append(about | {"measured": f"{stage}: {describe(lost)} % lost (claimed: {low:g} to {high:g})",
                               "verdict": verdict})  # fmt: skip
     return pd.DataFrame(found)
