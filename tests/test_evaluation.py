@@ -126,9 +126,9 @@ def test_words_without_a_prediction_are_tagged_o(tagger, full_precision):
 def test_score_says_all_that_a_record_keeps(tagger, sentences):
     scores = score(tagger, sentences)
     assert scores.keys() == {"precision", "recall", "f1", "support", "per_type", "loss", "calibration_error",
-                             "sentences", "truncated_words", "words_without_pieces"}  # fmt: skip
+                             "confidence", "sentences", "truncated_words", "words_without_pieces"}  # fmt: skip
     assert scores["sentences"] == len(sentences) and scores["truncated_words"] == 0
-    assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0
+    assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0 and 100 / len(LABELS) <= scores["confidence"] <= 100
     short = score(tagger, sentences, max_length=8)
     assert short["truncated_words"] > 0 and short["support"] == scores["support"]
 

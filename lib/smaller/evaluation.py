@@ -168,6 +168,7 @@ def score(
     return scores | {
         "loss": loss,
         "calibration_error": calibration_error(confidence, right),
+        "confidence": 100 * float(confidence.mean()) if len(confidence) else 0.0,
         "sentences": len(sentences),
         "truncated_words": encoded.truncated_words,
         "words_without_pieces": encoded.words_without_pieces,
