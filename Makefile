@@ -1,12 +1,14 @@
 # One command each; `make help` lists them. All of them make the virtual environment first, if it is missing or outdated.
 #
-#   make study [PROFILE=sample|mini|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor]
+#   make study [PROFILE=sample|mini|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor] [ENGINE=local|ray] [ADDRESS=host:6379]
 #   make test [ARGS="-k lock"]
 
 PYTHON ?= python3
 PROFILE ?= sample
 ONLY ?=
 LANGUAGES ?=
+ENGINE ?=
+ADDRESS ?=
 ARGS ?=
 
 # Relative, and each tool run as a module: so a checkout may stand in a folder with a space in its name.
@@ -20,7 +22,8 @@ install := $(python) -m pip install -qq --disable-pip-version-check
 
 study: $(installed)  ## run the notebooks of a profile and render the report
 	@$(python) -m smaller study --profile "$(PROFILE)" \
-		$(if $(ONLY),--only "$(ONLY)") $(if $(LANGUAGES),--languages "$(LANGUAGES)") $(ARGS)
+		$(if $(ONLY),--only "$(ONLY)") $(if $(LANGUAGES),--languages "$(LANGUAGES)") \
+		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(ADDRESS),--address "$(ADDRESS)") $(ARGS)
 
 test: $(installed)  ## run the tests
 	@$(python) -m pytest $(ARGS)

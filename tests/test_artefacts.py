@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock, Timeout
@@ -58,6 +59,37 @@ def test_what_is_written_is_read_back_with_masks_and_reports(tiny: Model) -> Non
     }
     assert artefacts.read(prefix(seed=2)) is None
     assert leftovers() == []
+
+
+def test_files_travel_to_another_cache(tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pruned, _ = Prune(0.5).apply(tiny)
+    artefacts.write(prefix(), pruned, REPORTS)
+    packed = artefacts.pack(prefix())
+    before = {file.name: file.read_bytes() for file in (artefacts.folder() / prefix().identity).iterdir()}
+    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "another ca che"))
+    assert artefacts.pack(prefix()) is None
+    artefacts.unpack(prefix(), packed)
+    place, reports = artefacts.find(prefix())
+    assert reports == REPORTS and {file.name: file.read_bytes() for file in place.iterdir()} == before
+    assert leftovers() == []
+
+
+def test_files_from_elsewhere_stay_in_their_folder(tiny: Model) -> None:
+    artefacts.write(prefix(), tiny, REPORTS)
+    artefacts.unpack(prefix(), artefacts.pack(prefix()) | {"../../escaped": np.zeros(1, np.uint8)})
+    assert {file.name for file in artefacts.folder().parent.iterdir()} == {"artefacts"}
+    assert artefacts.read(prefix()) is not None
+
+
+def test_artefacts_are_measured_once(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(tiny, 1, 2)
+    measured = []
+    count = artefacts._bytes
+    monkeypatch.setattr(artefacts, "_bytes", lambda place: measured.append(place.name) or count(place))
+    keep(tiny, 3)
+    assert measured == [prefix(3).identity]
+    keep(tiny, 1)
+    assert measured == [prefix(3).identity, prefix(1).identity], "another in its place is measured anew"
 
 
 def test_found_only_with_equal_inputs(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:

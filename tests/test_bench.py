@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 
 import pytest
 
 from smaller import bench, forms
-from smaller.bench import deployment, distillation, finetuning, trimming
+from smaller.bench import deployment, distillation, finetuning, overhead, trimming
 from smaller.bench.base import Material, material
 from smaller.encoders import Encoder, Model
 from smaller.errors import SmallerError
+from smaller.steps import FineTune
 
 
 def lines(section: str, answers: dict[str, dict] | Callable, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -93,6 +95,29 @@ def test_trimming_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_overhead_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"plain": {"seconds": 6.0}, "local": {"seconds": 25.0, "workers": 1},
+               "processes": {"seconds": 24.0, "workers": 2}, "ray": {"seconds": 54.0, "workers": 2},
+               "table": {"seconds": {"the table": 2.5, "the other": 3.5}, "bytes": 9600}}  # fmt: skip
+    monkeypatch.setattr(overhead.cost, "cores", lambda: 2)
+    monkeypatch.setattr(overhead, "find_spec", lambda name: True)
+    assert lines("overhead", answers, monkeypatch) == [
+        "1,000 recipes on 100 trained prefixes, one thread a process, 2 cores",
+        "    6.00 s     6.0 ms a recipe  the work alone, a plain loop",
+        "   25.00 s    25.0 ms a recipe  local, in one process",
+        "   24.00 s    24.0 ms a recipe  local, 2 worker processes",
+        "   54.00 s    54.0 ms a recipe  Ray, on a cluster of this machine, 2 workers",
+        "    19.0 ms of overhead: local, in one process; the mark is 20: reached",
+        "    21.0 ms of overhead: local, 2 worker processes; the mark is 20: missed",
+        "    51.0 ms of overhead: Ray, on a cluster of this machine, 2 workers; the mark is 50: missed",
+        "    2.50 s for the table of 10,000 records of 10 kB; the mark is 3: reached",
+        "    3.50 s for the other of 10,000 records of 10 kB; the mark is 3: missed",
+    ]
+    monkeypatch.setattr(overhead, "find_spec", lambda name: None)
+    found = lines("overhead", answers, monkeypatch)
+    assert len(found) == 9 and found[4] == "Ray is not measured: it is not installed (pip install -e '.[cluster]')"
+
+
 def test_all_sections_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, section in bench.SECTIONS.items():
         monkeypatch.setattr(
@@ -100,6 +125,7 @@ def test_all_sections_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     assert list(bench.bench(updates=3)) == [
         "finetune afriberta-small 3", "distil afriberta-base 3", "deploy afriberta-base 3", "trim sample-small 3",
+        "overhead sample-small 3",
     ]  # fmt: skip
     assert list(bench.bench(only="deploy", encoder="mbert")) == ["deploy mbert 12"]
 
@@ -142,6 +168,23 @@ def test_each_way_of_trimming_is_carried_out(way: str, given: Material, monkeypa
     monkeypatch.setattr(trimming, "ENCODERS", {name: Encoder(name, **shape) for name in ("xlm-r-base", "mbert")})
     found = trimming.measure(way, given, updates=0)
     assert found["seconds"] > 0 and (found["pieces"], found["hidden"], found["kept"]) == (8000, 24, 1000)
+
+
+@pytest.mark.parametrize("way", ["plain", "local", "processes", "table"])
+def test_each_engine_does_the_tiny_recipes(way: str, given: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overhead, "TUNINGS", 2)
+    monkeypatch.setattr(overhead, "RECORDS", 20)
+    monkeypatch.setattr(overhead.cost, "cores", lambda: 1)
+    before, done = dict(os.environ), []
+    monkeypatch.setattr(FineTune, "apply", lambda *things, apply=FineTune.apply, **more: done.append(things[0].seed)
+                        or apply(*things, **more))  # fmt: skip
+    found = overhead.measure(way, given, updates=0)
+    assert dict(os.environ) == before
+    if way == "table":
+        assert found["rows"] == 20 * (2 + 6) and found["bytes"] > 1000 and len(found["seconds"]) == 2
+    else:
+        assert found["seconds"] > 0 and found["workers"] == 1
+        assert done == [0, 0, 1], "once to warm up, then each prefix once"
 
 
 def test_forms_are_measured_in_one_run(given: Material, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from smaller import extreme
+from smaller import extreme, parameters, paths
+from smaller.data import splits
+from smaller.data.sets import UNLABELLED
 from smaller.errors import SmallerError
-from smaller.findings.extreme import PIPELINE
+from smaller.findings.extreme import ORDERS, PIPELINE, SIZES
 from smaller.parameters import Settings
-from smaller.recipes import ADAPTED, CLOSED, DENSE, FEWER_NEURONS, NARROWER, SHALLOWER, TRIMMED
+from smaller.recipes import (
+    ADAPTED,
+    CLOSED,
+    DENSE,
+    FEWER_NEURONS,
+    NARROWER,
+    SHALLOWER,
+    TRIMMED,
+    sizes,
+    start,
+    starting_configuration,
+)
 from smaller.steps import Adapt, Distil, Quantize
 
 GIVEN = {
@@ -19,6 +32,8 @@ GIVEN = {
     "corpus": "sample", "adaptation_updates": 60, "corpus_updates": 120, "corpus_batch_size": 32,
     "corpus_learning_rate": 1e-3, "corpus_max_length": 64, "corpus_rate": 0.25, "questions": ["Is KL the better loss?"],
     "variant_seeds": [2], "sparsities": [0.5, 0.9], "cut_layers": [2], "forms": ["dynamic"], "shares": [0.5],
+    "task_epochs": {}, "corpora": {}, "orders": [[ADAPTED, TRIMMED]], "guessed_sentences": 5, "adapters": [4, 16],
+    "adapter_tasks": ["sample"], "adapter_learning_rate": 5e-3, "timed_sentences": 2, "timed_rounds": 2,
 }  # fmt: skip
 
 
@@ -28,7 +43,7 @@ def settings(**changes: object) -> Settings:
 
 def test_the_pipeline_and_the_single_techniques() -> None:
     found = extreme.extreme_study(settings())
-    assert list(found) == [PIPELINE, "pruned", "cut", "trimmed", "quantized"]
+    assert list(found) == [PIPELINE, SIZES, ORDERS, "pruned", "cut", "trimmed", "quantized"]
     assert list(found[PIPELINE]) == [DENSE, ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED, CLOSED]
     assert {len(own) for stages in found.values() for own in stages.values()} == {4}
     assert list(found["pruned"]) == ["pruned, 50 %", "pruned, 90 %"] and list(found["cut"]) == ["cut, 2 layers"]
@@ -38,22 +53,103 @@ def test_the_pipeline_and_the_single_techniques() -> None:
         assert isinstance(recipe.steps[-1], Quantize)
         assert all(step.language == language for step in recipe.steps if isinstance(step, Adapt))
         assert all(step.languages == (language,) for step in recipe.steps if isinstance(step, Distil))
-    plain = extreme.extreme_study(settings(closing="", adaptation_updates=0))[PIPELINE]
-    assert ADAPTED not in plain and CLOSED not in plain
+    plain = extreme.extreme_study(settings(closing="", adaptation_updates=0, orders=[]))
+    assert ADAPTED not in plain[PIPELINE] and CLOSED not in plain[PIPELINE] and ORDERS not in plain
+    assert list(plain[SIZES]) == ["72 wide", "2,000 pieces", "1,000 pieces"]
 
 
 def test_what_is_shared_is_trained_once() -> None:
-    found = extreme.extreme_study(settings())[PIPELINE]
+    families = extreme.extreme_study(settings())
+    found, others = families[PIPELINE], families[SIZES]
     before = {recipe.steps[:-1] for recipe in found[TRIMMED]}
     assert len(before) == 2, "one pipeline for each language, whatever the seed"
-    sizes = extreme.other_sizes(settings())
-    assert list(sizes) == ["72 wide", "2,000 pieces", "1,000 pieces"]
+    assert [name for name in others if "onnx" not in name] == ["72 wide", "2,000 pieces", "1,000 pieces"]
     narrow = {recipe.steps[:-2] for recipe in found[TRIMMED]}
-    assert {recipe.steps[:-2] for recipe in sizes["1,000 pieces"]} == narrow
+    assert {recipe.steps[:-2] for recipe in others["1,000 pieces"]} == narrow
     assert extreme.pieces_stages(settings()) == [NARROWER, TRIMMED, "2,000 pieces", "1,000 pieces"]
+    for family in (SIZES, ORDERS):
+        for name, recipes in families[family].items():
+            if closed := families[family].get(f"{name}, onnx-int8"):
+                assert closed == [recipe.then(Quantize("onnx-int8")) for recipe in recipes]
+    assert list(families[ORDERS]) == ["adapted > fewer pieces", "adapted > fewer pieces, onnx-int8"]
     asked = extreme.variants(settings())
     assert [recipe.fine_tuning.seed for recipe in asked["Is KL the better loss?"]] == [2, 2]
-    assert len(extreme.flat({"a": found, "b": sizes})) == 7 * 4 + 3 * 4
+    assert len(extreme.flat({"a": found, "b": others})) == 7 * 4 + 6 * 4
+
+
+def test_adapters_stand_on_the_models_of_two_stages() -> None:
+    found = extreme.with_adapters(settings())
+    stages = extreme.extreme_study(settings())[PIPELINE]
+    assert list(found) == [DENSE, TRIMMED]
+    for stage, recipes in found.items():
+        assert {recipe.steps[:-1] for recipe in recipes} == {recipe.steps[:-1] for recipe in stages[stage]}
+        assert [recipe.fine_tuning.adapter for recipe in recipes] == [4, 16, 4, 16]
+        assert {(recipe.fine_tuning.seed, recipe.fine_tuning.learning_rate) for recipe in recipes} == {(2, 5e-3)}
+    assert extreme.with_adapters(settings(adapter_tasks=[])) == {}
+
+
+def test_models_before_fine_tuning_guess_text_and_show_how_they_learned() -> None:
+    found, families = extreme.untuned(settings()), extreme.extreme_study(settings())
+    assert list(found) == ["swa", "yor"]
+    for language, stages in found.items():
+        assert list(stages) == [DENSE, ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED]
+        assert stages[DENSE] == [start("sample-small")]
+        own = [recipe for recipe in families[PIPELINE][TRIMMED] if recipe.fine_tuning.language == language]
+        assert {recipe.steps[:-1] for recipe in own} == {stages[TRIMMED][0].steps}
+        text = extreme.held_out_text(settings(), language)
+        assert (text.dataset, text.language, text.split, text.noise) == ("sample", language, "test", UNLABELLED)
+        assert len(text.sentences()) == 5
+    panels = extreme.learning_panels(settings(), families)
+    assert {title: list(series) for title, series in panels.items()} == {
+        "Adaptation": [ADAPTED],
+        "Distillation": [SHALLOWER, NARROWER],
+        "Fine-tuning, sample": [DENSE, ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED],
+    }
+    assert "Adaptation" not in extreme.learning_panels(settings(adaptation_updates=0), families)
+
+
+def test_what_is_timed_is_of_one_fine_tuning_and_begins_with_the_dense_model() -> None:
+    families = extreme.extreme_study(settings())
+    timed = extreme.to_time(settings(), families)
+    assert timed[0] == families[PIPELINE][DENSE][0]
+    assert len({recipe.fine_tuning for recipe in timed}) == 1
+    assert len(timed) == 7 + 3 + 1  # stages, sizes and orders that are closed; no closing form stands alone here
+
+
+def test_a_task_stands_for_the_languages_that_it_has() -> None:
+    own = settings(tasks=["sib200", "uner", "masakhaner"], dataset="sib200", languages=["mlt", "slk", "swa"],
+                   task_epochs={"sib200": 7})  # fmt: skip
+    first = [tuning for tuning in extreme.tunings(own) if tuning.seed == 1]
+    assert [(tuning.dataset, tuning.language, tuning.epochs) for tuning in first] == [
+        ("sib200", "mlt", 7), ("sib200", "slk", 7), ("sib200", "swa", 7), ("uner", "slk", 2), ("masakhaner", "swa", 2),
+    ]  # fmt: skip
+    assert extreme.measured_on(own) == (
+        "sib200: Maltese (mlt), Slovak (slk), Swahili (swa); uner: Slovak (slk); masakhaner: Swahili (swa); 2 seeds"
+    )
+    assert extreme.measured_on(settings(seeds=[1])) == "Swahili (swa), Yoruba (yor); 1 seed"
+    assert extreme.held_out_text(own, "slk").dataset == "sib200"
+
+
+def test_the_paper_s_encoders_and_languages_are_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From configurations alone: nothing is fetched, and the whole profile stands."""
+    monkeypatch.setattr(splits, "text", lambda corpus, language: ["maneno"])
+    given = parameters.profile("paper", "07_extreme")
+    declared = parameters.declared(paths.notebooks_folder() / "07_extreme.ipynb")
+    own = Settings({name: parameter.default for name, parameter in declared.items()} | given)
+    extreme.require_extreme(own)
+    families = extreme.extreme_study(own)
+    for encoder in ("xlm-r-base", "mbert"):
+        mine = {stage: [recipe for recipe in found if recipe.encoder == encoder]
+                for stage, found in families[PIPELINE].items()}  # fmt: skip
+        trained = {recipe.fine_tuning.language for recipe in mine[TRIMMED]}
+        assert trained == {"mlt", "slk", "swa"}
+        for recipe in mine[TRIMMED]:
+            told = sizes(starting_configuration(encoder), recipe.steps)[-1]
+            assert (told["layers"], told["hidden"], told["feed_forward"], told["vocabulary"]) == (6, 312, 2048, 40_000)
+            assert told["parameters"] / 1e6 == pytest.approx(22.81, abs=0.005)
+        corpora = {step.language: step.corpus for recipe in mine[TRIMMED] for step in recipe.steps
+                   if isinstance(step, Adapt)}  # fmt: skip
+        assert corpora == {"mlt": "ud", "slk": "uner", "swa": "corpus"}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +162,14 @@ def test_what_is_shared_is_trained_once() -> None:
         ({"questions": ["Is KL the best loss?"]}, "Did you mean 'Is KL the better loss?'"),
         ({"tasks": ["sampel"]}, "Did you mean 'sample'?"),
         ({"corpus": "corpsu"}, "Did you mean 'corpus'?"),
+        ({"corpora": {"swa": "sib20"}}, "Did you mean 'sib200'?"),
+        ({"tasks": ["sample", "uner"]}, "The data set 'uner' has no training split in swa, yor: leave the task out"),
+        ({"tasks": ["masakhapos"], "languages": ["swa", "amh"]}, "No task of masakhapos has a training split in amh"),
+        ({"orders": [["adaptd"]]}, "no stage 'adaptd'; it has adapted, fewer layers"),
+        ({"orders": [[]]}, "An order of stages is empty"),
+        ({"adapters": [0]}, "at least 1, not 0"),
+        ({"adapter_tasks": ["sib200"]}, "Adapters are trained on some of the tasks sample; 'sib200' is none of them"),
+        ({"vocabularies": [1500, 20]}, "A vocabulary of 20 pieces is too small for swa: special pieces and the single"),
     ],
     ids=str,
 )
@@ -73,6 +177,12 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(wrong: dict, said: str
     with pytest.raises(SmallerError) as caught:
         extreme.require_extreme(settings(**wrong))
     assert said in str(caught.value)
+
+
+def test_a_language_without_text_is_an_error_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "text", lambda corpus, language: ["", "  "] if language == "yor" else ["maneno"])
+    with pytest.raises(SmallerError, match="The text of sample/yor is empty, and every step before fine-tuning"):
+        extreme.require_extreme(settings())
 
 
 def test_what_can_be_passes() -> None:

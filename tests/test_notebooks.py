@@ -30,8 +30,9 @@ OWN = {
                       "attacked_sentences": 3, "targets": ["sample/bam"], "text_sentences": 10},
     "07_extreme": {"layers": 1, "feed_forward": 20, "hidden_sizes": [16, 20], "vocabularies": [1200, 900],
                    "adaptation_updates": 2, "corpus_updates": 2, "sparsities": [0.5, 0.9], "cut_layers": [1],
-                   "forms": ["dynamic"], "closing": "dynamic", "variant_seeds": [1],
-                   "questions": ["Is KL the better loss?"]},
+                   "forms": ["dynamic"], "closing": "dynamic", "variant_seeds": [1], "adapters": [4],
+                   "orders": [["fewer layers", "fewer pieces"]], "guessed_sentences": 4, "timed_sentences": 2,
+                   "timed_rounds": 2, "questions": ["Is KL the better loss?"]},
 }  # fmt: skip
 FIGURES = {
     "00_quickstart": {"quickstart"},
@@ -40,7 +41,7 @@ FIGURES = {
     "03_distillation": {"P1-T1", "P1-T6", "P1-T7", "P1-T8", "learning-curves"},
     "04_quantization": {"quantization-f1", "size-waterfall", "T23-bits"},
     "05_transfer": {"P1-F5", "transfer-matrix"},
-    "07_extreme": {"P2-F1", "P2-F2", "X1"},
+    "07_extreme": {"P2-F1", "P2-F2", "P2-F3", "P2-F4", "P2-F5", "X1"},
     "06_robustness": {"calibration"},
     "08_summary": {"pareto"},
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from smaller.errors import SmallerError
+from smaller.errors import Planned, SmallerError
 from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, SCRATCH, SPECIFIC, TEACHER
-from smaller.opening import VARIANTS, before_tuning, begin, distillation_study, fine_tunings, learning_panels
+from smaller.opening import VARIANTS, before_tuning, begin, distillation_study, fine_tunings, learning_panels, preview
 from smaller.parameters import Settings
+from smaller.recipes import dense
 from smaller.steps import Cut, Distil, FineTune, Pretrain
 
 GIVEN = {
@@ -145,3 +148,10 @@ def test_curves_of_one_panel_are_of_one_loss(study: dict) -> None:
     assert all(isinstance(own[0].steps[-1], FineTune) and len(own) == 1 for own in tuned.values())
     few = learning_panels(study | {name: [] for name in (CUT, CONTINUED, SCRATCH)}, Settings(GIVEN | {"controls": []}))
     assert "pre-training of the controls" not in few and list(few)[-1] == "fine-tuning of 4x6 and the teacher"
+
+
+def test_a_dry_run_ends_at_the_preview(monkeypatch: pytest.MonkeyPatch, tiny_folder: str, fresh_folders: Path) -> None:
+    recipes = [dense(tiny_folder, FineTune("sample", "swa", seed=seed)) for seed in (1, 2)]
+    monkeypatch.setenv("SMALLER_PLAN", "1")
+    with pytest.raises(Planned, match="^0 of 2 recipes are done; 2 to train"):
+        preview(recipes)

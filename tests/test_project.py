@@ -29,9 +29,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ROOMS = [
     "errors", "paths", "progress", "data", "initialisation", "adapters", "encoders", "vocabulary", "forms",
     "checkpoints", "training", "evaluation", "tagging", "unlabelled", "adversarial", "cost", "model_card", "shipping",
-    "steps", "recipes", "artefacts", "results", "family", "jobs", "study", "worker", "timing", "statistics",
-    "release", "compress", "published", "findings", "parameters", "figures", "runner", "report", "opening", "extreme",
-    "bench", "check", "__main__",
+    "steps", "recipes", "artefacts", "results", "family", "jobs", "engines", "study", "worker", "timing", "statistics",
+    "release", "compress", "published", "findings", "parameters", "figures", "explore", "runner", "report", "opening",
+    "extreme", "bench", "check", "__main__",
 ]  # fmt: skip
 
 
@@ -272,7 +272,8 @@ def make(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.C
     if not shutil.which("make"):
         pytest.skip("there is no make on this machine")
     # The tests themselves may run under make, whose settings are not meant for these.
-    settings = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "PROFILE", "ONLY", "LANGUAGES", "ARGS"}
+    settings = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "PROFILE", "ONLY", "LANGUAGES", "ENGINE",
+                "ADDRESS", "ARGS"}  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if name not in settings | {"HF_HUB_OFFLINE"}}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=kept | variables, capture_output=True, text=True, check=False
@@ -315,6 +316,8 @@ def test_study_passes_its_choices_on(checkout: Path) -> None:
     assert make(folder=checkout).stdout == "python -m smaller study --profile sample [offline: 1]\n"
     run = make("study", "PROFILE=paper", "ONLY=02_pruning", "LANGUAGES=swa,yor", folder=checkout)
     assert run.stdout == "python -m smaller study --profile paper --only 02_pruning --languages swa,yor [offline: ]\n"
+    run = make("study", "ENGINE=ray", "ADDRESS=auto", folder=checkout)
+    assert run.stdout == "python -m smaller study --profile sample --engine ray --address auto [offline: 1]\n"
     assert "[offline: 0]" in make("study", "PROFILE=mini", folder=checkout, HF_HUB_OFFLINE="0").stdout
 
 

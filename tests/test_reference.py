@@ -6,6 +6,13 @@ import re
 
 import pandas as pd
 import pytest
+import torch
+
+from smaller.data import datasets, tasks
+from smaller.encoders import linear_weights
+from smaller.errors import SmallerError
+from smaller.recipes import start
+from smaller.steps import base
 
 
 @pytest.fixture
@@ -62,3 +69,30 @@ def test_every_reference_run_has_its_provenance_and_no_weights(reference):
     for run in runs:
         assert re.search(r"torch \d", (run / "README.md").read_text(encoding="utf-8")), run
         assert not [file for file in run.rglob("*") if file.suffix in (".safetensors", ".bin", ".onnx")], run
+
+
+def example(project, heading: str) -> str:
+    """The Python of the README's section with this heading."""
+    text = (project / "README.md").read_text(encoding="utf-8").split(f"### {heading}\n")[1]
+    return re.search(r"```python\n(.*?)```", text, flags=re.DOTALL).group(1)
+
+
+def test_the_readmes_step_is_one(project, tiny, monkeypatch):
+    monkeypatch.setattr(base, "STEPS", dict(base.STEPS))
+    given: dict = {"__name__": "shrinking"}
+    exec(compile(example(project, "Add a step"), "README.md", "exec", dont_inherit=True), given)
+    step = given["Shrink"](0.25)
+    shrunk, report = step.apply(tiny)
+    before, after = linear_weights(tiny), linear_weights(shrunk)
+    assert report["touched"] == list(before) and len(before) > 4
+    assert all(torch.equal(after[name], before[name] * 0.75) for name in before)
+    assert base.step_from_canonical(start("sample-small").then(step).canonical()["steps"][-1]) == step
+    with pytest.raises(SmallerError, match="from 0 to 1; it is 3"):
+        given["Shrink"](3)
+
+
+def test_the_readmes_data_set_and_task_are_some(project):
+    dataset = eval(example(project, "Add a language, or data of your own").split("\n\n", 1)[1], vars(datasets))
+    assert dataset.file("lug", "dev") == "my-ner/lug/dev.txt"
+    task = eval(example(project, "Add a task").split("\n\n", 1)[1], vars(tasks))
+    assert task.labels(dataset.tags)[:3] == ("O", "B-PER", "I-PER")

@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup
 
 from smaller import report, runner
 from smaller.errors import SmallerError
+from smaller.report import display, front
 
 PARAMETERS = 'encoder: str = "sample-small"  # which encoder\nseeds: list[int] = [1]  # one run for each\n'
 CHECK = "from smaller.parameters import check\nsettings = check(globals())"
@@ -31,7 +32,7 @@ figures.save(axes, "scores", table=table, caption="F1 is flat & <high>", alt="tw
 def outputs(tmp_path, monkeypatch):
     monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "outputs"))
     # The kernel is a process of its own and has to find the package too, however the tests found it.
-    monkeypatch.setenv("PYTHONPATH", str(Path(report.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(report.__file__).parents[2]))
     return tmp_path / "outputs"
 
 
@@ -91,21 +92,28 @@ def test_a_study_runs_fails_in_part_and_is_reported(outputs, tmp_path):
     files = {"../figures/scores.csv", "../figures/scores.svg", "../tables/scores.csv", "../notebooks/00_first.ipynb"}
     assert files | {"01_second.html", "index.html"} <= links
     assert all((outputs / "report" / link).exists() for link in links if not link.startswith("#"))
-    anchors = [link["href"][1:] for link in page.select("nav a")]
+    anchors = [link["href"][1:] for link in page.select("nav.contents a")]
     assert anchors == ["result", "result-2"] and all(page.find(id=anchor) for anchor in anchors)
     assert page.select("header .answer p")[0].get_text() == "About 81.2 <points>."
+    # The answer stands once, above; where the notebook gave it there is a link.
+    assert text.count("About 81.2") == 1 and page.select_one("main .again a")["href"] == "#answer"
+    assert [link["href"] for link in page.select("nav.turn a")] == ["01_second.html", "index.html"]
     assert "seeds = [1, 2]" in page.find("details").parent.parent.get_text()
     assert not page.select("script, link, iframe") and not re.search(r"(src|href)=\"https?:", text)
     assert len(text) < 1_000_000 and 'name="viewport"' in text and str(outputs) not in page.find("footer").get_text()
 
     failed = (outputs / "report" / "01_second.html").read_text(encoding="utf-8")
     assert "no data at all: fetch them" in failed and "&lt;b&gt;bold" in failed
-    front = BeautifulSoup((outputs / "report" / "index.html").read_text(encoding="utf-8"), "html.parser")
-    cards = front.select("article")
-    assert [card.find("h2").get_text() for card in cards] == ["What is it?", "What is it?"]
+    first = BeautifulSoup((outputs / "report" / "index.html").read_text(encoding="utf-8"), "html.parser")
+    cards = first.select("article")
+    assert [card.find("h3").get_text() for card in cards] == ["What is it?", "What is it?"]
+    assert [[cell.get_text() for cell in row.select("th, td")] for row in first.select(".answers tbody tr")] == [
+        ["What is it?", "About 81.2 <points>."],
+        ["What is it?", "Did not finish. no data at all: fetch them"],
+    ]
     assert "About 81.2 <points>." in cards[0].get_text() and cards[0].find("img")["alt"] == "two dots at 81"
     assert "Did not finish. no data at all" in cards[1].get_text()
-    assert not front.select(".sample")
+    assert not first.select(".sample")
 
 
 def test_a_kernel_that_dies_is_told_plainly_and_leaves_no_sockets(outputs, tmp_path, monkeypatch):
@@ -145,8 +153,23 @@ def test_wrong_parameters_are_refused_before_a_kernel_starts(outputs, tmp_path, 
     assert not outputs.exists()
 
 
+def test_a_dry_run_ends_where_a_notebook_would_start_to_work(outputs, tmp_path):
+    ends = "import os\nfrom smaller.errors import Planned\n\ndef end(text):\n    assert os.environ['SMALLER_PLAN']"
+    ends += "\n    raise Planned(text)\n\npreview = end"
+    write(tmp_path / "00_a.ipynb", ends, "preview(f'{len(seeds)} to train')", "1 / 0")
+    write(tmp_path / "01_b.ipynb", "raise KeyError('amh')", "preview('never')")
+    write(tmp_path / "02_c.ipynb", "1 / 0")
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mini.yaml").write_text("study:\n  seeds: [4, 5]\n")
+    first, second, third = report.run_all("mini", dry_run=True, notebooks=tmp_path)
+    assert (first.status, first.work, first.error) == ("planned", "2 to train", "")
+    assert (second.status, second.error) == ("failed", "KeyError: 'amh'")
+    assert (third.status, third.work) == ("planned", "")  # it does not say what it would do: nothing of it is run
+    assert not (outputs / "notebooks").exists() and not (outputs / "report").exists()
+
+
 def test_every_notebook_is_checked_before_the_first_starts_and_a_dry_run_ends_there(outputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "run_notebook", lambda *_, **__: pytest.fail("a notebook was run"))
+    monkeypatch.setattr(report.building, "run_notebook", lambda *_, **__: pytest.fail("a notebook was run"))
     write(tmp_path / "00_a.ipynb")
     write(tmp_path / "01_b.ipynb", parameters="rate: float = 0.1\n")
     (tmp_path / "profiles").mkdir()
@@ -203,9 +226,15 @@ def test_scripts_widgets_and_markup_from_data_do_not_reach_the_page(tmp_path):
     assert "plain" in page.get_text() and page.find("table").parent["class"] == ["scroll"]
 
 
+def test_a_widget_leaves_no_trace(tmp_path):
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "0f"}, "text/plain": "VBox()"}
+    page = report.render(executed(tmp_path / "00_x.ipynb", shown(widget)))
+    assert "widget" not in page.html and "model_id" not in page.html
+
+
 def test_links_to_notebooks_lead_to_pages_or_nowhere(tmp_path):
     path = executed(tmp_path / "00_x.ipynb", cells=["# Title\n\n[one](01_one.ipynb) [two](02_two.ipynb)"])
-    page = report.render(path, pages=["01_one"])
+    page = report.render(path, pages={"01_one": "One?"})
     links = [link["href"] for link in BeautifulSoup(page.html, "html.parser").select("main a")]
     assert links == ["01_one.html"] and "two" in page.html and page.title == "Title"
 
@@ -229,7 +258,7 @@ def test_show_escapes_aligns_and_saves(outputs, monkeypatch):
         {"language": ["<b>Yorùbá</b>", "a|b"], "f1": [81.256, float("nan")], "n": [3, 0], "share": [0.5, 1.0]}
     )
     displayed = []
-    monkeypatch.setattr(report, "_display", lambda *parts: displayed.append(parts))
+    monkeypatch.setattr(display, "_display", lambda *parts: displayed.append(parts))
     report.show(frame, "Scores & <n>", "scores", decimals={"f1": 2, "share": 0})
     content, markdown, card = displayed[0]
     table = BeautifulSoup(content, "html.parser")
@@ -255,7 +284,66 @@ def test_a_named_index_and_two_level_columns_become_plain_columns(outputs):
 
 
 def test_marks_around_a_whole_cell_become_tags():
-    assert report._marked("__**65.8 ± 1.4**__") == "<u><strong>65.8 ± 1.4</strong></u>"
-    assert report._marked("**<b>**") == "<strong>&lt;b&gt;</strong>"
+    assert display._marked("__**65.8 ± 1.4**__") == "<u><strong>65.8 ± 1.4</strong></u>"
+    assert display._marked("**<b>**") == "<strong>&lt;b&gt;</strong>"
     for plain in ("a ** b", "****", "__init__.py", "**half"):
-        assert report._marked(plain) == plain
+        assert display._marked(plain) == plain
+
+
+def test_pages_lead_to_their_neighbours(tmp_path):
+    titles = {"00_a": "A?", "01_b": "B?", "02_c": "C?"}
+    for name, near in (("00_a", ["01_b"]), ("01_b", ["00_a", "02_c"]), ("02_c", ["01_b"])):
+        page = BeautifulSoup(report.render(executed(tmp_path / f"{name}.ipynb"), pages=titles).html, "html.parser")
+        above = [link["href"] for link in page.select("nav.path a")]
+        assert above == ["index.html", *(f"{other}.html" for other in near)]
+        below = {link["href"]: link.get_text() for link in page.select("nav.turn a")}
+        assert set(below) == set(above) and all(titles[other] in below[f"{other}.html"] for other in near)
+
+
+def test_long_tables_scroll_and_short_numbers_do_not_break(tmp_path):
+    long = "more than 24 letters of words"
+    frame = pd.DataFrame({"model": range(30), "F1": "81.0 ± 0.9", "said": long})
+    path = executed(tmp_path / "00_x.ipynb", shown({"text/html": frame.to_html(index=False)}))
+    page = BeautifulSoup(report.render(path).html, "html.parser")
+    assert page.find("table").parent["class"] == ["scroll", "tall"]
+    assert [cell.get("class") for cell in page.select("tbody tr")[0].select("td")] == [["short"], ["short"], None]
+    assert page.select("td")[1].get_text() == "81.0\u00a0±\u00a00.9"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("F1 is 81.2 [79.9, 82.5], n = 3. More.", "F1 is 81.2 [79.9, 82.5], n = 3."),
+        ("At 0.5 points. fp16 too. “Then” more.", "At 0.5 points. fp16 too."),
+        ("Away was not measured: no data. Yes.\n\nAt home it is 3. And so on.", "At home it is 3."),
+        ("It was not measured.", "It was not measured."),
+    ],
+)
+def test_an_answer_in_a_sentence(answer, sentence):
+    assert front.first_sentence(front.first_paragraph(answer)) == sentence
+
+
+def test_the_index_says_what_was_studied_and_what_it_took():
+    step = {"step": "FineTune", "dataset": "sample", "language": "swa", "seed": 1}
+    record = {
+        "recipe": {"encoder": "sample-small", "steps": [step]},
+        "steps": [step | {"report": {"updates": 5, "seconds": 3600.0}}],
+        "cost": {"evaluation_seconds": 1800.0},
+        "provenance": {"device": "x86_64 processor, 2 threads"},
+    }
+    page = report.Page("08_x", "Which?", "That one. And more.", "", seconds=120.0, sample=True, parts={
+        "pareto": '<figure id="figure-pareto"><img alt="a front" src="data:,"></figure>'})  # fmt: skip
+    # One shared training of an hour and two scorings of half an hour, on two threads: four core hours.
+    text = BeautifulSoup(report.index([page], [record, record]), "html.parser")
+    said = text.find("main").get_text(" ", strip=True)
+    assert (
+        "60 min for 1 training, which recipes share" in said
+        and "60 min for 2 models" in said
+        and "2 min for the" in said
+    )
+    assert "about 0.05 kWh, an estimate and not a measurement" in said  # 4 h of 12 W: 0.048
+    studied = text.select_one("header dl").get_text(" ", strip=True)
+    assert "Swahili (swa)" in studied and "sample-small" in studied
+    assert "Demonstration." in text.find("header").get_text()
+    assert text.find("figure") and text.select_one(".lead").get_text() == "That one. And more."
+    assert "That one." in text.select_one(".answers td").get_text()

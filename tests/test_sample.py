@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from smaller.data import datasets, sample, splits
 from smaller.data.readers import _count_orphans
+from smaller.data.sample import topics
 from smaller.data.sheet import names as names_of
 from smaller.errors import SmallerError
 
@@ -195,3 +197,21 @@ def test_words_that_are_no_names_are_cut_into_few_pieces_in_every_language(langu
 def _unknown_share(tokenizer, sentences) -> float:
     rows = tokenizer([list(sentence.words) for sentence in sentences], is_split_into_words=True)["input_ids"]
     return sum(row.count(tokenizer.unk_token_id) for row in rows) / sum(map(len, rows))
+
+
+def test_topics_are_balanced_and_share_no_pattern_between_splits():
+    made = {split: splits.sentences("sample-topics", "swa", split) for split in ("train", "dev", "test")}
+    assert {split: len(texts) for split, texts in made.items()} == topics.SIZES
+    for texts in made.values():
+        counts = Counter(text.label for text in texts)
+        assert set(counts) == set(splits.labels("sample-topics")) and max(counts.values()) <= 1.5 * min(counts.values())
+        assert len({text.text for text in texts}) == len(texts)
+    patterns = [set(own[split]) for own in topics._source().values() for split in ("train", "dev", "test")]
+    assert len(set().union(*patterns)) == sum(map(len, patterns))
+    assert splits.task("sample-topics").unit == "text" and splits.languages("sample-topics") == ("swa",)
+    assert splits.fingerprint("sample-topics", "swa") != splits.fingerprint("sample", "swa")
+
+
+def test_topics_of_another_language_are_an_error():
+    with pytest.raises(SmallerError, match="has topics in swa alone, and not in 'yor'"):
+        splits.check("sample-topics", "yor")

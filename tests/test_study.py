@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import shutil
-import signal
-import sys
-import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -22,7 +15,7 @@ from smaller.data import splits
 from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
 from smaller.evaluation import score
-from smaller.jobs import Job, Listener, execute, job_from_message
+from smaller.jobs import Job, execute
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, dense, pruned_after, pruning_grid
 from smaller.steps import Distil, FineTune, Pretrain, Prune
@@ -302,7 +295,7 @@ def test_folder_that_cannot_be_written(
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv(variable, str(tmp_path / "a file" / "folder"))
     assert study.estimate([dense(tiny_folder, TUNE)]) == (
-        "0 of 1 recipes are done; 1 to train; the first will show how long the rest takes"
+        "0 of 1 recipes are done; 1 to train in 188 updates; the first will show how long the rest takes"
     )
     with pytest.raises(SmallerError, match=f"cannot be written to .* set {variable} to another folder"):
         run([dense(tiny_folder, TUNE)])
@@ -322,175 +315,3 @@ def test_finished_study_needs_no_room(
     with small_files(0):
         again = run([dense(tiny_folder, TUNE)])
     pd.testing.assert_frame_equal(again, table)
-
-
-@pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
-def test_number_of_workers(workers: object, tiny_folder: str) -> None:
-    with pytest.raises(SmallerError, match="workers is a number of processes, at least 1"):
-        study.run([dense(tiny_folder, TUNE)], workers=workers, say=silent)
-
-
-@pytest.mark.parametrize("setting", ["two", "0", "-3"])
-def test_number_of_workers_in_the_environment(setting: str, tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SMALLER_WORKERS", setting)
-    with pytest.raises(SmallerError, match="workers is a number of processes, at least 1"):
-        study.run([dense(tiny_folder, TUNE)], say=silent)
-
-
-# Workers: first some that only act as if
-
-
-def jobs_of(*seeds: int) -> list[Job]:
-    recipes = [dense("sample-small", replace(TUNE, seed=seed)) for seed in seeds]
-    return [Job(recipe, (recipe,), None) for recipe in recipes]
-
-
-@pytest.fixture
-def act(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[study._Worker]]:
-    """Replaces what workers do for each job they read; returns the list of the workers that are started from now on."""
-
-    def replace_workers(body: str) -> list[study._Worker]:
-        code = "import json, os, sys, time\ndef say(**answer): print(json.dumps(answer), flush=True)\n"
-        code += f"for line in sys.stdin:\n    job = json.loads(line)\n    {body}\n"
-        started: list[study._Worker] = []
-        begin = study._Worker.__init__
-
-        def remember(self: study._Worker, **options: int) -> None:
-            begin(self, **options)
-            started.append(self)
-
-        monkeypatch.setattr(study._Worker, "command", (sys.executable, "-c", code))
-        monkeypatch.setattr(study._Worker, "__init__", remember)
-        return started
-
-    return replace_workers
-
-
-def run_jobs(jobs: list[Job], *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
-    study._run_jobs(jobs, workers=2, listener=listener, say=say)
-
-
-def gone(workers: list[study._Worker]) -> bool:
-    return len(workers) == 2 and all(worker.process.poll() is not None for worker in workers)
-
-
-def test_error_of_a_worker_has_its_own_words_and_stops_the_others_at_once(act) -> None:
-    workers = act("time.sleep(600) if 'seed 1' in job['label'] else say(error='The encoder folder holds no weights.')")
-    began = time.monotonic()
-    with pytest.raises(SmallerError, match="^The encoder folder holds no weights.$"):
-        run_jobs(jobs_of(1, 2, 3))
-    assert time.monotonic() - began < 60
-    assert gone(workers)
-
-
-@pytest.mark.parametrize(
-    ("ending", "code"), [("os._exit(7)", 7), ("(sys.stdout.write('{\"fini'), sys.stdout.flush(), os._exit(9))", 9)]
-)
-def test_worker_that_dies_names_what_it_was_at(act, ending: str, code: int) -> None:
-    workers = act(ending)
-    with pytest.raises(SmallerError) as caught:
-        run_jobs(jobs_of(1))
-    assert f"ended while it was at sample-small: Pretrain > FineTune(sample/swa, seed 1) (exit code {code})" in str(
-        caught.value
-    )
-    assert "SMALLER_WORKERS=1" in str(caught.value)
-    assert gone(workers)
-
-
-def test_interrupt_stops_the_workers_at_once(act) -> None:
-    workers = act("say(said='at it') if 'seed 1' in job['label'] else None; time.sleep(600)")
-    began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs(jobs_of(1, 2), say=lambda line: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
-    assert time.monotonic() - began < 60
-    assert gone(workers)
-
-
-def test_children_wait_for_their_parents(act) -> None:
-    act("say(said=job['label']); time.sleep(0.05); say(done=True)")
-    jobs = study.plan(pruning_grid("sample-small", [TUNE, replace(TUNE, seed=2)], [0, 0.5]))
-    order: list[str] = []
-    run_jobs(jobs, say=order.append)
-    assert sorted(order) == sorted(job.prefix.label for job in jobs)
-    assert order[0] == "sample-small: Pretrain"
-
-
-def test_listener_hears_of_every_recipe(act) -> None:
-    identities = {recipe.label: recipe.identity for job in jobs_of(1, 2, 3) for recipe in job.recipes}
-    act(f"say(finished={identities!r}[job['label']]); say(done=True)")
-    heard: list[Recipe] = []
-    run_jobs(jobs_of(1, 2, 3), listener=heard.append)
-    assert {recipe.identity for recipe in heard} == set(identities.values())
-
-
-# And the real ones; what survives their death is in test_resume
-
-
-def test_job_survives_the_way_to_a_worker() -> None:
-    (job,) = jobs_of(1)
-    message = json.loads(json.dumps({"prefix": job.prefix.canonical(), "recipes": [job.prefix.canonical()]}))
-    assert job_from_message(message) == job
-
-
-def test_real_workers_tell_a_mistake_in_its_own_words(tiny_folder: str, tmp_path: Path) -> None:
-    folder = tmp_path / "without weights"
-    shutil.copytree(tiny_folder, folder)
-    recipes = [dense(str(folder), replace(TUNE, seed=seed)) for seed in (1, 2)]
-    encoders.revision(str(folder))  # so that this process does not look again
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(SmallerError) as here:
-        encoders.open_folder(folder)
-    with pytest.raises(SmallerError) as there:
-        run(recipes, workers=2)
-    assert str(there.value) == str(here.value)
-
-
-def test_worker_that_is_killed_in_the_middle(tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    endless = replace(TUNE, epochs=10_000)
-    started = threading.Event()
-    victims: list[int] = []
-    begin = study._Worker.execute
-
-    def remember(self: study._Worker, *arguments: object, **options: object) -> None:
-        if not started.is_set():
-            started.set()
-            threading.Thread(target=kill_when_at_work, args=(self,)).start()
-        begin(self, *arguments, **options)
-
-    def kill_when_at_work(worker: study._Worker) -> None:
-        victims.append(worker.process.pid)
-        wait_for(lambda: any((artefacts.folder() / ".locks").glob("*")))
-        worker.process.kill()
-
-    monkeypatch.setattr(study._Worker, "execute", remember)
-    recipes = [dense(tiny_folder, replace(endless, seed=seed)) for seed in (1, 2)]
-    with pytest.raises(SmallerError, match=r"ended while it was at .*FineTune\(sample/swa, seed \d\) \(exit code -9\)"):
-        run(recipes, workers=2)
-    assert len(victims) == 1
-    assert results.read_all() == []
-    for recipe in recipes:  # the locks died with the workers
-        with artefacts.lock(recipe, say=lambda line: pytest.fail(line)):
-            pass
-
-
-def test_worker_ends_with_its_study_in_the_middle_of_a_job(tiny_folder: str) -> None:
-    endless = dense(tiny_folder, replace(TUNE, epochs=10_000)).canonical()
-    worker = study._Worker(threads=1)
-    try:
-        worker.process.stdin.write(json.dumps({"label": "", "prefix": endless, "recipes": [endless]}) + "\n")
-        worker.process.stdin.flush()
-        wait_for(lambda: any((artefacts.folder() / ".locks").glob("*")))
-        worker.process.stdin.close()  # all that it sees of its parent's death
-        assert worker.process.wait(timeout=60) == 0
-    finally:
-        worker.process.kill()
-        worker.close()
-
-
-def wait_for(condition: Callable[[], bool], *, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    for pause in itertools.repeat(0.01):
-        if condition():
-            return
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(pause)

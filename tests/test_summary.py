@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 import pytest
 
 from smaller import figures, paths
-from smaller.findings import summary
+from smaller.findings import expense, summary
 from smaller.recipes import Recipe, recipe_from_canonical
 from smaller.steps import Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
 
@@ -96,12 +98,41 @@ def test_the_front_and_the_choices(records):
     found = kinds(records)
     assert list(summary.front(found, cost="download_bytes")["family"]) == ["FineTune > Quantize(dynamic)", "FineTune"]
     chosen = summary.choices(found, drops=[0.5, 1.0])
-    assert list(chosen["recipe"]) == ["FineTune", "FineTune > Quantize(dynamic)"]
-    assert list(chosen["of the whole"]) == ["100 %", "50 %"]
-    assert list(chosen["time"]) == ["1.00 of fp32's", "0.50 of fp32's"]
+    assert list(chosen["recipe"]) == ["leave it whole", "fine-tune, then quantize (dynamic)"]
+    assert list(chosen["size"]) == ["100 %", "50 %"]
+    assert list(chosen["time"]) == ["100 %", "50 %"]
     said = summary.recommendation(found, drops=[0.5, 1.0])
-    assert "F1 is 71.5 on average at 8.00 MB" in said
-    assert "with at most 1 point lost FineTune > Quantize(dynamic): 4.00 MB (50 % of the whole), F1 70.5" in said
+    assert said.startswith("To lose at most 0.5 points of F1: leave it whole, 8.00 MB to download")
+    assert "To lose at most 1 point: fine-tune, then quantize (dynamic), 4.00 MB (50 %), F1 70.5." in said
+
+
+def test_the_choice_of_each_language(records):
+    table = summary.recipes(records, encoder="sample-small", dataset="sample", languages=["swa", "yor"])
+    found = summary.choices_by_language(table, drop=1.0)
+    assert list(found["language"]) == ["Swahili", "Yoruba"] and list(found["F1, left whole"]) == ["81.5", "61.5"]
+    assert set(found["recipe"]) == {"fine-tune, then quantize (dynamic)"}
+
+
+def test_only_the_untouched_model_is_the_whole_one(records):
+    trimmed = TrimVocabulary(size=900, languages=("swa",))
+    for seed, language in itertools.product((1, 2), ("swa", "yor")):
+        tuning = FineTune("sample", language, seed=seed)
+        records.append(record(trimmed, tuning, f1=10.0, megabytes=1, milliseconds=1.0))
+    found = kinds(records).set_index("family")
+    assert found.loc["FineTune > Quantize(dynamic)", "drop"] == pytest.approx(1.0)
+    assert found.loc["FineTune > Quantize(dynamic)", "time_ratio"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("Pretrain > FineTune > Quantize(onnx-int8)", "fine-tune, then quantize (onnx-int8)"),
+        ("Prune(0.55, layer) > FineTune", "prune (55 % of the weights, layer), then fine-tune"),
+        ("Cut(2 layers) > Pretrain > FineTune", "cut (2 layers), then pre-train, then fine-tune"),
+    ],
+)
+def test_a_kind_in_words(family, words):
+    assert summary.in_words(family) == words
 
 
 def test_without_a_dense_model_nothing_is_recommended(records):
@@ -141,8 +172,11 @@ def test_every_question_has_a_page_or_says_so():
 
 
 def test_trainings_that_recipes_share_are_counted_once(records):
-    table = summary.checklist(records, watts=100).set_index("item")["here"]
+    table = expense.checklist(records).set_index("item")["here"]
     assert table["recipes with a record"] == "13"
     assert table["trainings, each done once"] == "4"
     assert table["hours of training"] == f"{4 * 10 / 3600:.2f}"
-    assert table["energy (estimate)"].startswith(f"{(4 * 10 + 13 * 8) / 3600 * 0.1:.3f} kWh")
+    assert table["energy"].startswith("not estimated")  # "a processor" does not say how many threads it had
+    spent = expense.expense([one | {"provenance": {"device": "x86_64 processor, 2 threads"}} for one in records])
+    assert spent.kilowatt_hours == pytest.approx((4 * 10 + 13 * 8) * 2 * expense.WATTS_PER_CORE / 3.6e6)
+    assert "an estimate and not a measurement" in expense.energy_in_words(spent)

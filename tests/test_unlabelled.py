@@ -1,4 +1,4 @@
-"""What a tagger does with text without labels: probabilities word by word, predictions that are kept, agreement."""
+"""What models do with text without labels: a tagger's predictions and agreement, a language model's perplexity."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from smaller.data import splits
 from smaller.data.encoding import encode
 from smaller.data.readers import Sentence, Text
 from smaller.encoders import with_classifier
+from smaller.errors import SmallerError
 from smaller.evaluation import predict, span_scores
-from smaller.unlabelled import agreement, look, probabilities, tags_of
+from smaller.steps import TrimVocabulary
+from smaller.unlabelled import agreement, look, probabilities, pseudo_perplexity, tags_of
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +66,58 @@ def test_agreement_is_span_f1_of_one_beside_the_other() -> None:
     assert agreement(two, one) == pytest.approx(span_scores(gold, told)["f1"]) == 50
     assert agreement(one, two) == pytest.approx(agreement(two, one))
     assert math.isnan(agreement(one, {"labels": labels, "tags": ["0000", "000"]}))
+
+
+@torch.no_grad()
+def one_by_one(model, sentences) -> tuple[float, float, int, int, int]:
+    """Cross-entropy of every piece and of every word, one hidden place after another and one row at a time."""
+    by_piece = by_word = 0.0
+    pieces = words = characters = 0
+    for sentence in sentences:
+        encoded = model.tokenizer(list(sentence.words), is_split_into_words=True, return_tensors="pt")
+        row, places = encoded["input_ids"][0], encoded.word_ids(0)
+        for place, word in enumerate(places):
+            if word is None:
+                continue
+            rest = [other for other, same in enumerate(places) if same == word and other >= place]
+            for hidden in ([place], rest):
+                changed = row.clone()
+                changed[hidden] = model.tokenizer.mask_token_id
+                chances = model.network(input_ids=changed[None]).logits[0, place].log_softmax(-1)
+                if hidden is rest:
+                    by_word -= float(chances[row[place]])
+                else:
+                    by_piece -= float(chances[row[place]])
+            pieces += 1
+        words += len(sentence.words)
+        characters += sum(map(len, sentence.words))
+    return by_piece, by_word, pieces, words, characters
+
+
+def test_pseudo_perplexity_is_that_of_one_row_after_another(tiny, sentences, full_precision) -> None:
+    found = look(tiny, sentences[:4])
+    by_piece, by_word, pieces, words, characters = one_by_one(tiny, sentences[:4])
+    assert (found["pieces"], found["words"], found["characters"]) == (pieces, words, characters)
+    assert found["pseudo_perplexity"] == pytest.approx(math.exp(by_piece / pieces), rel=1e-4)
+    assert found["word_perplexity"] == pytest.approx(math.exp(by_word / words), rel=1e-4)
+    assert found["bits_per_character"] == pytest.approx(by_word / characters / math.log(2), rel=1e-4)
+    assert found["sentences"] == 4 and found["unknown_pieces"] == 0
+
+
+def test_a_model_that_knows_nothing_pays_for_every_piece(tiny, sentences, full_precision) -> None:
+    """With equal logits a piece costs the vocabulary's size, and a word that to the power of its pieces."""
+    flat = tiny.copy()
+    torch.nn.init.zeros_(flat.network.lm_head.bias)
+    torch.nn.init.zeros_(flat.network.lm_head.layer_norm.weight)
+    size = flat.network.config.vocab_size
+    for model, known in ((flat, size), (TrimVocabulary(900, languages=("swa",)).apply(flat)[0], 900)):
+        found = pseudo_perplexity(model, sentences)
+        assert found["pseudo_perplexity"] == pytest.approx(known, rel=1e-4)
+        assert math.log(found["word_perplexity"]) == pytest.approx(
+            math.log(known) * found["pieces"] / found["words"], rel=1e-4
+        )
+
+
+def test_text_that_is_empty_cannot_be_guessed(tiny) -> None:
+    with pytest.raises(SmallerError, match="There is no text to guess"):
+        look(tiny, [Text(" ", "")])

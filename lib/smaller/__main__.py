@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--profile", default="sample", help="sample (default, offline), mini, paper, or your own")
     study.add_argument("--only", default="", help="notebooks to run, with commas: 01_baselines,02_pruning")
     study.add_argument("--languages", default="", help="language codes instead of the profile's, with commas: swa,yor")
+    study.add_argument("--engine", default="", help="local (default), or ray: a cluster of machines")
+    study.add_argument("--address", default="", help="of a running Ray cluster: HOST:PORT, or auto for this machine's")
     study.add_argument("--dry-run", action="store_true", help="check everything and say what would run")
     study.set_defaults(run=_study)
 
@@ -96,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(run=_fetch)
 
     bench = commands.add_parser("bench", help="measure speed and memory beside the plain way")
-    bench.add_argument("--only", default=None, help="one section: finetune, distil, deploy or trim")
+    bench.add_argument("--only", default=None, help="one section: finetune, distil, deploy, trim or overhead")
     bench.add_argument("--encoder", default=None, help="a named shape (no weights needed), or a folder")
     bench.add_argument("--updates", type=int, default=12, help="timed updates of each way (default 12)")
     bench.set_defaults(run=_bench)
@@ -113,6 +116,8 @@ def _listed(text: str) -> list[str]:
 def _study(options: argparse.Namespace) -> int:
     from smaller.report import run_all
 
+    if options.engine or options.address:
+        _choose_engine(options.engine, options.address)
     overrides = {"languages": _listed(options.languages)} if options.languages else {}
     started = time.monotonic()
     runs = run_all(
@@ -124,14 +129,25 @@ def _study(options: argparse.Namespace) -> int:
     )
     for run in runs:
         if run.status == "planned":
-            print(f"{run.name}: would run with")
+            print(f"{run.name}: {run.work or 'would run'}, with")
             print("".join(f"  {name} = {value!r}\n" for name, value in run.parameters.items()), end="")
     failed = [run.name for run in runs if run.status == "failed"]
-    if failed:
+    if failed and options.dry_run:
+        print("".join(f"{run.name} could not be planned: {run.error}\n" for run in runs if run.error), file=sys.stderr)
+    elif failed:
         print(f"failed: {', '.join(failed)}; see outputs/notebooks", file=sys.stderr)
     elif not options.dry_run:
         print(f"done in {duration(time.monotonic() - started)}")
     return 1 if failed else 0
+
+
+def _choose_engine(name: str, address: str) -> None:
+    """Have the notebooks' kernels use an engine: they read these settings, as they do SMALLER_WORKERS."""
+    from smaller.engines import engine
+
+    name = name or os.environ.get("SMALLER_ENGINE", "")
+    engine(name, address=address)  # a mistake is told here, before a kernel starts
+    os.environ |= {"SMALLER_ENGINE": name or "local"} | ({"SMALLER_RAY_ADDRESS": address} if address else {})
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -7,14 +7,16 @@ half-removed; a lock for each prefix keeps two studies from training the same th
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from smaller import paths
@@ -24,6 +26,7 @@ from smaller.progress import Say, silent
 from smaller.recipes import Recipe
 
 FORMAT = 1
+ABOUT = "about.json"
 DEFAULT_LIMIT_GB = 20.0
 
 _UNFINISHED, _GONE, _SCRATCH = ".unfinished-", ".gone-", ".scratch-"
@@ -64,7 +67,7 @@ def find(recipe: Recipe) -> tuple[Path, list[dict]] | None:
     """The folder and step reports of a trained prefix; None if it is absent or was made from other inputs."""
     place, inputs = _place(recipe), recipe.inputs()
     try:
-        about = json.loads((place / "about.json").read_bytes())
+        about = json.loads((place / ABOUT).read_bytes())
         if about["format"] != FORMAT or about["inputs"] != inputs:
             return None
         reports = about["reports"]
@@ -92,13 +95,44 @@ def write(recipe: Recipe, model: Model, reports: list[dict]) -> None:
 
     The caller holds the prefix's lock.
     """
+    about = {"format": FORMAT, "recipe": recipe.canonical(), "inputs": recipe.inputs(), "reports": reports}
+
+    def fill(draft: Path) -> None:
+        save(model, draft)
+        (draft / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+    _keep(recipe, fill)
+
+
+def pack(recipe: Recipe) -> dict[str, np.ndarray] | None:
+    """The files of a trained prefix as arrays of bytes, by name, for another machine; None if it is not kept here."""
+    found = find(recipe)
+    try:
+        return found and {file.name: np.fromfile(file, dtype=np.uint8) for file in sorted(found[0].iterdir())}
+    except OSError:  # removed by another study in this moment
+        return None
+
+
+def unpack(recipe: Recipe, files: Mapping[str, np.ndarray]) -> None:
+    """Keep a trained prefix that was packed on another machine, as `write` does.
+
+    The caller holds the prefix's lock.
+    """
+
+    def fill(draft: Path) -> None:
+        for name, content in files.items():
+            content.tofile(draft / Path(name).name)
+
+    _keep(recipe, fill)
+
+
+def _keep(recipe: Recipe, fill: Callable[[Path], None]) -> None:
+    """Make a prefix's folder of what `fill` writes into a draft."""
     draft = folder() / f"{_UNFINISHED}{recipe.identity}"
     try:
         shutil.rmtree(draft, ignore_errors=True)  # of a study that was killed
         draft.mkdir(parents=True)
-        save(model, draft)
-        about = {"format": FORMAT, "recipe": recipe.canonical(), "inputs": recipe.inputs(), "reports": reports}
-        (draft / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        fill(draft)
         _remove(_place(recipe))
         draft.rename(_place(recipe))
         shutil.rmtree(scratch(recipe), ignore_errors=True)
@@ -118,7 +152,7 @@ def trim(*, limit_bytes: float | None = None, keep: Recipe | None = None) -> int
     """
     _remove_leftovers()
     limit_bytes = _limit_bytes() if limit_bytes is None else limit_bytes
-    sizes = {place: _bytes(place) for place in sorted(_artefacts(), key=_last_used)}
+    sizes = {place: _kept_bytes(place) for place in sorted(_artefacts(), key=_last_used)}
     excess, freed = sum(sizes.values()) - limit_bytes, 0
     for place, size in sizes.items():
         if freed >= excess:
@@ -158,6 +192,18 @@ def _last_used(place: Path) -> int:
     with contextlib.suppress(OSError):  # another study may remove it in this moment
         return place.stat().st_mtime_ns
     return 0
+
+
+def _kept_bytes(place: Path) -> int:
+    """The bytes of an artefact, counted once in a process: it never changes, and what replaces it is another folder."""
+    with contextlib.suppress(OSError):
+        return _bytes_once(place, place.stat().st_ino)
+    return 0
+
+
+@functools.lru_cache(maxsize=10_000)
+def _bytes_once(place: Path, inode: int) -> int:
+    return _bytes(place)
 
 
 def _bytes(place: Path) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from smaller.data import splits
+from smaller.data.sets import UNLABELLED, EvaluationSet
 from smaller.errors import SmallerError, did_you_mean
-from smaller.findings.extreme import PIPELINE
-from smaller.findings.words import percent
+from smaller.findings.extreme import ORDERS, PIPELINE, SIZES
+from smaller.findings.words import names_of, percent
 from smaller.opening import fine_tunings
 from smaller.parameters import Settings
 from smaller.recipes import (
+    CLOSED,
+    DENSE,
     NARROWER,
     TRIMMED,
     Recipe,
@@ -21,7 +24,9 @@ from smaller.recipes import (
     dense,
     pipeline,
     pruned_after,
+    reordered,
     second_paper,
+    start,
     starting_configuration,
 )
 from smaller.steps import Adapt, Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
@@ -29,14 +34,25 @@ from smaller.steps import Adapt, Cut, Distil, FineTune, Prune, Quantize, TrimVoc
 Families = dict[str, dict[str, list[Recipe]]]
 """Recipes by family (the pipeline, or a single technique) and, inside it, by stage."""
 
+FROZEN_STAGES = (DENSE, TRIMMED)
+"""The stages on which adapters are tried: the encoder as it was, and the end of the pipeline."""
+
 
 def require_extreme(settings: Settings) -> None:
     """Raise SmallerError unless every step of the pipeline can be taken from every encoder of the settings."""
     for dataset in settings.tasks:
         splits.task(dataset)
-        for language in settings.languages:
-            splits.check(dataset, language)
-            splits.check_text(settings.corpus, language)
+        if not languages_of(settings, dataset):
+            raise SmallerError(f"The data set {dataset!r} has no training split in {', '.join(settings.languages)}: "
+                               "leave the task out, or study a language that it has.")  # fmt: skip
+    for language in settings.languages:
+        if not any(language in languages_of(settings, dataset) for dataset in settings.tasks):
+            raise SmallerError(f"No task of {', '.join(settings.tasks)} has a training split in {language}: leave the "
+                               "language out, or add a task.")  # fmt: skip
+        splits.check_text(corpus_of(settings, language), language)
+        if not any(line.strip() for line in splits.text(corpus_of(settings, language), language)):
+            raise SmallerError(f"The text of {corpus_of(settings, language)}/{language} is empty, and every step "
+                               "before fine-tuning reads it.")  # fmt: skip
     for name in settings.encoders:
         config = starting_configuration(name)
         for size in settings.hidden_sizes:
@@ -53,60 +69,179 @@ def require_extreme(settings: Settings) -> None:
             if question not in ablations(stages):
                 raise SmallerError(f"The study has no question {question!r}; it has {', '.join(ablations(stages))}."
                                    f"{did_you_mean(question, ablations(stages))}")  # fmt: skip
+        for order in settings.orders:
+            reordered(stages, *order)
+            if not order:
+                raise SmallerError(f"An order of stages is empty: name some of {', '.join(stages)}.")
+    for dataset in settings.adapter_tasks:
+        if dataset not in settings.tasks:
+            raise SmallerError(f"Adapters are trained on some of the tasks {', '.join(settings.tasks)}; {dataset!r} is "
+                               f"none of them.{did_you_mean(dataset, settings.tasks)}")  # fmt: skip
+    for factor in settings.adapters:
+        if factor < 1:
+            raise SmallerError(f"Adapters are so many times narrower than the hidden states: at least 1, not {factor}.")
+    _require_room(settings)
+
+
+def _require_room(settings: Settings) -> None:
+    """Raise SmallerError for so few pieces that special ones and the letters of a language's text take them all."""
+    least = min(settings.vocabularies)
+    for language in settings.languages if least < LETTERS else ():
+        text = "".join(splits.text(corpus_of(settings, language), language))
+        needed = len(set("".join(text.split()))) + SPECIAL
+        if least < needed:
+            raise SmallerError(f"A vocabulary of {least} pieces is too small for {language}: special pieces and the "
+                               f"single characters of its text are {needed} at least.")  # fmt: skip
+
+
+SPECIAL = 5
+"""The special pieces that every tokenizer of this study has: begin, end, padding, unknown, mask."""
+
+LETTERS = 2000
+"""More than the texts of these languages have of single characters: so many pieces leave room without a look."""
+
+
+def languages_of(settings: Settings, dataset: str) -> list[str]:
+    """The languages of the settings in which a data set can be trained on."""
+    return [language for language in settings.languages if _has(dataset, language)]
+
+
+def _has(dataset: str, language: str) -> bool:
+    try:
+        splits.check(dataset, language, "train")
+    except SmallerError:
+        return False
+    return True
+
+
+def corpus_of(settings: Settings, language: str) -> str:
+    """Where the text of a language comes from."""
+    return settings.corpora.get(language, settings.corpus)
+
+
+def text_amounts(settings: Settings) -> dict[str, int]:
+    """How many lines of text there are of each language: what its pipeline reads."""
+    return {language: len(splits.text(corpus_of(settings, language), language)) for language in settings.languages}
+
+
+def measured_on(settings: Settings) -> str:
+    """Languages and seeds in words; where tasks differ in their languages, those of each task."""
+    seeds = f"{len(settings.seeds)} seed" + "s" * (len(settings.seeds) != 1)
+    by_task = {dataset: languages_of(settings, dataset) for dataset in settings.tasks}
+    if all(codes == list(settings.languages) for codes in by_task.values()):
+        return f"{names_of(settings.languages)}; {seeds}"
+    return "; ".join([*(f"{dataset}: {names_of(codes)}" for dataset, codes in by_task.items()), seeds])
 
 
 def extreme_study(settings: Settings) -> Families:
-    """The pipeline's stages, and single techniques at several strengths, on every task, language and seed.
+    """The pipeline's stages, its other sizes and orders, and single techniques, on every task, language and seed.
 
-    Each language has a pipeline of its own, on its own text. Beside the main one stand further hidden sizes and
-    numbers of pieces, as stages of the family, which change that one size and nothing else.
+    Each language has a pipeline of its own, on its own text. Other sizes change one size and nothing else; they, and
+    other orders, stand there as they are and closed by quantization.
     """
     found: Families = {PIPELINE: {}}
-    for encoder in settings.encoders:
-        heads = starting_configuration(encoder).num_attention_heads
-        for tuning in tunings(settings):
-            stages = _stages(settings, tuning.language, heads=heads)
-            own = pipeline(encoder, stages, tuning, [Quantize(settings.closing)] if settings.closing else [])
+    for encoder, heads, tuning in _each(settings):
+        stages = _stages(settings, tuning.language, heads=heads)
+        families = {PIPELINE: pipeline(encoder, stages, tuning, _closing(settings))}
+        families[SIZES] = _other_sizes(encoder, heads, tuning, settings)
+        families[ORDERS] = {}
+        for order in settings.orders:
+            families[ORDERS] |= _with_closed(" > ".join(order), encoder, reordered(stages, *order), tuning, settings)
+        for family, own in (families | _singles(encoder, tuning, settings)).items():
             for stage, recipe in own.items():
-                found[PIPELINE].setdefault(stage, []).append(recipe)
-            for family, singles in _singles(encoder, tuning, settings).items():
-                for stage, recipe in singles.items():
-                    found.setdefault(family, {}).setdefault(stage, []).append(recipe)
-    return found
-
-
-def other_sizes(settings: Settings) -> dict[str, list[Recipe]]:
-    """The whole pipeline at each further hidden size and number of pieces, by what is different."""
-    found: dict[str, list[Recipe]] = {}
-    for encoder in settings.encoders:
-        heads = starting_configuration(encoder).num_attention_heads
-        for tuning in tunings(settings):
-            for hidden in settings.hidden_sizes[1:]:
-                stages = _stages(settings, tuning.language, heads=heads, hidden=hidden)
-                found.setdefault(f"{hidden} wide", []).append(_whole(encoder, stages, tuning))
-            for pieces in settings.vocabularies[1:]:
-                stages = _stages(settings, tuning.language, heads=heads, vocabulary=pieces)
-                found.setdefault(f"{pieces:,} pieces", []).append(_whole(encoder, stages, tuning))
+                found.setdefault(family, {}).setdefault(stage, []).append(recipe)
     return found
 
 
 def variants(settings: Settings) -> dict[str, list[Recipe]]:
     """What each question of the settings changes in the whole pipeline, with the seeds `variant_seeds`."""
     found: dict[str, list[Recipe]] = {}
-    for encoder in settings.encoders:
-        heads = starting_configuration(encoder).num_attention_heads
-        for tuning in tunings(settings):
-            if tuning.seed in settings.variant_seeds:
-                asked = ablations(_stages(settings, tuning.language, heads=heads))
-                for question in settings.questions:
-                    found.setdefault(question, []).append(_whole(encoder, asked[question], tuning))
+    for encoder, heads, tuning in _each(settings):
+        if tuning.seed in settings.variant_seeds:
+            asked = ablations(_stages(settings, tuning.language, heads=heads))
+            for question in settings.questions:
+                found.setdefault(question, []).append(_whole(encoder, asked[question], tuning))
     return found
 
 
+def with_adapters(settings: Settings) -> dict[str, list[Recipe]]:
+    """Adapters of each size in a frozen encoder, by the stage that is frozen, with the seeds `variant_seeds`."""
+    found: dict[str, list[Recipe]] = {}
+    for encoder, heads, tuning in _each(settings):
+        if tuning.seed not in settings.variant_seeds or tuning.dataset not in settings.adapter_tasks:
+            continue
+        stages = pipeline(encoder, _stages(settings, tuning.language, heads=heads), tuning)
+        for stage in FROZEN_STAGES:
+            before = Recipe(encoder, stages[stage].steps[:-1])
+            for factor in settings.adapters:
+                own = dataclasses.replace(tuning, adapter=factor, learning_rate=settings.adapter_learning_rate)
+                found.setdefault(stage, []).append(before.then(own))
+    return found
+
+
+def untuned(settings: Settings) -> dict[str, dict[str, list[Recipe]]]:
+    """The masked-language models of the pipeline by language and stage, one for each encoder.
+
+    They are recipes too: their records hold the learning curves on text, and how well they guess text.
+    """
+    found: dict[str, dict[str, list[Recipe]]] = {language: {} for language in settings.languages}
+    for encoder in settings.encoders:
+        heads = starting_configuration(encoder).num_attention_heads
+        for language, own in found.items():
+            here = start(encoder)
+            own.setdefault(DENSE, []).append(here)
+            for name, steps in _stages(settings, language, heads=heads).items():
+                here = here.then(*steps)
+                own.setdefault(name, []).append(here)
+    return found
+
+
+def held_out_text(settings: Settings, language: str) -> EvaluationSet:
+    """Sentences of a language that no model was trained on: of the test split of its first task, labels unseen."""
+    dataset = next(dataset for dataset in settings.tasks if language in languages_of(settings, dataset))
+    return EvaluationSet(dataset, language, noise=UNLABELLED, limit=settings.guessed_sentences)
+
+
+def learning_panels(settings: Settings, families: Families) -> dict[str, dict[str, list[Recipe]]]:
+    """Recipes whose learning curves belong together, by panel and series: of the first encoder, language and seed.
+
+    Curves of one panel are of one loss.
+    """
+    language = settings.languages[0]
+    text = {stage: own[:1] for stage, own in untuned(settings)[language].items()}
+    trained = {stage: own for stage, own in text.items() if stage != DENSE and own[0].steps[-1].trains}
+    adapted = {stage: own for stage, own in trained.items() if isinstance(own[0].steps[-1], Adapt)}
+    found = {"Adaptation": adapted} if adapted else {}
+    found["Distillation"] = {stage: own for stage, own in trained.items() if stage not in adapted}
+    for dataset in settings.tasks:
+        if language in languages_of(settings, dataset):
+            of_task = {stage: [recipe for recipe in own if recipe.fine_tuning.dataset == dataset][:1]
+                       for stage, own in families[PIPELINE].items() if stage != CLOSED}  # fmt: skip
+            found[f"Fine-tuning, {dataset}"] = of_task
+    return found
+
+
+def to_time(settings: Settings, families: Families) -> list[Recipe]:
+    """What is timed side by side: dense, the pipeline's stages, and all that is closed by quantization.
+
+    The dense model comes first. Of the first encoder, task, language and seed.
+    """
+    first = tunings(settings)[0]
+    chosen = [*families[PIPELINE].values(),
+              *(own for family in (SIZES, ORDERS, "quantized") for stage, own in families.get(family, {}).items()
+                if settings.closing and settings.closing in stage)]  # fmt: skip
+    own = [recipe for recipes in chosen for recipe in recipes]
+    return [recipe for recipe in own if recipe.fine_tuning == first and recipe.encoder == settings.encoders[0]]
+
+
 def tunings(settings: Settings) -> list[FineTune]:
-    """A fine-tuning for each task, language and seed."""
-    return [dataclasses.replace(tuning, dataset=dataset)
-            for dataset in settings.tasks for tuning in fine_tunings(settings)]  # fmt: skip
+    """A fine-tuning for each task, each language that the task has, and seed."""
+    made = []
+    for dataset in settings.tasks:
+        epochs = settings.task_epochs.get(dataset, settings.epochs)
+        made += [dataclasses.replace(tuning, dataset=dataset, epochs=epochs)
+                 for tuning in fine_tunings(settings, languages=languages_of(settings, dataset))]  # fmt: skip
+    return made
 
 
 def pieces_stages(settings: Settings) -> list[str]:
@@ -120,13 +255,21 @@ def flat(found: Mapping[str, object]) -> list[Recipe]:
             for recipe in (flat(own) if isinstance(own, Mapping) else own)]  # fmt: skip
 
 
+def _each(settings: Settings) -> Iterator[tuple[str, int, FineTune]]:
+    """Every encoder with its number of heads, and every fine-tuning."""
+    for encoder in settings.encoders:
+        heads = starting_configuration(encoder).num_attention_heads
+        for tuning in tunings(settings):
+            yield encoder, heads, tuning
+
+
 def _stages(settings: Settings, language: str, *, heads: int, **sizes: int) -> Stages:
     shared = {"batch_size": settings.corpus_batch_size, "learning_rate": settings.corpus_learning_rate,
               "max_length": settings.corpus_max_length, "rate": settings.corpus_rate}  # fmt: skip
-    adapt = None
+    corpus, adapt = corpus_of(settings, language), None
     if settings.adaptation_updates:
-        adapt = Adapt(settings.corpus, language, updates=settings.adaptation_updates, warm_up=0.1, **shared)
-    distil = Distil(settings.layers, corpus=settings.corpus, languages=(language,), updates=settings.corpus_updates,
+        adapt = Adapt(corpus, language, updates=settings.adaptation_updates, warm_up=0.1, **shared)
+    distil = Distil(settings.layers, corpus=corpus, languages=(language,), updates=settings.corpus_updates,
                     logits="mse", **shared)  # fmt: skip
     main = {"hidden": settings.hidden_sizes[0], "vocabulary": settings.vocabularies[0]}
     return second_paper(adapt, distil, heads=heads, feed_forward=settings.feed_forward, width_by=settings.width_by,
@@ -137,9 +280,30 @@ def _whole(encoder: str, stages: Stages, tuning: FineTune) -> Recipe:
     return list(pipeline(encoder, stages, tuning).values())[-1]
 
 
+def _closing(settings: Settings) -> list[Quantize]:
+    return [Quantize(settings.closing)] if settings.closing else []
+
+
+def _with_closed(name: str, encoder: str, stages: Stages, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
+    """A pipeline's end under its name, and closed by quantization."""
+    whole = _whole(encoder, stages, tuning)
+    return {name: whole} | {f"{name}, {step.form}": whole.then(step) for step in _closing(settings)}
+
+
+def _other_sizes(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
+    """The whole pipeline at each further hidden size and number of pieces, by what is different."""
+    found = {}
+    changes = {f"{hidden} wide": {"hidden": hidden} for hidden in settings.hidden_sizes[1:]}
+    changes |= {f"{pieces:,} pieces": {"vocabulary": pieces} for pieces in settings.vocabularies[1:]}
+    for name, change in changes.items():
+        stages = _stages(settings, tuning.language, heads=heads, **change)
+        found |= _with_closed(name, encoder, stages, tuning, settings)
+    return found
+
+
 def _singles(encoder: str, tuning: FineTune, settings: Settings) -> dict[str, dict[str, Recipe]]:
     """Paper 1's techniques, each at the strengths of the settings, and trimming alone."""
-    text = {"corpus": settings.corpus, "languages": (tuning.language,)}
+    text = {"corpus": corpus_of(settings, tuning.language), "languages": (tuning.language,)}
     cuts: Sequence[int] = settings.cut_layers
     return {
         "pruned": {f"pruned, {percent(share)}": pruned_after(encoder, Prune(share), tuning)

@@ -193,6 +193,16 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
     }
 
 
+def message_of(job: Job) -> dict:
+    """The job as plain JSON values, as workers are sent it."""
+    return {
+        "label": job.prefix.label,
+        "prefix": job.prefix.canonical(),
+        "recipes": [recipe.canonical() for recipe in job.recipes],
+        "sets": [place.key for place in job.sets],
+    }
+
+
 def job_from_message(message: Mapping) -> Job:
     """The job that was sent to a worker."""
     recipes = tuple(recipe_from_canonical(form) for form in message["recipes"])

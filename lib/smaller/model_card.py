@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
 from smaller import forms
+
+SENTENCE = "Wizkid yayi wasa a Lagos ranar Asabar."
+"""The example's sentence, in Hausa, where the card brings none in the model's language."""
 
 _EXAMPLES = {"word": """\
 from smaller.shipping import open_shipped
 from smaller.tagging import tag
 
 model = open_shipped("{name}")
-sentence = "Wizkid yayi wasa a Lagos ranar Asabar."
+sentence = {sentence}
 for tagged in tag(model, [sentence]):
     print(tagged.text)
     for entity in tagged.entities:
@@ -22,7 +26,7 @@ from smaller.shipping import open_shipped
 from smaller.tagging import classify
 
 model = open_shipped("{name}")
-for found in classify(model, ["Wizkid yayi wasa a Lagos ranar Asabar."]):
+for found in classify(model, [{sentence}]):
     print(found.label, round(found.score, 2))
 """}  # fmt: skip
 
@@ -34,9 +38,10 @@ _KINDS = {"word": ("token-classification", "Tags words of running text with", "A
 def model_card(about: Mapping, card: Mapping, *, name: str) -> str:
     """The card in Markdown. `about` is what `smaller.json` says; `card` gives the rest, all of it optional.
 
-    `title`, `languages` (codes), `licence` and `notes` are text or lists of it; `recipe` is one line; `data` rows have
-    `name`, `licence` and `citation`; `scores` rows have `set`, `metric`, `score`, and `mean`, `low`, `high` and `seeds`
-    where there is an interval; `cost` is what to say of each name. What is not given is said to be not given.
+    `title`, `languages` (codes), `licence` and `notes` are text or lists of it; `recipe` is one line; `example` is a
+    sentence in the model's language; `data` rows have `name`, `licence` and `citation`; `scores` rows have `set`,
+    `metric`, `score`, and `mean`, `low`, `high` and `seeds` where there is an interval; `cost` is what to say of each
+    name. What is not given is said to be not given.
     """
     return "\n".join(_lines(about, card, name=name)) + "\n"
 
@@ -60,10 +65,13 @@ def _lines(about: Mapping, card: Mapping, *, name: str) -> Iterator[str]:
     yield "## Licence\n"
     yield f"{card.get('licence', 'Not given: ask whoever shipped the model.')}\n"
     yield "## Example\n"
-    yield f"```python\n{_EXAMPLES[unit].format(name=name)}```\n"
+    sentence = json.dumps(card.get("example") or SENTENCE, ensure_ascii=False)
+    yield f"```python\n{_EXAMPLES[unit].format(name=name, sentence=sentence)}```\n"
     yield f'On the command line: `python -m smaller predict {name} "a sentence"`.\n'
     if about["plain"]:
         yield f'Also, with transformers alone: `{loader}.from_pretrained("{name}")`.\n'
+    if card.get("notes"):
+        yield "## How it was found\n"
     for note in card.get("notes", ()):
         yield f"- {note}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from smaller import encoders, results, study
 from smaller.data import splits
 from smaller.data.noise import check_noise
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid
-from smaller.errors import SmallerError, did_you_mean
+from smaller.errors import Planned, SmallerError, did_you_mean
 from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, SCRATCH, SPECIFIC, TEACHER, layers_and_heads
 from smaller.findings.robustness import DENSE, TYPING
 from smaller.findings.words import percent
@@ -158,19 +159,22 @@ def preview(
 ) -> None:
     """Display versions, device, how much of the work is done, how long the rest should take, and what is to score.
 
-    Where each language has sets of its own, `sets` go by language.
+    Where each language has sets of its own, `sets` go by language. In a dry run the notebook ends here.
     """
     by_language = sets if isinstance(sets, Mapping) else {"": sets}
     unscored = sum(
         len(study.pending([recipe for recipe in recipes if language in ("", recipe.fine_tuning.language)], own))
         for language, own in by_language.items() if own
     )  # fmt: skip
+    work = study.estimate(recipes) + f"; {unscored} to score on further sets" * bool(unscored)
+    if os.environ.get("SMALLER_PLAN"):
+        raise Planned(work)
     about = results.provenance_of_process()
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     rows = {
         "software": f"smaller {about['package']} ({about['commit']}), Python {about['python']}, {libraries}",
         "device": f"{about['device']}, mixed precision: {about['mixed_precision']}",
-        "recipes": study.estimate(recipes) + f"; {unscored} to score on further sets" * bool(unscored),
+        "recipes": work,
         "records": str(results.folder().name) + "/ of the outputs folder",
     }
     show(pd.DataFrame(rows.items(), columns=["what", "here"]), "This run.", "this-run")

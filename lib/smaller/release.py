@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smaller import results
-from smaller.data import datasets
+from smaller.data import datasets, splits
 from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
 from smaller.encoders import ENCODERS, canonical
@@ -66,11 +66,19 @@ def card_of(recipe: Recipe) -> dict:
         "title": f"{recipe.encoder} for {tuned.dataset}/{tuned.language}" if tuned else recipe.encoder,
         "languages": [tuned.language] if tuned else [],
         "recipe": recipe.label,
+        "example": _example(tuned.language) if tuned else "",
         "data": [{"name": found.name, "licence": found.licence, "citation": found.citation} for found in data],
         "scores": list(_scores(record, _siblings(recipe))),
         "cost": _cost(record["cost"]),
         "licence": _licence(recipe, data),
     }
+
+
+def _example(language: str) -> str:
+    """A sentence in the language from the embedded sample, which anybody may print; empty where it has none."""
+    if language not in splits.languages("sample"):
+        return ""
+    return " ".join(splits.sentences("sample", language, "test")[0].words)
 
 
 def _siblings(recipe: Recipe) -> list[dict]:

@@ -26,8 +26,8 @@ from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
 from smaller.encoders import TRAINED
 from smaller.errors import SmallerError
-from smaller.recipes import Recipe, recipe_from_canonical
-from smaller.steps import FineTune, Prune
+from smaller.recipes import Recipe
+from smaller.steps import FineTune, Prune, Step, step_from_canonical
 
 FORMAT = 2
 _SECTIONS = {"format": int, "identity": str, "recipe": dict, "inputs": dict, "steps": list, "scores": dict,
@@ -111,7 +111,7 @@ def read(recipe: Recipe) -> dict | None:
 
 def read_all() -> list[dict]:
     """Every valid record in the results folder."""
-    return [record for path in sorted(folder().glob("*.json")) if (record := _read_file(path)) is not None]
+    return [record for path in sorted(folder().glob("*.json"), key=str) if (record := _read_file(path)) is not None]
 
 
 def _read_file(path: Path) -> dict | None:
@@ -156,36 +156,51 @@ def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFram
     A record gives a row for each split of the language that its model was fine-tuned on, and for those of `sets` (keys
     of evaluation sets) that it was scored on.
     """
-    rows = []
+    rows, sets = [], frozenset(sets)
     for record in records:
-        recipe = recipe_from_canonical(record["recipe"])
-        shared = _description(recipe) | _costs(record)
+        shared = _description(record) | _costs(record)
         for evaluated_on, scores in record["scores"].items():
-            tested = set_of(evaluated_on)
-            home = f"{tested.dataset}/{tested.language}" == shared["trained_on"] and not tested.noise
+            place, metric = _place_of(evaluated_on)
+            home = f"{place['dataset']}/{place['language']}" == shared["trained_on"] and not place["noise"]
             if not home and evaluated_on not in sets:
                 continue
-            place = {"dataset": tested.dataset, "language": tested.language, "split": tested.split,
-                     "noise": tested.noise, "rate": tested.rate, "noise_seed": tested.seed}  # fmt: skip
-            if task := TASKS.get(dataset(tested.dataset).task):
-                place |= {"task": task.name, "metric": task.metric_name, "score": scores.get(task.metric, math.nan)}
-            rows.append(shared | place | {name: scores.get(name, math.nan) for name in _SCORES})
+            score = {"score": scores.get(metric, math.nan)} if metric else {}
+            rows.append(shared | place | score | {name: scores.get(name, math.nan) for name in _SCORES})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _description(recipe: Recipe) -> dict:
-    """What the recipe's steps say about it, in the words of the table."""
+@functools.lru_cache(maxsize=10_000)
+def _place_of(evaluated_on: str) -> tuple[dict, str]:
+    """An evaluation set in the words of the table, and its main score's name among the scores; empty without a task."""
+    tested = set_of(evaluated_on)
+    place = {"dataset": tested.dataset, "language": tested.language, "split": tested.split,
+             "noise": tested.noise, "rate": tested.rate, "noise_seed": tested.seed}  # fmt: skip
+    task = TASKS.get(dataset(tested.dataset).task)
+    return (place | {"task": task.name, "metric": task.metric_name}, task.metric) if task else (place, "")
+
+
+@functools.lru_cache(maxsize=10_000)
+def _step(form: str) -> Step:
+    """A step by its canonical form, as JSON: thousands of recipes are made of a few hundred steps."""
+    return step_from_canonical(json.loads(form))
+
+
+def _description(record: dict) -> dict:
+    """What the record's recipe says about it, in the words of the table."""
+    form = record["recipe"]
+    recipe = Recipe(form["encoder"], tuple(_step(json.dumps(step)) for step in form["steps"]))
     names = [type(step) for step in recipe.steps]
     techniques = [step.technique for step in recipe.steps if step.technique]
     order = "" if techniques else "dense"
     if Prune in names:
         order = "after" if FineTune in names and names.index(FineTune) < names.index(Prune) else "before"
+    tuning = recipe.fine_tuning
     said = {
-        "identity": recipe.identity,
+        "identity": record["identity"],
         "label": recipe.label,
         "encoder": recipe.encoder,
-        "seed": recipe.fine_tuning.seed if recipe.fine_tuning else None,
-        "trained_on": f"{recipe.fine_tuning.dataset}/{recipe.fine_tuning.language}" if recipe.fine_tuning else "",
+        "seed": tuning.seed if tuning else None,
+        "trained_on": f"{tuning.dataset}/{tuning.language}" if tuning else "",
         "technique": " + ".join(dict.fromkeys(techniques)) or "dense",
         "order": order,
     }

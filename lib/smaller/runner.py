@@ -23,18 +23,25 @@ from smaller.parameters import declared, validate
 from smaller.paths import outputs_folder, project_root
 from smaller.progress import Say, silent
 
+PLANNED = "Planned: "
+"""How the error begins with which a notebook ends that was only to be planned."""
+
 PACKAGES = ("smaller", "torch", "transformers", "numpy", "pandas", "matplotlib")
 
 
 @dataclass(frozen=True)
 class NotebookRun:
-    """What became of a notebook: status 'done', 'failed' or 'planned', and the last line of its error."""
+    """What became of a notebook: status 'done', 'failed' or 'planned', and the last line of its error.
+
+    Of a planned one, `work` says what it would do.
+    """
 
     name: str
     status: str
     seconds: float = 0.0
     error: str = ""
     parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    work: str = ""
 
 
 def run_notebook(
@@ -77,6 +84,27 @@ def run_notebook(
     return NotebookRun(path.stem, "failed" if error else "done", seconds, error, given)
 
 
+def plan_notebook(path: Path, parameters: Mapping[str, object] | None = None) -> NotebookRun:
+    """Run a notebook up to its `preview`, which says what is to do; nothing is trained and nothing kept."""
+    path = Path(path)
+    known = declared(path)
+    given = validate(parameters or {}, known, where=f"the parameters for {path.name}")
+    notebook = nbformat.read(path, as_version=4)
+    last = next((n for n, cell in enumerate(notebook.cells) if "preview(" in cell.source), None)
+    if last is None:
+        return NotebookRun(path.stem, "planned", parameters=given)
+    del notebook.cells[last + 1 :]
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="smaller-") as folder:
+        output = Path(folder) / "plan.ipynb"
+        error = _execute(notebook, given, output, folder=path.resolve().parent, progress=silent, plan=True)
+    seconds = time.monotonic() - started
+    if error and not error.startswith(PLANNED):
+        return NotebookRun(path.stem, "failed", seconds, error, given)
+    return NotebookRun(path.stem, "planned", seconds, parameters=given, work=error.removeprefix(PLANNED))
+
+
 def provenance() -> dict[str, str]:
     """Versions, commit and date, as the foot of a page prints them."""
     facts = {"date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "Python": platform.python_version()}
@@ -107,7 +135,10 @@ def _is_sample(values: Mapping[str, object]) -> bool:
     return any(isinstance(item, str) and (item == "sample" or item.startswith("sample-")) for item in flat)
 
 
-def _execute(notebook, parameters: Mapping[str, object], output: Path, *, folder: Path, progress: Say) -> str:
+def _execute(
+    notebook: nbformat.NotebookNode, parameters: Mapping[str, object], output: Path, *, folder: Path, progress: Say,
+    plan: bool = False,
+) -> str:  # fmt: skip
     """Run a notebook into `output`; the error it ended with, or the empty string."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -135,7 +166,7 @@ def _execute(notebook, parameters: Mapping[str, object], output: Path, *, folder
             cwd=folder,
             progress_bar=False,
             stderr_file=_Lines(progress),
-            kernel_manager_class=_kernel_manager(),
+            kernel_manager_class=_kernel_manager(plan=plan),
             config=Config(KernelManager=connection),
             on_cell_start=on_cell_start,
         )
@@ -150,9 +181,11 @@ def _execute(notebook, parameters: Mapping[str, object], output: Path, *, folder
 
 
 @functools.cache
-def _kernel_manager() -> type:
+def _kernel_manager(*, plan: bool) -> type:
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
+
+    environment = {"SMALLER_BATCH": "1"} | ({"SMALLER_PLAN": "1"} if plan else {})
 
     class InterpreterKernelManager(AsyncKernelManager):
         """Starts this very interpreter, whatever kernels are installed under the name python3."""
@@ -160,7 +193,7 @@ def _kernel_manager() -> type:
         @property
         def kernel_spec(self) -> KernelSpec:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(argv=command, display_name="Python 3", language="python", env={"SMALLER_BATCH": "1"})
+            return KernelSpec(argv=command, display_name="Python 3", language="python", env=environment)
 
     return InterpreterKernelManager
 

@@ -1,21 +1,25 @@
-"""What a tagger does with sentences whose labels nobody knows: its tags, and how sure it is of them."""
+"""What a model does with text whose labels nobody knows: a tagger's tags, and how well a language model guesses it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
+from torch.nn import functional
 
-from smaller.data.encoding import batch_of, budget_batches, encode
+from smaller.data.encoding import batch_of, budget_batches, encode, pad
 from smaller.data.readers import Example, Sentence, Text
 from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
 from smaller.evaluation import span_scores
 from smaller.tagging import words_of
-from smaller.training import device, mixed_precision
+from smaller.training import device, logits_at, mixed_precision
 
 
 @torch.inference_mode()
@@ -51,8 +55,10 @@ def look(model: Model, examples: Sequence[Example]) -> dict:
 
     `confidence` is the mean probability of the predicted labels in points, `tagged` the share of words in entities in
     per cent. `tags` are the predictions, a line for each sentence with a digit for each word: the place of its label in
-    `labels`.
+    `labels`. Of a masked-language model it is what `pseudo_perplexity` finds.
     """
+    if not model.labels:
+        return pseudo_perplexity(model, examples)
     if model.unit != "word":
         raise SmallerError("This model labels whole texts; what is looked at here are the tags of words.")
     if len(model.labels) > 36:
@@ -95,3 +101,97 @@ def agreement(found: dict, reference: dict) -> float:
 
 def _tags(found: dict) -> list[list[str]]:
     return [[found["labels"][_DIGITS.index(digit)] for digit in row] for row in found["tags"]]
+
+
+@dataclass(frozen=True)
+class _Guess:
+    """A piece to guess in a row, with what is hidden for it: up to `end`; and the countings that it belongs to."""
+
+    row: int
+    place: int
+    end: int
+    of_piece: bool
+    of_word: bool
+
+    @property
+    def ends_word(self) -> bool:
+        """Whether it is a word's last piece: of those there is one for each word."""
+        return self.of_piece and self.of_word
+
+
+@torch.inference_mode()
+def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: int = 128) -> dict:
+    """How well a masked-language model guesses text that it has not seen, by every piece of it once.
+
+    `pseudo_perplexity` is exp of the mean cross-entropy of the pieces, each hidden by itself (Salazar et al. 2020,
+    *Masked Language Model Scoring*, section 2). It compares models of one vocabulary: where a word falls into more
+    pieces, the rest of the word gives each of them away. `word_perplexity` and `bits_per_character` compare any: a
+    piece is guessed with the later pieces of its word hidden too (Kauf and Ivanova 2023, *A Better Way to Do Masked
+    Language Model Scoring*), so that a word's pieces multiply to its probability, whatever they are, and the sum is
+    taken by word and by character without spaces. `unknown_pieces`, in per cent, says how much no vocabulary spells.
+    """
+    sentences = [sentence for sentence in map(_sentence, examples) if sentence.words]
+    if not sentences:
+        raise SmallerError("There is no text to guess: every line is empty.")
+    encoding = model.tokenizer([list(sentence.words) for sentence in sentences], is_split_into_words=True,
+                               truncation=True, max_length=max_length)  # fmt: skip
+    rows = [torch.tensor(row) for row in encoding["input_ids"]]
+    guesses, characters, unknown = [], 0, 0
+    for row, sentence in enumerate(sentences):
+        places = encoding.word_ids(row)
+        for start, end in _words(places):
+            guesses += _guesses(row, start, end)
+            characters += len(sentence.words[places[start]])
+            unknown += int((rows[row][start:end] == model.tokenizer.unk_token_id).sum())
+    lost = _cross_entropies(model, rows, guesses)
+    pieces, words = (torch.tensor([getattr(guess, of) for guess in guesses]) for of in ("of_piece", "of_word"))
+    count, word_count = int(pieces.sum()), sum(guess.ends_word for guess in guesses)
+    return {
+        "pseudo_perplexity": math.exp(float(lost[pieces].sum()) / count),
+        "word_perplexity": math.exp(float(lost[words].sum()) / word_count),
+        "bits_per_character": float(lost[words].sum()) / characters / math.log(2),
+        "unknown_pieces": 100 * unknown / count,
+        "sentences": len(rows),
+        "pieces": count,
+        "words": word_count,
+        "characters": characters,
+    }
+
+
+def _cross_entropies(model: Model, rows: Sequence[Tensor], guesses: Sequence[_Guess]) -> Tensor:
+    """Of each guess, in the order given; a row of pieces stands in as many rows of a batch as there are guesses."""
+    network, padding = model.network.to(device()).eval(), model.tokenizer.pad_token_id
+    lost = torch.zeros(len(guesses), dtype=torch.float64)
+    for chosen in budget_batches(np.array([len(rows[guess.row]) for guess in guesses])):
+        own = [guesses[index] for index in chosen]
+        each = torch.arange(len(own))
+        pieces = pad([rows[guess.row] for guess in own], value=padding)
+        starts, ends = (torch.tensor([getattr(guess, end) for guess in own]) for end in ("place", "end"))
+        columns = torch.arange(pieces.shape[1])
+        hidden = (columns >= starts[:, None]) & (columns < ends[:, None])
+        seen = torch.where(hidden, model.tokenizer.mask_token_id, pieces).to(device())
+        with mixed_precision():
+            states = network.base_model(input_ids=seen, attention_mask=(pieces != padding).to(device()))
+            logits = logits_at(network, states.last_hidden_state[each, starts])
+        found = functional.cross_entropy(logits.float().cpu(), pieces[each, starts], reduction="none")
+        lost[torch.from_numpy(chosen.copy())] = found.double()
+    return lost
+
+
+def _words(places: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+    """Where each word begins and ends among the pieces of a row, from the number of the word at each piece."""
+    start = None
+    for place, word in enumerate([*places, None]):
+        if start is not None and word != places[start]:
+            yield start, place
+            start = None
+        if start is None and word is not None:
+            start = place
+
+
+def _guesses(row: int, start: int, end: int) -> Iterator[_Guess]:
+    """What is guessed of a word; for its last piece nothing else is hidden, so that one guess serves both countings."""
+    for place in range(start, end - 1):
+        yield _Guess(row, place, place + 1, of_piece=True, of_word=False)
+        yield _Guess(row, place, end, of_piece=False, of_word=True)
+    yield _Guess(row, end - 1, end, of_piece=True, of_word=True)

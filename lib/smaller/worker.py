@@ -19,10 +19,13 @@ def main() -> None:
     os.dup2(2, 1)
     jobs = _jobs()
 
+    import torch
+
     from smaller.errors import SmallerError
     from smaller.jobs import execute, job_from_message
 
     for message in jobs:
+        torch.set_num_threads(message.get("threads", torch.get_num_threads()))
         try:
             execute(
                 job_from_message(message),

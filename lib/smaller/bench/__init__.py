@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smaller.bench import deployment, distillation, finetuning, trimming
+from smaller.bench import deployment, distillation, finetuning, overhead, trimming
 from smaller.errors import SmallerError, did_you_mean
 
-SECTIONS = {"finetune": finetuning, "distil": distillation, "deploy": deployment, "trim": trimming}
-"""What is measured, in this order: fine-tuning, distillation, the forms of a model that one can deploy, trimming."""
+SECTIONS = {
+    "finetune": finetuning,
+    "distil": distillation,
+    "deploy": deployment,
+    "trim": trimming,
+    "overhead": overhead,
+}
+"""What is measured, in this order: fine-tuning, distillation, the forms of a model that one can deploy, trimming, and
+the engines of a study."""
 
 
 def bench(*, only: str | None = None, encoder: str | None = None, updates: int = 12) -> Iterator[str]:

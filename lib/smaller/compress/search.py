@@ -67,7 +67,7 @@ class Found:
             f"fp32; {self.measured.milliseconds:.2f} ms for a sentence, the whole {self.whole.milliseconds:.2f} ms.",
         ]
         for row in self.front.itertuples(index=False):
-            lines.append(f"Tried: {row.way}, {row.shape}, {row.epochs} epochs: {row.score:.1f} on dev, "
+            lines.append(f"Tried: {row.way}, {row.shape}, {_epochs(row.epochs)}: {row.score:.1f} on dev, "
                          f"{row.megabytes:.2f} MB, {row.milliseconds:.2f} ms.")  # fmt: skip
         return lines
 
@@ -192,7 +192,7 @@ def _rounds(
     rounds: list[list[dict]] = []
     for turn, budget in enumerate([*(budget for budget in budgets if budget < epochs), epochs], start=1):
         recipes = [candidate.recipe(epochs=budget, seed=plan.tuning.seed) for candidate in candidates]
-        say(f"round {turn}: {len(candidates)} candidates, {budget} epochs")
+        say(f"round {turn}: {len(candidates)} candidates, {_epochs(budget)}")
         _finish(recipes, plan, say)
         tried = [
             {"candidate": candidate, "epochs": budget, "score": _score(recipe, plan, "dev"),
@@ -233,6 +233,10 @@ def _score(recipe: Recipe, plan: Plan, split: str) -> float:
 
 def _seconds(recipe: Recipe) -> float:
     return results.read(recipe)["cost"]["training_seconds"]
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count > 1)}"
 
 
 def _row(tried: dict) -> dict:

@@ -294,6 +294,16 @@ _ALL = (
         citation="written for this project, as a demonstration",
         url="",
     ),
+    Dataset(
+        name="sample-topics",
+        task="topics",
+        tags=("politics", "sports", "health", "business", "education"),
+        sources={},
+        licence="Apache-2.0, as the package",
+        non_commercial=False,
+        citation="written for this project, as a demonstration",
+        url="",
+    ),
 )
 
 DATASETS: dict[str, Dataset] = {known.name: known for known in _ALL}

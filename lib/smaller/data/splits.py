@@ -10,17 +10,21 @@ import hashlib
 from smaller.data import datasets, readers, sample
 from smaller.data.languages import language as language_of
 from smaller.data.readers import Example
+from smaller.data.sample import topics
 from smaller.data.tasks import Task
 from smaller.data.tasks import task as task_of
 from smaller.errors import SmallerError
+
+EMBEDDED = {"sample": sample, "sample-topics": topics}
+"""The data sets that come with the package, by name."""
 
 
 def check(dataset: str, language: str, *splits: str) -> None:
     """Raise SmallerError unless the data set is known and has the language, and these splits of it; touches no file."""
     known = datasets.dataset(dataset)
     for code in language.split("+"):
-        if dataset == "sample":
-            sample.check(code)
+        if dataset in EMBEDDED:
+            EMBEDDED[dataset].check(code)
             continue
         language_of(code)
         known.source(code)
@@ -45,6 +49,8 @@ def languages(dataset: str) -> tuple[str, ...]:
     """The codes of the languages that a data set has."""
     if datasets.dataset(dataset).name == "sample":
         return (*sample.LANGUAGES, sample.UNSEEN)
+    if dataset in EMBEDDED:
+        return EMBEDDED[dataset].LANGUAGES
     return datasets.dataset(dataset).languages
 
 
@@ -71,8 +77,8 @@ def sentences(dataset: str, language: str, split: str) -> list[Example]:
     """The labelled sentences, or texts, of a split."""
     if "+" in language:
         return [sentence for code in language.split("+") for sentence in sentences(dataset, code, split)]
-    if dataset == "sample":
-        return list(sample.sentences(language, split))
+    if dataset in EMBEDDED:
+        return list(EMBEDDED[dataset].sentences(language, split))
     return readers.load(dataset, language, split)
 
 
@@ -87,7 +93,7 @@ def fingerprint(dataset: str, language: str) -> str:
     """The checksum that stands for all labelled splits of a language."""
     if "+" in language:
         return hashlib.sha256("".join(fingerprint(dataset, code) for code in language.split("+")).encode()).hexdigest()
-    return sample.fingerprint(language) if dataset == "sample" else datasets.fingerprint(dataset, language)
+    return EMBEDDED[dataset].fingerprint(language) if dataset in EMBEDDED else datasets.fingerprint(dataset, language)
 
 
 def text_fingerprint(dataset: str, language: str) -> str:

@@ -158,7 +158,7 @@ def dense_line(axes: Axes, rows: pd.DataFrame, *, label: str, line: object = "-"
         return
     axes.axhline(interval.mean, color=GREY, linewidth=1, linestyle=line, label=label, zorder=1.2)
     if interval.known:
-        axes.axhspan(interval.low, min(interval.high, 100), color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
+        axes.axhspan(max(interval.low, 0), min(interval.high, 100), color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
 
 
 def sparsity_axes(axes: Axes, y: str) -> None:

@@ -1,4 +1,4 @@
-"""The summary's figure: every family of recipes by cost and F1, and the front that no other beats."""
+"""The summary's figures: every family of recipes by cost and F1, and the front that no other beats."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ COSTS = {
 
 
 @styled
-def pareto(found: pd.DataFrame, *, costs: tuple[str, ...] = tuple(COSTS), below: float = 25) -> list[Axes]:
+def pareto(found: pd.DataFrame, *, costs: tuple[str, ...] = tuple(COSTS), below: float = 15) -> list[Axes]:
     """F1 against each cost, a marker for each family by technique; the line joins those that no other beats.
 
     `found` is what `summary.families` gives; a cost is left out where nothing has it. What lies more than `below`
     points under the best is outside the panels.
     """
     costs = tuple(cost for cost in costs if (found[cost] > 0).any())
-    panels = Figure(figsize=(7, 3.2)).subplots(1, len(costs), sharey=True, squeeze=False).ravel()
+    panels = Figure(figsize=(7, 3.4)).subplots(1, len(costs), sharey=True, squeeze=False).ravel()
     techniques = list(dict.fromkeys(found.sort_values("family")["technique"]))
     for panel, cost in zip(panels, costs, strict=True):
         name, unit = COSTS[cost]
@@ -35,6 +35,7 @@ def pareto(found: pd.DataFrame, *, costs: tuple[str, ...] = tuple(COSTS), below:
                        markersize=5, markerfacecolor="none" if number >= 6 else None, label=technique)  # fmt: skip
         best = summary.front(found[found[cost] > 0], cost=cost)
         panel.step(unit * best[cost], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front")
+        _name(panel, unit * best[cost].iloc[0], best["f1"].iloc[0], best["family"].iloc[0])
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -43,3 +44,38 @@ def pareto(found: pd.DataFrame, *, costs: tuple[str, ...] = tuple(COSTS), below:
     panels[0].set(ylabel="F1 (points)", ylim=(max(0, found["f1"].max() - below), found["f1"].max() + below / 12))
     legend_above(panels[0].figure, panels)
     return list(panels)
+
+
+def _name(panel: Axes, x: float, y: float, family: str) -> None:
+    """Write what the cheapest recipe of the front is under its marker."""
+    text = family.removeprefix("Pretrain > ").replace(" > ", "\n> ")
+    panel.annotate(text, (x, y), (0, -7), textcoords="offset points", ha="left", va="top", fontsize=6.5, color=GREY)
+
+
+@styled
+def explored(points: pd.DataFrame, *, technique: str, title: str) -> Axes:
+    """F1 over bytes to download, one marker for each kind of recipe; `role` says which are looked at.
+
+    `points` is `Explorer.drawn`: "others" are grey, "technique" is coloured, "chosen" has a ring; a line is the model
+    left whole.
+    """
+    axes = Figure(figsize=(7, 3.4)).subplots()
+    looks = {
+        "others": {"color": GREY, "alpha": 0.3, "markersize": 4, "label": "everything else"},
+        "technique": {"color": COLOURS[0], "markersize": 6, "label": technique},
+        "chosen": {"color": COLOURS[1], "markersize": 11, "markerfacecolor": "none", "markeredgewidth": 2,
+                   "label": "at the chosen sparsity"},
+    }  # fmt: skip
+    for role, look in looks.items():
+        # What is chosen is of the technique too: its own marker stays inside the ring.
+        own = points[points["role"].isin([role, "chosen"] if role == "technique" else [role])]
+        axes.plot(1e-6 * own["download_bytes"], own["f1"], "o", **look)
+    whole = points.loc[points["family"].isin(summary.WHOLE), "f1"]
+    if len(whole):
+        axes.axhline(whole.iloc[0], color=GREY, linewidth=1, zorder=0.5, label="left whole")
+    axes.set(title=title, xlabel="download (MB)", ylabel="F1 (points)", xscale="log", ylim=(0, 100))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    legend_above(axes.figure, [axes])
+    return axes

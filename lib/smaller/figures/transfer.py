@@ -168,8 +168,9 @@ def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame, *, split
                            label=words, **look)  # fmt: skip
         for row in means.to_dict("records"):
             panel.annotate(row["language"], (row[column], row["f1"]), xytext=(4, 2), textcoords="offset points",
-                           fontsize=6, color=GREY)  # fmt: skip
+                           fontsize=7, color=GREY)  # fmt: skip
         panel.set_xlabel(label)
+        panel.margins(y=0.1)  # room for the highest code
         panel.sharey(axes[0])
     axes[0].set_ylabel("zero-shot F1, mean over sources (points)")
     legend_above(axes[0].figure, axes)

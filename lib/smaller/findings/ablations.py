@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from smaller.findings.cells import give_or_take
+from smaller.findings.cells import give_or_take, with_unit
 from smaller.findings.comparisons import compared, verdicts, within_reach
 from smaller.findings.distillation import AGNOSTIC, CONTINUED, CONTROLS, CUT, SCRATCH, SPECIFIC, STUDENTS, plain
-from smaller.statistics import describe, language_average, of_split, one_kind, t_interval
+from smaller.statistics import language_average, of_split, one_kind, t_interval
 
 KEYS = ["encoder", "layers", "heads"]
 TEMPERATURE = "temperature "
@@ -49,7 +49,7 @@ def controls_verdict(table: pd.DataFrame, *, split: str = "test") -> str:
     for control, own in found.groupby("control", sort=False):
         parts = [
             f"{row['student']} {row['shape']}{' of ' + row['encoder'] if several else ''} is "
-            f"{describe(row['difference'])} points, {row['verdict']}"
+            f"{with_unit(row['difference'], 'points')}, {row['verdict']}"
             for _, row in own.iterrows()
         ]
         sentences.append(f"Against {MEANINGS[control]}, {'; '.join(parts)}.")
@@ -63,8 +63,10 @@ def what_the_teacher_adds(table: pd.DataFrame, *, split: str = "test") -> str:
     for student, control, text in ((AGNOSTIC, CONTINUED, "On the same text"), (SPECIFIC, CUT, "On the same task")):
         own = found[(found["student"] == student) & (found["control"] == control)] if len(found) else found
         for _, row in own.iterrows():
-            sentences.append(f"{text}, the answers of {row['encoder']} add {describe(row['difference'])} points to "
-                             f"{row['shape']} ({row['verdict']}).")  # fmt: skip
+            added = with_unit(row["difference"], "points")
+            sentences.append(
+                f"{text}, the answers of {row['encoder']} add to {row['shape']} {added} ({row['verdict']})."
+            )
     return " ".join(sentences) or "What the teacher alone adds was not measured."
 
 
@@ -123,7 +125,7 @@ def temperature_in_words(table: pd.DataFrame, *, split: str = "test") -> str:
     sentences = []
     for (strategy, encoder), own in found.groupby(["strategy", "encoder"], sort=False):
         best = own.loc[own["difference"].map(lambda interval: interval.mean).idxmax()]
-        said = f"{describe(best['difference'])} points against the first, p = {best['p_value']:.3f}"
+        said = f"{with_unit(best['difference'], 'points')} against the first, p = {best['p_value']:.3f}"
         place = (
             f"{best['variant']} has the highest mean, {said}"
             if best["difference"].mean > 0
@@ -141,7 +143,7 @@ def modern(table: pd.DataFrame, *, variant: str = "attention relation", split: s
         return f"The {variant} was not measured."
     return " ".join(
         f"{row['strategy'].capitalize()} {row['shape']} of {row['encoder']}: with the {variant} F1 changes by "
-        f"{describe(row['difference'])} points against plain logits (p = {row['p_value']:.3f}, {row['verdict']})."
+        f"{with_unit(row['difference'], 'points')} against plain logits (p = {row['p_value']:.3f}, {row['verdict']})."
         for _, row in own.iterrows()
     )
 

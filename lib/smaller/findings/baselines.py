@@ -20,12 +20,10 @@ def dense(table: pd.DataFrame, *, split: str = "test") -> str:
     for encoder, own in rows.groupby("encoder", sort=False):
         means = own.groupby("language")["f1"].mean().sort_values()
         if len(means) == 1:
-            sentences.append(
-                f"{encoder} reaches {describe(t_interval(own['f1']))} points of F1 in {name_of(means.index[0])}."
-            )
+            sentences.append(f"{encoder} reaches F1 {describe(t_interval(own['f1']))}, in {name_of(means.index[0])}.")
             continue
         sentences.append(
-            f"{encoder} reaches {describe(t_interval(language_average(own)['f1']))} points of F1 on average over "
+            f"{encoder} reaches F1 {describe(t_interval(language_average(own)['f1']))}, on average over "
             f"{len(means)} languages, from {means.iloc[0]:.1f} in {name_of(means.index[0])} to {means.iloc[-1]:.1f} in "
             f"{name_of(means.index[-1])}."
         )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from smaller.findings.words import name_of
-from smaller.statistics import AVERAGE, Interval
+from smaller.statistics import AVERAGE, Interval, describe
 
 
 def give_or_take(interval: Interval, decimals: int, *, sign: str = "") -> str:
@@ -27,6 +27,12 @@ def in_points(interval: Interval) -> str:
         return "not measured"
     bounds = f" [{interval.low:.2f}, {interval.high:.2f}]" if interval.known else " (no interval)"
     return f"{round(interval.mean, 2) + 0.0:+.2f} points{bounds}, n = {interval.n}"
+
+
+def with_unit(interval: Interval, unit: str) -> str:
+    """A mean with its unit before its interval, such as "-2.1 points [-2.3, -1.8], n = 3"."""
+    mean, space, rest = describe(interval).partition(" " if interval.known else ",")
+    return f"{mean} {unit}{space}{rest}" if interval.n else "not measured"
 
 
 def best(text: str, *, of_row: bool) -> str:

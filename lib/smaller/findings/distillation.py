@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from smaller.errors import SmallerError, did_you_mean
-from smaller.findings.cells import best, give_or_take, one_or_span
+from smaller.findings.cells import best, give_or_take, one_or_span, with_unit
 from smaller.findings.words import name_of
 from smaller.recipes import Recipe
 from smaller.statistics import Interval, describe, language_average, of_split, one_kind, t_interval
@@ -208,7 +208,7 @@ def how_tiny(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -
         chosen = within.iloc[0] if len(within) else own.sort_values("mean").iloc[-1]
         (near if len(within) else none).append(
             f"{strategy} from {encoder}: {chosen['shape']}, {100 * chosen['saved']:.1f} % fewer parameters, F1 against "
-            f"the teacher {describe(chosen['change'])} points"
+            f"the teacher {with_unit(chosen['change'], 'points')}"
         )
     text = ""
     if near:

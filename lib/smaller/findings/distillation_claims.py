@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from smaller.encoders import configuration, parameter_count
+from smaller.findings.cells import with_unit
 from smaller.findings.comparisons import judged
 from smaller.findings.distillation import AGNOSTIC, SPECIFIC, STUDENTS, against_teacher, mark_best, plain, scaled
 from smaller.findings.teachers import agnostic_minus_specific
@@ -136,7 +137,7 @@ def claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     word = judged(overall, p_value)
     rows = [{
         "claim": "task-agnostic students are better than task-specific ones",
-        "measured": f"task-agnostic minus task-specific: {describe(overall)} points, p = {p_value:.3f}",
+        "measured": f"task-agnostic minus task-specific: {with_unit(overall, 'points')}, p = {p_value:.3f}",
         "verdict": word.replace("ahead", "agrees").replace("behind", "differs"),
     }]  # fmt: skip
     told = published(table="claims")
@@ -163,6 +164,6 @@ def _drop(claim, found: pd.DataFrame) -> dict:
     judgement = verdict(lost, claim.value, tolerance=0.05, not_comparable="" if len(same) else "another encoder")
     return {
         "claim": f"{claim.row.removeprefix('distillation: ')} ({claim.encoder}): {claim.value:g} %",
-        "measured": f"{row['strategy']} {row['shape']} of {row['encoder']}: {describe(lost)} % of its teacher's F1",
+        "measured": f"{row['strategy']} {row['shape']} of {row['encoder']}: {with_unit(lost, '% of the teacher')}",
         "verdict": str(judgement) if judgement.verdict == NOT_COMPARABLE else judgement.verdict,
     }

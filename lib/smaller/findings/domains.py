@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from smaller.encoders import TRAINED
-from smaller.findings.cells import give_or_take
+from smaller.findings.cells import give_or_take, with_unit
 from smaller.findings.words import count_of, name_of, percent
 from smaller.statistics import (
     Interval,
@@ -179,7 +179,7 @@ def pruning_helps(table: pd.DataFrame, *, split: str = "test") -> str:
         f"Pruning {verdict} out of domain: against the dense model, F1 there is higher at {up} and lower at {down} of "
         f"{count_of(len(found), 'setting')} of order and sparsity (sign-flip test over languages and seeds, p < 0.05 "
         f"after Holm's correction).{blind * (least >= 0.05)} The best, {percent(best['sparsity'])} "
-        f"{ORDERS[best['order']]}, changes F1 by {describe(_interval(best))} points. Beside the change in domain, "
+        f"{ORDERS[best['order']]}, changes F1 by {with_unit(_interval(best), 'points')}. Beside the change in domain, "
         f"pruning costs less out of domain at {kinder} of these settings and more at {harder}, by the intervals of the "
         "paired difference."
     )

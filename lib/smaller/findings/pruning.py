@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from smaller.findings.cells import with_unit
 from smaller.findings.words import count_of, name_of, percent
 from smaller.statistics import (
     Interval,
@@ -84,7 +85,7 @@ def stability(table: pd.DataFrame, *, from_sparsity: float = 0.7, split: str = "
         test = permutation_test(both["before"], both["after"])
         spread = both.groupby("language").mean().std() if both.index.nunique() > 1 else both.std()
         sentences.append(
-            f"At {percent(sparsity)} sparsity, before minus after is {describe(difference)} points "
+            f"At {percent(sparsity)} sparsity, before minus after is {with_unit(difference, 'points')} "
             f"(p = {test.p_value:.3f}); the standard deviation over languages is {spread['before']:.1f} points "
             f"before and {spread['after']:.1f} after."
         )
@@ -127,7 +128,7 @@ def masks(table: pd.DataFrame, *, split: str = "test") -> str:
         return "Random masks were not measured here."
     corrected = holm([p_value for _, p_value in found])
     return " ".join(
-        f"At {label} sparsity, magnitude masks are ahead of random ones by {describe(difference)} points "
+        f"At {label} sparsity, magnitude masks are ahead of random ones by {with_unit(difference, 'points')} "
         f"(p = {p_value:.3f} after Holm's correction)."
         for label, (difference, _), p_value in zip(labels, found, corrected, strict=True)
     )

@@ -45,17 +45,22 @@ def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
     A row for each kind and rate, over all languages of the sets; sets of other kinds are left out.
     """
     lines: dict[tuple[str, float], dict] = {}
+    codes = set()
     for place in sets:
         if place.noise in KINDS:
+            codes.add(place.language)
             clean = EvaluationSet(place.dataset, place.language, place.split).sentences()
             noisy = place.sentences()
             line = lines.setdefault((place.noise, place.rate), {"struck": [], "example": _example(clean, noisy)})
             line["struck"].append(100 * struck(clean, noisy))
-    return pd.DataFrame(
+    sheet = pd.DataFrame(
         {"noise": kind, "rate": rate, "strikes": affected(kind), "languages": len(line["struck"]),
          "sentences struck (%)": sum(line["struck"]) / len(line["struck"]), "example": line["example"]}
         for (kind, rate), line in lines.items()
     )  # fmt: skip
+    if len(codes) == 1:
+        sheet.attrs["languages"] = {"example": codes.pop()}
+    return sheet
 
 
 def _example(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> str:

@@ -12,13 +12,19 @@ import pandas as pd
 from smaller import results
 from smaller.data.languages import LANGUAGES
 from smaller.findings.cells import give_or_take
+from smaller.findings.words import count_of, name_of
 from smaller.paths import outputs_folder
 from smaller.recipes import recipe_from_canonical
-from smaller.statistics import language_average, t_interval
+from smaller.statistics import Interval, language_average, t_interval
 
-WHOLE = "FineTune"
-"""What the family of the model that nothing was taken from is called."""
+WHOLE = ("FineTune", "Pretrain > FineTune")
+"""What the family of the model that nothing was taken from is called; the sample's encoders are pre-trained first."""
 
+_PLAIN = {
+    "FineTune": "fine-tune", "Pretrain": "pre-train", "Adapt": "adapt to the language", "Distil": "distil",
+    "Cut": "cut", "Prune": "prune", "PruneHeads": "prune heads", "PruneFeedForward": "prune feed-forward neurons",
+    "TruncateHidden": "narrow the hidden states", "TrimVocabulary": "trim the vocabulary", "Quantize": "quantize",
+}  # fmt: skip
 _SINGLE = re.compile(r",? ?seed \d+|,? ?(?:(?<![\w/])[\w.-]+/)?(?P<codes>\b[a-z]{3}(?:\+[a-z]{3})*)(?=[,)]|$)")
 _INVENTORY = Path(__file__).with_name("inventory.csv")
 
@@ -32,6 +38,18 @@ def family(label: str) -> str:
 def _without_languages(found: re.Match) -> str:
     codes = (found["codes"] or "").split("+")
     return "" if codes == [""] or set(codes) <= LANGUAGES.keys() else found[0]
+
+
+def in_words(family: str) -> str:
+    """A family as a reader's sentence: "fine-tune, then quantize (onnx-int8)"."""
+    return ", then ".join(_step_in_words(step) for step in family.removeprefix("Pretrain > ").split(" > "))
+
+
+def _step_in_words(step: str) -> str:
+    name, _, rest = step.partition("(")
+    if name == "Prune":
+        rest = re.sub(r"^[\d.]+", lambda share: f"{100 * float(share[0]):g} % of the weights", rest)
+    return _PLAIN.get(name, name) + (f" ({rest}" if rest else "")
 
 
 def recipes(records: Iterable[dict], *, encoder: str, dataset: str, languages: Sequence[str]) -> pd.DataFrame:
@@ -64,8 +82,8 @@ def _time_ratios(records: Sequence[dict]) -> dict[str, float]:
 
 
 def _is_dense(record: dict) -> bool:
-    label = recipe_from_canonical(record["recipe"]).label
-    return family(label).split(" > ")[-1] in (WHOLE, "Quantize(fp32)") and "Prune" not in label
+    name = family(recipe_from_canonical(record["recipe"]).label)
+    return name.removesuffix(" > Quantize(fp32)") in WHOLE
 
 
 def families(table: pd.DataFrame) -> pd.DataFrame:
@@ -82,13 +100,9 @@ def families(table: pd.DataFrame) -> pd.DataFrame:
         rows.append({"family": name, "technique": own["technique"].iloc[0], "f1": interval.mean, "low": interval.low,
                      "high": interval.high, "seeds": interval.n} | costs.to_dict())  # fmt: skip
     found = pd.DataFrame(rows)
-    dense = found.loc[found["family"].map(_whole), "f1"]
+    dense = found.loc[found["family"].isin(WHOLE), "f1"]
     found["drop"] = (dense.iloc[0] if len(dense) else math.nan) - found["f1"]
     return found.sort_values("download_bytes", ignore_index=True)
-
-
-def _whole(name: str) -> bool:
-    return name.split(" > ")[-1] == WHOLE and "Prune" not in name and "Cut" not in name and "Distil" not in name
 
 
 def front(found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
@@ -99,8 +113,11 @@ def front(found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
 
 
 def choices(found: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
-    """For each loss that one may accept, in points, the family that takes the fewest bytes to download."""
-    dense = found[found["family"].map(_whole)]
+    """For each loss that one may accept, in points, the family that takes the fewest bytes to download.
+
+    Size and time are shares of those of the model left whole.
+    """
+    dense = found[found["family"].isin(WHOLE)]
     rows = []
     for limit in drops:
         within = found[found["drop"] <= limit]
@@ -108,14 +125,26 @@ def choices(found: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
             continue
         one = within.loc[within["download_bytes"].idxmin()]
         rows.append({
-            "at most lost": f"at most {limit:g} point{'s' * (limit != 1)}",
-            "recipe": one["family"],
+            "at most lost": count_of(int(limit), "point") if limit == int(limit) else f"{limit:g} points",
+            "recipe": in_words(one["family"]) if one["family"] not in WHOLE else "leave it whole",
             "F1": f"{one['f1']:.1f}",
-            "lost": f"{one['drop'] + 0.0:.1f}",
-            "MB": f"{one['download_bytes'] / 1e6:.2f}",
-            "of the whole": f"{100 * one['download_bytes'] / dense['download_bytes'].iloc[0]:.0f} %",
-            "time": "not measured" if math.isnan(one["time_ratio"]) else f"{one['time_ratio']:.2f} of fp32's",
+            "lost": f"{round(one['drop'], 1) + 0.0:.1f}",
+            "download (MB)": f"{one['download_bytes'] / 1e6:.2f}",
+            "size": f"{100 * one['download_bytes'] / dense['download_bytes'].iloc[0]:.0f} %",
+            "time": "not measured" if math.isnan(one["time_ratio"]) else f"{100 * one['time_ratio']:.0f} %",
         })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def choices_by_language(table: pd.DataFrame, *, drop: float) -> pd.DataFrame:
+    """The choice for each language by itself, at most `drop` points lost; `table` is what `recipes` gives."""
+    rows = []
+    for language, own in table.groupby("language"):
+        found = families(own)
+        for _, one in choices(found, drops=[drop]).iterrows():
+            whole = found[found["family"].isin(WHOLE)].iloc[0]
+            rows.append({"language": name_of(language), "F1, left whole": f"{whole['f1']:.1f}"}
+                        | one.drop("at most lost").to_dict())  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -124,22 +153,26 @@ def recommendation(found: pd.DataFrame, *, drops: Sequence[float]) -> str:
     table = choices(found, drops=drops)
     if table.empty:
         return "Not measured: the store holds no dense model of this encoder in all of the languages."
-    whole = found[found["family"].map(_whole)].iloc[0]
+    whole = found[found["family"].isin(WHOLE)].iloc[0]
+    first, *more = table.drop_duplicates("recipe").to_dict("records")
     said = [
-        f"with {row['at most lost']} lost {row['recipe']}: {row['MB']} MB ({row['of the whole']} of the whole), "
-        f"F1 {row['F1']}"
-        for _, row in table.drop_duplicates("recipe").iterrows()
+        f"To lose at most {first['at most lost']} of F1: {first['recipe']}, {first['download (MB)']} MB to download "
+        f"({first['size']} of the whole model's {whole['download_bytes'] / 1e6:.2f} MB), F1 {first['F1']} against "
+        f"{whole['f1']:.1f}."
     ]
-    return (
-        f"Left whole, F1 is {whole['f1']:.1f} on average at {whole['download_bytes'] / 1e6:.2f} MB. The smallest of "
-        f"{len(found)} kinds of recipe for a loss that one accepts: {'; '.join(said)}."
-    )
+    said += [
+        f"To lose at most {row['at most lost']}: {row['recipe']}, {row['download (MB)']} MB ({row['size']}), F1 "
+        f"{row['F1']}."
+        for row in more
+    ]
+    end = f"It is the smallest of {len(found)} kinds of recipe" if not more else f"Out of {len(found)} kinds of recipe"
+    return " ".join([*said, f"{end}; means over languages and seeds."])
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
     """The families as a reader's table, the smallest first."""
     return pd.DataFrame({
-        "recipe": found["family"],
+        "recipe": found["family"].str.removeprefix("Pretrain > "),
         "F1": [give_or_take(t_interval([row.f1]) if row.seeds < 2 else _as_interval(row), 1)
                for row in found.itertuples()],
         "seeds": found["seeds"],
@@ -151,9 +184,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def _as_interval(row) -> object:
-    from smaller.statistics import Interval
-
+def _as_interval(row) -> Interval:
     return Interval(row.f1, row.low, row.high, row.seeds)
 
 
@@ -180,38 +211,3 @@ def inventory(pages: Sequence[str]) -> pd.DataFrame:
     table["answered in"] = [page if page in pages else f"{page} (not run)" if page else "nowhere: not measured"
                             for page in table.pop("notebook")]  # fmt: skip
     return table
-
-
-def checklist(records: Sequence[dict], *, watts: float) -> pd.DataFrame:
-    """What somebody needs to repeat the study, counted from its records. Energy is an estimate from assumed `watts`."""
-    seeds = sorted({step["seed"] for record in records for step in record["recipe"]["steps"] if step.get("seed")})
-    inputs = {name: checksum for record in records for name, checksum in record["inputs"].items()}
-    made = [record["provenance"] for record in records]
-    trainings = {_key(step): step["report"]["seconds"] for record in records for step in _trained(record)}
-    hours = sum(trainings.values()) / 3600
-    scoring = sum(record["cost"].get("evaluation_seconds", 0.0) for record in records) / 3600
-    libraries = sorted({f"{name} {version}" for one in made for name, version in one["libraries"].items()})
-    return pd.DataFrame(
-        [
-            ("recipes with a record", f"{len(records):,}"),
-            ("trainings, each done once", f"{len(trainings):,}"),
-            ("seeds", ", ".join(map(str, seeds)) or "none"),
-            ("inputs with a checksum", f"{len(inputs):,}"),
-            ("code", ", ".join(sorted({one["commit"] for one in made}))),
-            ("libraries", ", ".join(libraries)),
-            ("devices", "; ".join(sorted({one["device"] for one in made}))),
-            ("hours of training", f"{hours:.2f}"),
-            ("hours of scoring", f"{scoring:.2f}"),
-            ("energy (estimate)", f"{(hours + scoring) * watts / 1000:.3f} kWh, if a worker takes {watts:g} W"),
-        ],
-        columns=["item", "here"],
-    )
-
-
-def _trained(record: dict) -> list[dict]:
-    return [step for step in record["steps"] if step["report"].get("updates")]
-
-
-def _key(step: dict) -> str:
-    """What tells one training from another among the step reports of records: its settings, seconds and losses."""
-    return repr(sorted((name, repr(value)) for name, value in step.items()))

@@ -9,6 +9,7 @@ import itertools
 
 import pandas as pd
 
+from smaller.findings.cells import with_unit
 from smaller.findings.comparisons import compared, judged, verdicts, within_reach
 from smaller.findings.distillation import AGNOSTIC, SPECIFIC, STUDENTS, TEACHER, against_teacher, beside_teacher, plain
 from smaller.findings.words import count_of, name_of
@@ -36,10 +37,11 @@ def best_teacher(table: pd.DataFrame, *, split: str = "test") -> str:
             continue
         better, nearer = (first if interval.mean > 0 else second for interval in (points, kept))
         sentences.append(
-            f"Students of {first} minus students of {second}, same shape and strategy: {describe(points)} points of F1 "
-            f"(p = {test.p_value:.3f}) and {describe(kept)} points of retention (p = {kept_test.p_value:.3f}). So "
-            f"{better} gives the better students ({_decided(judged(points, test.p_value))}), and {nearer} those that "
-            f"are nearer to their teacher ({_decided(judged(kept, kept_test.p_value))}).{within_reach(points.n)}"
+            f"Students of {first} minus students of {second}, same shape and strategy: "
+            f"{with_unit(points, 'points of F1')} (p = {test.p_value:.3f}) and "
+            f"{with_unit(kept, 'points of retention')} (p = {kept_test.p_value:.3f}). So {better} gives the better "
+            f"students ({_decided(judged(points, test.p_value))}), and {nearer} those that are nearer to their "
+            f"teacher ({_decided(judged(kept, kept_test.p_value))}).{within_reach(points.n)}"
         )
     return " ".join(sentences)
 
@@ -59,8 +61,9 @@ def gap(table: pd.DataFrame, *, split: str = "test") -> str:
         if len(own) > 1:
             largest, smallest = own.iloc[0], own.iloc[-1]
             sentences.append(
-                f"{strategy.capitalize()} students of {encoder} stand at {describe(smallest['change'])} points against "
-                f"their teacher with {smallest['shape']}, and at {describe(largest['change'])} with {largest['shape']}."
+                f"{strategy.capitalize()} students of {encoder} stand at {with_unit(smallest['change'], 'points')}, "
+                f"against their teacher with {smallest['shape']}, and at {describe(largest['change'])}, with "
+                f"{largest['shape']}."
             )
     return " ".join(sentences) or "How the gap closes was not measured: there is one student a strategy."
 
@@ -78,7 +81,7 @@ def heads(table: pd.DataFrame, *, split: str = "test") -> str:
             shared = " and ".join(map(str, sorted(set(one["layers"]) & set(other["layers"]))))
             sentences.append(
                 f"{count_of(fewer, 'head')} instead of {more}, at {shared} layers, change a student's F1 by "
-                f"{describe(interval)} points (p = {test.p_value:.3f}).{within_reach(interval.n)}"
+                f"{with_unit(interval, 'points')} (p = {test.p_value:.3f}).{within_reach(interval.n)}"
             )
     return " ".join(sentences) or "What fewer heads cost was not measured: no two students differ in heads alone."
 
@@ -143,9 +146,10 @@ def agnostic_or_specific(table: pd.DataFrame, *, split: str = "test") -> str:
     away = sum(interval.known and interval.low * interval.high > 0 for interval in found["difference"])
     decided = int((found["p_value"] < 0.05).sum())
     return (
-        f"Over all students, task-agnostic minus task-specific is {describe(overall)} points (p = {p_value:.3f}; pairs "
-        f"are languages and seeds, means over the shapes), which puts {AGNOSTIC if overall.mean > 0 else SPECIFIC} "
-        f"distillation ahead ({_decided(judged(overall, p_value))}). Task-agnostic is ahead in {ahead} of "
+        f"Over all students, task-agnostic minus task-specific is {with_unit(overall, 'points')} (p = {p_value:.3f}; "
+        f"pairs are languages and seeds, means over the shapes), which puts "
+        f"{AGNOSTIC if overall.mean > 0 else SPECIFIC} distillation ahead ({_decided(judged(overall, p_value))}). "
+        f"Task-agnostic is ahead in {ahead} of "
         f"{count_of(len(found), 'shape')}; {away} of the intervals lie away from zero, {decided} with p below 0.05 "
         f"after Holm's correction.{within_reach(overall.n, comparisons=len(found))}"
     )

@@ -110,13 +110,17 @@ def breaks(table: pd.DataFrame, *, split: str = "test") -> str:
                 for place, rows in (("zero-shot", away), ("at home", home))}  # fmt: skip
         for order in ORDERS:
             if all(order in found for found in lost.values()):
-                told = [f"2 points of F1 at {percent(found[order][0])} and half of it at {percent(found[order][1])} "
-                        f"{place}" for place, found in lost.items()]  # fmt: skip
+                told = [f"{place} 2 points of F1 {_where(found[order][0])} and half of it {_where(found[order][1])}"
+                        for place, found in lost.items()]  # fmt: skip
                 verb = "lose" if kind == ONE else "loses"
                 sentences.append(f"{words[0].upper()}{words[1:]}, {ORDERS[order]}, {verb} {' and '.join(told)}.")
     if not sentences:
         return "Where zero-shot transfer breaks was not measured: no pruned model was tested in an unseen language."
     return " ".join(sentences) + " Sparsities are linear between the points of the grid."
+
+
+def _where(sparsity: float) -> str:
+    return "nowhere on this grid" if math.isnan(sparsity) else f"at {percent(sparsity)}"
 
 
 def losses(rows: pd.DataFrame, *, split: str = "test") -> dict[str, tuple[float, float]]:

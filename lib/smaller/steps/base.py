@@ -56,8 +56,9 @@ class Step:
 
     def canonical(self) -> dict[str, Any]:
         """The step as plain JSON values; equal steps have equal forms."""
-        values = dataclasses.asdict(self)
-        unused = [field.name for field in dataclasses.fields(self)
+        fields = dataclasses.fields(self)
+        values = {field.name: getattr(self, field.name) for field in fields}  # plain, so that no copy is needed
+        unused = [field.name for field in fields
                   if field.metadata.get("later") and values[field.name] == field.default]  # fmt: skip
         return {"step": type(self).__name__} | {name: value for name, value in values.items() if name not in unused}
 

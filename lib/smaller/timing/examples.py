@@ -36,4 +36,6 @@ def predictions(recipes: Mapping[str, Recipe], dataset: str, language: str, *, p
         model, _ = materialise(recipe)
         encoded = encode([sentence], model.tokenizer, model.labels)
         columns[name] = predict(model, encoded, [sentence])[0][0]
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns)
+    table.attrs["languages"] = {"word": language}  # a page says so, for whoever has it read aloud
+    return table

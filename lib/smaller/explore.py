@@ -1,0 +1,126 @@
+"""Sliders over finished records, for JupyterLab: nothing is trained, and a batch run shows nothing of them."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import sys
+
+import ipywidgets as widgets
+import pandas as pd
+
+from smaller.figures import explored, language_name
+from smaller.findings.summary import WHOLE, in_words
+from smaller.statistics import AVERAGE
+
+WHOLE_MODEL = "left whole"
+_ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
+
+
+def explore(table: pd.DataFrame) -> Explorer | None:
+    """Display sliders over a table of `findings.summary.recipes`; in a batch run there is nothing, and None comes back.
+
+    Every move redraws from the table, which is in memory.
+    """
+    if not attended():
+        return None
+    from IPython.display import display
+
+    explorer = Explorer(table)
+    display(explorer.box)
+    return explorer
+
+
+def attended() -> bool:
+    """Whether somebody may be looking: a notebook's kernel that the project's runner did not start."""
+    return "ipykernel" in sys.modules and not os.environ.get("SMALLER_BATCH")
+
+
+class Explorer:
+    """Three sliders, a drawing and a line of text over what was measured.
+
+    `drawn` is the data of the drawing: a row for each kind of recipe with `family`, `kind`, `sparsity`, `f1` (mean over
+    seeds, in points), `lowest`, `highest`, `seeds`, `download_bytes`, and `role`: "others", "technique" (the one that
+    the slider names) or "chosen" (at the chosen sparsity too). What has no record has no row; `said` tells.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        kinds = _kinds(table)
+        self._points = {language: _points(kinds, language) for language in _languages(kinds)}
+        techniques = sorted(set(kinds["kind"]) - {WHOLE_MODEL}) or [WHOLE_MODEL]
+        sparsities = [(f"{100 * share:.0f} % of weights zero" if share else "not pruned", share)
+                      for share in sorted({0.0, *kinds["sparsity"]})]  # fmt: skip
+        languages = [(language_name(code), code) for code in self._points]
+        self.language = _slider("Language", languages)
+        self.technique = _slider("Technique", [(name, name) for name in techniques])
+        self.sparsity = _slider("Sparsity", sparsities)
+        self.image = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="700px"))
+        self.text = widgets.HTML()
+        for slider in (self.language, self.technique, self.sparsity):
+            slider.observe(lambda _: self._draw(), names="value")
+        self.box = widgets.VBox([self.language, self.technique, self.sparsity, self.text, self.image])
+        self._draw()
+
+    @property
+    def said(self) -> str:
+        """What the text under the sliders says, as plain text."""
+        return html.unescape(self.text.value.replace("<br>", "\n"))
+
+    def _draw(self) -> None:
+        points = self._points[self.language.value]
+        mine = points["kind"] == self.technique.value
+        chosen = mine & (points["sparsity"] == self.sparsity.value)
+        role = pd.Series("others", points.index).mask(mine, "technique").mask(chosen, "chosen")
+        self.drawn = points.assign(role=role)
+        place = language_name(self.language.value)
+        pixels = io.BytesIO()
+        axes = explored(self.drawn, technique=self.technique.value, title=place)
+        axes.figure.savefig(pixels, format="png", dpi=110)
+        self.image.value = pixels.getvalue()
+        self.text.value = "<br>".join(html.escape(line) for line in self._lines(place))
+
+    def _lines(self, place: str) -> list[str]:
+        rows = self.drawn
+        whole = rows.loc[rows["family"].isin(WHOLE), "f1"]
+        technique, sparsity = self.technique.value, self.sparsity.value
+        wanted = f"{technique}, {f'{100 * sparsity:.0f} % of weights zero' if sparsity else 'not pruned'}"
+        chosen = rows[rows["role"] == "chosen"].sort_values("f1", ascending=False)
+        if chosen.empty:
+            known = sorted(rows.loc[rows["kind"] == technique, "sparsity"])
+            where = ", ".join(dict.fromkeys(f"{100 * share:.0f} %" if share else "not pruned" for share in known))
+            return [f"Not measured: {place}, {wanted}."
+                    + (f" With this technique there are records at: {where}." if where else "")]  # fmt: skip
+        lines = [f"{place}, {wanted}:"]
+        for row in chosen.itertuples():
+            spread = f" (seeds {row.lowest:.1f} to {row.highest:.1f})" if row.seeds > 1 else " (one seed)"
+            lost = f", {row.f1 - whole.iloc[0]:+.1f} against the whole model" if len(whole) else ""
+            lines.append(f"{in_words(row.family)}: F1 {row.f1:.1f}{spread}{lost}, {row.download_bytes / 1e6:.2f} MB")
+        return lines
+
+
+def _slider(name: str, options: list[tuple[str, object]]) -> widgets.SelectionSlider:
+    return widgets.SelectionSlider(description=name, options=options, layout=widgets.Layout(width="100%"))
+
+
+def _kinds(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the words of the technique slider."""
+    order = table["order"].map(_ORDERS)
+    kind = table["technique"].mask(table["technique"] == "pruned", order)
+    return table.assign(kind=kind.mask(kind == "dense", WHOLE_MODEL))
+
+
+def _languages(kinds: pd.DataFrame) -> list[str]:
+    codes = sorted(set(kinds["language"]), key=language_name)
+    return [AVERAGE, *codes] if len(codes) > 1 else codes
+
+
+def _points(kinds: pd.DataFrame, language: str) -> pd.DataFrame:
+    """One row for each kind of recipe: over seeds, and over languages first where the average is asked for."""
+    own = kinds if language == AVERAGE else kinds[kinds["language"] == language]
+    keys = ["family", "kind", "sparsity"]
+    seeds = own.groupby([*keys, "seed"], as_index=False)[["f1", "download_bytes"]].mean()
+    return seeds.groupby(keys, as_index=False).agg(
+        f1=("f1", "mean"), lowest=("f1", "min"), highest=("f1", "max"), seeds=("f1", "size"),
+        download_bytes=("download_bytes", "mean"),
+    )  # fmt: skip

@@ -1,0 +1,269 @@
+"""One executed notebook as one page that fetches nothing, runs nothing, and can be read by ear and by keyboard."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import itertools
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from bs4 import BeautifulSoup
+from jinja2 import Environment, FileSystemLoader, Template
+from markupsafe import Markup
+
+from smaller.errors import SmallerError
+from smaller.figures import FILES
+from smaller.paths import project_root
+from smaller.progress import duration
+
+TEMPLATES = Path(__file__).parents[1] / "report_template"
+PARSER = "html.parser"
+SHOWN = ("text/html", "text/markdown", "image/png", "image/svg+xml", "text/plain")
+LEFT_OUT = {"papermill-error-cell-tag", "interactive"}
+"""Tags of cells that have no place on a page: papermill's own notes, and what only somebody at a notebook can use."""
+NO_ALTERNATIVE_TEXT = "No description has been provided for this image"
+LONG = 18
+"""Rows from which on a table scrolls in a box of its own."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A rendered notebook, and what the index shows of it.
+
+    `parts` are its figures and tables by name, as HTML; `figure` describes the first figure (`name`, `alt`, `files`).
+    """
+
+    name: str
+    title: str
+    answer: str
+    html: str
+    error: str = ""
+    profile: str = ""
+    sample: bool = False
+    command: str = ""
+    seconds: float = 0.0
+    figure: Mapping[str, object] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+def title_of(executed: Path) -> str:
+    """The first heading of a notebook; the name of its file where it has none."""
+    cells = nbformat.read(executed, as_version=4).cells
+    lines = itertools.chain.from_iterable(cell.source.splitlines() for cell in cells if cell.cell_type == "markdown")
+    return next((line[2:].strip() for line in lines if line.startswith("# ")), executed.stem)
+
+
+def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
+    """An executed notebook as one HTML page that fetches nothing.
+
+    `pages` are the titles of all pages by name, in reading order: links to their notebooks lead to them, links to other
+    notebooks are plain text. Raises SmallerError for an image without alternative text and for anything that a browser
+    would fetch or run.
+    """
+    from nbconvert import HTMLExporter
+
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
+    cards = [card for cell in notebook.cells for output in cell.get("outputs", []) if (card := _prepare(output))]
+    exporter = HTMLExporter(
+        template_name="cells",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_anchor_links=True,
+        embed_images=True,
+        log=_quiet(),
+    )
+    resources = {"metadata": {"name": executed.stem, "path": str(project_root() / "notebooks")}}
+    soup = BeautifulSoup(exporter.from_notebook_node(notebook, resources)[0], PARSER)
+    heading = soup.find("h1")
+    title = heading.extract().get_text().strip() if heading else executed.stem
+    contents = _contents(soup)
+    _check_offline(soup, executed)
+    _make_readable(soup)
+    _make_accessible(soup)
+    _lead_to_pages(soup, pages or {})
+    run = notebook.metadata.get("smaller", {})
+    page = Page(
+        name=executed.stem,
+        title=title,
+        answer=next((card["text"] for card in cards if card["kind"] == "answer"), ""),
+        html="",
+        error=run.get("error", ""),
+        profile=run.get("profile", ""),
+        sample=bool(run.get("sample")),
+        command=f"python -m smaller study --profile {run['profile']} --only {executed.stem}"
+        if run.get("profile")
+        else "",
+        seconds=run.get("seconds", 0.0),
+        figure=next((card for card in cards if card["kind"] == "figure"), {}),
+        parts=_parts(soup, cards),
+    )
+    facts = {"time": duration(run["seconds"])} | run["provenance"] if run else {}
+    content = template("page.html.j2").render(
+        page=page,
+        title=title,
+        contents=contents,
+        body=Markup(soup.decode()),
+        style=Markup(style()),
+        facts=facts,
+        neighbours=_neighbours(executed.stem, list(pages or {}), pages or {}),
+    )
+    return dataclasses.replace(page, html=content)
+
+
+def template(name: str) -> Template:
+    """A template of the report; what is put into it is escaped."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    environment.filters["unbroken"] = unbroken
+    return environment.get_template(name)
+
+
+def unbroken(text: str) -> str:
+    """The text with spaces that no line breaks at: between a number and its per cent sign or its interval."""
+    return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+
+
+def style() -> str:
+    """The style sheet that every page carries."""
+    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+def _neighbours(name: str, names: Sequence[str], titles: Mapping[str, str]) -> list[dict[str, str]]:
+    """The pages before and after a page, as far as there are such."""
+    if name not in names:
+        return []
+    place = names.index(name)
+    near = {"previous": place - 1, "next": place + 1}
+    return [
+        {"relation": relation, "name": names[other], "title": titles[names[other]]}
+        for relation, other in near.items()
+        if 0 <= other < len(names)
+    ]
+
+
+def _prepare(output: nbformat.NotebookNode) -> dict | None:
+    """Make an output fit for a page: links under figures and tables, no scripts, no markup from data in prose.
+
+    Returns what the output is (figure, table, answer), where it says so.
+    """
+    card = output.get("metadata", {}).get("smaller")
+    data = output.get("data", {})
+    for kind in [kind for kind in data if kind not in SHOWN]:
+        del data[kind]
+    if "text/markdown" in data:
+        data["text/markdown"] = data["text/markdown"].replace("<", "&lt;")
+    if card and "text/html" in data:
+        links = [_file_link(file, name=card["name"]) for file in card.get("files", []) if file]
+        text = f' <span class="files">Files: {" · ".join(links)}</span>' if links else ""
+        data["text/html"] = data["text/html"].replace(FILES, text)
+    return card
+
+
+def _file_link(file: str, *, name: str) -> str:
+    """A link to a file of the outputs folder; the data of a figure or table say on paper where they lie."""
+    kind = Path(file).suffix[1:].upper()
+    path = f' data-path="{html.escape(file)}"' if kind == "CSV" else ""
+    return f'<a href="../{html.escape(file)}"{path} aria-label="{html.escape(name)}, {kind}">{kind}</a>'
+
+
+def _contents(soup) -> list[tuple[int, str, str]]:
+    """Give every heading an anchor of its own; level, anchor and text of each, for the list of contents."""
+    taken: set[str] = set()
+    contents = []
+    for heading in soup.select("h2, h3"):
+        text = heading.get_text().strip()
+        stem = re.sub(r"[^\w]+", "-", text.lower()).strip("-") or "section"
+        anchor = next(name for n in itertools.count(1) if (name := stem if n == 1 else f"{stem}-{n}") not in taken)
+        taken.add(anchor)
+        heading["id"] = anchor
+        contents.append((int(heading.name[1]), anchor, text))
+    return contents
+
+
+def _make_readable(soup) -> None:
+    """Nothing twice, nothing endless: the answer of the page stands above it, and long tables scroll in their box."""
+    if first := soup.select_one("div.answer"):
+        first.replace_with(BeautifulSoup('<p class="again"><a href="#answer">The answer</a> stands above.</p>', PARSER))
+    if run := soup.find(id="table-this-run"):
+        box = run.find_parent(class_="scroll")
+        box.wrap(soup.new_tag("details", attrs={"class": "code"})).insert(0, soup.new_tag("summary", string="This run"))
+    for text in [text for text in soup.find_all(string=True) if not text.find_parent(["pre", "code"])]:
+        if (better := unbroken(text)) != text:
+            text.replace_with(better)
+    for cell in soup.select("td"):
+        words = cell.get_text()
+        if len(words) <= 24 and re.match(r"[-+−±]?\d", words):
+            cell["class"] = [*cell.get("class", []), "short"]
+
+
+def _make_accessible(soup) -> None:
+    """Scrolling boxes with names around tables and figures, header cells that say what they head, no fixed widths."""
+    for table in soup.select("table"):
+        if not table.find_parent(class_="scroll"):
+            table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))
+        for cell in table.select("thead th:not([scope])"):
+            cell["scope"] = "col"
+        for cell in [cell for cell in table.select("th") if not cell.get_text().strip()]:
+            cell.name = "td"  # the corner of a table heads nothing
+            del cell["scope"]
+        for cell in table.select("tbody th:not([scope])"):
+            cell["scope"] = "row"
+        caption, box = table.find("caption"), table.find_parent(class_="scroll")
+        _name_box(box, caption.get_text() if caption else "A table of the text above.")
+        if len(table.select("tbody tr")) > LONG:
+            box["class"] = ["scroll", "tall"]
+    for image in soup.select("figure > img"):
+        del image["style"]
+        box = image.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))
+        _name_box(box, f"Figure: {image['alt']}")
+    for block in soup.select("pre"):
+        block["tabindex"], block["role"] = "0", "group"
+        block["aria-label"] = "Code" if block.find_parent("details") else "Text that a cell printed"
+
+
+def _name_box(box, text: str) -> None:
+    """Tell a screen reader what scrolls here, in a sentence."""
+    box["role"], box["aria-label"] = "group", re.split(r"(?<=[.:;])\s", text.strip())[0]
+
+
+def _lead_to_pages(soup, pages: Mapping[str, str]) -> None:
+    for link in soup.select('a[href$=".ipynb"]'):
+        stem = Path(link["href"]).stem
+        if stem in pages:
+            link["href"] = f"{stem}.html"
+        elif not link["href"].startswith(("http", "../notebooks/")):
+            link.unwrap()
+
+
+def _parts(soup, cards: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """The figures and tables of a page by name, for another page that shows them."""
+    parts = {}
+    for card in cards:
+        found = soup.find(id=f"{card['kind']}-{card.get('name')}")
+        if found is not None:
+            parts[card["name"]] = (found if card["kind"] == "figure" else found.find_parent(class_="scroll")).decode()
+    return parts
+
+
+def _check_offline(soup, executed: Path) -> None:
+    for image in soup.select("img"):
+        if image.get("alt", "").strip() in ("", NO_ALTERNATIVE_TEXT):
+            raise SmallerError(
+                f"{executed}: an image has no alternative text. Save figures with smaller.figures.save(..., alt=...), "
+                "and write ![what it shows](file) in prose."
+            )
+        if not image.get("src", "").startswith("data:"):
+            raise SmallerError(f"{executed}: the image {image.get('src')!r} is not part of the page.")
+    for tag in soup.select("script, link, iframe, object, embed, video, audio, base, form, meta"):
+        raise SmallerError(f"{executed}: <{tag.name}> has no place in a page that works offline.")
+
+
+def _quiet() -> logging.Logger:
+    """nbconvert warns of missing alternative text, which is an error here and said once."""
+    logger = logging.getLogger("smaller.report.nbconvert")
+    logger.setLevel(logging.ERROR)
+    return logger

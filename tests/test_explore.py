@@ -1,0 +1,88 @@
+"""The sliders over finished records: what they draw follows their values, and a batch run has none of it."""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+import pytest
+
+from smaller.explore import Explorer, attended, explore
+from smaller.statistics import AVERAGE
+
+
+def row(language: str, seed: int, f1: float, family: str = "FineTune", **about) -> dict:
+    usual = {"technique": "dense", "order": "dense", "sparsity": 0.0, "download_bytes": 4e6}
+    return {"family": family, "language": language, "seed": seed, "f1": f1} | usual | about
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rows = []
+    for language, points in (("swa", 80.0), ("yor", 60.0)):
+        for seed in (1, 2):
+            rows.append(row(language, seed, points + seed))
+            rows.append(row(language, seed, points - 1, "FineTune > Quantize(dynamic)", technique="quantized", order="",
+                            download_bytes=2e6))  # fmt: skip
+            for sparsity in (0.5, 0.9) if language == "swa" else (0.5,):
+                rows.append(row(language, seed, points + seed - 100 * sparsity + 40, f"FineTune > Prune({sparsity:g})",
+                                technique="pruned", order="after", sparsity=sparsity))  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def chosen(explorer: Explorer) -> pd.DataFrame:
+    return explorer.drawn[explorer.drawn["role"] == "chosen"]
+
+
+def test_moving_a_slider_changes_what_is_drawn(table):
+    explorer = Explorer(table)
+    assert explorer.language.options == (("Average", AVERAGE), ("Swahili", "swa"), ("Yoruba", "yor"))
+    explorer.technique.value, explorer.sparsity.value = "pruned after fine-tuning", 0.5
+    before = explorer.image.value
+    # The average of Swahili (71, 72) and Yoruba (51, 52) by seed, then over seeds.
+    assert chosen(explorer)[["f1", "lowest", "highest", "seeds"]].values.tolist() == [[61.5, 61.0, 62.0, 2]]
+    explorer.language.value = "swa"
+    assert chosen(explorer)["f1"].tolist() == [71.5]
+    assert (
+        "prune (50 % of the weights): F1 71.5 (seeds 71.0 to 72.0), -10.0 against the whole model, 4.00 MB"
+        in explorer.said
+    )
+    explorer.sparsity.value = 0.9
+    assert chosen(explorer)["f1"].tolist() == [31.5]
+    explorer.technique.value, explorer.sparsity.value = "quantized", 0.0
+    assert chosen(explorer)["download_bytes"].tolist() == [2e6]
+    assert set(explorer.drawn["role"]) == {"others", "chosen"}
+    assert explorer.image.value[:4] == b"\x89PNG" and explorer.image.value != before
+
+
+def test_what_was_not_measured_is_said_and_not_drawn(table):
+    explorer = Explorer(table)
+    explorer.language.value, explorer.technique.value, explorer.sparsity.value = "yor", "pruned after fine-tuning", 0.9
+    assert chosen(explorer).empty
+    assert explorer.said.startswith("Not measured: Yoruba, pruned after fine-tuning, 90 % of weights zero. ")
+    assert explorer.said.endswith("With this technique there are records at: 50 %.")
+
+
+def test_one_language_and_a_table_without_compression_do(table):
+    explorer = Explorer(table[(table["language"] == "swa") & (table["technique"] == "dense")])
+    assert explorer.language.options == (("Swahili", "swa"),)
+    assert chosen(explorer)["f1"].tolist() == [81.5] and "+0.0 against the whole model" in explorer.said
+
+
+def test_a_batch_run_shows_nothing(table, monkeypatch):
+    monkeypatch.setattr("IPython.display.display", lambda *_: pytest.fail("something was displayed"))
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setenv("SMALLER_BATCH", "1")
+    assert not attended() and explore(table) is None
+    monkeypatch.delenv("SMALLER_BATCH")
+    assert attended()
+
+
+def test_somebody_at_a_notebook_sees_the_sliders(table, monkeypatch):
+    displayed = []
+    monkeypatch.setattr("IPython.display.display", displayed.append)
+    monkeypatch.setattr("smaller.explore.attended", lambda: True)
+    explorer = explore(table)
+    assert displayed == [explorer.box]
+    labels = [child.description for child in explorer.box.children[:3]]
+    assert labels == ["Language", "Technique", "Sparsity"]

@@ -1,0 +1,527 @@
+"""The Ray engine: first on a stand-in whose tasks run at once, then on a real cluster that loses a node."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smaller import artefacts, results, study
+from smaller.data.sets import EvaluationSet
+from smaller.engines import ray_cluster, ray_node
+from smaller.errors import SmallerError
+from smaller.jobs import Job
+from smaller.progress import silent
+from smaller.recipes import Recipe, dense, pruned_after, pruning_grid
+from smaller.steps import FineTune, Pretrain, Prune
+
+TUNE = FineTune("sample", "swa", epochs=1, learning_rate=3e-3, batch_size=16)
+PRETRAIN = Pretrain(languages=("swa",), updates=2, batch_size=4)
+UNEQUAL = ["milliseconds", "milliseconds_low", "milliseconds_high", "training_seconds", "scoring_seconds", "device"]
+
+pytestmark = pytest.mark.usefixtures("fresh_folders")
+
+
+# The stand-in
+
+
+class Task:
+    """What a task answered: all of it is known when the task begins."""
+
+    def __init__(self, answers: list) -> None:
+        self.answers = answers
+
+    def __next__(self) -> list:
+        if not self.answers:
+            raise StopIteration
+        return [self.answers.pop(0)]
+
+
+class StandIn(types.ModuleType):
+    """As much of Ray as the engine asks for: nodes with caches of their own, which take the tasks in turn.
+
+    `deaths` says after how many answers the next tasks die, one number for each, None for a task that lives.
+    """
+
+    class RayError(Exception):
+        pass
+
+    class NodeDiedError(RayError):
+        pass
+
+    class RayTaskError(RayError):
+        pass
+
+    class RuntimeEnvSetupError(RayError):
+        pass
+
+    def __init__(self, folder: Path, *, nodes: int = 2) -> None:
+        super().__init__("ray")
+        self.__spec__ = importlib.machinery.ModuleSpec("ray", None)
+        self.exceptions = self
+        self.WorkerCrashedError = self.ObjectLostError = self.OutOfMemoryError = self.NodeDiedError
+        self.folder, self.count, self.turn = folder, nodes, itertools.count()
+        self.resources: dict[str, float] = {"CPU": 2.0}
+        self.deaths: list[int | None] = []
+        self.begun: list[tuple[str, dict]] = []
+        self.ended: list[Task] = []
+        self.options_given: dict = {}
+        self.here = "the study's node"
+        self.joined: list[tuple] = []
+        self.one_cache = False
+
+    def is_initialized(self) -> bool:
+        return bool(self.joined)
+
+    def init(self, address: str, **options: object) -> types.SimpleNamespace:
+        self.joined.append((address, options))
+        return types.SimpleNamespace(dashboard_url="127.0.0.1:8265")
+
+    def get_runtime_context(self) -> types.SimpleNamespace:
+        return types.SimpleNamespace(get_node_id=lambda: self.here, gcs_address="127.0.0.1:6379")
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.resources
+
+    def nodes(self) -> list[dict]:
+        return [{"Alive": True, "Resources": self.resources} for _ in range(self.count)]
+
+    def put(self, value: object) -> list:
+        return [value]
+
+    def get(self, reference: list) -> object:
+        (value,) = reference
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def wait(self, tasks: list, **_: object) -> tuple[list, list]:
+        return tasks[:1], tasks[1:]
+
+    def cancel(self, task: Task, *, force: bool) -> None:
+        self.ended.append(task)
+
+    def remote(self, work: Callable) -> StandIn:
+        assert work is ray_node.work
+        return types.SimpleNamespace(options=self._options)
+
+    def _options(self, **options: object) -> types.SimpleNamespace:
+        self.options_given = options
+        return types.SimpleNamespace(remote=self._begin)
+
+    def _begin(self, order: dict, kept: list) -> Task:
+        node = f"node {next(self.turn) % self.count}"
+        order = json.loads(json.dumps(order))  # plain values, or it fails
+        self.begun.append((node, order))
+        death = self.deaths.pop(0) if self.deaths else None
+        with pytest.MonkeyPatch.context() as patch:
+            if not self.one_cache:
+                patch.setenv("SMALLER_CACHE", str(self.folder / node))
+                patch.setattr(self, "here", node)
+            task = ray_node.work(order, kept)
+            answers = [next(task)]
+            with contextlib.suppress(StopIteration):
+                while True:
+                    answers.append(task.send("what Ray sends"))
+        return Task(answers if death is None else [*answers[:death], self.NodeDiedError("gone")])
+
+
+@pytest.fixture
+def ray(tmp_path: Path, few_sentences: None, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    for name in (*ray_cluster.PASSED_ON, "SMALLER_RAY_CPUS", "SMALLER_RAY_GPUS", "SMALLER_RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        monkeypatch.setenv(name, "0")  # which the engine may not change, and whose end is the test's
+    found = StandIn(tmp_path / "no des")
+    monkeypatch.setitem(sys.modules, "ray", found)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", found)
+    return found
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The training steps that were carried out, in order."""
+    done: list[str] = []
+    for kind in (FineTune, Pretrain):
+
+        def count(self, *arguments: object, apply: Callable = kind.apply, **options: object):
+            done.append(self.label)
+            return apply(self, *arguments, **options)
+
+        monkeypatch.setattr(kind, "apply", count)
+    return done
+
+
+def run(recipes: list[Recipe], **options: object) -> pd.DataFrame:
+    return study.run(recipes, engine="ray", **{"say": silent} | options)
+
+
+def recipes_of(encoder: str, tuning: FineTune = TUNE) -> list[Recipe]:
+    """Seven recipes on five trained prefixes, one of which has a child."""
+    tunings = [tuning, replace(tuning, seed=2)]
+    return [*pruning_grid(encoder, tunings[:1], [0, 0.5, 0.9]),
+            *(Recipe(encoder, (PRETRAIN, tuning)) for tuning in tunings)]  # fmt: skip
+
+
+# What comes back
+
+
+def test_table_is_that_of_the_local_engine_and_each_prefix_is_trained_once(
+    tiny_folder: str, ray: StandIn, trained: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes, lines = recipes_of(tiny_folder), []
+    table = run(recipes, say=lines.append)
+    assert sorted(trained) == sorted(["Pretrain"] + 4 * [TUNE.label] + [replace(TUNE, seed=2).label])
+    assert lines[0] == "joined the Ray cluster at 127.0.0.1:6379; its dashboard is at http://127.0.0.1:8265"
+    assert {node for node, _ in ray.begun} == {"node 0", "node 1"}
+    before = records()
+    assert len(before) == 7
+    kept = {place.name for place in artefacts._artefacts()}
+    assert kept == {job.prefix.identity for job in study.plan(recipes)}
+    assert all((tmp_path / "no des" / node / "artefacts").is_dir() for node in ("node 0", "node 1"))
+
+    assert len(run(recipes)) == len(table) and records() == before and len(ray.joined) == 1
+    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "other out puts"))
+    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "other ca che"))
+    local = study.run(recipes, engine="local", workers=1, say=silent)
+    pd.testing.assert_frame_equal(table.drop(columns=UNEQUAL), local.drop(columns=UNEQUAL), check_exact=True)
+
+
+def records() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in results.folder().iterdir()}
+
+
+def test_prefix_that_the_study_has_travels_to_the_node_that_needs_it(
+    tiny_folder: str, ray: StandIn, trained: list[str]
+) -> None:
+    run([dense(tiny_folder, TUNE)])
+    run([pruned_after(tiny_folder, Prune(0.5), TUNE)])
+    assert [node for node, _ in ray.begun] == ["node 0", "node 1"] and len(trained) == 1
+    assert [order["lacks_prefix"] for _, order in ray.begun] == [True, False]
+
+
+def test_node_with_the_cache_of_the_study_sends_no_files(tiny_folder: str, ray: StandIn, trained: list[str]) -> None:
+    ray.one_cache, ray.count = True, 1
+    packed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artefacts, "pack", packed.append)
+        assert len(run(recipes_of(tiny_folder))) == 14
+    assert packed == [] and len(trained) == 6
+
+
+def test_parent_that_is_kept_is_no_task(tiny_folder: str, ray: StandIn, trained: list[str]) -> None:
+    parent = Recipe(tiny_folder, (PRETRAIN,))
+    study.materialise(parent)
+    run([parent.then(TUNE)])
+    assert len(ray.begun) == 1 and trained == ["Pretrain", TUNE.label]
+
+
+def test_new_sets_are_scored_and_the_rest_of_the_record_stays(
+    tiny_folder: str, ray: StandIn, trained: list[str]
+) -> None:
+    recipe = dense(tiny_folder, TUNE)
+    study.run([recipe], engine="local", workers=1, say=silent)
+    before = results.read(recipe)
+    assert len(run([recipe], sets=[EvaluationSet("sample", "yor")])) == 3
+    after = results.read(recipe)
+    assert after["scores"].pop("sample/yor/test")["data"] == EvaluationSet("sample", "yor").checksum()
+    assert after == before and len(trained) == 1
+
+
+def test_record_of_another_study_is_not_written_over(tiny_folder: str, few_sentences: None) -> None:
+    recipe = dense(tiny_folder, TUNE)
+    study.run([recipe], workers=1, say=silent)
+    mine = results.read(recipe)
+    before = records()
+    ray_cluster._keep_record(recipe, mine | {"provenance": {}})
+    assert records() == before
+    ray_cluster._keep_record(recipe, mine | {"scores": {"sample/yor/test": {"data": "x"}}, "provenance": {}})
+    assert results.read(recipe) == mine | {"scores": mine["scores"] | {"sample/yor/test": {"data": "x"}}}
+
+
+# What is lost
+
+
+def test_lost_job_is_done_again_without_what_had_come(tiny_folder: str, ray: StandIn, trained: list[str]) -> None:
+    recipes = [dense(tiny_folder, TUNE), *(pruned_after(tiny_folder, Prune(part), TUNE) for part in (0.5, 0.9))]
+    ray.deaths = [2]  # the prefix has come, and the first record
+    lines: list[str] = []
+    assert len(run(recipes, say=lines.append)) == 6
+    assert lines[1] == f"{recipes[0]}: a worker or its node was lost (NodeDiedError), so this is done again"
+    assert [len(order["recipes"]) for _, order in ray.begun] == [3, 2]
+    assert len(trained) == 1 and not ray.begun[1][1]["lacks_prefix"]
+
+
+def test_job_that_was_lost_before_it_answered_is_done_again(tiny_folder: str, ray: StandIn, trained: list) -> None:
+    ray.deaths = [0, 0, 0]
+    assert len(run([dense(tiny_folder, TUNE)])) == 2
+    assert len(ray.begun) == 4
+
+
+def test_job_that_was_lost_after_all_had_come_is_done(tiny_folder: str, ray: StandIn, trained: list) -> None:
+    ray.deaths = [2]
+    assert len(run([dense(tiny_folder, TUNE)])) == 2
+    assert len(ray.begun) == 1
+
+
+def test_cluster_that_loses_all_its_nodes_is_an_error(tiny_folder: str, ray: StandIn, monkeypatch) -> None:
+    def wait(tasks: list, **_: object) -> tuple[list, list]:
+        ray.count = 0
+        return [], tasks
+
+    monkeypatch.setattr(ray, "wait", wait)
+    with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task"):
+        run([dense(tiny_folder, TUNE)])
+    assert len(ray.ended) == 1
+
+
+def test_job_that_is_lost_again_and_again_is_an_error(tiny_folder: str, ray: StandIn) -> None:
+    ray.deaths = [0] * 4
+    with pytest.raises(SmallerError, match=r"was lost \(NodeDiedError\) while it was at .*, 4 times; .* little memory"):
+        run([dense(tiny_folder, TUNE)])
+
+
+def test_mistake_is_told_in_its_own_words_once_and_ends_the_other_tasks(
+    tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: FineTune, *_: object, **__: object) -> None:
+        raise SmallerError("The encoder folder holds no weights.")
+
+    monkeypatch.setattr(FineTune, "apply", fail)
+    with pytest.raises(SmallerError, match=r"^The encoder folder holds no weights\.$"):
+        run([dense(tiny_folder, replace(TUNE, seed=seed)) for seed in (1, 2)])
+    assert len(ray.begun) == len(ray.ended) == 2
+    assert results.read_all() == []
+
+
+def test_fault_of_the_program_names_its_job(tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FineTune, "apply", lambda *_, **__: 1 / 0)
+    with pytest.raises(SmallerError, match=r"FineTune\(sample/swa, seed 1\): ZeroDivisionError: division by zero"):
+        run([dense(tiny_folder, TUNE)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("RayTaskError", "A node of the Ray cluster cannot do a task: No module named 'smaller'. Is this package"),
+        ("RayError", r"The Ray cluster failed \(RayError: trouble\). Finished records are safe: run again"),
+    ],
+)
+def test_trouble_of_ray_itself(kind: str, message: str, tiny_folder: str, ray: StandIn) -> None:
+    text = "trouble\n  No module named 'smaller'."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "_begin", lambda *_: Task([getattr(ray, kind)(text)]))
+        with pytest.raises(SmallerError, match=message):
+            run([dense(tiny_folder, TUNE)])
+
+
+# What a node holds against its orders
+
+
+def order_of(recipe: Recipe, **changes: object) -> dict:
+    job = Job(recipe, (recipe,), None, (EvaluationSet("sample", "yor"),))
+    checksums = ray_node.checksums((recipe,), job.sets)
+    plain = {"label": "", "prefix": recipe.canonical(), "recipes": [recipe.canonical()], "sets": ["sample/yor/test"]}
+    found = plain | {"version": ray_node.__version__, "checksums": checksums, "records": [], "lacks_prefix": True,
+                     "place": ["", ""]}  # fmt: skip
+    return found | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": "0"}, r"has version .* and the study has 0\. Install the same one on every node"),
+        ({"checksums": {"sample/swa": "x"}}, r"has another sample/swa than the study: its checksum is \w+, .* is x\."),
+        ({"checksums": {"sample/yor/test": "x"}}, r"has another sample/yor/test than the study"),
+    ],
+)
+def test_node_that_differs_says_so_before_it_trains(changes: dict, message: str, tiny_folder: str, trained) -> None:
+    (answer,) = ray_node.work(order_of(dense(tiny_folder, TUNE), **changes), [])
+    assert list(answer) == ["error"]
+    assert re.search("^The node .* " + message, answer["error"])
+    assert trained == []
+
+
+def test_node_without_the_encoder_says_so(tiny_folder: str) -> None:
+    order = order_of(dense(tiny_folder, TUNE))
+    for form in (order["prefix"], *order["recipes"]):
+        form["encoder"] = "/nowhere/encoder"
+    (answer,) = ray_node.work(order, [])
+    assert "lacks what the study reads: There is no encoder '/nowhere/encoder'" in answer["error"]
+
+
+def test_results_folder_of_a_node_is_a_temporary_one(
+    tiny_folder: str, few_sentences: None, ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = list(ray_node.work(order_of(dense(tiny_folder, TUNE)), []))
+    assert [next(iter(answer)) for answer in answers][-3:] == ["made", "finished", "done"]
+    assert answers[-2]["record"]["scores"].keys() == {"sample/swa/dev", "sample/swa/test", "sample/yor/test"}
+    assert isinstance(answers[-3]["files"]["model.safetensors"], np.ndarray)
+    assert results.read_all() == []
+
+
+# Cluster and resources
+
+
+@pytest.mark.parametrize(
+    ("resources", "settings", "share", "room"),
+    [
+        ({"CPU": 3.0}, {}, (1, 0), 6),
+        ({"CPU": 8.0, "GPU": 1.0}, {}, (1, 0.25), 8),
+        ({"CPU": 8.0, "GPU": 1.0}, {"SMALLER_RAY_GPUS": "1", "SMALLER_RAY_CPUS": "2"}, (2, 1), 2),
+        ({"CPU": 8.0, "GPU": 1.0}, {"SMALLER_RAY_GPUS": "0"}, (1, 0), 16),
+    ],
+)
+def test_share_of_a_task(resources: dict, settings: dict, share: tuple, room: int, ray: StandIn, monkeypatch) -> None:
+    ray.resources = resources
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SMALLER_DATA", "/data")
+    cluster = ray_cluster._Cluster(ray, alone=True)
+    assert (ray.options_given["num_cpus"], ray.options_given["num_gpus"]) == share and cluster.room() == room
+    assert ray.options_given["runtime_env"]["env_vars"]["SMALLER_DATA"] == "/data"
+    assert "SMALLER_CACHE" not in ray.options_given["runtime_env"]["env_vars"]
+
+
+def test_cluster_without_room_is_told_before_anything_begins(tiny_folder: str, ray: StandIn, monkeypatch) -> None:
+    monkeypatch.setenv("SMALLER_RAY_GPUS", "1")
+    with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task, which takes 1 .* 1 GPUs"):
+        run([dense(tiny_folder, TUNE)])
+    assert ray.begun == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("GPUS", "half"), ("GPUS", "1.5"), ("GPUS", "-1"), ("CPUS", "0"), ("GPUS", "inf")]
+)
+def test_share_that_makes_no_sense(name: str, value: str, tiny_folder: str, ray: StandIn, monkeypatch) -> None:
+    monkeypatch.setenv(f"SMALLER_RAY_{name}", value)
+    with pytest.raises(SmallerError, match=f"SMALLER_RAY_{name} is what each task takes: .* it is '{value}'"):
+        run([dense(tiny_folder, TUNE)])
+
+
+def test_cluster_of_its_own_is_on_loopback_and_reports_nothing(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        monkeypatch.delenv(name)
+    ray_cluster._joined(None, silent)
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    ((address, options),) = ray.joined
+    assert address == "local" and options["dashboard_host"] == "127.0.0.1"
+
+
+def test_process_joins_one_cluster(ray: StandIn) -> None:
+    lines: list[str] = []
+    for address in ("127.0.0.1:6379", "127.0.0.1:6379", "auto", None):
+        ray_cluster._joined(address, lines.append)
+    assert [address for address, _ in ray.joined] == ["127.0.0.1:6379"] and len(lines) == 1
+    with pytest.raises(SmallerError, match="has joined the Ray cluster at 127.0.0.1:6379, and cannot join other:1"):
+        ray_cluster._joined("other:1", silent)
+
+
+def test_cluster_that_does_not_answer(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("Failed to connect.\nMore.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(SmallerError, match=r"^There is no Ray cluster at 10.0.0.9:1: Failed to connect\.$"):
+        ray_cluster._joined("10.0.0.9:1", silent)
+
+
+# A real cluster, in a process of its own (this file, run as a script)
+
+
+SETS = [EvaluationSet("sample", "yor"), EvaluationSet("sample", "bam")]
+SLOWER = replace(TUNE, batch_size=250)
+
+
+def main(encoder: str, folder: Path) -> None:
+    """Run the study on two nodes with caches of their own; the second one that has trained a prefix is killed."""
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    import psutil
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    common = {"node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000, "include_log_monitor": False}
+    cluster.add_node(num_cpus=0, include_dashboard=False, **common)  # the study's own, which takes no tasks
+    nodes = {}
+    for name in ("one", "two"):
+        folders = {"SMALLER_CACHE": str(folder / name / "ca che"), "SMALLER_OUTPUTS": str(folder / name / "out puts")}
+        nodes[name] = cluster.add_node(num_cpus=1, env_vars=folders, **common)
+    keep, said, killed = ray_cluster._keep_prefix, [], []
+
+    def keep_and_kill(prefix: Recipe, files: dict | None) -> None:
+        keep(prefix, files)
+        # Its scores are still to come, so the node is in the middle of the job.
+        if prefix.fine_tuning and files is not None and not killed:
+            (name,) = (name for name in nodes if (folder / name / "ca che" / "artefacts" / prefix.identity).is_dir())
+            killed.append(name)
+            cluster.remove_node(nodes[name], allow_graceful=False)
+
+    ray_cluster._keep_prefix = keep_and_kill
+    recipes = recipes_of(encoder, SLOWER)
+    study.run(recipes, sets=SETS, engine="ray", address=cluster.address, say=said.append)
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for process in family
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    sys.stdout.write("\n" + json.dumps({"said": said, "killed": killed, "listening": sorted(listening)}) + "\n")
+    sys.stdout.flush()
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[cluster]'")
+def test_real_cluster_that_loses_a_node_gives_the_table_of_the_local_engine(tiny_folder: str, tmp_path: Path) -> None:
+    script = subprocess.run(
+        [sys.executable, __file__, tiny_folder, str(tmp_path)], capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_AUTH_TOKEN": 2 * "0123456789abcdef"},
+    )  # fmt: skip
+    assert script.returncode == 0, script.stdout + script.stderr
+    seen = json.loads(next(line for line in script.stdout.splitlines() if line.startswith('{"said"')))
+    assert seen["listening"] == ["127.0.0.1"], "it listens beyond loopback"
+    assert len(seen["killed"]) == 1
+    assert any("a worker or its node was lost" in line for line in seen["said"]), seen["said"]
+
+    recipes = recipes_of(tiny_folder, SLOWER)
+    table, found = study.table(recipes, sets=SETS), [results.read(recipe) for recipe in recipes]
+    assert {place.name for place in artefacts._artefacts()} == {job.prefix.identity for job in study.plan(recipes)}
+    # A prefix was trained once if all that was made of it tells of the same training, down to its seconds.
+    reports: dict[str, set[str]] = {}
+    for recipe, record in zip(recipes, found, strict=True):
+        for prefix in recipe.prefixes():
+            if prefix.steps and prefix.steps[-1].trains:
+                report = json.dumps(record["steps"][len(prefix.steps) - 1])
+                reports.setdefault(prefix.identity, set()).add(report)
+    assert {len(trainings) for trainings in reports.values()} == {1}
+    for identity, (report,) in reports.items():  # nor was it trained again after it had come to the study
+        about = json.loads((artefacts.folder() / identity / artefacts.ABOUT).read_bytes())
+        assert json.dumps(about["reports"][-1]) == report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMALLER_OUTPUTS", str(tmp_path / "other out puts"))
+        patch.setenv("SMALLER_CACHE", str(tmp_path / "other ca che"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        local = study.run(recipes, sets=SETS, engine="local", workers=2, say=silent)
+    pd.testing.assert_frame_equal(table.drop(columns=UNEQUAL), local.drop(columns=UNEQUAL), check_exact=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
