@@ -136,6 +136,9 @@ def test_claims_beside_what_is_here() -> None:
     worse = whole()
     worse.loc[worse["stage"] == TRIMMED, "score"] -= 10
     assert extreme.beside_claims(worse)["verdict"].iloc[0] == "differs (more than 13 % lost)"
+    spread = whole()
+    spread.loc[(spread["stage"] == TRIMMED) & (spread["seed"] == 1), "score"] -= 10
+    assert extreme.beside_claims(spread)["verdict"].iloc[0] == "not decided (the interval holds 13 % lost)"
 
 
 def test_a_claim_is_held_against_the_best_model_of_its_size_in_any_order() -> None:

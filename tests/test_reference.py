@@ -96,3 +96,30 @@ def test_the_readmes_data_set_and_task_are_some(project):
     assert dataset.file("lug", "dev") == "my-ner/lug/dev.txt"
     task = eval(example(project, "Add a task").split("\n\n", 1)[1], vars(tasks))
     assert task.labels(dataset.tags)[:3] == ("O", "B-PER", "I-PER")
+
+
+def test_what_is_said_of_the_pipeline_is_measured(project, reference):
+    text = " ".join((project / "README.md").read_text(encoding="utf-8").split())
+    tables = {name: pd.read_csv(reference / "extreme" / "tables" / f"{name}.csv")
+              for name in ("P2-T1", "smallest", "extreme-times", "P2-T2")}  # fmt: skip
+    stages = tables["P2-T1"].set_index("stage")
+    column = "ner, masakhaner (span F1)"
+    assert f"{stages.loc['quantized', column]} points in Hausa and Swahili" in text
+    assert f"beside {stages.loc['dense', column]} of the whole model" in text
+    small = tables["smallest"].query("`data set` == 'masakhaner'").iloc[0]
+    assert f"{small['of dense (%)']:.1f} % of the bytes" in text and f"to {small['MB']:.2f} MB" in text
+    assert f"{small['times faster']:.1f} times as fast on one thread" in text
+    change = tables["P2-T2"]["difference (points)"].iloc[0]
+    assert f"costs {change.removeprefix('-').removeprefix('−')} points more" in text
+
+
+def test_what_is_said_of_compress_is_measured(project, reference):
+    text = " ".join((project / "README.md").read_text(encoding="utf-8").split())
+    run = (reference / "compress" / "README.md").read_text(encoding="utf-8")
+    size, share, small, whole = re.search(
+        r"([\d.]+) MB, ([\d.]+) % of the whole in fp32; ([\d.]+) ms for a sentence, the whole ([\d.]+) ms", run
+    ).groups()
+    assert f"a folder of {size} MB ({share} %)" in text
+    assert f"in {small} ms on one thread instead of {whole}" in text
+    test, dense = re.search(r"([\d.]+) and ([\d.]+) on test", run).groups()
+    assert f"{test} points of F1 on test beside {dense} of the whole model" in text
