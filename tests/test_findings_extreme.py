@@ -11,7 +11,7 @@ import pytest
 from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
 from smaller.figures import extreme as figures
-from smaller.findings import extreme, extreme_curves, smallest
+from smaller.findings import extreme, extreme_claims, extreme_curves, smallest
 from smaller.findings.extreme import PIPELINE
 from smaller.recipes import DENSE, NARROWER, SHALLOWER, TRIMMED, Recipe
 
@@ -125,9 +125,9 @@ def test_equal_bytes_by_hand() -> None:
 
 
 def test_claims_beside_what_is_here() -> None:
-    found = extreme.beside_claims(whole())
+    found = pd.DataFrame(extreme_claims.of_size(whole()))
     assert len(found) == 8
-    own = found[found["dataset"] == "masakhaner"]
+    own = found[found["claim"].str.endswith("masakhaner")]
     small, in_bytes, smallest_of_all, _ = own.to_dict("records")
     assert small["measured"].startswith("fewer pieces, 4.0 % of the parameters: 12.2")
     assert small["verdict"] == "agrees (up to 13 % lost)" and "4.0 % of the bytes" in in_bytes["measured"]
@@ -135,17 +135,31 @@ def test_claims_beside_what_is_here() -> None:
     assert smallest_of_all["measured"] == "not reached: 4.0 % of the parameters are left at the least"
     worse = whole()
     worse.loc[worse["stage"] == TRIMMED, "score"] -= 10
-    assert extreme.beside_claims(worse)["verdict"].iloc[0] == "differs (more than 13 % lost)"
+    assert extreme_claims.of_size(worse)[0]["verdict"] == "differs (more than 13 % lost)"
     spread = whole()
     spread.loc[(spread["stage"] == TRIMMED) & (spread["seed"] == 1), "score"] -= 10
-    assert extreme.beside_claims(spread)["verdict"].iloc[0] == "not decided (the interval holds 13 % lost)"
+    assert extreme_claims.of_size(spread)[0]["verdict"] == "not decided (the interval holds 13 % lost)"
+
+
+def test_every_question_on_the_pipeline_has_a_row() -> None:
+    table = whole()
+    lost = extreme_curves.drops(table, {"swa": 100.0, "yor": 50.0})
+    equal = extreme.at_equal_bytes(table, [0.5, 0.1])
+    found = extreme_claims.claims(table, None, lost, equal)
+    assert list(dict.fromkeys(found["id"])) == ["P2-T1", "D24, D23", "XtremeDistil", "D25", "X1"]
+    by_id = found.drop_duplicates("id").set_index("id")
+    assert by_id.loc["P2-T1", "measured"].startswith("mini-base, ner (masakhaner): 3 stages take 40.0 MB to 1.6 MB")
+    assert by_id.loc["D25", "verdict"] == "not decided: too few languages"
+    assert by_id.loc["X1", "measured"] == extreme.best_families(equal) and by_id.loc["X1", "verdict"] == "answered"
+    alone = extreme_claims.claims(extreme.with_shares(extreme.by_stage({DENSE: rows(millions=10, lost=0)})))
+    assert alone.loc[alone["id"] == "P2-T1", "verdict"].tolist() == ["not measured"] * 2
 
 
 def test_a_claim_is_held_against_the_best_model_of_its_size_in_any_order() -> None:
     short = extreme.by_stage({"short": rows(millions=10, lost=4.0, dense_bytes=3e6)}, family=extreme.ORDERS)
     table = whole()[[column for column in whole() if column not in ("share", "parameter_share")]]
-    found = extreme.beside_claims(extreme.with_shares(table, short))
-    own = found[(found["dataset"] == "masakhaner") & found["claim"].str.startswith("the same")]
+    found = pd.DataFrame(extreme_claims.of_size(extreme.with_shares(table, short)))
+    own = found[found["claim"].str.endswith("masakhaner") & found["claim"].str.startswith("the same")]
     assert own["measured"].iloc[0].startswith("short, 7.5 % of the bytes: 4.9")
 
 

@@ -304,28 +304,44 @@ def test_ours_stand_beside_the_printed_numbers():
 
 def test_every_claim_has_a_verdict():
     exact = sizes.exact("afriberta-large")
-    found = quantization_claims.claims(table(spread=0.03), PARTS, exact, timings()).set_index("id")
+    found = quantization_claims.claims(table(spread=0.03), PARTS, exact, timings())
+    found = found.set_index(
+        found["id"].where(found["id"] != "Q10", "Q10: " + found["claim"].str.extract(r"(64|52)")[0])
+    )
     verdicts = found["verdict"]
-    assert verdicts["Q3"] == "agrees on F1" and verdicts["Q10, size"] == "agrees" and verdicts["Q9, D9"] == "agrees"
+    assert verdicts["Q3"] == "agrees on F1" and verdicts["Q10: 64"] == "agrees" and verdicts["Q9, D9"] == "agrees"
     assert verdicts["D13"] == verdicts["P1-T3"] == "differs" and verdicts["D12"] == "differs: seconds for a split"
-    assert verdicts["Q10, time"].startswith("not comparable") and verdicts["D14"] == "not comparable"
+    assert verdicts["Q10: 52"].startswith("not comparable") and verdicts["D14"] == "not comparable"
     assert verdicts["D10"] == "differs: within the noise" and verdicts["D11"].startswith("differs")
     assert "LLM.int8() in 0 of 2 languages, in 0 with the whole interval" in found.loc["D10", "measured"]
     assert "F1 in 10 of 10, time in 9 of 10 (not Amharic)" in found.loc["Q9, D9", "printed"]
     assert "-0.048 points, 0.06 %" in found.loc["D11", "printed"]
-    assert "52.3 % (dynamic: 40.9 %)" in found.loc["Q10, time", "printed"]
-    assert "60.0 % (dynamic: 50.0 %)" in found.loc["Q10, time", "measured"]
+    assert "52.3 % (dynamic: 40.9 %)" in found.loc["Q10: 52", "printed"]
+    assert "60.0 % (dynamic: 50.0 %)" in found.loc["Q10: 52", "measured"]
     assert "3 languages, by 0.05 points" in found.loc["D10", "printed"]
+
+
+def test_noise_of_rounding_matters_where_bits_are_few():
+    exact = sizes.exact("afriberta-large")
+    found = quantization_claims.claims(table(), PARTS, exact, timings(), rounding.rounded(roundings())).set_index("id")
+    assert found.loc["M3", "verdict"].startswith("agrees at 8 bits, and breaks at ")
+    assert found.loc["M3", "measured"].startswith("At 8 bits the largest change of F1 is")
+    coarse = rounding.rounded(roundings()).assign(mean=-5.0)
+    worse = quantization_claims.claims(table(), PARTS, exact, timings(), coarse).set_index("id")
+    assert worse.loc["M3", "verdict"] == "differs"
 
 
 def test_claims_say_what_was_not_measured():
     rows, settings = table(changes={"fp32": 0.0, "fp16": 0.1}), timings()
     settings = settings[settings["form"].isin(["fp32", "fp16"])]
-    found = quantization_claims.claims(rows, PARTS, sizes.exact("afriberta-large"), settings).set_index("id")
+    found = quantization_claims.claims(rows, PARTS, sizes.exact("afriberta-large"), settings)
+    found = found.set_index(
+        found["id"].where(found["id"] != "Q10", "Q10: " + found["claim"].str.extract(r"(64|52)")[0])
+    )
     assert found.loc[["Q9, D9", "D10"], "verdict"].tolist() == ["not measured"] * 2
     assert found.loc["Q3", "verdict"] == "not measured; but fp16 saves more"
     assert found.loc["P1-T3", "verdict"] == "not comparable" and "not measured" in found.loc["D12", "measured"]
-    assert "not measured" in found.loc["Q10, time", "measured"]
+    assert "not measured" in found.loc["Q10: 52", "measured"]
 
 
 def test_cells():

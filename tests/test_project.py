@@ -27,11 +27,11 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
 ROOMS = [
-    "errors", "paths", "progress", "data", "initialisation", "adapters", "encoders", "vocabulary", "forms",
-    "checkpoints", "training", "evaluation", "tagging", "unlabelled", "adversarial", "cost", "model_card", "shipping",
-    "steps", "recipes", "artefacts", "results", "family", "jobs", "engines", "study", "worker", "timing", "statistics",
-    "release", "compress", "published", "findings", "parameters", "figures", "explore", "runner", "report", "opening",
-    "extreme", "bench", "check", "__main__",
+    "errors", "paths", "progress", "notebook_files", "data", "initialisation", "adapters", "encoders", "vocabulary",
+    "forms", "checkpoints", "training", "evaluation", "tagging", "unlabelled", "adversarial", "cost", "model_card",
+    "shipping", "steps", "recipes", "artefacts", "results", "family", "jobs", "engines", "study", "worker", "timing",
+    "statistics", "release", "compress", "published", "findings", "parameters", "figures", "explore", "runner",
+    "report", "opening", "extreme", "bench", "check", "__main__",
 ]  # fmt: skip
 
 

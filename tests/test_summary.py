@@ -7,7 +7,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from smaller import figures, paths
+from smaller import figures
 from smaller.findings import expense, summary
 from smaller.recipes import Recipe, recipe_from_canonical
 from smaller.steps import Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
@@ -148,27 +148,32 @@ def test_the_figure_has_a_panel_for_each_cost(records):
     assert len(figures.pareto(found.assign(time_ratio=float("nan")))) == 2
 
 
-def test_verdicts_of_other_pages_are_gathered(fresh_folders):
-    folder = paths.outputs_folder() / "tables"
-    folder.mkdir(parents=True)
-    pd.DataFrame({"claim": ["a"], "measured": ["1"], "verdict": ["agrees"]}).to_csv(folder / "verdicts-one.csv")
-    pd.DataFrame({"id": ["Q9"], "claim": ["b"], "printed": ["2"], "measured": ["3"], "verdict": ["differs"]}).to_csv(
-        folder / "verdicts-two.csv", index=False
+def test_the_figure_of_languages_has_a_row_for_each(records):
+    table = summary.recipes(records, encoder="sample-small", dataset="sample", languages=["swa", "yor"])
+    panels = figures.pareto_by_language(table)
+    assert [panel.get_title(loc="left") for panel in panels[::3]] == ["Swahili", "Yoruba"]
+    assert [panel.get_xlabel() for panel in panels[3:]] == [
+        "download (MB)", "time / dense model's time", "training (s)",
+    ]  # fmt: skip
+    # Each language's own front, whose points are not those of the mean.
+    fronts = [next(line for line in panel.lines if line.get_label() == "front").get_ydata() for panel in panels[::3]]
+    assert [list(front) for front in fronts] == [[80.5, 81.5], [60.5, 61.5]]
+    assert summary.fronts_in_words(table) == (
+        "On the front of F1 and bytes of all 2 languages: fine-tune; fine-tune, then quantize (dynamic). Of one "
+        "language alone: 0 kinds."
     )
-    table = summary.verdicts()
-    assert table.to_dict("list") == {
-        "page": ["one", "two"], "id": ["", "Q9"], "claim": ["a", "b"], "printed": ["", "2"], "measured": ["1", "3"],
-        "verdict": ["agrees", "differs"],
-    }  # fmt: skip
 
 
-def test_every_question_has_a_page_or_says_so():
-    table = summary.inventory(["02_pruning"]).set_index("id")
-    assert table.loc["Q2", "answered in"] == "02_pruning"
-    assert table.loc["Q9", "answered in"] == "04_quantization (not run)"
-    notebooks = {path.stem for path in paths.notebooks_folder().glob("*.ipynb")}
-    named = {page.removesuffix(" (not run)") for page in table["answered in"]}
-    assert named <= notebooks | {"07_extreme"}
+def test_points_lost_are_paired_by_seed(records):
+    """A kind that was run with the better seed alone is compared with that seed of the dense model."""
+    for language, points in (("swa", 80.0), ("yor", 60.0)):
+        records.append(record(FineTune("sample", language, seed=2), Quantize("fp16"), f1=points + 2, megabytes=5))
+    found = kinds(records).set_index("family")
+    assert found.loc["FineTune > Quantize(fp16)", "drop"] == pytest.approx(0.0)
+    row = found.loc["FineTune > Quantize(dynamic)"]
+    assert (row["drop_low"], row["drop"], row["drop_high"]) == pytest.approx((1.0, 1.0, 1.0))
+    told = summary.shown(found.reset_index()).set_index("recipe")["lost"]
+    assert told["FineTune > Quantize(fp16)"] == "0.0" and told["FineTune > Quantize(dynamic)"] == "1.0 ± 0.0"
 
 
 def test_trainings_that_recipes_share_are_counted_once(records):

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import nbformat
 import yaml
 
+from smaller import notebook_files
 from smaller.errors import SmallerError, did_you_mean
 from smaller.paths import notebooks_folder
 
@@ -102,13 +102,11 @@ def declared(notebook: Path | str) -> dict[str, Parameter]:
     """
     notebook = Path(notebook)
     try:
-        cells = nbformat.read(notebook, as_version=4).cells
+        cells = notebook_files.read(notebook).cells
     except FileNotFoundError as error:
         choices = [path.stem for path in notebook.parent.glob("*.ipynb")]
         hint = did_you_mean(notebook.stem, choices)
         raise SmallerError(f"There is no notebook {notebook}.{hint}") from error
-    except (nbformat.reader.NotJSONError, nbformat.validator.NotebookValidationError, UnicodeDecodeError) as error:
-        raise SmallerError(f"{notebook} is not a notebook: {str(error).splitlines()[0]}") from error
     code = [cell for cell in cells if cell.cell_type == "code"]
     if not code or "parameters" not in code[0].metadata.get("tags", []):
         raise SmallerError(f"{notebook}: the first code cell has to carry the tag `parameters`.")

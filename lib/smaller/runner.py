@@ -15,13 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
-
+from smaller import notebook_files
 from smaller.errors import SmallerError
 from smaller.parameters import declared, validate
 from smaller.paths import outputs_folder, project_root
 from smaller.progress import Say, silent
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 PLANNED = "Planned: "
 """How the error begins with which a notebook ends that was only to be planned."""
@@ -63,13 +66,13 @@ def run_notebook(
     given = validate(parameters or {}, known, where=f"the parameters for {path.name}")
     output = output or outputs_folder() / "notebooks" / path.name
     output.parent.mkdir(parents=True, exist_ok=True)
-    notebook = nbformat.read(path, as_version=4)
+    notebook = notebook_files.read(path)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="smaller-") as folder:
         unfinished = Path(folder) / "run.ipynb"
         error = _execute(notebook, given, unfinished, folder=path.resolve().parent, progress=progress)
-        executed = nbformat.read(unfinished, as_version=4) if unfinished.exists() else notebook
+        executed = notebook_files.read(unfinished) if unfinished.exists() else notebook
     seconds = time.monotonic() - started
     values = {name: parameter.default for name, parameter in known.items()} | given
     executed.metadata["smaller"] = {
@@ -80,7 +83,7 @@ def run_notebook(
         "sample": _is_sample(values),
         "provenance": provenance(),
     }
-    write_whole(output, nbformat.writes(executed))
+    write_whole(output, notebook_files.as_text(executed))
     return NotebookRun(path.stem, "failed" if error else "done", seconds, error, given)
 
 
@@ -89,7 +92,7 @@ def plan_notebook(path: Path, parameters: Mapping[str, object] | None = None) ->
     path = Path(path)
     known = declared(path)
     given = validate(parameters or {}, known, where=f"the parameters for {path.name}")
-    notebook = nbformat.read(path, as_version=4)
+    notebook = notebook_files.read(path)
     last = next((n for n, cell in enumerate(notebook.cells) if "preview(" in cell.source), None)
     if last is None:
         return NotebookRun(path.stem, "planned", parameters=given)
@@ -136,7 +139,7 @@ def _is_sample(values: Mapping[str, object]) -> bool:
 
 
 def _execute(
-    notebook: nbformat.NotebookNode, parameters: Mapping[str, object], output: Path, *, folder: Path, progress: Say,
+    notebook: NotebookNode, parameters: Mapping[str, object], output: Path, *, folder: Path, progress: Say,
     plan: bool = False,
 ) -> str:  # fmt: skip
     """Run a notebook into `output`; the error it ended with, or the empty string."""

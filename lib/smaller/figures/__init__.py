@@ -6,7 +6,7 @@ from smaller.figures.distillation import change_by_language, f1_by_student, lear
 from smaller.figures.pruning import f1_against_sparsity, f1_by_language, masks_compared, sparse_kernel, time_by_language
 from smaller.figures.quantization import bytes_by_form, f1_against_bits, f1_by_form, size_waterfall, time_by_form
 from smaller.figures.robustness import attack_success, brittleness, calibration_errors, noise_curves
-from smaller.figures.summary import explored, pareto
+from smaller.figures.summary import explored, pareto, pareto_by_language
 from smaller.figures.transfer import (
     correlations,
     domain_gap,
@@ -22,6 +22,6 @@ __all__ = [
     "sparse_kernel", "time_by_form", "time_by_language",
     "change_by_language", "f1_by_student", "learning_curves", "retention", "temperatures",
     "attack_success", "brittleness", "calibration_errors", "noise_curves",
-    "explored", "pareto",
+    "explored", "pareto", "pareto_by_language",
     "correlations", "domain_gap", "out_of_domain", "transfer_and_distance", "transfer_matrix", "zero_shot",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from smaller.figures.base import COLOURS, GREY, MARKERS, legend_above, styled
+from smaller.figures.base import COLOURS, GREY, MARKERS, language_name, legend_above, styled
 from smaller.findings import summary
 
 COSTS = {
@@ -28,22 +28,54 @@ def pareto(found: pd.DataFrame, *, costs: tuple[str, ...] = tuple(COSTS), below:
     panels = Figure(figsize=(7, 3.4)).subplots(1, len(costs), sharey=True, squeeze=False).ravel()
     techniques = list(dict.fromkeys(found.sort_values("family")["technique"]))
     for panel, cost in zip(panels, costs, strict=True):
-        name, unit = COSTS[cost]
-        for number, technique in enumerate(techniques):
-            own = found[(found["technique"] == technique) & (found[cost] > 0)]
-            panel.plot(unit * own[cost], own["f1"], MARKERS[number % 6], color=COLOURS[number % 6], alpha=0.75,
-                       markersize=5, markerfacecolor="none" if number >= 6 else None, label=technique)  # fmt: skip
-        best = summary.front(found[found[cost] > 0], cost=cost)
-        panel.step(unit * best[cost], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front")
-        _name(panel, unit * best[cost].iloc[0], best["f1"].iloc[0], best["family"].iloc[0])
-        panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.set(xlabel=name)
-    panels[0].set(ylabel="F1 (points)", ylim=(max(0, found["f1"].max() - below), found["f1"].max() + below / 12))
+        best = _front(panel, found, cost=cost, techniques=techniques)
+        _name(panel, COSTS[cost][1] * best[cost].iloc[0], best["f1"].iloc[0], best["family"].iloc[0])
+        panel.set(xlabel=COSTS[cost][0])
+    panels[0].set(ylabel="F1 (points)", ylim=_top(found, below))
     legend_above(panels[0].figure, panels)
     return list(panels)
+
+
+@styled
+def pareto_by_language(table: pd.DataFrame, *, below: float = 15) -> list[Axes]:
+    """The panels of `pareto` for each language, a row each; `table` is what `summary.recipes` gives."""
+    found = {code: summary.families(own) for code, own in table.groupby("language")}
+    found = dict(sorted(found.items(), key=lambda item: language_name(item[0])))
+    whole = pd.concat(found.values())
+    costs = [cost for cost in COSTS if (whole[cost] > 0).any()]
+    techniques = list(dict.fromkeys(whole.sort_values("family")["technique"]))
+    figure = Figure(figsize=(7, 0.9 + 1.5 * len(found)))
+    grid = figure.subplots(len(found), len(costs), sharex="col", sharey="row", squeeze=False)
+    for line, (code, own) in zip(grid, found.items(), strict=True):
+        for panel, cost in zip(line, costs, strict=True):
+            if (own[cost] > 0).any():
+                _front(panel, own, cost=cost, techniques=techniques)
+        line[0].set(ylabel="F1 (points)", ylim=_top(own, below))
+        line[0].set_title(language_name(code), loc="left")
+    for panel, cost in zip(grid[-1], costs, strict=True):
+        panel.set(xlabel=COSTS[cost][0])
+    legend_above(figure, grid.ravel())
+    return list(grid.ravel())
+
+
+def _front(panel: Axes, found: pd.DataFrame, *, cost: str, techniques: list[str]) -> pd.DataFrame:
+    """Draw the families and their front over a cost; returns the front."""
+    found, unit = found[found[cost] > 0], COSTS[cost][1]
+    for number, technique in enumerate(techniques):
+        own = found[found["technique"] == technique]
+        panel.plot(unit * own[cost], own["f1"], MARKERS[number % 6], color=COLOURS[number % 6], alpha=0.75,
+                   markersize=5, markerfacecolor="none" if number >= 6 else None, label=technique)  # fmt: skip
+    best = summary.front(found, cost=cost)
+    panel.step(unit * best[cost], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front")
+    panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_minor_locator(NullLocator())
+    return best
+
+
+def _top(found: pd.DataFrame, below: float) -> tuple[float, float]:
+    return max(0, found["f1"].max() - below), found["f1"].max() + below / 12
 
 
 def _name(panel: Axes, x: float, y: float, family: str) -> None:

@@ -6,7 +6,6 @@ from smaller.findings.pruning import (
     departures,
     limits,
     masks,
-    pruning_claims,
     sparse_kernel,
     stability,
     stability_verdict,
@@ -15,6 +14,6 @@ from smaller.findings.pruning import (
 from smaller.findings.words import names_of, percent
 
 __all__ = [
-    "best_sparsity", "dense", "departures", "limits", "masks", "names_of", "percent", "pruning_claims",
-    "sparse_kernel", "stability", "stability_verdict", "time",
+    "best_sparsity", "dense", "departures", "limits", "masks", "names_of", "percent", "sparse_kernel",
+    "stability", "stability_verdict", "time",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from smaller.errors import SmallerError, did_you_mean
 from smaller.findings.cells import best, give_or_take, one_or_span, with_unit
 from smaller.findings.words import name_of
 from smaller.recipes import Recipe
-from smaller.statistics import Interval, describe, language_average, of_split, one_kind, t_interval
+from smaller.statistics import Interval, language_average, of_split, one_kind, t_interval
 
 TEACHER, AGNOSTIC, SPECIFIC = "teacher", "task-agnostic", "task-specific"
 CUT, CONTINUED, SCRATCH = "layers dropped", "layers dropped, pre-trained on", "from scratch"
@@ -234,7 +234,7 @@ def too_small(table: pd.DataFrame, *, share: float = COLLAPSE, split: str = "tes
             f"{strategy.capitalize()} students of {encoder} "
             + (f"keep less than {100 * share:.0f} % of its F1 from {row['shape']} downwards" if len(below)
                else f"all keep {100 * share:.0f} % of its F1 or more; the least is {row['shape']}")
-            + f" ({describe(scaled(row['kept']))} %){_steepest(own['layers'], kept)}."
+            + f" ({with_unit(scaled(row['kept']), '%')}){_steepest(own['layers'], kept)}."
         )  # fmt: skip
     return " ".join(sentences)
 

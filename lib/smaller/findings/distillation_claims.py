@@ -10,12 +10,14 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from smaller.encoders import configuration, parameter_count
+from smaller.findings import distillation, teachers
 from smaller.findings.cells import with_unit
+from smaller.findings.claims import ANSWERED, NOT_MEASURED, of_page
 from smaller.findings.comparisons import judged
 from smaller.findings.distillation import AGNOSTIC, SPECIFIC, STUDENTS, against_teacher, mark_best, plain, scaled
 from smaller.findings.teachers import agnostic_minus_specific
-from smaller.findings.words import name_of
-from smaller.published import NOT_COMPARABLE, published, verdict
+from smaller.findings.words import count_of, first_sentence, name_of
+from smaller.published import AGREES, DIFFERS, NOT_COMPARABLE, published, verdict
 from smaller.statistics import AVERAGE, describe, language_average, t_interval
 
 WORDS = {"agnostic": AGNOSTIC, "specific": SPECIFIC}
@@ -130,31 +132,65 @@ def _millions(encoder: str, *, layers: int | None = None) -> float:
 
 
 def claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each published claim on distillation, what this run shows of it, and the verdict."""
+    """Each published claim and question on distillation, what this run shows of it, and the verdict."""
     found = against_teacher(table, split=split)
     found = found[found["strategy"].isin(STUDENTS)]
+    drops = published(table="claims")
+    drops = drops[drops["row"].str.startswith("distillation: drop")]
+    several = found["encoder"].nunique() > 1
+    told = teachers.best_teacher(table, split=split)
+    rows = [
+        _answered("Q1", distillation.how_tiny(table, split=split)),
+        *(_drop(name, claim, found) for name, claim in zip(("D6", "D7", "D8"), drops.itertuples(), strict=True)),
+        _saved(found),
+        _answered("Q5, D18", told, measured=several),
+        _agnostic(table, split=split),
+        _larger(table, several=several, split=split),
+        _answered("M2", distillation.too_small(table, split=split)),
+        _copies(),
+        _small_encoder(),
+        _answered("OQ3", teachers.heads(table, split=split)),
+    ]
+    return of_page(rows)
+
+
+def _answered(name: str, text: str, *, measured: bool = True) -> dict[str, str]:
+    known = measured and "not measured" not in first_sentence(text)
+    return {"id": name, "measured": text, "verdict": ANSWERED if known else NOT_MEASURED}
+
+
+def _agnostic(table: pd.DataFrame, *, split: str) -> dict[str, str]:
     overall, p_value = agnostic_minus_specific(table, split=split)
     word = judged(overall, p_value)
-    rows = [{
-        "claim": "task-agnostic students are better than task-specific ones",
+    return {
+        "id": "Q6, D4",
         "measured": f"task-agnostic minus task-specific: {with_unit(overall, 'points')}, p = {p_value:.3f}",
-        "verdict": word.replace("ahead", "agrees").replace("behind", "differs"),
-    }]  # fmt: skip
-    told = published(table="claims")
-    drops = told[told["row"].str.startswith("distillation: drop")]
-    rows += [_drop(claim, found) for claim in drops.itertuples()]
-    low, high = (told.set_index("row").loc[f"distillation: compression, {end}", "value"] for end in ("from", "to"))
-    saved = ", ".join(f"{share:.1f}" for share in sorted(exact()["fewer parameters (%)"]))
-    rows.append({
-        "claim": f"students have {low:g} to {high:g} % fewer parameters",
-        "measured": f"{100 * found['saved'].min():.1f} to {100 * found['saved'].max():.1f} % here; {saved} % by the "
-        "paper's own shapes",
-        "verdict": f"differs: no shape of the paper's saves {high:g} %",
-    })  # fmt: skip
-    return pd.DataFrame(rows).assign(encoder=", ".join(dict.fromkeys(found["encoder"])))
+        "verdict": word.replace("ahead", AGREES).replace("behind", DIFFERS),
+    }
 
 
-def _drop(claim, found: pd.DataFrame) -> dict:
+def _larger(table: pd.DataFrame, *, several: bool, split: str) -> dict[str, str]:
+    """Whether some student of a larger teacher has its whole interval above the smaller teacher in some language."""
+    text = first_sentence(teachers.above_teachers(table, split=split))
+    clear = not text.endswith("in 0 languages.") and "no student has" not in text
+    return {"id": "Q7", "measured": text,
+            "verdict": NOT_MEASURED if not several else AGREES if clear else "not decided"}  # fmt: skip
+
+
+def _saved(found: pd.DataFrame) -> dict[str, str]:
+    told = published(table="claims").set_index("row")
+    high = told.loc["distillation: compression, to", "value"]
+    shares = sorted(exact()["fewer parameters (%)"])
+    near = any(abs(share - high) < 1 for share in shares)
+    return {
+        "id": "D5",
+        "measured": f"{100 * found['saved'].min():.1f} to {100 * found['saved'].max():.1f} % here; "
+        f"{', '.join(f'{share:.1f}' for share in shares)} % by the paper's own shapes",
+        "verdict": AGREES if near else f"{DIFFERS}: no shape of the paper's saves {high:g} %",
+    }
+
+
+def _drop(name: str, claim, found: pd.DataFrame) -> dict[str, str]:
     """A printed loss of the best or the least student beside ours; of another encoder it cannot be compared."""
     same = found[found["encoder"] == claim.encoder]
     own = same[same["layers"].isin(DEPTHS)] if len(same) else found
@@ -163,7 +199,29 @@ def _drop(claim, found: pd.DataFrame) -> dict:
     lost = scaled(row["kept"], from_whole=True)
     judgement = verdict(lost, claim.value, tolerance=0.05, not_comparable="" if len(same) else "another encoder")
     return {
+        "id": name,
         "claim": f"{claim.row.removeprefix('distillation: ')} ({claim.encoder}): {claim.value:g} %",
         "measured": f"{row['strategy']} {row['shape']} of {row['encoder']}: {with_unit(lost, '% of the teacher')}",
         "verdict": str(judgement) if judgement.verdict == NOT_COMPARABLE else judgement.verdict,
+    }
+
+
+def _copies() -> dict[str, str]:
+    """Rows of the printed table that hold the same numbers: at most one of them was measured."""
+    wide = published(table="P1-T1", metric="f1").pivot(index="row", columns="language", values="value")
+    same = wide[wide.duplicated(keep=False)]
+    return {
+        "id": "D3",
+        "measured": f"{' and '.join(same.index)} are the same in {count_of(len(wide.columns), 'column')}",
+        "verdict": f"{DIFFERS}: one is a copy, and neither is evidence" if len(same) else AGREES,
+    }
+
+
+def _small_encoder() -> dict[str, str]:
+    told = published(table="claims").set_index("row").loc["parameters of afriberta-small", "value"]
+    four, six = _millions("afriberta-small"), _millions("afriberta-small", layers=6)
+    return {
+        "id": "D15",
+        "measured": f"its 4 layers have {four:.1f} million, counted from the shape; 6 layers would have {six:.1f}",
+        "verdict": AGREES if abs(four - told) < 0.5 else DIFFERS,
     }

@@ -24,20 +24,6 @@ PIPELINE = "pipeline"
 SIZES, ORDERS = "pipeline, other sizes", "pipeline, other orders"
 """The whole pipeline at other sizes, and its stages in another order or with some left out."""
 
-CLAIMS = (
-    ("up to 92 % compression (XLM-R, a width of 312, 40,000 pieces)", "parameters", 0.08, (8.0, 13.0),
-     "second paper, v2 abstract"),
-    ("the same, counted in bytes with int8", "bytes", 0.08, (8.0, 13.0), "second paper, v2 abstract"),
-    ("35 times fewer parameters at 95 % of F1", "parameters", 1 / 35, (0.0, 5.0), "XtremeDistil"),
-    ("the same, counted in bytes with int8", "bytes", 1 / 35, (0.0, 5.0), "XtremeDistil"),
-)  # fmt: skip
-"""What was claimed: in words, what is counted, the share of it that is left, the per cent of the score lost, and where.
-
-Both counted fp32 models, of which parameters and bytes are the same share; int8 is this study's own.
-"""
-
-_SHARES = {"parameters": "parameter_share", "bytes": "share"}
-
 
 def by_stage(tables: Mapping[str, pd.DataFrame], *, family: str = PIPELINE) -> pd.DataFrame:
     """One table of several, whose names are stages: with `stage`, `family`, `bytes`, and `share` of the dense bytes.
@@ -258,36 +244,3 @@ def vocabulary_in_words(curve: pd.DataFrame) -> str:
 def _paired(scores: pd.Series, one: str, two: str) -> tuple[pd.Series, pd.Series]:
     both = pd.concat([scores.loc[one], scores.loc[two]], axis=1, keys=["one", "two"]).dropna()
     return both["one"], both["two"]
-
-
-def beside_claims(table: pd.DataFrame) -> pd.DataFrame:
-    """The claims on extreme compression beside the best model here that is as small: chosen on dev, measured on test.
-
-    Of the pipeline in all its sizes and orders, not of single techniques.
-    """
-    dev, test = (averaged(of_split(table, split)) for split in ("dev", "test"))
-    of_pipeline = (PIPELINE, SIZES, ORDERS)
-    dev, test = dev[dev["family"].isin(of_pipeline)], test[test["family"].isin(of_pipeline)]
-    found = []
-    for (claim, counted, left, (low, high), source), (keys, own) in itertools.product(
-        CLAIMS, list(test.groupby(["encoder", "dataset"], sort=False))
-    ):
-        column = _SHARES[counted]
-        dense = own[own["stage"] == DENSE].set_index("seed")["score"]
-        chosen = dev[(dev["encoder"] == keys[0]) & (dev["dataset"] == keys[1]) & (dev[column] <= left * 1.005)]
-        about = {"claim": claim, "source": source, "encoder": keys[0], "dataset": keys[1]}
-        if chosen.empty:
-            found.append(about | {"measured": f"not reached: {100 * own[column].min():.1f} % of the {counted} are left "
-                                  "at the least", "verdict": "not comparable"})  # fmt: skip
-            continue
-        stage = chosen.groupby("stage", sort=False)["score"].mean().idxmax()
-        model = own[own["stage"] == stage]
-        lost = t_interval((100 * (1 - model.set_index("seed")["score"] / dense)).dropna())
-        low_end, high_end = (lost.low, lost.high) if lost.known else (lost.mean, lost.mean)
-        verdict = (f"agrees (up to {high:g} % lost)" if high_end <= high else
-                   f"differs (more than {high:g} % lost)" if low_end > high else
-                   f"not decided (the interval holds {high:g} % lost)")  # fmt: skip
-        size = f"{100 * model[column].max():.1f} % of the {counted}"
-        found.append(about | {"measured": f"{stage}, {size}: {describe(lost)} % lost (claimed: {low:g} to {high:g})",
-                              "verdict": verdict})  # fmt: skip
-    return pd.DataFrame(found)

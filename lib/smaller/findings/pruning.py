@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import pandas as pd
 
 from smaller.findings.cells import with_unit
+from smaller.findings.comparisons import verdicts
 from smaller.findings.words import count_of, name_of, percent
 from smaller.statistics import (
     Interval,
     departure,
     describe,
     drop_at,
-    holm,
     language_average,
     of_split,
     paired_difference,
@@ -29,26 +29,42 @@ def limits(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> 
     average = language_average(of_split(table, split))
     found = drop_at(average, points=points, split=split).set_index("order")["sparsity"]
     parts = [f"with {words} at {percent(found[order])}" for order, words in ORDERS.items() if order in found]
+    saved = weight(table, split=split)
     return (
         f"Averaged over languages, F1 has dropped by {points:g} points {' and '.join(parts)} sparsity "
-        f"(linear between the points of the grid). {_weight(table, split=split)}"
+        f"(linear between the points of the grid).{f' {saved}' if saved else ''}"
     )
 
 
-def _weight(table: pd.DataFrame, *, split: str) -> str:
+@dataclass(frozen=True)
+class Weight:
+    """What a sparsity of the Linear weights makes of the model: shares from 0 to 1, and bytes of the plain file."""
+
+    sparsity: float
+    zero: float
+    packed: float
+    dense_bytes: float
+
+    def __str__(self) -> str:
+        return (
+            f"A sparsity of {percent(self.sparsity)} on the encoder's Linear weights zeroes {percent(self.zero)} of "
+            f"all parameters. The model file stays at {self.dense_bytes / 1e6:.1f} MB; compressed, it is "
+            f"{percent(self.packed)} smaller than the dense one compressed."
+        )
+
+
+def weight(table: pd.DataFrame, *, near: float = 0.6, split: str = "test") -> Weight | None:
+    """What the sparsity of the grid that is nearest to `near` saves; None where nothing within 0.1 was pruned."""
     rows = of_split(table, split)
-    unpruned = rows[rows["order"] == "dense"].iloc[0]
-    middle = rows[(rows["order"] != "dense") & (rows["sparsity"].sub(0.6).abs() < 0.051)]
-    if middle.empty:
-        return ""
-    pruned = middle.sort_values("sparsity").iloc[-1]
-    zero = 1 - pruned["nonzero_parameters"] / pruned["parameters"]
-    packed = 1 - pruned["compressed_bytes"] / unpruned["compressed_bytes"]
-    return (
-        f"A sparsity of {percent(pruned['sparsity'])} on the encoder's Linear weights zeroes {percent(zero)} of all "
-        f"parameters. The model file stays at {pruned['dense_bytes'] / 1e6:.1f} MB; compressed, it is "
-        f"{percent(packed)} smaller than the dense one compressed."
-    )
+    unpruned, pruned = rows[rows["order"] == "dense"], rows[rows["order"] != "dense"]
+    pruned = pruned[pruned["sparsity"].sub(near).abs() < 0.101]
+    if pruned.empty or unpruned.empty:
+        return None
+    distance = pruned["sparsity"].sub(near).abs().round(6)
+    one = pruned[distance == distance.min()].sort_values("sparsity").iloc[-1]
+    zero = 1 - one["nonzero_parameters"] / one["parameters"]
+    packed = 1 - one["compressed_bytes"] / unpruned["compressed_bytes"].iloc[0]
+    return Weight(one["sparsity"], zero, packed, one["dense_bytes"])
 
 
 def departures(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
@@ -115,23 +131,30 @@ def masks(table: pd.DataFrame, *, split: str = "test") -> str:
 
     If random masks did as well, which weights survive would not matter, and there would be no subnetwork to speak of.
     """
+    differences = mask_differences(table, split=split)
+    if differences.empty:
+        return "Random masks were not measured here."
+    return " ".join(
+        f"At {percent(row['sparsity'])} sparsity, magnitude masks are ahead of random ones by "
+        f"{with_unit(row['difference'], 'points')} (p = {row['p_value']:.3f} after Holm's correction)."
+        for _, row in differences.iterrows()
+    )
+
+
+def mask_differences(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """F1 of magnitude minus random masks at each sparsity that has both, paired by language and seed.
+
+    Columns: sparsity, and those of `comparisons.verdicts`.
+    """
     rows = of_split(table, split).query("order == 'before'")
-    found, labels = [], []
+    found = []
     for sparsity in sorted(rows.query("method == 'random'")["sparsity"].unique()):
         both = rows[rows["sparsity"] == sparsity].pivot_table(index=["language", "seed"], columns="method", values="f1")
         both = both.dropna()
         if len(both) > 1:
-            found.append((paired_difference(both["magnitude"], both["random"]),
-                          permutation_test(both["magnitude"], both["random"]).p_value))  # fmt: skip
-            labels.append(percent(sparsity))
-    if not found:
-        return "Random masks were not measured here."
-    corrected = holm([p_value for _, p_value in found])
-    return " ".join(
-        f"At {label} sparsity, magnitude masks are ahead of random ones by {with_unit(difference, 'points')} "
-        f"(p = {p_value:.3f} after Holm's correction)."
-        for label, (difference, _), p_value in zip(labels, found, corrected, strict=True)
-    )
+            found.append({"sparsity": sparsity, "difference": paired_difference(both["magnitude"], both["random"]),
+                          "p_value": permutation_test(both["magnitude"], both["random"]).p_value})  # fmt: skip
+    return verdicts(found)
 
 
 def time(table: pd.DataFrame, floors: dict[str, float], *, split: str = "test") -> str:
@@ -194,37 +217,3 @@ def sparse_kernel(frame: pd.DataFrame) -> str:
         f"The sparse kernel (compressed sparse rows) {verdict}; at best it takes {1 / ratio[best]:.2f} times the dense "
         f"kernel's time, at {percent(best)} sparsity."
     )
-
-
-def pruning_claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each published claim on pruning, what we measured, and the verdict. The paper's encoders are other ones."""
-    average = language_average(of_split(table, split))
-    leaves = departure(average, split=split).set_index("order")["departure"]
-    encoder = ", ".join(table["encoder"].unique())
-    rows = [
-        {
-            "claim": "stable up to 50 to 60 % sparsity",
-            "measured": "; ".join(f"{order}: F1 leaves the dense interval at {percent(leaves[order])}"
-                                  for order in ORDERS if order in leaves),
-            "verdict": _stable_to(leaves, 0.5),
-        },
-        {
-            "claim": "before fine-tuning is the more stable order at high sparsity",
-            "measured": stability_verdict(table, split=split),
-            "verdict": "agrees" if _before_wins(table, split=split) else "differs",
-        },
-    ]  # fmt: skip
-    return pd.DataFrame(rows).assign(encoder=encoder)
-
-
-def _stable_to(leaves: pd.Series, claimed: float) -> str:
-    held = [order for order, share in leaves.items() if math.isnan(share) or share > claimed]
-    return "agrees" if len(held) == len(leaves) else f"agrees for {held[0]} only" if held else "differs"
-
-
-def _before_wins(table: pd.DataFrame, *, split: str) -> bool:
-    rows = of_split(table, split).query("sparsity >= 0.7")
-    both = rows.pivot_table(index=["language", "seed", "sparsity"], columns="order", values="f1")
-    both = both.dropna().groupby(["language", "seed"]).mean()
-    difference = paired_difference(both["before"], both["after"])
-    return difference.known and difference.low > 0

@@ -9,6 +9,7 @@ import pandas as pd
 
 from smaller.findings import quantization, rounding, sizes
 from smaller.findings.cells import in_points, row_name, share
+from smaller.findings.claims import of_page
 from smaller.findings.quantization import REFERENCE
 from smaller.findings.words import count_of, name_of
 from smaller.published import DIFFERS, NOT_COMPARABLE, published, verdict
@@ -84,13 +85,20 @@ def dynamic_loss(table: pd.DataFrame, rounded: pd.DataFrame) -> str:
     )
 
 
-def claims(table: pd.DataFrame, parts: pd.DataFrame, exact: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
+def claims(
+    table: pd.DataFrame,
+    parts: pd.DataFrame,
+    exact: pd.DataFrame,
+    settings: pd.DataFrame,
+    rounded: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Each published claim on quantization with what the paper prints, what we measured, and the verdict.
 
-    `parts` are our sizes, `exact` those computed for the paper's encoder.
+    `parts` are our sizes, `exact` those computed for the paper's encoder, `rounded` is what `rounding.rounded` gives.
     """
-    return pd.DataFrame(
-        [
+    return of_page(
+        dict(zip(("id", "claim", "printed", "measured", "verdict"), row, strict=True))
+        for row in [
             _no_loss(table, parts, settings),
             _everywhere(table, settings),
             _size(parts, exact),
@@ -101,8 +109,8 @@ def claims(table: pd.DataFrame, parts: pd.DataFrame, exact: pd.DataFrame, settin
             _misread(table),
             _unit(settings),
             _devices(settings),
-        ],
-        columns=["id", "claim", "printed", "measured", "verdict"],
+            *([_noise(rounded)] if rounded is not None and len(rounded) else []),
+        ]
     )
 
 
@@ -131,7 +139,7 @@ def _everywhere(table: pd.DataFrame, settings: pd.DataFrame) -> tuple:
 
 def _size(parts: pd.DataFrame, exact: pd.DataFrame) -> tuple:
     claimed, computed = sizes.published_reduction(), sizes.saved(exact, "llm.int8")
-    return ("Q10, size", "LLM.int8() makes the model 64 % smaller", share(claimed),
+    return ("Q10", "LLM.int8() makes the model 64 % smaller", share(claimed),
             f"{share(computed)} computed for the paper's encoder; {share(sizes.saved(parts, 'llm.int8'))} here",
             "agrees" if abs(claimed - computed) < 0.005 else DIFFERS)  # fmt: skip
 
@@ -146,7 +154,7 @@ def _cast(exact: pd.DataFrame) -> tuple:
 def _time(settings: pd.DataFrame) -> tuple:
     mean = printed("time").loc[AVERAGE]
     text = {form: share(quantization.reduction_of_time(settings, form)) for form in ("llm.int8", "dynamic")}
-    return ("Q10, time", "LLM.int8() makes inference 52.3 % faster",
+    return ("Q10", "LLM.int8() makes inference 52.3 % faster",
             f"{share(1 - mean['llm.int8'] / mean['dense'])} (dynamic: {share(1 - mean['dynamic'] / mean['dense'])})",
             f"{text['llm.int8']} (dynamic: {text['dynamic']}) of fp32's time saved; negative is slower",
             f"{NOT_COMPARABLE}: the paper names no device")  # fmt: skip
@@ -196,6 +204,17 @@ def _devices(settings: pd.DataFrame) -> tuple:
     return ("D14", "one column of times compares all methods",
             "dynamic quantization ran on processors only, LLM.int8() on GPUs only at that time",
             f"all forms on one device: {settings['device'].iloc[0]}", NOT_COMPARABLE)  # fmt: skip
+
+
+def _noise(rounded: pd.DataFrame, *, points: float = 2.0) -> tuple:
+    """Where the noise of rounding begins to matter: agreed to at eight bits, and broken at fewer."""
+    whole = rounded[rounded["part"] == "all"]
+    most = whole.loc[whole["bits"].idxmax()]
+    bits = rounding.bits_for(rounded, points)
+    end = f"and breaks at {bits:.1f} bits" if not math.isnan(bits) else f"down to {int(whole['bits'].min())} bits"
+    word = f"agrees at {int(most['bits'])} bits, {end} ({points:g} points lost)" if most["mean"] > -points else DIFFERS
+    return ("M3", "The noise of quantization does not matter, until bits are too few (T23)",
+            "the limit was not tested", rounding.where_it_hurts(rounded), word)  # fmt: skip
 
 
 def _ours(table: pd.DataFrame, form: str) -> Interval:

@@ -1,11 +1,10 @@
-"""All recipes that have a record, side by side: which is the best for its size, and what became of each claim."""
+"""All recipes that have a record, side by side: which is the best for its size, its time and its training."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -13,7 +12,6 @@ from smaller import results
 from smaller.data.languages import LANGUAGES
 from smaller.findings.cells import give_or_take
 from smaller.findings.words import count_of, name_of
-from smaller.paths import outputs_folder
 from smaller.recipes import recipe_from_canonical
 from smaller.statistics import Interval, language_average, t_interval
 
@@ -26,7 +24,6 @@ _PLAIN = {
     "TruncateHidden": "narrow the hidden states", "TrimVocabulary": "trim the vocabulary", "Quantize": "quantize",
 }  # fmt: skip
 _SINGLE = re.compile(r",? ?seed \d+|,? ?(?:(?<![\w/])[\w.-]+/)?(?P<codes>\b[a-z]{3}(?:\+[a-z]{3})*)(?=[,)]|$)")
-_INVENTORY = Path(__file__).with_name("inventory.csv")
 
 
 def family(label: str) -> str:
@@ -89,20 +86,43 @@ def _is_dense(record: dict) -> bool:
 def families(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each family: mean F1 over languages with its t interval over seeds, bytes, time, training.
 
-    `f1`, `low`, `high`, `seeds`; `drop` in points below the dense family; `download_bytes`, `dense_bytes`,
-    `time_ratio` (NaN where not timed) and `training_seconds` are means.
+    `f1`, `low`, `high`, `seeds`; `drop` in points below the dense family, paired by seed, with `drop_low` and
+    `drop_high` (NaN without two pairs); `download_bytes`, `dense_bytes`, `time_ratio` (NaN where not timed) and
+    `training_seconds` are means.
     """
+    seeds = {name: _by_seed(own) for name, own in table.groupby("family", sort=False)}
+    dense = next((seeds[name] for name in WHOLE if name in seeds), pd.Series(dtype=float))
     rows = []
     for name, own in table.groupby("family", sort=False):
-        seeds = language_average(own) if own["language"].nunique() > 1 else own
-        interval = t_interval(seeds.groupby("seed")["f1"].mean())
+        interval, lost = t_interval(seeds[name]), t_interval((dense - seeds[name]).dropna())
         costs = own[["download_bytes", "dense_bytes", "time_ratio", "training_seconds"]].mean()
         rows.append({"family": name, "technique": own["technique"].iloc[0], "f1": interval.mean, "low": interval.low,
-                     "high": interval.high, "seeds": interval.n} | costs.to_dict())  # fmt: skip
-    found = pd.DataFrame(rows)
-    dense = found.loc[found["family"].isin(WHOLE), "f1"]
-    found["drop"] = (dense.iloc[0] if len(dense) else math.nan) - found["f1"]
-    return found.sort_values("download_bytes", ignore_index=True)
+                     "high": interval.high, "seeds": interval.n, "drop": lost.mean, "drop_low": lost.low,
+                     "drop_high": lost.high} | costs.to_dict())  # fmt: skip
+    return pd.DataFrame(rows).sort_values("download_bytes", ignore_index=True)
+
+
+def _by_seed(own: pd.DataFrame) -> pd.Series:
+    """Mean F1 over languages by seed, of the seeds that have all of them."""
+    rows = language_average(own) if own["language"].nunique() > 1 else own
+    return rows.groupby("seed")["f1"].mean()
+
+
+def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
+    """`families` of each language alone, with a column `language`."""
+    return pd.concat([families(own).assign(language=code) for code, own in table.groupby("language")])
+
+
+def fronts_in_words(table: pd.DataFrame, *, cost: str = "download_bytes") -> str:
+    """Which kinds of recipe stand on the front of every language, and which of one alone."""
+    fronts = {code: set(front(families(own), cost=cost)["family"]) for code, own in table.groupby("language")}
+    shared = set.intersection(*fronts.values())
+    alone = sum(sum(name in other for other in fronts.values()) == 1 for name in set.union(*fronts.values()))
+    named = "; ".join(in_words(name) for name in sorted(shared))
+    return (
+        f"On the front of F1 and bytes of all {count_of(len(fronts), 'language')}: {named or 'none'}. Of one language "
+        f"alone: {count_of(alone, 'kind')}."
+    )
 
 
 def front(found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
@@ -128,7 +148,7 @@ def choices(found: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
             "at most lost": count_of(int(limit), "point") if limit == int(limit) else f"{limit:g} points",
             "recipe": in_words(one["family"]) if one["family"] not in WHOLE else "leave it whole",
             "F1": f"{one['f1']:.1f}",
-            "lost": f"{round(one['drop'], 1) + 0.0:.1f}",
+            "lost": give_or_take(_lost(one), 1),
             "download (MB)": f"{one['download_bytes'] / 1e6:.2f}",
             "size": f"{100 * one['download_bytes'] / dense['download_bytes'].iloc[0]:.0f} %",
             "time": "not measured" if math.isnan(one["time_ratio"]) else f"{100 * one['time_ratio']:.0f} %",
@@ -176,7 +196,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
         "F1": [give_or_take(t_interval([row.f1]) if row.seeds < 2 else _as_interval(row), 1)
                for row in found.itertuples()],
         "seeds": found["seeds"],
-        "lost": found["drop"].round(1) + 0.0,
+        "lost": [give_or_take(_lost(row), 1) for _, row in found.iterrows()],
         "download (MB)": found["download_bytes"] / 1e6,
         "in memory (MB)": found["dense_bytes"] / 1e6,
         "time / fp32": found["time_ratio"],
@@ -188,26 +208,8 @@ def _as_interval(row) -> Interval:
     return Interval(row.f1, row.low, row.high, row.seeds)
 
 
-def verdicts() -> pd.DataFrame:
-    """What each notebook that was run made of the papers' claims: page, claim, printed, measured, verdict."""
-    folder = outputs_folder() / "tables"
-    rows = []
-    for file in sorted(folder.glob("verdicts-*.csv")):
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-        topic = file.stem.removeprefix("verdicts-")
-        for row in table.to_dict("records"):
-            rows.append({"page": topic, "id": row.get("id", ""), "claim": row.get("claim", ""),
-                         "printed": row.get("printed", ""), "measured": row.get("measured", ""),
-                         "verdict": row.get("verdict", "")})  # fmt: skip
-    return pd.DataFrame(rows, columns=["page", "id", "claim", "printed", "measured", "verdict"])
-
-
-def inventory(pages: Sequence[str]) -> pd.DataFrame:
-    """The questions and claims of both papers, and the page that answers each, "not run" where it is not among pages.
-
-    `pages` are the stems of notebooks that were run. Ids are those of the study's list of questions.
-    """
-    table = pd.read_csv(_INVENTORY, dtype=str, keep_default_na=False)
-    table["answered in"] = [page if page in pages else f"{page} (not run)" if page else "nowhere: not measured"
-                            for page in table.pop("notebook")]  # fmt: skip
-    return table
+def _lost(row: pd.Series) -> Interval:
+    """The points lost as an interval; of no or one pair, the mean alone."""
+    known = not math.isnan(row["drop_low"])
+    return Interval(row["drop"], row["drop_low"], row["drop_high"],
+                    int(row["seeds"]) if known else 0 if math.isnan(row["drop"]) else 1)  # fmt: skip

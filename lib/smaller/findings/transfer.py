@@ -12,7 +12,6 @@ from smaller.findings.domains import (
     ONE,
     ORDERS,
     ZERO_SHOT,
-    domains,
     languages_of,
     masked_only,
     of_pruned,
@@ -20,14 +19,11 @@ from smaller.findings.domains import (
     source_name,
 )
 from smaller.findings.words import count_of, name_of, percent
-from smaller.published import NOT_COMPARABLE, published, verdict
+from smaller.published import published
 from smaller.statistics import (
-    Interval,
-    departure,
     describe,
     drop_at,
     language_average,
-    paired_difference,
     t_interval,
 )
 
@@ -155,61 +151,6 @@ def by_target(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
         row |= {f"{order}: 2 points lost at": percent(lost[order][0]) for order in ORDERS if order in lost}
         rows.append(row | {"supervised, printed": printed.get(language, math.nan)})
     return pd.DataFrame(rows)
-
-
-def claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each published claim on transfer and other domains, what we measured, and the verdict."""
-    encoder = ", ".join(table["encoder"].unique())
-    foreign = "" if encoder.startswith("afriberta") else "another encoder, and neither source nor data are described"
-    away, found = domains(table, split=split), unseen(table, split=split)
-    rows = [_level(away, language, foreign=foreign) for language in ("swa", "yor")]
-    rows.append(_leaves(away, "swa", "Swahili out of domain stays at the dense level up to 60 %", stays_to=0.6))
-    rows.append(_leaves(away, "yor", "Yoruba out of domain drops, but only past 50 %", stays_to=0.5, and_drops=True))
-    told = published(table="claims")
-    told = told.loc[told["row"].str.startswith("zero-shot"), "value"].tolist()
-    for kind, words in KINDS.items():
-        average = language_average(found[found["trained"] == kind])
-        for order in ORDERS:
-            by_seed = {share: average[(average["order"] == order) & (average["sparsity"].sub(share).abs() < 1e-6)]
-                       .set_index("seed")["f1"] for share in (0.5, 0.7)}  # fmt: skip
-            who = f"{words}, pruned {order} fine-tuning"
-            rows.append(_judged(f"zero-shot at 50 %, {who}", told, t_interval(by_seed[0.5]), foreign=foreign))
-            both = pd.concat(by_seed, axis="columns").dropna()
-            change = paired_difference(both[0.7], both[0.5])
-            word = "agrees" if change.known and change.high < 0 else "differs" if change.known else NOT_COMPARABLE
-            rows.append({"claim": f"zero-shot, a clear drop at 70 %, {who}", "verdict": word,
-                         "measured": f"from 50 to 70 %: {describe(change)}"})  # fmt: skip
-    return pd.DataFrame(rows)[["claim", "measured", "verdict"]].assign(encoder=encoder)
-
-
-def _level(away: pd.DataFrame, language: str, *, foreign: str) -> dict:
-    told = published(table="claims", language=language)
-    told = told.loc[told["row"].str.startswith("pruning out of domain"), "value"].tolist()
-    own = t_interval(away.loc[(away["language"] == language) & (away["order"] == "dense"), "f1"])
-    return _judged(f"dense {name_of(language)} out of domain", told, own, foreign=foreign)
-
-
-def _judged(claim: str, values: list[float], own: Interval, *, foreign: str) -> dict:
-    """A published value or range beside our interval; a range is met where the two overlap."""
-    low, high = min(values), max(values)
-    judged = verdict(own, (low + high) / 2, tolerance=(high - low) / 2, not_comparable=foreign if own.n else "")
-    told = f"about {low:g}" if low == high else f"{low:g} to {high:g}"
-    word = str(judged) if judged.verdict == NOT_COMPARABLE else judged.verdict
-    return {"claim": f"{claim}: {told} points", "measured": describe(own), "verdict": word}
-
-
-def _leaves(away: pd.DataFrame, language: str, claim: str, *, stays_to: float, and_drops: bool = False) -> dict:
-    """Whether F1 stays inside the dense interval up to a sparsity, and, where asked, leaves it later."""
-    own = away[away["language"] == language]
-    found = departure(own).set_index("order") if len(own) else pd.DataFrame(columns=["departure", "n"])
-    parts = {}
-    for order, row in found[found["n"] > 1].sort_index(ascending=False).iterrows():
-        never = math.isnan(row["departure"])
-        right = not and_drops if never else row["departure"] > stays_to
-        parts[order] = (percent(row["departure"]), "agrees" if right else "differs")
-    measured = "; ".join(f"{order}: leaves the dense interval at {place}" for order, (place, _) in parts.items())
-    word = "; ".join(f"{order}: {judged}" for order, (_, judged) in parts.items())
-    return {"claim": claim, "measured": measured or "not measured", "verdict": word or NOT_COMPARABLE}
 
 
 def scoring_cost(table: pd.DataFrame) -> str:

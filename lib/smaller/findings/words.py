@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from smaller.data.languages import LANGUAGES
@@ -24,3 +25,8 @@ def count_of(number: int, noun: str) -> str:
 def names_of(codes: Sequence[str]) -> str:
     """Language codes as names with codes: "Swahili (swa), Hausa (hau)"."""
     return ", ".join(f"{name_of(code)} ({code})" for code in codes)
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a paragraph; points in numbers and abbreviations end none."""
+    return re.split(r"(?<=[.!?])\s+(?=[“\"(]?[^\W\da-z_])", text)[0]

@@ -21,6 +21,9 @@ _SHORT_CODES = {
 }  # fmt: skip
 """ISO 639-3 to ISO 639-1: what the attribute `lang` of HTML asks for where a language has both."""
 
+_LINK = re.compile(r"\[(?P<text>[\w-]+)\]\((?P<target>[\w-]+\.ipynb(#[\w.-]+)?)\)")
+"""A whole cell that leads to a notebook, or to a figure or table on its page."""
+
 
 def answer(text: str) -> None:
     """Display a finding in a box; the first one of a notebook stands at the top of its page and in the index.
@@ -45,7 +48,8 @@ def show(
 
     Numbers stand to the right, floats with `decimals` places (one number, or one for each column); a missing number
     is a dash. An index with a name becomes a column. All text is escaped; a whole cell between ** is bold, one between
-    __ is underlined. `frame.attrs["languages"]` may name columns of foreign words and the ISO 639-3 code of each.
+    __ is underlined, and one of the form "[text](notebook.ipynb#anchor)" leads to another page.
+    `frame.attrs["languages"]` may name columns of foreign words and the ISO 639-3 code of each.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise SmallerError(
@@ -97,7 +101,9 @@ def _text(value: object, places: int) -> str:
 
 
 def _marked(text: str) -> str:
-    """A cell as HTML: the marks of Markdown around a whole cell become tags."""
+    """A cell as HTML: the marks of Markdown around a whole cell become tags, as does a link to a page's figure."""
+    if link := _LINK.fullmatch(text):
+        return f'<a href="{html.escape(link["target"])}">{html.escape(link["text"])}</a>'
     for mark, tag in (("__", "u"), ("**", "strong")):
         if len(text) > 4 and text.startswith(mark) and text.endswith(mark):
             return f"<{tag}>{_marked(text[2:-2])}</{tag}>"

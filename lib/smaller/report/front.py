@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
@@ -12,7 +11,7 @@ from PIL import Image
 
 from smaller.data.datasets import DATASETS
 from smaller.findings import expense
-from smaller.findings.words import count_of
+from smaller.findings.words import count_of, first_sentence
 from smaller.paths import outputs_folder
 from smaller.progress import duration
 from smaller.report.page import Page, style, template
@@ -44,11 +43,6 @@ def first_paragraph(text: str) -> str:
     """The first paragraph of an answer that does not begin with what was not measured."""
     parts = text.split("\n\n")
     return next((part for part in parts if "not measured" not in first_sentence(part)), parts[0])
-
-
-def first_sentence(text: str) -> str:
-    """The first sentence of a paragraph; points in numbers and abbreviations end none."""
-    return re.split(r"(?<=[.!?])\s+(?=[“\"(]?[^\W\da-z_])", text)[0]
 
 
 def _studied(records: Sequence[dict]) -> dict[str, str]:

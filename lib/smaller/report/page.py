@@ -10,16 +10,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
+from smaller import notebook_files
 from smaller.errors import SmallerError
 from smaller.figures import FILES
 from smaller.paths import project_root
 from smaller.progress import duration
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 TEMPLATES = Path(__file__).parents[1] / "report_template"
 PARSER = "html.parser"
@@ -53,7 +57,7 @@ class Page:
 
 def title_of(executed: Path) -> str:
     """The first heading of a notebook; the name of its file where it has none."""
-    cells = nbformat.read(executed, as_version=4).cells
+    cells = notebook_files.read(executed).cells
     lines = itertools.chain.from_iterable(cell.source.splitlines() for cell in cells if cell.cell_type == "markdown")
     return next((line[2:].strip() for line in lines if line.startswith("# ")), executed.stem)
 
@@ -67,7 +71,7 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
     """
     from nbconvert import HTMLExporter
 
-    notebook = nbformat.read(executed, as_version=4)
+    notebook = notebook_files.read(executed)
     notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
     cards = [card for cell in notebook.cells for output in cell.get("outputs", []) if (card := _prepare(output))]
     exporter = HTMLExporter(
@@ -145,7 +149,7 @@ def _neighbours(name: str, names: Sequence[str], titles: Mapping[str, str]) -> l
     ]
 
 
-def _prepare(output: nbformat.NotebookNode) -> dict | None:
+def _prepare(output: NotebookNode) -> dict | None:
     """Make an output fit for a page: links under figures and tables, no scripts, no markup from data in prose.
 
     Returns what the output is (figure, table, answer), where it says so.
@@ -231,10 +235,11 @@ def _name_box(box, text: str) -> None:
 
 
 def _lead_to_pages(soup, pages: Mapping[str, str]) -> None:
-    for link in soup.select('a[href$=".ipynb"]'):
-        stem = Path(link["href"]).stem
+    for link in soup.select('a[href*=".ipynb"]'):
+        target, mark, anchor = link["href"].partition("#")
+        stem = Path(target).stem
         if stem in pages:
-            link["href"] = f"{stem}.html"
+            link["href"] = f"{stem}.html{mark}{anchor}"
         elif not link["href"].startswith(("http", "../notebooks/")):
             link.unwrap()
 
