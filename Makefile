@@ -26,7 +26,7 @@ study: $(installed)  ## run the notebooks of a profile and render the report
 		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(ADDRESS),--address "$(ADDRESS)") $(ARGS)
 
 test: $(installed)  ## run the tests
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 lab: $(installed)  ## open the notebooks in JupyterLab
 	@$(python) -m jupyterlab notebooks $(ARGS)

@@ -81,8 +81,8 @@ def test_the_table_of_stages() -> None:
 
 def test_the_end_in_words() -> None:
     told = extreme.in_the_end(whole())
-    assert "mini-base, ner (masakhaner): 3 stages take 40.0 MB to 1.6 MB, 4.0 % of it" in told
-    assert "87.8 % of it kept. The stage that costs most is narrower (-8.0" in told
+    assert "mini-base, ner (masakhaner): 3 stages leave 4.0 % of the bytes (1.6 of 40.0 MB)" in told
+    assert "and 87.8 % of the score, " in told and "The stage that costs most is narrower, -8.0 points" in told
     assert extreme.costliest(whole()) == (
         "What costs most is “narrower” (-8.0 points on masakhaner), “narrower” (-8.0 points on sib200)."
     )
@@ -148,7 +148,7 @@ def test_every_question_on_the_pipeline_has_a_row() -> None:
     found = extreme_claims.claims(table, None, lost, equal)
     assert list(dict.fromkeys(found["id"])) == ["P2-T1", "D24, D23", "XtremeDistil", "D25", "X1"]
     by_id = found.drop_duplicates("id").set_index("id")
-    assert by_id.loc["P2-T1", "measured"].startswith("mini-base, ner (masakhaner): 3 stages take 40.0 MB to 1.6 MB")
+    assert by_id.loc["P2-T1", "measured"].startswith("mini-base, ner (masakhaner): 3 stages leave 4.0 % of the bytes")
     assert by_id.loc["D25", "verdict"] == "not decided: too few languages"
     assert by_id.loc["X1", "measured"] == extreme.best_families(equal) and by_id.loc["X1", "verdict"] == "answered"
     alone = extreme_claims.claims(extreme.with_shares(extreme.by_stage({DENSE: rows(millions=10, lost=0)})))

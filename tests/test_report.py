@@ -116,7 +116,8 @@ def test_a_study_runs_fails_in_part_and_is_reported(outputs, tmp_path):
     assert not first.select(".sample")
 
 
-def test_a_kernel_that_dies_is_told_plainly_and_leaves_no_sockets(outputs, tmp_path, monkeypatch):
+def test_a_dead_kernel(outputs, tmp_path, monkeypatch):
+    """It is told plainly, and leaves no sockets; pytest's folder for a longer name would be too long for one."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     path = write(tmp_path / "02_dies.ipynb", "import os, sys", "os.kill(os.getpid(), 9)")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller.errors import SmallerError, did_you_mean
+from smaller.findings.words import first_sentence
 from smaller.paths import outputs_folder
 
 ANSWERED, NOT_MEASURED = "answered", "not measured"
@@ -50,8 +51,8 @@ def of_page(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
 def gathered(pages: Sequence[str]) -> pd.DataFrame:
     """What was made of every claim in the list by the pages that were run: one row or more for each, in its order.
 
-    `pages` are the stems of the notebooks that were run. Columns: id, paper, claim, printed, measured, verdict and
-    where, a link to the figure. A claim that no page decides says so, and which page would.
+    `pages` are the stems of the notebooks that were run. Columns: id, claim, printed, measured (the first sentence of
+    it), verdict and where, a link to the figure. A claim that no page decides says so, and which page would.
     """
     known = listed().set_index("id")
     places = {name: place for place, name in enumerate(known.index)}
@@ -69,7 +70,8 @@ def gathered(pages: Sequence[str]) -> pd.DataFrame:
         first = known.loc[row["id"].split(", ")[0]]
         page = first["notebook"]
         place = f"[{page}]({page}.ipynb#{row['figure']})" if page in pages else f"{page} (not run)"
-        told = {"claim": row["claim"][:1].upper() + row["claim"][1:]}
-        told |= {name: row[name] for name in ("printed", "measured", "verdict")}
-        found.append({"id": row["id"], "paper": first["paper"]} | told | {"where": place})
+        found.append({
+            "id": row["id"], "claim": row["claim"][:1].upper() + row["claim"][1:], "printed": row["printed"],
+            "measured": first_sentence(row["measured"]), "verdict": row["verdict"], "where": place,
+        })  # fmt: skip
     return pd.DataFrame(found)

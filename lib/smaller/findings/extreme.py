@@ -13,7 +13,7 @@ import pandas as pd
 
 from smaller.encoders import TRAINED
 from smaller.errors import SmallerError
-from smaller.findings.cells import give_or_take, in_points, share
+from smaller.findings.cells import give_or_take, in_points, share, with_unit
 from smaller.findings.comparisons import compared, verdicts
 from smaller.recipes import DENSE
 from smaller.statistics import Interval, describe, of_split, paired_difference, t_interval
@@ -110,13 +110,13 @@ def in_the_end(table: pd.DataFrame, *, split: str = "test") -> str:
         dense = t_interval(own.loc[own["stage"] == DENSE, "score"])
         steps = {stage: _change(own, stage, before) for before, stage in itertools.pairwise(stages)}
         worst = min(steps, key=lambda stage: steps[stage].mean)
+        before, after = (own.loc[own["stage"] == stage, "bytes"].max() / 1e6 for stage in (DENSE, stages[-1]))
         sentences.append(
-            f"{encoder}, {last['task'].iloc[0]} ({dataset}): {len(stages) - 1} stages take "
-            f"{own.loc[own['stage'] == DENSE, 'bytes'].max() / 1e6:.1f} MB to {last['bytes'].max() / 1e6:.1f} MB, "
-            f"{100 * last['share'].max():.1f} % of it, and the score from {describe(dense)} to "
-            f"{describe(t_interval(last['score']))}: {in_points(_change(own, stages[-1], DENSE))}; "
-            f"{share(last['score'].mean() / (dense.mean or np.nan))} of it kept. The stage that costs most is {worst} "
-            f"({in_points(steps[worst])})."
+            f"{encoder}, {last['task'].iloc[0]} ({dataset}): {len(stages) - 1} stages leave "
+            f"{100 * last['share'].max():.1f} % of the bytes ({after:.1f} of {before:.1f} MB) and "
+            f"{share(last['score'].mean() / (dense.mean or np.nan))} of the score, "
+            f"{describe(t_interval(last['score']))} against {describe(dense)}. The stage that costs most is "
+            f"{worst}, {with_unit(steps[worst], 'points')}."
         )
     return " ".join(sentences) or "The pipeline was not measured."
 

@@ -74,7 +74,9 @@ def by_form(parts: pd.DataFrame, *, disk: Mapping[str, float] | None = None) -> 
     rows = {f"{part} (MB)": wide.loc[part] for part in PARTS} | {"in memory (MB)": total}
     rows |= {"on disk (MB)": pd.Series(disk) / 1e6} if disk else {}
     bases = [base for base in (REFERENCE, "fp16") if base in wide]
-    rows |= {f"smaller than {base} (%)": 100 * (1 - total / total[base]) for base in bases}
+    # A form that is larger than the base is not smaller by a negative share: it has a dash.
+    rows |= {f"smaller than {base} (%)": (100 * (1 - total / total[base])).where(total <= total[base])
+             for base in bases}  # fmt: skip
     return pd.DataFrame(rows).T[list(wide)].rename_axis("size").rename_axis(None, axis="columns").reset_index()
 
 

@@ -202,6 +202,8 @@ def _make_readable(soup) -> None:
         words = cell.get_text()
         if len(words) <= 24 and re.match(r"[-+−±]?\d", words):
             cell["class"] = [*cell.get("class", []), "short"]
+        elif len(words) > 90:
+            cell["class"] = [*cell.get("class", []), "long"]
 
 
 def _make_accessible(soup) -> None:
