@@ -305,8 +305,10 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_environment_is_made_once(checkout: Path) -> None:
     first = make("test", folder=checkout).stdout
-    assert first.count("pip install") == 2 and "-m pytest [offline: 1]" in first
-    assert make("test", folder=checkout).stdout == "python -m pytest [offline: 1]\n"
+    command = "python -m pytest -n logical --maxprocesses 4 --dist worksteal"
+    assert first.count("pip install") == 2 and first.endswith(f"{command} [offline: 1]\n")
+    assert make("test", folder=checkout).stdout == f"{command} [offline: 1]\n"
+    assert make("test", "ARGS=-k lock", folder=checkout).stdout == f"{command} -k lock [offline: 1]\n"
     os.utime(checkout / "requirements.lock", (2**31, 2**31))
     assert "pip install" in make("test", folder=checkout).stdout, "a new lock is installed"
 
