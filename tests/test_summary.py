@@ -42,7 +42,14 @@ def record(*steps, f1: float, megabytes: float, milliseconds: float | None = Non
     """A record as the store has it, as far as the summary reads it."""
     recipe = Recipe("sample-small", steps)
     tuned = recipe.fine_tuning
-    latency = {"milliseconds": milliseconds, "group": f"run {tuned.language}"} if milliseconds else None
+    latency = {
+        "milliseconds": milliseconds,
+        "group": f"run {tuned.language}",
+        "batch": 1,
+        "threads": 1,
+        "device_type": "cpu",
+    }
+    latency = latency if milliseconds else None
     return {
         "identity": recipe.identity,
         "recipe": recipe.canonical(),
@@ -51,6 +58,7 @@ def record(*steps, f1: float, megabytes: float, milliseconds: float | None = Non
         "scores": {f"sample/{tuned.language}/test": {"f1": f1}},
         "cost": {"parameters": 1, "nonzero_parameters": 1, "achieved_sparsity": 0.0, "dense_bytes": 2e6 * megabytes,
                  "compressed_bytes": 1e6 * megabytes, "training_seconds": seconds, "latency": latency,
+                 "latency_by_setting": [latency] if latency else [],
                  "evaluation_seconds": 8.0,
                  "shape": {"layers": 1, "heads": 1, "hidden": 1, "feed_forward": 1, "vocabulary": 1}},
         "provenance": {"commit": "1234", "libraries": {"torch": "2"}, "device": "a processor"},
@@ -88,6 +96,18 @@ def test_means_over_languages_and_intervals_over_seeds(records):
     assert found.loc["FineTune > Quantize(dynamic)", "time_ratio"] == pytest.approx(0.5)
     assert found.loc["FineTune > Quantize(dynamic)", "drop"] == pytest.approx(1.0)
     assert pd.isna(found.loc["FineTune > Prune(0.9)", "time_ratio"])
+
+
+def test_time_of_models_that_several_notebooks_timed_is_of_their_own_runs(records):
+    """The dense model was timed again, twice as slow, beside a pruned one: each share is against its own run's."""
+    dense, pruned = (next(one for one in records if summary.family(recipe_from_canonical(one["recipe"]).label) == name)
+                     for name in ("FineTune", "FineTune > Prune(0.9)"))  # fmt: skip
+    about = {"group": "another run", "batch": 1, "threads": 1, "device_type": "cpu"}
+    dense["cost"]["latency_by_setting"].append(about | {"milliseconds": 8.0})
+    pruned["cost"]["latency_by_setting"] = [about | {"milliseconds": 6.0}, about | {"milliseconds": 99.0, "batch": 8}]
+    found = kinds(records).set_index("family")["time_ratio"]
+    assert found["FineTune"] == 1.0 and found["FineTune > Quantize(dynamic)"] == pytest.approx(0.5)
+    assert found["FineTune > Prune(0.9)"] == pytest.approx(0.75)
 
 
 def test_a_kind_that_lacks_a_language_is_left_out(records):

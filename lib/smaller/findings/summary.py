@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from smaller import results
+from smaller import results, timing
 from smaller.data.languages import LANGUAGES
 from smaller.findings.cells import give_or_take
 from smaller.findings.words import count_of, name_of
@@ -69,13 +69,21 @@ def recipes(records: Iterable[dict], *, encoder: str, dataset: str, languages: S
 
 
 def _time_ratios(records: Sequence[dict]) -> dict[str, float]:
-    """Latency as a share of that of the dense model that was timed in the same run."""
+    """Latency as a share of that of the dense model that was timed in the same run: one sentence on one thread of
+    the processor.
+
+    A recipe that was timed in several runs, by several notebooks, has the mean of its shares.
+    """
     timed = [
-        (record, record["cost"]["latency"]) for record in records if (record["cost"].get("latency") or {}).get("group")
-    ]
-    dense = {timing["group"]: timing["milliseconds"] for record, timing in timed if _is_dense(record)}
-    return {record["identity"]: timing["milliseconds"] / dense[timing["group"]]
-            for record, timing in timed if timing["group"] in dense}  # fmt: skip
+        (record, entry) for record in records for entry in timing.entries(record)
+        if (entry["batch"], entry["threads"], entry["device_type"]) == (1, 1, "cpu")
+    ]  # fmt: skip
+    dense = {entry["group"]: entry["milliseconds"] for record, entry in timed if _is_dense(record)}
+    shares: dict[str, list[float]] = {}
+    for record, entry in timed:
+        if entry["group"] in dense:
+            shares.setdefault(record["identity"], []).append(entry["milliseconds"] / dense[entry["group"]])
+    return {identity: sum(own) / len(own) for identity, own in shares.items()}
 
 
 def _is_dense(record: dict) -> bool:
