@@ -124,6 +124,7 @@ def test_the_front_and_the_choices(records):
     said = summary.recommendation(found, drops=[0.5, 1.0])
     assert said.startswith("To lose at most 0.5 points of F1: leave it whole, 8.00 MB to download")
     assert "To lose at most 1 point: fine-tune, then quantize (dynamic), 4.00 MB (50 %), F1 70.5." in said
+    assert said.endswith("dynamic is Linear weights in int8 by torch.ao.quantization, the rest in fp32.")
 
 
 def test_the_choice_of_each_language(records):

@@ -12,6 +12,7 @@ from smaller import results, timing
 from smaller.data.languages import LANGUAGES
 from smaller.findings.cells import give_or_take
 from smaller.findings.words import count_of, name_of
+from smaller.forms import FORMS
 from smaller.recipes import recipe_from_canonical
 from smaller.statistics import Interval, language_average, t_interval
 
@@ -194,7 +195,9 @@ def recommendation(found: pd.DataFrame, *, drops: Sequence[float]) -> str:
         for row in more
     ]
     end = f"It is the smallest of {len(found)} kinds of recipe" if not more else f"Out of {len(found)} kinds of recipe"
-    return " ".join([*said, f"{end}; means over languages and seeds."])
+    named = dict.fromkeys(re.findall(r"quantize \(([\w.-]+)", " ".join(table["recipe"])))
+    meanings = [f"{form} is {FORMS[form]}." for form in named if form in FORMS]
+    return " ".join([*said, f"{end}; means over languages and seeds.", *meanings])
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
