@@ -174,6 +174,11 @@ def test_confidence_that_falls_with_accuracy_is_praised() -> None:
     assert "falls with accuracy, as it should" in confidence.says_so(calm)
 
 
+def test_calibration_needs_the_dense_model() -> None:
+    older = TABLE.assign(calibration_error=TABLE["calibration_error"].where(TABLE["model"] != "dense"))
+    assert confidence.says_so(older).startswith("Calibration was not measured")
+
+
 def test_strange_text(monkeypatch: pytest.MonkeyPatch) -> None:
     tunings = [FineTune("masakhaner", language, seed=seed) for language in LANGUAGES for seed in SEEDS]
     monkeypatch.setattr("smaller.findings.robustness_confidence.read", read_known)

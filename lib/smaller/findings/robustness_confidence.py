@@ -119,6 +119,8 @@ def says_so(table: pd.DataFrame, *, split: str = "test") -> str:
     """Does confidence say that noise or strange text misleads the model, and does compression change that?"""
     errors = calibration(table, split=split)
     found = {place: beside_dense(own, "error") for place, own in errors.groupby("place", sort=False)}
+    if any(DENSE not in found.get(place, {}) for place in (OWN, NOISE)):
+        return "Calibration was not measured: the dense model has no confidence with its scores, clean and under noise."
     home, noise = (found[place][DENSE][0].mean for place in (OWN, NOISE))
     verdict = "does not say so" if noise > home + 1 else "falls with accuracy, as it should"
     away = f", and {found[ELSEWHERE][DENSE][0].mean:.1f} in other languages" if ELSEWHERE in found else ""
