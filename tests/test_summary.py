@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from smaller import figures
+from smaller.figures import summary as drawn
 from smaller.findings import expense, summary
 from smaller.recipes import Recipe, recipe_from_canonical
 from smaller.steps import Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
@@ -167,6 +168,36 @@ def test_the_figure_has_a_panel_for_each_cost(records):
         "download (MB)", "time / dense model's time", "training (s)",
     ]  # fmt: skip
     assert len(figures.pareto(found.assign(time_ratio=float("nan")))) == 2
+
+
+@pytest.mark.parametrize(
+    ("technique", "kind"),
+    [
+        ("dense", "left whole"),
+        ("cut", "fewer layers"),
+        ("distilled", "fewer layers"),
+        ("distilled + trimmed", "several steps"),
+        ("pruned + quantized", "several steps, then quantized"),
+        ("truncated", "several steps"),
+    ],
+)
+def test_techniques_have_few_kinds_and_each_its_look(technique, kind):
+    assert drawn.kind_of(technique) == kind and kind in drawn.LOOKS
+    assert len(set(drawn.LOOKS.values())) == len(drawn.LOOKS)
+
+
+def test_the_legend_names_each_kind_once_and_a_long_recipe_is_wrapped(records):
+    found = kinds(records)
+    long = (
+        "Adapt > Distil(4 layers, mse) > PruneHeads(6) > TrimVocabulary(4,000 pieces) > FineTune > Quantize(onnx-int8)"
+    )
+    cheapest = found["download_bytes"] == found["download_bytes"].min()
+    found["family"] = found["family"].mask(cheapest, long)
+    panel = figures.pareto(found)[0]
+    labels = [text.get_text() for text in panel.figure.legends[0].get_texts()]
+    assert labels == ["left whole", "pruned", "quantized", "front"]
+    text = panel.texts[0].get_text()
+    assert max(map(len, text.splitlines())) <= 30 and "Quantize(onnx-int8)" in text and "mse" not in text
 
 
 def test_the_figure_of_languages_has_a_row_for_each(records):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from smaller.figures.base import COLOURS, GREY, MARKERS, language_name, legend_above, styled
+from smaller.figures.base import COLOURS, GREY, language_name, legend_above, styled
 from smaller.findings import summary
 
 COSTS = {
@@ -17,18 +19,36 @@ COSTS = {
 }
 
 
+WHOLE, SEVERAL, CLOSED = "left whole", "several steps", "several steps, then quantized"
+LOOKS = {
+    WHOLE: (GREY, "*"), "pruned": (COLOURS[0], "o"), "fewer layers": (COLOURS[1], "s"), "quantized": (COLOURS[2], "^"),
+    "fewer pieces": (COLOURS[3], "D"), SEVERAL: (COLOURS[4], "v"), CLOSED: (COLOURS[5], "P"),
+}  # fmt: skip
+"""The kinds of technique that the fronts tell apart, each with the same colour and marker in every figure."""
+
+_SINGLE = {"dense": WHOLE, "pruned": "pruned", "distilled": "fewer layers", "cut": "fewer layers",
+           "quantized": "quantized", "trimmed": "fewer pieces"}  # fmt: skip
+
+
+def kind_of(technique: str) -> str:
+    """The kind, a key of `LOOKS`, of a technique such as "distilled + trimmed + quantized"."""
+    parts = technique.split(" + ")
+    if len(parts) == 1:
+        return _SINGLE.get(technique, SEVERAL)
+    return CLOSED if "quantized" in parts else SEVERAL
+
+
 @styled
 def pareto(found: pd.DataFrame, *, costs: tuple[str, ...] = tuple(COSTS), below: float = 15) -> list[Axes]:
-    """F1 against each cost, a marker for each family by technique; the line joins those that no other beats.
+    """F1 against each cost, a marker for each family by its kind; the line joins those that no other beats.
 
     `found` is what `summary.families` gives; a cost is left out where nothing has it. What lies more than `below`
     points under the best is outside the panels.
     """
     costs = tuple(cost for cost in costs if (found[cost] > 0).any())
     panels = Figure(figsize=(7, 3.4)).subplots(1, len(costs), sharey=True, squeeze=False).ravel()
-    techniques = list(dict.fromkeys(found.sort_values("family")["technique"]))
     for panel, cost in zip(panels, costs, strict=True):
-        best = _front(panel, found, cost=cost, techniques=techniques)
+        best = _front(panel, found, cost=cost)
         _name(panel, COSTS[cost][1] * best[cost].iloc[0], best["f1"].iloc[0], best["family"].iloc[0])
         panel.set(xlabel=COSTS[cost][0])
     panels[0].set(ylabel="F1 (points)", ylim=_top(found, below))
@@ -43,13 +63,12 @@ def pareto_by_language(table: pd.DataFrame, *, below: float = 15) -> list[Axes]:
     found = dict(sorted(found.items(), key=lambda item: language_name(item[0])))
     whole = pd.concat(found.values())
     costs = [cost for cost in COSTS if (whole[cost] > 0).any()]
-    techniques = list(dict.fromkeys(whole.sort_values("family")["technique"]))
     figure = Figure(figsize=(7, 0.9 + 1.5 * len(found)))
     grid = figure.subplots(len(found), len(costs), sharex="col", sharey="row", squeeze=False)
     for line, (code, own) in zip(grid, found.items(), strict=True):
         for panel, cost in zip(line, costs, strict=True):
             if (own[cost] > 0).any():
-                _front(panel, own, cost=cost, techniques=techniques)
+                _front(panel, own, cost=cost)
         line[0].set(ylabel="F1 (points)", ylim=_top(own, below))
         line[0].set_title(language_name(code), loc="left")
     for panel, cost in zip(grid[-1], costs, strict=True):
@@ -58,13 +77,15 @@ def pareto_by_language(table: pd.DataFrame, *, below: float = 15) -> list[Axes]:
     return list(grid.ravel())
 
 
-def _front(panel: Axes, found: pd.DataFrame, *, cost: str, techniques: list[str]) -> pd.DataFrame:
+def _front(panel: Axes, found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
     """Draw the families and their front over a cost; returns the front."""
     found, unit = found[found[cost] > 0], COSTS[cost][1]
-    for number, technique in enumerate(techniques):
-        own = found[found["technique"] == technique]
-        panel.plot(unit * own[cost], own["f1"], MARKERS[number % 6], color=COLOURS[number % 6], alpha=0.75,
-                   markersize=5, markerfacecolor="none" if number >= 6 else None, label=technique)  # fmt: skip
+    kinds = found["technique"].map(kind_of)
+    for kind, (colour, marker) in LOOKS.items():
+        own = found[kinds == kind]
+        if len(own):
+            panel.plot(unit * own[cost], own["f1"], marker, color=colour, alpha=0.75, label=kind,
+                       markersize=9 if kind == WHOLE else 5, zorder=3 if kind == WHOLE else 2)  # fmt: skip
     best = summary.front(found, cost=cost)
     panel.step(unit * best[cost], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front")
     panel.set_xscale("log")
@@ -79,8 +100,11 @@ def _top(found: pd.DataFrame, below: float) -> tuple[float, float]:
 
 
 def _name(panel: Axes, x: float, y: float, family: str) -> None:
-    """Write what the cheapest recipe of the front is under its marker."""
-    text = family.removeprefix("Pretrain > ").replace(" > ", "\n> ")
+    """Write what the cheapest recipe of the front is under its marker; of a long one, what each step is called."""
+    steps = family.removeprefix("Pretrain > ").split(" > ")
+    if len(steps) > 3:
+        steps = [step.partition("(")[0] for step in steps[:-1]] + steps[-1:]
+    text = "\n".join(textwrap.wrap(" > ".join(step.replace(" ", "\u00a0") for step in steps), 30))
     panel.annotate(text, (x, y), (0, -7), textcoords="offset points", ha="left", va="top", fontsize=6.5, color=GREY)
 
 
