@@ -184,6 +184,10 @@ def test_the_figure_has_a_panel_for_each_cost(records):
 def test_techniques_have_few_kinds_and_each_its_look(technique, kind):
     assert drawn.kind_of(technique) == kind and kind in drawn.LOOKS
     assert len(set(drawn.LOOKS.values())) == len(drawn.LOOKS)
+    assert (
+        drawn.kind_of("dense", "FineTune") == "left whole"
+        and drawn.kind_of("dense", "Adapt > FineTune") != "left whole"
+    )
 
 
 def test_the_legend_names_each_kind_once_and_a_long_recipe_is_wrapped(records):

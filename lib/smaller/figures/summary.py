@@ -30,9 +30,14 @@ _SINGLE = {"dense": WHOLE, "pruned": "pruned", "distilled": "fewer layers", "cut
            "quantized": "quantized", "trimmed": "fewer pieces"}  # fmt: skip
 
 
-def kind_of(technique: str) -> str:
-    """The kind, a key of `LOOKS`, of a technique such as "distilled + trimmed + quantized"."""
+def kind_of(technique: str, family: str = "") -> str:
+    """The kind, a key of `LOOKS`, of a technique such as "distilled + trimmed + quantized".
+
+    A family that no technique made smaller is still not whole if it was trained in several steps.
+    """
     parts = technique.split(" + ")
+    if technique == "dense" and family and family not in summary.WHOLE:
+        return SEVERAL
     if len(parts) == 1:
         return _SINGLE.get(technique, SEVERAL)
     return CLOSED if "quantized" in parts else SEVERAL
@@ -80,7 +85,7 @@ def pareto_by_language(table: pd.DataFrame, *, below: float = 15) -> list[Axes]:
 def _front(panel: Axes, found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
     """Draw the families and their front over a cost; returns the front."""
     found, unit = found[found[cost] > 0], COSTS[cost][1]
-    kinds = found["technique"].map(kind_of)
+    kinds = pd.Series([kind_of(*row) for row in zip(found["technique"], found["family"], strict=True)], found.index)
     for kind, (colour, marker) in LOOKS.items():
         own = found[kinds == kind]
         if len(own):
