@@ -11,6 +11,7 @@ import torch
 from smaller.data import datasets, tasks
 from smaller.encoders import linear_weights
 from smaller.errors import SmallerError
+from smaller.findings import claims
 from smaller.recipes import start
 from smaller.steps import base
 
@@ -123,3 +124,24 @@ def test_what_is_said_of_compress_is_measured(project, reference):
     assert f"in {small} ms on one thread instead of {whole}" in text
     test, dense = re.search(r"([\d.]+) and ([\d.]+) on test", run).groups()
     assert f"{test} points of F1 on test beside {dense} of the whole model" in text
+
+
+def test_what_is_said_of_robustness_is_measured(project, reference):
+    text = " ".join((project / "README.md").read_text(encoding="utf-8").split())
+    noise, names = (pd.read_csv(reference / "robustness" / "tables" / f"{name}.csv").set_index("model")
+                    for name in ("noise-by-model", "name-swaps"))  # fmt: skip
+    assert f"keeps {noise.loc['dense', 'F1 kept (%)']} % of its F1" in text
+    pruned, column = "pruned after fine-tuning, 80 %", "kept, against dense"
+    assert f"{noise.loc[pruned, column].removeprefix('-')} points less, and" in text
+    assert f"{names.loc[pruned, column].removeprefix('-')} points less where every name" in text
+    for kept in ("quantized, onnx-int8", "trimmed, 4000 pieces"):
+        assert not noise.loc[kept, column].startswith("-"), "int8 and a trimmed vocabulary keep as much"
+
+
+def test_the_reference_summary_has_every_claim(reference):
+    table = pd.read_csv(reference / "summary" / "tables" / "claims.csv", dtype=str, keep_default_na=False)
+    named = {name for row in table["id"] for name in row.split(", ")}
+    assert named == set(claims.listed()["id"])
+    assert set(table.loc[table["verdict"] == "not measured", "id"]) <= {
+        "Q5, D18", "Q7", "OQ1, D17", "OQ2", "OQ3", "NC1"
+    }, "a claim that was measured once is measured still"  # fmt: skip
