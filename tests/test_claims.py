@@ -54,7 +54,7 @@ def test_the_summary_has_every_claim_once_or_more(fresh_folders):
     rows = [{"id": "Q2", "measured": measured, "verdict": "differs"} for measured in ("60 %", "70 %")]
     claims.of_page(rows).to_csv(folder / "verdicts-two.csv", index=False)
     found = claims.gathered(["02_pruning", "04_quantization"])
-    assert list(found) == ["id", "claim", "printed", "measured", "verdict", "where"]
+    assert list(found) == ["id", "claim", "verdict", "printed", "measured", "where"]
     named = [name for row in found["id"] for name in row.split(", ")]
     assert set(named) == set(claims.listed()["id"])
     assert found.loc[found["id"] == "Q2", "measured"].tolist() == ["60 %", "70 %"]

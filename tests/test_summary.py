@@ -215,8 +215,8 @@ def test_the_figure_of_languages_has_a_row_for_each(records):
     fronts = [next(line for line in panel.lines if line.get_label() == "front").get_ydata() for panel in panels[::3]]
     assert [list(front) for front in fronts] == [[80.5, 81.5], [60.5, 61.5]]
     assert summary.fronts_in_words(table) == (
-        "On the front of F1 and bytes of all 2 languages: fine-tune; fine-tune, then quantize (dynamic). Of one "
-        "language alone: 0 kinds."
+        "2 kinds of recipe are on the front of F1 and bytes in all 2 languages, 0 in one alone. The smallest of those "
+        "that all share: fine-tune, then quantize (dynamic)."
     )
 
 

@@ -51,8 +51,8 @@ def of_page(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
 def gathered(pages: Sequence[str]) -> pd.DataFrame:
     """What was made of every claim in the list by the pages that were run: one row or more for each, in its order.
 
-    `pages` are the stems of the notebooks that were run. Columns: id, claim, printed, measured (the first sentence of
-    it), verdict and where, a link to the figure. A claim that no page decides says so, and which page would.
+    `pages` are the stems of the notebooks that were run. Columns: id, claim, verdict, printed, measured (the first
+    sentence of it) and where, a link to the figure. A claim that no page decides says so, and which page would.
     """
     known = listed().set_index("id")
     places = {name: place for place, name in enumerate(known.index)}
@@ -71,7 +71,7 @@ def gathered(pages: Sequence[str]) -> pd.DataFrame:
         page = first["notebook"]
         place = f"[{page}]({page}.ipynb#{row['figure']})" if page in pages else f"{page} (not run)"
         found.append({
-            "id": row["id"], "claim": row["claim"][:1].upper() + row["claim"][1:], "printed": row["printed"],
-            "measured": first_sentence(row["measured"]), "verdict": row["verdict"], "where": place,
+            "id": row["id"], "claim": row["claim"][:1].upper() + row["claim"][1:], "verdict": row["verdict"],
+            "printed": row["printed"], "measured": first_sentence(row["measured"]), "where": place,
         })  # fmt: skip
     return pd.DataFrame(found)

@@ -123,14 +123,17 @@ def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def fronts_in_words(table: pd.DataFrame, *, cost: str = "download_bytes") -> str:
-    """Which kinds of recipe stand on the front of every language, and which of one alone."""
+    """How many kinds of recipe stand on the front of every language, and of one alone, and the smallest of the first."""
     fronts = {code: set(front(families(own), cost=cost)["family"]) for code, own in table.groupby("language")}
     shared = set.intersection(*fronts.values())
     alone = sum(sum(name in other for other in fronts.values()) == 1 for name in set.union(*fronts.values()))
-    named = "; ".join(in_words(name) for name in sorted(shared))
+    if not shared:
+        return f"No kind of recipe is on the front of F1 and bytes in all {count_of(len(fronts), 'language')}."
+    smallest = table[table["family"].isin(shared)].groupby("family")[cost].mean().idxmin()
     return (
-        f"On the front of F1 and bytes of all {count_of(len(fronts), 'language')}: {named or 'none'}. Of one language "
-        f"alone: {count_of(alone, 'kind')}."
+        f"{count_of(len(shared), 'kind')} of recipe {'is' if len(shared) == 1 else 'are'} on the front of F1 and bytes "
+        f"in all {count_of(len(fronts), 'language')}, {alone} in one alone. The smallest of those that all share: "
+        f"{in_words(smallest)}."
     )
 
 

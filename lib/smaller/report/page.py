@@ -198,9 +198,9 @@ def _make_readable(soup) -> None:
     for text in [text for text in soup.find_all(string=True) if not text.find_parent(["pre", "code"])]:
         if (better := unbroken(text)) != text:
             text.replace_with(better)
-    for cell in soup.select("td"):
+    for cell in soup.select("td, tbody th"):
         words = cell.get_text()
-        if len(words) <= 24 and re.match(r"[-+−±]?\d", words):
+        if cell.name == "td" and len(words) <= 24 and re.match(r"[-+−±]?\d", words):
             cell["class"] = [*cell.get("class", []), "short"]
         elif len(words) > 90:
             cell["class"] = [*cell.get("class", []), "long"]
