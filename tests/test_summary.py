@@ -39,7 +39,9 @@ def test_kinds_differ_where_settings_do():
     assert len({summary.family(label) for label in labels}) == 2
 
 
-def record(*steps, f1: float, megabytes: float, milliseconds: float | None = None, seconds: float = 10.0) -> dict:
+def record(
+    *steps, f1: float, megabytes: float, milliseconds: float | None = None, seconds: float = 10.0, dev: float = 0.0
+) -> dict:
     """A record as the store has it, as far as the summary reads it."""
     recipe = Recipe("sample-small", steps)
     tuned = recipe.fine_tuning
@@ -56,7 +58,7 @@ def record(*steps, f1: float, megabytes: float, milliseconds: float | None = Non
         "recipe": recipe.canonical(),
         "inputs": {f"sample/{tuned.language}": "abc"},
         "steps": [step.canonical() | {"report": {"updates": 5, "seconds": seconds}} for step in steps[:1]],
-        "scores": {f"sample/{tuned.language}/test": {"f1": f1}},
+        "scores": {f"sample/{tuned.language}/test": {"f1": f1}, f"sample/{tuned.language}/dev": {"f1": f1 + dev}},
         "cost": {"parameters": 1, "nonzero_parameters": 1, "achieved_sparsity": 0.0, "dense_bytes": 2e6 * megabytes,
                  "compressed_bytes": 1e6 * megabytes, "training_seconds": seconds, "latency": latency,
                  "latency_by_setting": [latency] if latency else [],
@@ -126,6 +128,18 @@ def test_the_front_and_the_choices(records):
     assert said.startswith("To lose at most 0.5 points of F1: leave it whole, 8.00 MB to download")
     assert "To lose at most 1 point: fine-tune, then quantize (dynamic), 4.00 MB (50 %), F1 70.5." in said
     assert said.endswith("dynamic is Linear weights in int8 by torch.ao.quantization, the rest in fp32.")
+
+
+def test_choices_are_made_on_dev_and_reported_on_test(records):
+    """A kind that looks good on test alone is not chosen; one that looks good on dev is, with its loss on test."""
+    for language, points in (("swa", 80.0), ("yor", 60.0)):
+        for seed in (1, 2):
+            tuning = FineTune("sample", language, seed=seed)
+            records.append(record(tuning, Quantize("fp16"), f1=points + seed, megabytes=1, dev=-9.0))
+            records.append(record(tuning, Quantize("bf16"), f1=points + seed - 3, megabytes=3, dev=3.0))
+    chosen = summary.choices(kinds(records), drops=[0.5, 10.0])
+    assert list(chosen["recipe"]) == ["fine-tune, then quantize (bf16)", "fine-tune, then quantize (fp16)"]
+    assert list(chosen["lost"]) == ["3.0 ± 0.0", "0.0 ± 0.0"]
 
 
 def test_the_choice_of_each_language(records):

@@ -54,13 +54,15 @@ def recipes(records: Iterable[dict], *, encoder: str, dataset: str, languages: S
     """Test scores at home of an encoder's recipes, one row for each recipe, with its family and its latency's share.
 
     Kept are families that have every one of the languages. Rounded weights are left out: they simulate a form, and
-    save nothing. `time_ratio` is the latency as a share of the dense model's,
-    where both were timed in one run; `download_bytes` is what zlib leaves of the weights.
+    save nothing. `f1` is of the test split and `dev_f1` of the dev split; `time_ratio` is the latency as a share of the
+    dense model's, where both were timed in one run; `download_bytes` is what zlib leaves of the weights.
     """
     records = [record for record in records if record["recipe"]["encoder"] == encoder]
     table = results.table(records)
-    table = table[(table["split"] == "test") & (table["noise"] == "") & (table["dataset"] == dataset)]
+    table = table[(table["noise"] == "") & (table["dataset"] == dataset)]
     table = table[(table["dataset"] + "/" + table["language"] == table["trained_on"])]
+    dev = table[table["split"] == "dev"].set_index("identity")["f1"]
+    table = table[table["split"] == "test"].assign(dev_f1=lambda own: own["identity"].map(dev))
     table = table[table["language"].isin(list(languages)) & ~table["technique"].str.contains("rounded")].copy()
     table["family"] = [family(label) for label in table["label"]]
     table["download_bytes"] = table["compressed_bytes"]
@@ -96,18 +98,21 @@ def families(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each family: mean F1 over languages with its t interval over seeds, bytes, time, training.
 
     `f1`, `low`, `high`, `seeds`; `drop` in points below the dense family, paired by seed, with `drop_low` and
-    `drop_high` (NaN without two pairs); `download_bytes`, `dense_bytes`, `time_ratio` (NaN where not timed) and
-    `training_seconds` are means.
+    `drop_high` (NaN without two pairs), and `dev_drop`, the same on the dev split, by which one chooses;
+    `download_bytes`, `dense_bytes`, `time_ratio` (NaN where not timed) and `training_seconds` are means.
     """
     seeds = {name: _by_seed(own) for name, own in table.groupby("family", sort=False)}
-    dense = next((seeds[name] for name in WHOLE if name in seeds), pd.Series(dtype=float))
+    on_dev = {name: _by_seed(own.assign(f1=own["dev_f1"])) for name, own in table.groupby("family", sort=False)}
+    nothing = pd.Series(dtype=float)
+    dense, dense_on_dev = (next((found[name] for name in WHOLE if name in found), nothing) for found in (seeds, on_dev))
     rows = []
     for name, own in table.groupby("family", sort=False):
         interval, lost = t_interval(seeds[name]), t_interval((dense - seeds[name]).dropna())
         costs = own[["download_bytes", "dense_bytes", "time_ratio", "training_seconds"]].mean()
         rows.append({"family": name, "technique": own["technique"].iloc[0], "f1": interval.mean, "low": interval.low,
                      "high": interval.high, "seeds": interval.n, "drop": lost.mean, "drop_low": lost.low,
-                     "drop_high": lost.high} | costs.to_dict())  # fmt: skip
+                     "drop_high": lost.high, "dev_drop": (dense_on_dev - on_dev[name]).mean()}
+                    | costs.to_dict())  # fmt: skip
     return pd.DataFrame(rows).sort_values("download_bytes", ignore_index=True)
 
 
@@ -123,7 +128,7 @@ def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def fronts_in_words(table: pd.DataFrame, *, cost: str = "download_bytes") -> str:
-    """How many kinds of recipe stand on the front of every language, and of one alone, and the smallest of the first."""
+    """How many kinds of recipe stand on the front of every language, how many on one, and the smallest of the first."""
     fronts = {code: set(front(families(own), cost=cost)["family"]) for code, own in table.groupby("language")}
     shared = set.intersection(*fronts.values())
     alone = sum(sum(name in other for other in fronts.values()) == 1 for name in set.union(*fronts.values()))
@@ -145,14 +150,14 @@ def front(found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
 
 
 def choices(found: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
-    """For each loss that one may accept, in points, the family that takes the fewest bytes to download.
+    """For each loss that one may accept, in points on dev, the family that takes the fewest bytes to download.
 
-    Size and time are shares of those of the model left whole.
+    F1 and what is lost are of the test split. Size and time are shares of those of the model left whole.
     """
     dense = found[found["family"].isin(WHOLE)]
     rows = []
     for limit in drops:
-        within = found[found["drop"] <= limit]
+        within = found[found["dev_drop"] <= limit]
         if within.empty or dense.empty:
             continue
         one = within.loc[within["download_bytes"].idxmin()]
@@ -169,7 +174,7 @@ def choices(found: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
 
 
 def choices_by_language(table: pd.DataFrame, *, drop: float) -> pd.DataFrame:
-    """The choice for each language by itself, at most `drop` points lost; `table` is what `recipes` gives."""
+    """The choice for each language by itself, at most `drop` points lost on dev; `table` is what `recipes` gives."""
     rows = []
     for language, own in table.groupby("language"):
         found = families(own)
@@ -200,7 +205,7 @@ def recommendation(found: pd.DataFrame, *, drops: Sequence[float]) -> str:
     end = f"It is the smallest of {len(found)} kinds of recipe" if not more else f"Out of {len(found)} kinds of recipe"
     named = dict.fromkeys(re.findall(r"quantize \(([\w.-]+)", " ".join(table["recipe"])))
     meanings = [f"{form} is {FORMS[form]}." for form in named if form in FORMS]
-    return " ".join([*said, f"{end}; means over languages and seeds.", *meanings])
+    return " ".join([*said, f"{end}, chosen on dev; means over languages and seeds.", *meanings])
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
