@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from smaller import progress
-from smaller.progress import Progress, duration, silent
+from smaller.progress import Progress, attended, duration, silent
 
 
 class Clock:
@@ -76,8 +74,7 @@ def test_runs_without_any_work_do_not_divide_by_zero(clock: Clock) -> None:
     assert lines == ["run 1 of 2, in 0 s"]
 
 
-def test_plain_lines_go_to_standard_error(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SMALLER_BATCH", "1")
+def test_plain_lines_go_to_standard_error(capsys: pytest.CaptureFixture) -> None:
     runs = Progress(1)
     runs.advance()
     runs.close()
@@ -85,8 +82,7 @@ def test_plain_lines_go_to_standard_error(capsys: pytest.CaptureFixture, monkeyp
 
 
 def test_notebook_draws_a_bar_with_the_time_left_by_work(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    monkeypatch.delenv("SMALLER_BATCH", raising=False)
-    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    monkeypatch.setattr(progress, "attended", lambda: True)
     runs = Progress(4, work=40)
     clock.now += 60
     runs.advance(work=20, note="swa")
@@ -103,3 +99,20 @@ def test_silence(capsys: pytest.CaptureFixture) -> None:
     runs.advance(note="unheard")
     runs.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_client_that_answers_questions_is_attended_and_a_batch_run_is_not() -> None:
+    """JupyterLab allows a cell to ask for input; papermill and nbconvert run the same cell without."""
+    manager, client = start_new_kernel(kernel_name="python3")
+    found = []
+    try:
+        for asks in (True, False):
+            client.execute_interactive(
+                "from smaller.progress import attended\nprint(attended())", allow_stdin=asks, timeout=60,
+                output_hook=lambda message: found.append(message["content"].get("text")),
+            )  # fmt: skip
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert [text for text in found if text] == ["True\n", "False\n"]
+    assert not attended()  # pytest is no notebook

@@ -129,14 +129,15 @@ def test_a_dead_kernel(outputs, tmp_path, monkeypatch):
 
 def test_the_kernel_is_this_interpreter_and_its_progress_is_passed_on(outputs, tmp_path):
     look = (
-        "import os, sys\nprint(sys.executable, os.environ['SMALLER_BATCH'])\nprint('run', 1, 'of 2', file=sys.stderr)"
+        "import sys\nfrom smaller.progress import attended\n"
+        "print(sys.executable, attended())\nprint('run', 1, 'of 2', file=sys.stderr)"
     )
     said = []
     run = runner.run_notebook(write(tmp_path / "03_look.ipynb", look), {"seeds": [3]}, progress=said.append)
     assert (run.status, run.error, run.parameters) == ("done", "", {"seeds": [3]})
     assert said == ["run 1 of 2"]
     kept = nbformat.read(outputs / "notebooks" / "03_look.ipynb", as_version=4)
-    assert kept.cells[-1].outputs[0].text == f"{sys.executable} 1\n"
+    assert kept.cells[-1].outputs[0].text == f"{sys.executable} False\n"
     assert kept.metadata["smaller"]["sample"] is True
     # The demonstration says so, and progress lines stay out of the page.
     page = report.render(outputs / "notebooks" / "03_look.ipynb")

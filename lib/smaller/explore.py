@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 import io
-import os
-import sys
 
 import ipywidgets as widgets
 import pandas as pd
 
 from smaller.figures import explored, language_name
 from smaller.findings.summary import WHOLE, in_words
+from smaller.progress import attended
 from smaller.statistics import AVERAGE
 
 WHOLE_MODEL = "left whole"
@@ -30,11 +29,6 @@ def explore(table: pd.DataFrame) -> Explorer | None:
     explorer = Explorer(table)
     display(explorer.box)
     return explorer
-
-
-def attended() -> bool:
-    """Whether somebody may be looking: a notebook's kernel that the project's runner did not start."""
-    return "ipykernel" in sys.modules and not os.environ.get("SMALLER_BATCH")
 
 
 class Explorer:

@@ -188,7 +188,7 @@ def _kernel_manager(*, plan: bool) -> type:
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
-    environment = {"SMALLER_BATCH": "1"} | ({"SMALLER_PLAN": "1"} if plan else {})
+    environment = {"SMALLER_PLAN": "1"} if plan else {}
 
     class InterpreterKernelManager(AsyncKernelManager):
         """Starts this very interpreter, whatever kernels are installed under the name python3."""
