@@ -225,7 +225,8 @@ def test_the_smallest_model_within_each_loss_by_hand() -> None:
     assert first["interval"].mean == 81.5 and first["change"].mean == -0.5 and first["kept"] == pytest.approx(81.5 / 82)
     assert math.isnan(own.loc["5 points", "speed"])
     told = smallest.in_words(found)
-    assert "of mini-base on masakhaner that loses no more on the dev split than 1 point, “int8” at 25.0 %" in told
+    assert "of mini-base on masakhaner, chosen on dev: within 1 point or 2 points “int8” at 25.0 % of the bytes" in told
+    assert "; within 5 points or 5 % of the score “80 %” at" in told and told.count("“int8”") == told.count("“80 %”")
     wide = smallest.smallest_table(found)
     assert wide.loc[0, "change"] == "-0.5 ± 0.0" and wide.loc[0, "times faster"] == 4.0
     poor = named()

@@ -3,6 +3,7 @@ import pytest
 
 from smaller.errors import SmallerError
 from smaller.parameters import Parameter, Settings, check, declared, profile, profiles
+from smaller.paths import notebooks_folder
 
 CELL = """languages: list[str] = ["swa"]  # languages, ISO 639-3 codes
 learning_rate: float = 5.0e-5  # step size of AdamW
@@ -195,3 +196,11 @@ def test_unknown_profiles_notebooks_and_overrides_are_refused(study):
         profile("mini", "01_baseline", folder=folder)
     with pytest.raises(SmallerError, match="'langages' in the command line. Did you mean 'languages'"):
         profile("mini", "01_baselines", folder=folder, overrides={"langages": ["swa"]})
+
+
+@pytest.mark.parametrize("notebook", sorted(notebooks_folder().glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_that_is_opened_by_hand_runs_on_the_sample_profile(notebook):
+    """So all that `make study` has computed comes back at once in JupyterLab."""
+    given = profile("sample", notebook.stem)
+    opened = {name: parameter.default for name, parameter in declared(notebook).items()}
+    assert given and {name: opened[name] for name in given} == given

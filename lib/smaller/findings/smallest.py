@@ -13,7 +13,7 @@ import pandas as pd
 
 from smaller.findings.cells import give_or_take
 from smaller.findings.extreme import PIPELINE, averaged
-from smaller.findings.words import count_of
+from smaller.findings.words import count_of, one_of
 from smaller.recipes import DENSE
 from smaller.statistics import Interval, describe, of_split, paired_difference, t_interval
 
@@ -74,16 +74,17 @@ def _speeds(table: pd.DataFrame, times: pd.DataFrame | None) -> dict[tuple[str, 
 
 
 def in_words(found: pd.DataFrame) -> str:
-    """For each encoder and data set, the smallest model within each tolerated loss, in one sentence."""
+    """For each encoder and data set, the smallest models within the tolerated losses, in one sentence."""
     sentences = []
     for (encoder, dataset), own in found.groupby(["encoder", "dataset"], sort=False):
-        parts = [
-            f"{row.tolerance}, {_named(row.family, row.stage)} at {100 * row.share:.1f} % of the bytes "
-            f"({describe(row.interval)}, {100 * row.kept:.1f} % of the dense score)"
-            for row in own.itertuples()
-        ]
-        sentences.append(f"The smallest model of {encoder} on {dataset} that loses no more on the dev split than "
-                         f"{'; than '.join(parts)}.")  # fmt: skip
+        parts = []
+        for (family, stage), same in own.groupby(["family", "stage"], sort=False):
+            row = same.iloc[0]
+            parts.append(
+                f"within {one_of(same['tolerance'])} {_named(family, stage)} at {100 * row['share']:.1f} % of the "
+                f"bytes ({describe(row['interval'])}, {100 * row['kept']:.1f} % of the dense score)"
+            )
+        sentences.append(f"Smallest of all models of {encoder} on {dataset}, chosen on dev: {'; '.join(parts)}.")
     return " ".join(sentences) or "No model was compared with the dense one."
 
 

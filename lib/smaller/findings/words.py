@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from smaller.data.languages import LANGUAGES
 
@@ -25,6 +25,12 @@ def count_of(number: int, noun: str) -> str:
 def names_of(codes: Sequence[str]) -> str:
     """Language codes as names with codes: "Swahili (swa), Hausa (hau)"."""
     return ", ".join(f"{name_of(code)} ({code})" for code in codes)
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Names as alternatives: "a, b or c"."""
+    *before, last = names
+    return f"{', '.join(before)} or {last}" if before else last
 
 
 def first_sentence(text: str) -> str:
