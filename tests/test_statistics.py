@@ -16,6 +16,7 @@ from smaller.statistics import (
     language_average,
     paired_difference,
     permutation_test,
+    simultaneous,
     spearman,
     t_interval,
 )
@@ -44,6 +45,14 @@ def test_t_interval_equals_the_one_done_by_hand():
     low, high = stats.t.interval(0.9, 2, loc=81, scale=stats.sem([79, 81, 83]))
     narrow = t_interval([79.0, 81.0, 83.0], confidence=0.9)
     assert (narrow.low, narrow.high) == pytest.approx((low, high))
+
+
+def test_intervals_that_hold_at_once_are_those_of_a_smaller_error():
+    usual = t_interval([79.0, 81.0, 83.0])
+    wide = simultaneous(usual, of=5)
+    expected = t_interval([79.0, 81.0, 83.0], confidence=0.99)
+    assert (wide.low, wide.high) == pytest.approx((expected.low, expected.high)) and wide.n == 3
+    assert simultaneous(usual, of=1) == usual
 
 
 def test_one_run_has_no_interval_and_says_so():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -78,6 +78,13 @@ def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval
 def paired_difference(a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95) -> Interval:
     """Mean of `a - b` and its t interval, pair by pair (same seed, same language in the same place)."""
     return t_interval(_differences(a, b), confidence=confidence)
+
+
+def simultaneous(interval: Interval, *, of: int) -> Interval:
+    """A t interval widened so that `of` such intervals hold all at once at its confidence (Bonferroni)."""
+    usual, wide = (stats.t.ppf(1 - (1 - interval.confidence) / 2 / number, interval.n - 1) for number in (1, of))
+    half = float((interval.high - interval.mean) * wide / usual)
+    return replace(interval, low=interval.mean - half, high=interval.mean + half)
 
 
 def bootstrap_interval(

@@ -17,7 +17,7 @@ from smaller.data.sets import ATTACK, EvaluationSet
 from smaller.errors import SmallerError
 from smaller.findings.cells import give_or_take, in_points
 from smaller.findings.words import count_of
-from smaller.statistics import Interval, of_split, one_kind, paired_difference, t_interval
+from smaller.statistics import Interval, of_split, one_kind, paired_difference, simultaneous, t_interval
 
 DENSE = "dense"
 SWAPS = "entities"
@@ -265,8 +265,13 @@ def _verdict(found: Mapping[str, tuple[Interval, Interval]], *, does: str, does_
     less, more = _sides(changes)
     worst = min(changes, key=lambda model: changes[model].mean)
     wide = sum(change.low < -MARGIN for change in known)
-    verdict = f"Compression {does}{' in some forms' * (less < len(known))}" if less else f"Compression {does_not}"
-    if wide and not less:
+    sure, _ = _sides({model: simultaneous(change, of=len(known)) for model, change in changes.items() if change.known})
+    verdict = f"Compression {does}{' in some forms' * (sure < len(known))}" if sure else f"Compression {does_not}"
+    if less and not sure:
+        verdict = (
+            f"Whether compression {does} stays open, as no interval that holds for all {len(known)} at once lies low"
+        )
+    elif wide and not less:
         verdict = f"Whether compression {does} stays open, as {wide} of the intervals reach below -{MARGIN:g} points"
     if not known:
         return (
@@ -276,8 +281,8 @@ def _verdict(found: Mapping[str, tuple[Interval, Interval]], *, does: str, does_
     return (
         f"{verdict}: the dense model keeps {found[DENSE][0].mean:.1f} % {unit}; of "
         f"{count_of(len(changes), 'compressed model')}, {less} {'keeps' if less == 1 else 'keep'} less and {more} "
-        f"more, by the 95 % intervals of the paired difference. Lowest stands {worst}: {in_points(changes[worst])}. Of "
-        f"{len(known)} such intervals, {0.05 * len(known):.1f} would miss zero by chance alone."
+        f"more, by the 95 % intervals of the paired difference. Lowest stands {worst}: {in_points(changes[worst])}. "
+        f"With intervals that hold for all {len(known)} at once, {sure} {'keeps' if sure == 1 else 'keep'} less."
     )
 
 
