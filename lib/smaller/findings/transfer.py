@@ -102,14 +102,22 @@ def breaks(table: pd.DataFrame, *, split: str = "test") -> str:
     away, home = unseen(table, split=split), at_home(table, split=split)
     sentences = []
     for kind, words in KINDS.items():
-        lost = {place: losses(rows[rows["trained"] == kind], split=split)
-                for place, rows in (("zero-shot", away), ("at home", home))}  # fmt: skip
-        for order in ORDERS:
-            if all(order in found for found in lost.values()):
-                told = [f"{place} 2 points of F1 {_where(found[order][0])} and half of it {_where(found[order][1])}"
-                        for place, found in lost.items()]  # fmt: skip
-                verb = "lose" if kind == ONE else "loses"
-                sentences.append(f"{words[0].upper()}{words[1:]}, {ORDERS[order]}, {verb} {' and '.join(told)}.")
+        there, here = (losses(rows[rows["trained"] == kind], split=split) for rows in (away, home))
+        orders = [order for order in ORDERS if order in there and order in here]
+        if orders:
+            two, half = (
+                " and ".join(
+                    f"{_where(there[order][place])} (at home {_where(here[order][place])}) {ORDERS[order]}"
+                    for order in orders
+                    if place == 0 or not (math.isnan(there[order][place]) and math.isnan(here[order][place]))
+                )
+                for place in (0, 1)
+            )
+            verb = "lose" if kind == ONE else "loses"
+            sentences.append(
+                f"{words[0].upper()}{words[1:]} {verb} zero-shot 2 points of F1 {two}"
+                + (f"; half of it {half}." if half else "; half of it nowhere on this grid.")
+            )
     if not sentences:
         return "Where zero-shot transfer breaks was not measured: no pruned model was tested in an unseen language."
     return " ".join(sentences) + " Sparsities are linear between the points of the grid."
