@@ -14,7 +14,7 @@ from smaller.data.readers import Text
 from smaller.errors import SmallerError
 
 LANGUAGES = ("swa",)
-SIZES = {"train": 400, "dev": 60, "test": 120}
+SIZES = {"train": 400, "dev": 120, "test": 120}
 
 
 def check(language: str) -> None:
