@@ -180,21 +180,22 @@ def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame
 
 
 def equal_bytes_in_words(found: pd.DataFrame) -> str:
-    """Which family has the best model at each share of the bytes."""
+    """Which family has the best model at each share of the bytes, and which comes next."""
     sentences = []
-    for (encoder, dataset, at), own in found.groupby(["encoder", "dataset", "at"], sort=False):
-        there = own[own["stage"] != ""]
-        if there.empty:
-            sentences.append(f"At {100 * at:g} % of the bytes of {encoder} on {dataset} there is no model.")
-            continue
-        order = there.assign(mean=[interval.mean for interval in there["interval"]]).sort_values("mean")
-        best = order.iloc[-1]
-        others = ", ".join(f"{row.family} {describe(row.interval)}" for row in order.iloc[-2::-1].itertuples())
-        sentences.append(
-            f"At {100 * at:g} % of the bytes of {encoder} on {dataset}, {best['family']} is best ({best['stage']}): "
-            f"{describe(best['interval'])}, {100 * best['kept']:.1f} % of the dense score"
-            + (f"; then {others}." if others else "; nothing else is so small.")
-        )
+    for (encoder, dataset), shares in found.groupby(["encoder", "dataset"], sort=False):
+        parts = []
+        for at, own in shares.groupby("at", sort=False):
+            there = own[own["stage"] != ""].assign(mean=lambda rows: [interval.mean for interval in rows["interval"]])
+            if there.empty:
+                parts.append(f"at {100 * at:g} % there is no model")
+                continue
+            best, *others = there.sort_values("mean", ascending=False).itertuples()
+            parts.append(
+                f"at {100 * at:g} % of the bytes {best.family} is ahead ({best.stage}) with {describe(best.interval)} "
+                f"({100 * best.kept:.1f} % of the dense score), "
+                + (f"then {others[0].family} with {others[0].mean:.1f}" if others else "and nothing else is so small")
+            )
+        sentences.append(f"{encoder} on {dataset}: {'; '.join(parts)}.")
     return " ".join(sentences)
 
 
