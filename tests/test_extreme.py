@@ -185,5 +185,9 @@ def test_a_language_without_text_is_an_error_before_training(monkeypatch: pytest
         extreme.require_extreme(settings())
 
 
-def test_what_can_be_passes() -> None:
-    extreme.require_extreme(settings())
+def test_the_largest_sizes_of_the_encoder_are_no_error() -> None:
+    """So the errors above come from the one change that each of them makes."""
+    for most in ({}, {"layers": 4, "feed_forward": 384, "hidden_sizes": [96]}):
+        extreme.require_extreme(settings(**most))
+        families = extreme.extreme_study(settings(**most))
+        assert {len(recipes) for recipes in families[PIPELINE].values()} == {4}

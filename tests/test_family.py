@@ -437,6 +437,7 @@ def test_unknown_sizes_and_languages_come_with_suggestions(corpus: Path, tmp_pat
     fails(r"no size 'smal'; sizes are small, base, large\. Did you mean 'small'\?", corpus, tmp_path, sizes=("smal",))
     fails("no size to make", corpus, tmp_path, sizes=())
     fails(r"no language 'yro'; it has hau, swa, yor\. Did you mean 'yor'\?", corpus, tmp_path, languages=("yro",))
+    assert not list(tmp_path.iterdir()), "nothing is written before all is checked"
 
 
 def test_a_corpus_that_is_none(tmp_path: Path) -> None:
@@ -450,6 +451,7 @@ def test_a_corpus_that_is_none(tmp_path: Path) -> None:
     fails(r"swa\.txt: the file is empty", folder, tmp_path / "out")
     (folder / "swa.txt").write_text("a single line of no less than six words")
     fails(r"too small: 0 lines are held out, and 1 are left", folder, tmp_path / "out")
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name != ".lock"]
 
 
 @pytest.mark.parametrize(
@@ -492,6 +494,7 @@ def test_text_that_names_special_pieces_gives_no_second_ones() -> None:
 def test_an_output_folder_that_cannot_be_written(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     fails(r"The family cannot be written to .*file.*OUT", corpus, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "here"
 
 
 def test_an_output_folder_that_holds_something_else(corpus: Path, made: Path, tmp_path: Path) -> None:
@@ -502,12 +505,16 @@ def test_an_output_folder_that_holds_something_else(corpus: Path, made: Path, tm
     changed = write_corpus(tmp_path / "changed", shuffled=True)
     (changed / "swa.txt").write_bytes((corpus / "swa.txt").read_bytes())
     shutil.rmtree(changed / "yor")
+    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     fails(r"differs in text of hau, text of yor\.", changed, made)
+    assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["changed", "thesis.tex"]
 
 
 def test_a_damaged_family_is_an_error(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "family.json").write_text('{"family": ')
     fails(r"family\.json is damaged", corpus, tmp_path)
+    assert (tmp_path / "family.json").read_text() == '{"family": ', "what is damaged is left for its owner"
 
 
 def test_two_at_once_do_not_meet(corpus: Path, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from smaller.data import load
-from smaller.data.datasets import Dataset, Source, dataset, find
+from smaller.data.datasets import Dataset, Source, dataset
 from smaller.data.fetch import fetch, source_url
+from smaller.data.files import find
 from smaller.errors import SmallerError
 
 FILES = {

@@ -236,7 +236,8 @@ def folders() -> list[Requirement]:
 
 def data() -> list[Requirement]:
     """For each data set that has files, in how many of its languages all splits are found; optional."""
-    from smaller.data.datasets import DATASETS, find
+    from smaller.data.datasets import DATASETS
+    from smaller.data.files import find
 
     try:
         paths.data_folder()

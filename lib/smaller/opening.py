@@ -29,9 +29,10 @@ from smaller.recipes import (
     plain_pretraining,
     pruned_after,
     pruned_before,
+    quantized,
 )
 from smaller.report import show
-from smaller.steps import Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
+from smaller.steps import Cut, Distil, FineTune, Prune, TrimVocabulary
 
 VARIANTS: dict[str, dict[str, dict]] = {
     "attention relation": {"corpus": {"attention_weight": 1.0, "logits_weight": 0.0, "labels_weight": 0.0},
@@ -217,12 +218,12 @@ def robustness_study(settings: Settings) -> dict[str, list[Recipe]]:
             own = [make(base, Prune(sparsity), tuning) for tuning in tunings]
             found[f"pruned {order} fine-tuning, {percent(sparsity)}"] = own
     for shape in settings.students:
-        found[f"distilled, {shape}"] = [distilled_for_task(base, tuning, _imitating(shape, tuning))
+        found[f"distilled, {shape}"] = [distilled_for_task(base, tuning, imitating(shape, tuning))
                                         for tuning in tunings]  # fmt: skip
     for shape in settings.students:
         found[f"cut, {shape}"] = [cut_then_tuned(base, Cut(*layers_and_heads(shape)), tuning) for tuning in tunings]
     for form in settings.forms:
-        found[f"quantized, {form}"] = [dense(base, tuning).then(Quantize(form)) for tuning in tunings]
+        found[f"quantized, {form}"] = [quantized(base, tuning, form) for tuning in tunings]
     for size in settings.vocabularies:
         found[f"trimmed, {size} pieces"] = [
             dense(base, tuning).then(TrimVocabulary(size, corpus=settings.corpus, languages=(tuning.language,)))
@@ -334,11 +335,11 @@ def _on_corpus(shape: str, settings: Settings, **changes: object) -> Distil:
 
 
 def _on_task(shape: str, tuning: FineTune, settings: Settings, **changes: object) -> Distil:
-    return _imitating(shape, tuning, **_with_temperature(settings, changes))
+    return imitating(shape, tuning, **_with_temperature(settings, changes))
 
 
-def _imitating(shape: str, tuning: FineTune, **changes: object) -> Distil:
-    """The student learns with the teacher's own settings and seed."""
+def imitating(shape: str, tuning: FineTune, **changes: object) -> Distil:
+    """Task distillation into a shape, `layers x heads`, with the settings and the seed of the teacher's fine-tuning."""
     same = ("dataset", "language", "seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up")
     return Distil(*layers_and_heads(shape), on="task", **{field: getattr(tuning, field) for field in same}, **changes)
 

@@ -32,6 +32,7 @@ from smaller.steps import (
     step_from_canonical,
 )
 from smaller.steps.base import STEPS
+from smaller.steps.quantization import LOOKING
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,12 @@ def pruning_grid(
             if sparsity > 0
         ]
     return recipes
+
+
+def quantized(encoder: str, fine_tuning: FineTune, form: str, **options: object) -> Recipe:
+    """Fine-tuning, then quantization; a form that looks at sentences takes the fine-tuning's (paper 1, section 3)."""
+    data = {"dataset": fine_tuning.dataset, "language": fine_tuning.language} if form in LOOKING else {}
+    return start(encoder).then(fine_tuning, Quantize(form, **data, **options))
 
 
 def distilled_on_corpus(encoder: str, distillation: Distil, fine_tuning: FineTune) -> Recipe:

@@ -5,7 +5,8 @@ texts = load("sib200", "swa", "train")           # labelled: texts and their lab
 lines = load_corpus("swa")                       # unlabelled
 """
 
-from smaller.data.datasets import DATASETS, Dataset, Source, dataset, find, fingerprint, verify
+from smaller.data.datasets import DATASETS, Dataset, Source, dataset
+from smaller.data.files import find, fingerprint, verify
 from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, Language, language
 from smaller.data.readers import (
     ReadReport,

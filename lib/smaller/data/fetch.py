@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from smaller.data.datasets import Dataset, content_checksum, dataset, locations
+from smaller.data.datasets import Dataset, dataset
+from smaller.data.files import content_checksum, locations
 from smaller.data.languages import language
 from smaller.errors import SmallerError
 from smaller.paths import cache_folder

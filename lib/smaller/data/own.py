@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smaller.data import tasks
-from smaller.data.datasets import OWN, dataset, read_content
+from smaller.data.datasets import OWN, dataset
+from smaller.data.files import read_content
 from smaller.data.languages import language as language_of
 from smaller.errors import SmallerError
 from smaller.paths import cache_folder

@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from smaller.data import tasks
-from smaller.data.datasets import Dataset, dataset, find, read_content
+from smaller.data.datasets import Dataset, dataset
+from smaller.data.files import find, read_content
 from smaller.errors import SmallerError
 
 BYTE_ORDER_MARK = "\ufeff"

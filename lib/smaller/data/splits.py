@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from smaller.data import datasets, readers, sample
+from smaller.data import datasets, files, readers, sample
 from smaller.data.languages import language as language_of
 from smaller.data.readers import Example
 from smaller.data.sample import topics
@@ -93,7 +93,7 @@ def fingerprint(dataset: str, language: str) -> str:
     """The checksum that stands for all labelled splits of a language."""
     if "+" in language:
         return hashlib.sha256("".join(fingerprint(dataset, code) for code in language.split("+")).encode()).hexdigest()
-    return EMBEDDED[dataset].fingerprint(language) if dataset in EMBEDDED else datasets.fingerprint(dataset, language)
+    return EMBEDDED[dataset].fingerprint(language) if dataset in EMBEDDED else files.fingerprint(dataset, language)
 
 
 def text_fingerprint(dataset: str, language: str) -> str:

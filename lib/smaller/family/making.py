@@ -174,6 +174,8 @@ def _require_lines(counts: Mapping[str, Mapping], corpus: Path) -> None:
 @contextlib.contextmanager
 def _claimed(out: Path, about: Mapping[str, Mapping]) -> Iterator[None]:
     """Hold the folder, which is new, or empty, or holds this family and no other; the claim dies with its process."""
+    if out.is_dir():
+        _require_own(out, about)  # so no lock is left in a folder of something else
     require_room(out, what="The family", variable="OUT")
     lock = FileLock(out / ".lock")
     try:

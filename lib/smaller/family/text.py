@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from smaller.data.datasets import content_checksum, read_content
 from smaller.data.encoding import encode_text
+from smaller.data.files import content_checksum, read_content
 from smaller.data.readers import read_text
 from smaller.errors import did_you_mean
 from smaller.family.settings import Family

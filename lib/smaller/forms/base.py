@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import io
 import logging
@@ -35,7 +36,7 @@ class Stored:
     zero: int = 0
 
 
-class Form(nn.Module):
+class Form(nn.Module, abc.ABC):
     """A network whose weights are held in fewer bits, called as the one that it was made from.
 
     `network(input_ids=..., attention_mask=...)` gives an object with `logits` in fp32, on the device of the input.
@@ -58,13 +59,13 @@ class Form(nn.Module):
         with torch.no_grad(), torch.autocast(input_ids.device.type, enabled=False):
             return TokenClassifierOutput(logits=self.logits(input_ids, mask).float().to(device))
 
+    @abc.abstractmethod
     def logits(self, pieces: Tensor, mask: Tensor) -> Tensor:
         """The logits in the form's own type."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def stored(self) -> Iterator[Stored]:
         """Every tensor that the form holds, in the type that it holds it in."""
-        raise NotImplementedError
 
     def parameter_count(self) -> int:
         """How many parameters the form holds, tied ones counted once."""
@@ -74,14 +75,14 @@ class Form(nn.Module):
         """Plain values that `read` needs beside the files."""
         return {}
 
+    @abc.abstractmethod
     def write(self, folder: Path) -> None:
         """Write the weights, and the configuration, in the form's own file format."""
-        raise NotImplementedError
 
     @classmethod
+    @abc.abstractmethod
     def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Form:
         """The form that `write` wrote."""
-        raise NotImplementedError
 
     def _apply(self, function, recurse: bool = True) -> Form:
         return self if self.on_processor else super()._apply(function, recurse)

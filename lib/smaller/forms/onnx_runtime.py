@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,9 +43,9 @@ class Runtime(Form):
             self._compiled[threads] = self.compile(threads)
         return self._compiled[threads]
 
+    @abc.abstractmethod
     def compile(self, threads: int):
         """Make ready to run with a number of threads."""
-        raise NotImplementedError
 
     def parameter_count(self) -> int:
         """Parameters of the network that the graph was made from: a graph merges equal tensors and folds others."""

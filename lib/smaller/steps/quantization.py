@@ -23,14 +23,17 @@ from smaller.steps.base import Step, is_count, is_number, require
 
 ROUNDED_PARTS = ("all", "embeddings", "attention", "feed_forward", "classifier")
 
+LOOKING = ("llm.int8", "openvino-int8")
+"""The forms that look at sentences: to count outliers, and to calibrate."""
+
 _BELONGS_TO = {
     "engine": ("dynamic",),
     "threshold": ("llm.int8",),
     "classifier": ("llm.int8",),
     "calibration": ("openvino-int8",),
     "tolerance": ("openvino-int8",),
-    "dataset": ("llm.int8", "openvino-int8"),
-    "language": ("llm.int8", "openvino-int8"),
+    "dataset": LOOKING,
+    "language": LOOKING,
 }
 
 
