@@ -25,6 +25,7 @@ from smaller.recipes import (
     pruned_after,
     pruned_before,
     pruning_grid,
+    quantized,
     recipe_from_canonical,
     start,
 )
@@ -202,6 +203,16 @@ def test_plain_pretraining_is_not_for_tasks_or_parts_of_a_corpus() -> None:
     for step in (ON_TASK, dataclasses.replace(ON_CORPUS, lines=100)):
         with pytest.raises(SmallerError, match=r"whole corpus, and Distil\(2 layers.* is none"):
             plain_pretraining(step)
+
+
+@pytest.mark.parametrize("form", ["dynamic", "onnx-int8", "llm.int8", "openvino-int8"])
+def test_forms_that_look_at_sentences_get_those_of_the_fine_tuning(form: str) -> None:
+    tuning = FineTune("sample", "yor", seed=2)
+    recipe = quantized("sample-small", tuning, form)
+    data = {"dataset": "sample", "language": "yor"} if form in ("llm.int8", "openvino-int8") else {}
+    assert recipe == dense("sample-small", tuning).then(Quantize(form, **data))
+    if form == "llm.int8":
+        assert quantized("sample-small", tuning, form, threshold=3.0).steps[-1].threshold == 3
 
 
 def test_nothing_follows_a_quantization() -> None:
