@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -243,6 +245,12 @@ def test_lock_holds_all_that_the_declared_packages_need_here() -> None:
     closure = lock_script().closure(["papermill", "seqeval"])
     assert {"nbclient", "scikit-learn", "numpy"} <= set(closure)
     assert set(closure) <= set(locked())
+
+
+def test_lock_can_be_installed_on_the_oldest_python_that_is_promised() -> None:
+    """Debian 12 has 3.11.2, and some packages begin with a later 3.11."""
+    needs = {name: importlib.metadata.metadata(name).get("Requires-Python") or "" for name in locked()}
+    assert [name for name, need in needs.items() if not SpecifierSet(need).contains("3.11.0")] == []
 
 
 def test_lock_is_not_made_from_an_incomplete_environment() -> None:
