@@ -15,7 +15,8 @@ ARGS ?=
 environment := .venv
 python := $(environment)/bin/python
 installed := $(environment)/.installed
-install := $(python) -m pip install -qq --disable-pip-version-check
+# pip before 23.1, which comes with Python 3.11.0 to 3.11.2, runs a setup.py without what it needs unless told so.
+install := PIP_USE_PEP517=1 $(python) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := study
 .PHONY: study test lab report bench check lock clean clean-all help
