@@ -265,7 +265,7 @@ def _verdict(found: Mapping[str, tuple[Interval, Interval]], *, does: str, does_
     less, more = _sides(changes)
     worst = min(changes, key=lambda model: changes[model].mean)
     wide = sum(change.low < -MARGIN for change in known)
-    sure, _ = _sides({model: simultaneous(change, of=len(known)) for model, change in changes.items() if change.known})
+    sure = sum(simultaneous(change, of=len(known)).high < 0 for change in known)
     verdict = f"Compression {does}{' in some forms' * (sure < len(known))}" if sure else f"Compression {does_not}"
     if less and not sure:
         verdict = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -105,22 +106,18 @@ def breaks(table: pd.DataFrame, *, split: str = "test") -> str:
         there, here = (losses(rows[rows["trained"] == kind], split=split) for rows in (away, home))
         orders = [order for order in ORDERS if order in there and order in here]
         if orders:
-            two, half = (
-                " and ".join(
-                    f"{_where(there[order][place])} (at home {_where(here[order][place])}) {ORDERS[order]}"
-                    for order in orders
-                    if place == 0 or not (math.isnan(there[order][place]) and math.isnan(here[order][place]))
-                )
-                for place in (0, 1)
-            )
+            two, half = ([(order, there[order][loss], here[order][loss]) for order in orders] for loss in (0, 1))
+            half = [row for row in half if not all(map(math.isnan, row[1:]))]
             verb = "lose" if kind == ONE else "loses"
-            sentences.append(
-                f"{words[0].upper()}{words[1:]} {verb} zero-shot 2 points of F1 {two}"
-                + (f"; half of it {half}." if half else "; half of it nowhere on this grid.")
-            )
+            sentences.append(f"{words[0].upper()}{words[1:]} {verb} zero-shot 2 points of F1 {_in_orders(two)}; half "
+                             f"of it {_in_orders(half) or _where(math.nan)}.")  # fmt: skip
     if not sentences:
         return "Where zero-shot transfer breaks was not measured: no pruned model was tested in an unseen language."
     return " ".join(sentences) + " Sparsities are linear between the points of the grid."
+
+
+def _in_orders(rows: Sequence[tuple[str, float, float]]) -> str:
+    return " and ".join(f"{_where(away)} (at home {_where(home)}) {ORDERS[order]}" for order, away, home in rows)
 
 
 def _where(sparsity: float) -> str:
