@@ -16,6 +16,7 @@ from smaller import cost, forms
 from smaller.cost import Setting
 from smaller.data.encoding import bio_labels
 from smaller.encoders import Model, linear_weights, with_classifier
+from smaller.forms.eager import Half
 from smaller.steps import Prune
 
 SENTENCES = [torch.tensor([0, *range(5, 5 + length), 2]) for length in (3, 5, 9, 4)]
@@ -81,7 +82,7 @@ def test_sizes_of_a_form_are_those_of_its_weights_as_held(tagger: Model, form: s
 
 
 def test_what_a_graph_folds_and_the_scales_it_adds_are_counted_as_they_are(tagger: Model) -> None:
-    class Folded(forms.Form):
+    class Folded(Half):
         def stored(self):
             yield forms.Stored("linear", torch.tensor([[0, 7], [5, 0]], dtype=torch.int8))
             yield forms.Stored("linear", torch.zeros(3), parameter=False)
@@ -89,7 +90,7 @@ def test_what_a_graph_folds_and_the_scales_it_adds_are_counted_as_they_are(tagge
         def parameter_count(self) -> int:
             return 10
 
-    found = cost.size(Model(Folded("folded", tagger.network.config), tagger.tokenizer))
+    found = cost.size(Model(Folded("folded", tagger.network), tagger.tokenizer))
     assert (found["parameters"], found["nonzero_parameters"]) == (10, 8)  # six are not seen, and none of them is zero
     assert found["dense_bytes"] == found["sparse_bytes"] == 4 + 12  # with the bitmap, sparse would be 2 + 12 + 2
 
