@@ -31,7 +31,8 @@ GIVEN = {
     "hidden_sizes": [48, 72], "width_by": "slice", "vocabularies": [1500, 2000, 1000], "closing": "onnx-int8",
     "corpus": "sample", "adaptation_updates": 60, "corpus_updates": 120, "corpus_batch_size": 32,
     "corpus_learning_rate": 1e-3, "corpus_max_length": 64, "corpus_rate": 0.25, "questions": ["Is KL the better loss?"],
-    "variant_seeds": [2], "sparsities": [0.5, 0.9], "cut_layers": [2], "forms": ["dynamic"], "shares": [0.5],
+    "variant_seeds": [2], "sparsities": [0.5, 0.9], "cut_layers": [2], "students": ["2x6"], "combinations": [],
+    "forms": ["dynamic"], "shares": [0.5],
     "task_epochs": {}, "corpora": {}, "orders": [[ADAPTED, TRIMMED]], "guessed_sentences": 5, "adapters": [4, 16],
     "adapter_tasks": ["sample"], "adapter_learning_rate": 5e-3, "timed_sentences": 2, "timed_rounds": 2,
 }  # fmt: skip
@@ -43,11 +44,16 @@ def settings(**changes: object) -> Settings:
 
 def test_the_pipeline_and_the_single_techniques() -> None:
     found = extreme.extreme_study(settings())
-    assert list(found) == [PIPELINE, SIZES, ORDERS, "pruned", "cut", "trimmed", "quantized"]
+    assert list(found) == [PIPELINE, SIZES, ORDERS, "pruned", "cut", "distilled", "trimmed", "quantized"]
     assert list(found[PIPELINE]) == [DENSE, ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED, CLOSED]
     assert {len(own) for stages in found.values() for own in stages.values()} == {4}
     assert list(found["pruned"]) == ["pruned, 50 %", "pruned, 90 %"] and list(found["cut"]) == ["cut, 2 layers"]
     assert list(found["trimmed"]) == ["trimmed, 1,500 pieces", "trimmed, 2,000 pieces", "trimmed, 1,000 pieces"]
+    for recipe in found["distilled"]["distilled, 2x6"]:
+        teacher, student = recipe.steps[-2:]
+        assert (student.on, student.layers, student.heads) == ("task", 2, 6)
+        same = ("dataset", "language", "seed", "epochs")
+        assert all(getattr(student, name) == getattr(teacher, name) for name in same)
     for recipe in found[PIPELINE][CLOSED]:
         language = recipe.fine_tuning.language
         assert isinstance(recipe.steps[-1], Quantize)
@@ -56,6 +62,21 @@ def test_the_pipeline_and_the_single_techniques() -> None:
     plain = extreme.extreme_study(settings(closing="", adaptation_updates=0, orders=[]))
     assert ADAPTED not in plain[PIPELINE] and CLOSED not in plain[PIPELINE] and ORDERS not in plain
     assert list(plain[SIZES]) == ["72 wide", "2,000 pieces", "1,000 pieces"]
+
+
+def test_a_combination_changes_several_sizes_and_says_which() -> None:
+    told = [{"hidden_size": 24, "vocabulary": 900}, {"corpus_updates": 480},
+            {"layers": 1, "feed_forward": 128, "hidden_size": 24}]  # fmt: skip
+    found = extreme.extreme_study(settings(combinations=told, closing=""))[SIZES]
+    assert list(found)[-3:] == ["24 wide, 900 pieces", "480 updates", "1 layer, 128 neurons, 24 wide"]
+    shapes = {name: sizes(starting_configuration("sample-small"), own[0].steps)[-1] for name, own in found.items()}
+    both = shapes["24 wide, 900 pieces"]
+    assert (both["hidden"], both["vocabulary"], both["layers"], both["feed_forward"]) == (24, 900, 2, 256)
+    assert shapes["480 updates"]["hidden"] == 48
+    updates = [step.updates for step in found["480 updates"][0].steps if isinstance(step, Distil)]
+    assert updates == [480, 480]
+    last = shapes["1 layer, 128 neurons, 24 wide"]
+    assert (last["layers"], last["feed_forward"], last["hidden"], last["vocabulary"]) == (1, 128, 24, 1500)
 
 
 def test_what_is_shared_is_trained_once() -> None:
@@ -169,6 +190,12 @@ def test_the_paper_s_encoders_and_languages_are_parameters(monkeypatch: pytest.M
         ({"orders": [[]]}, "An order of stages is empty"),
         ({"adapters": [0]}, "at least 1, not 0"),
         ({"adapter_tasks": ["sib200"]}, "Adapters are trained on some of the tasks sample; 'sib200' is none of them"),
+        ({"combinations": [{}]}, "A combination is empty: change some of layers, feed_forward"),
+        ({"combinations": [{"hidden": 48}]}, "'hidden' is none of them. Did you mean 'hidden_size'?"),
+        ({"combinations": [{"corpus_updates": 0}]}, "corpus_updates is a number of at least 1; in a combination it is"),
+        ({"combinations": [{"hidden_size": 50}]}, "A hidden size of 50 cannot be reached from sample-small"),
+        ({"combinations": [{"layers": 5}]}, "layers is a number from 1 to 4 for sample-small; it is 5"),
+        ({"combinations": [{"vocabulary": 20}]}, "A vocabulary of 20 pieces is too small for swa"),
         ({"vocabularies": [1500, 20]}, "A vocabulary of 20 pieces is too small for swa: special pieces and the single"),
     ],
     ids=str,

@@ -144,6 +144,7 @@ def test_each_ablation_changes_one_thing() -> None:
         "Does the teacher's start help the students?": both,
         "Does a second distillation help, beside one to the last shape?": {SHALLOWER, FEWER_NEURONS, NARROWER},
         "Does the narrower model need to be taught?": {NARROWER},
+        "Do four times the updates of distillation help?": both,
         "Is it better to trim the pieces first?": set(),
         "Is width by importance better than by slice?": {NARROWER},
         "Is width by projection better than by slice?": {NARROWER},
@@ -156,6 +157,8 @@ def test_each_ablation_changes_one_thing() -> None:
     assert list(found["Is it better to trim the pieces first?"])[:2] == [ADAPTED, TRIMMED]
     plain = found["Does a teacher help, beside plain training?"][NARROWER][0]
     assert plain.weights == {"labels": 1.0}
+    longer = found["Do four times the updates of distillation help?"]
+    assert [longer[name][0].updates for name in (SHALLOWER, NARROWER)] == [4 * LEARN.updates] * 2
     kl = ablations(varied(STAGES, Distil, logits="kl", temperature=3.0))
     assert kl["Is MSE the better loss?"][SHALLOWER][0].logits == "mse"
     without = second_paper(None, LEARN, heads=2, feed_forward=20, hidden=16, vocabulary=900, width_by="importance")

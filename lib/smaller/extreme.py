@@ -9,8 +9,8 @@ from smaller.data import splits
 from smaller.data.sets import UNLABELLED, EvaluationSet
 from smaller.errors import SmallerError, did_you_mean
 from smaller.findings.extreme import ORDERS, PIPELINE, SIZES
-from smaller.findings.words import names_of, percent
-from smaller.opening import fine_tunings
+from smaller.findings.words import count_of, names_of, percent
+from smaller.opening import fine_tunings, imitating
 from smaller.parameters import Settings
 from smaller.recipes import (
     CLOSED,
@@ -22,6 +22,7 @@ from smaller.recipes import (
     ablations,
     cut_then_tuned,
     dense,
+    distilled_for_task,
     pipeline,
     pruned_after,
     reordered,
@@ -36,6 +37,15 @@ Families = dict[str, dict[str, list[Recipe]]]
 
 FROZEN_STAGES = (DENSE, TRIMMED)
 """The stages on which adapters are tried: the encoder as it was, and the end of the pipeline."""
+
+CHANGES = {
+    "layers": lambda number: count_of(number, "layer"),
+    "feed_forward": "{:,} neurons".format,
+    "hidden_size": "{:,} wide".format,
+    "vocabulary": "{:,} pieces".format,
+    "corpus_updates": "{:,} updates".format,
+}
+"""What a combination may change in the pipeline, in words: its sizes, and how long each of its distillations is."""
 
 
 def require_extreme(settings: Settings) -> None:
@@ -53,17 +63,20 @@ def require_extreme(settings: Settings) -> None:
         if not any(line.strip() for line in splits.text(corpus_of(settings, language), language)):
             raise SmallerError(f"The text of {corpus_of(settings, language)}/{language} is empty, and every step "
                                "before fine-tuning reads it.")  # fmt: skip
+    for change in settings.combinations:
+        _require_combination(change)
     for name in settings.encoders:
         config = starting_configuration(name)
-        for size in settings.hidden_sizes:
+        for size in _tried(settings, "hidden_size"):
             if size % config.num_attention_heads or size > config.hidden_size:
                 raise SmallerError(
                     f"A hidden size of {size} cannot be reached from {name}: it is a multiple of the "
                     f"{config.num_attention_heads} heads, and at most {config.hidden_size}."
                 )
         for field, most in (("layers", config.num_hidden_layers), ("feed_forward", config.intermediate_size)):
-            if not 0 < settings[field] <= most:
-                raise SmallerError(f"{field} is a number from 1 to {most} for {name}; it is {settings[field]}.")
+            for size in _tried(settings, field):
+                if not 0 < size <= most:
+                    raise SmallerError(f"{field} is a number from 1 to {most} for {name}; it is {size}.")
         stages = _stages(settings, settings.languages[0], heads=config.num_attention_heads)
         for question in settings.questions:
             if question not in ablations(stages):
@@ -83,9 +96,27 @@ def require_extreme(settings: Settings) -> None:
     _require_room(settings)
 
 
+def _require_combination(change: Mapping[str, int]) -> None:
+    if not change:
+        raise SmallerError(f"A combination is empty: change some of {', '.join(CHANGES)}.")
+    for field, size in change.items():
+        if field not in CHANGES:
+            raise SmallerError(f"A combination changes some of {', '.join(CHANGES)}; {field!r} is none of them."
+                               f"{did_you_mean(field, CHANGES)}")  # fmt: skip
+        if size < 1:
+            raise SmallerError(f"{field} is a number of at least 1; in a combination it is {size}.")
+
+
+def _tried(settings: Settings, field: str) -> list[int]:
+    """Every value of a size that the study comes to."""
+    lists = {"hidden_size": "hidden_sizes", "vocabulary": "vocabularies"}
+    own = settings[lists[field]] if field in lists else [settings[field]]
+    return [*own, *(change[field] for change in settings.combinations if field in change)]
+
+
 def _require_room(settings: Settings) -> None:
     """Raise SmallerError for so few pieces that special ones and the letters of a language's text take them all."""
-    least = min(settings.vocabularies)
+    least = min(_tried(settings, "vocabulary"))
     for language in settings.languages if least < LETTERS else ():
         text = "".join(splits.text(corpus_of(settings, language), language))
         needed = len(set("".join(text.split()))) + SPECIAL
@@ -136,8 +167,8 @@ def measured_on(settings: Settings) -> str:
 def extreme_study(settings: Settings) -> Families:
     """The pipeline's stages, its other sizes and orders, and single techniques, on every task, language and seed.
 
-    Each language has a pipeline of its own, on its own text. Other sizes change one size and nothing else; they, and
-    other orders, stand there as they are and closed by quantization.
+    Each language has a pipeline of its own, on its own text. Other sizes change one size and nothing else, or those of
+    a combination; they, and other orders, stand there as they are and closed by quantization.
     """
     found: Families = {PIPELINE: {}}
     for encoder, heads, tuning in _each(settings):
@@ -263,17 +294,19 @@ def _each(settings: Settings) -> Iterator[tuple[str, int, FineTune]]:
             yield encoder, heads, tuning
 
 
-def _stages(settings: Settings, language: str, *, heads: int, **sizes: int) -> Stages:
+def _stages(settings: Settings, language: str, *, heads: int, **changes: int) -> Stages:
+    """The pipeline for a language; `changes` are those of a combination."""
+    sizes = {"layers": settings.layers, "feed_forward": settings.feed_forward, "hidden_size": settings.hidden_sizes[0],
+             "vocabulary": settings.vocabularies[0], "corpus_updates": settings.corpus_updates} | changes  # fmt: skip
     shared = {"batch_size": settings.corpus_batch_size, "learning_rate": settings.corpus_learning_rate,
               "max_length": settings.corpus_max_length, "rate": settings.corpus_rate}  # fmt: skip
     corpus, adapt = corpus_of(settings, language), None
     if settings.adaptation_updates:
         adapt = Adapt(corpus, language, updates=settings.adaptation_updates, warm_up=0.1, **shared)
-    distil = Distil(settings.layers, corpus=corpus, languages=(language,), updates=settings.corpus_updates,
+    distil = Distil(sizes["layers"], corpus=corpus, languages=(language,), updates=sizes["corpus_updates"],
                     logits="mse", **shared)  # fmt: skip
-    main = {"hidden": settings.hidden_sizes[0], "vocabulary": settings.vocabularies[0]}
-    return second_paper(adapt, distil, heads=heads, feed_forward=settings.feed_forward, width_by=settings.width_by,
-                        **main | sizes)  # fmt: skip
+    return second_paper(adapt, distil, heads=heads, feed_forward=sizes["feed_forward"], hidden=sizes["hidden_size"],
+                        vocabulary=sizes["vocabulary"], width_by=settings.width_by)  # fmt: skip
 
 
 def _whole(encoder: str, stages: Stages, tuning: FineTune) -> Recipe:
@@ -291,11 +324,12 @@ def _with_closed(name: str, encoder: str, stages: Stages, tuning: FineTune, sett
 
 
 def _other_sizes(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
-    """The whole pipeline at each further hidden size and number of pieces, by what is different."""
+    """The whole pipeline at each further width and number of pieces, and each combination, by what is different."""
+    changes = [{"hidden_size": size} for size in settings.hidden_sizes[1:]]
+    changes += [{"vocabulary": size} for size in settings.vocabularies[1:]]
     found = {}
-    changes = {f"{hidden} wide": {"hidden": hidden} for hidden in settings.hidden_sizes[1:]}
-    changes |= {f"{pieces:,} pieces": {"vocabulary": pieces} for pieces in settings.vocabularies[1:]}
-    for name, change in changes.items():
+    for change in [*changes, *settings.combinations]:
+        name = ", ".join(say(change[field]) for field, say in CHANGES.items() if field in change)
         stages = _stages(settings, tuning.language, heads=heads, **change)
         found |= _with_closed(name, encoder, stages, tuning, settings)
     return found
@@ -309,6 +343,8 @@ def _singles(encoder: str, tuning: FineTune, settings: Settings) -> dict[str, di
         "pruned": {f"pruned, {percent(share)}": pruned_after(encoder, Prune(share), tuning)
                    for share in settings.sparsities},
         "cut": {f"cut, {layers} layers": cut_then_tuned(encoder, Cut(layers), tuning) for layers in cuts},
+        "distilled": {f"distilled, {shape}": distilled_for_task(encoder, tuning, imitating(shape, tuning))
+                      for shape in settings.students},
         "trimmed": {f"trimmed, {pieces:,} pieces": dense(encoder, tuning).then(TrimVocabulary(pieces, **text))
                     for pieces in settings.vocabularies},
         "quantized": {f"quantized, {form}": dense(encoder, tuning).then(Quantize(form)) for form in settings.forms},

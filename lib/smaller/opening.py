@@ -70,6 +70,7 @@ def begin(namespace: Mapping[str, object]) -> Settings:
         "targets": lambda keys: _each(keys, lambda key: _target(key, namespace["dataset"])),
         "joint_sparsities": lambda shares: _each(shares, _share),
         "longer_epochs": lambda epochs: _all(epochs, lambda code: splits.check(namespace["dataset"], code)),
+        "students": lambda shapes: _all(shapes, lambda shape: _student(shape, namespace["encoders"])),
     }
     if "controls" in namespace:
         students = namespace["students"]
@@ -83,7 +84,6 @@ def begin(namespace: Mapping[str, object]) -> Settings:
         }
     if "noise" in namespace:
         named |= {
-            "students": lambda shapes: _all(shapes, lambda shape: _student(shape, namespace["encoders"])),
             "noise": _noise,
             "attack_budgets": lambda rates: _all(rates, lambda rate: check_noise(ATTACK, rate, kinds=[ATTACK])),
             "texts": lambda keys: _all(keys, lambda key: EvaluationSet(*_parts(key), noise=UNLABELLED).checksum()),

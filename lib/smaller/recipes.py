@@ -273,6 +273,7 @@ def ablations(stages: Stages) -> dict[str, dict[str, tuple[Step, ...]]]:
             TRIMMED: stages[TRIMMED],
         },
         "Does the narrower model need to be taught?": stages | {NARROWER: (untaught,)},
+        "Do four times the updates of distillation help?": varied(stages, Distil, updates=4 * first.updates),
         "Is it better to trim the pieces first?": reordered(
             stages, *(name for name in names if name == ADAPTED), TRIMMED, SHALLOWER, FEWER_NEURONS, NARROWER
         ),

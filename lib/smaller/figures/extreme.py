@@ -146,7 +146,7 @@ def drop_and_text(found: pd.DataFrame) -> np.ndarray:
 def _line(axes: Axes, rows: pd.DataFrame, *, x: str, number: int, label: str, linked: bool = True) -> None:
     """Means with t intervals as a line, or where they are no series as points; seeds as dots.
 
-    Models of one size to the per cent are one point each. The seventh line is grey and hollow.
+    Models of one size to the per cent are one point each. Lines from the seventh on are grey and hollow.
     """
     keys = [x, "stage"] if "stage" in rows else [x]
     look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)],
