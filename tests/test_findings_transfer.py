@@ -225,6 +225,14 @@ def test_row_of_a_target_has_best_source_joint_model_and_a_published_score() -> 
     assert bambara["after: 2 points lost at"] == "13 %"
 
 
+def test_the_best_source_of_a_language_is_another_language() -> None:
+    own = [row("fon", f"{dataset}/fon", "dense", 0.0, seed, 99.0) for dataset in ("masakhaner", "masakhaner2")
+           for seed in SEEDS]  # fmt: skip
+    found = transfer.by_target(pd.concat([TABLE, pd.DataFrame(own)])).set_index("language")["best source"]
+    before = transfer.by_target(TABLE).set_index("language")["best source"]
+    assert found["Fon"] == before["Fon"] and "99" not in found["Fon"]
+
+
 def test_claims_on_shape_are_judged_and_levels_of_other_encoders_are_not() -> None:
     found = transfer_claims.claims(TABLE).set_index("claim")
     level = found.loc["dense Swahili out of domain"]
