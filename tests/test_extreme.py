@@ -8,7 +8,7 @@ from smaller import extreme, parameters, paths
 from smaller.data import splits
 from smaller.data.sets import UNLABELLED
 from smaller.errors import SmallerError
-from smaller.findings.extreme import ORDERS, PIPELINE, SIZES
+from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT
 from smaller.parameters import Settings
 from smaller.recipes import (
     ADAPTED,
@@ -32,6 +32,7 @@ GIVEN = {
     "corpus": "sample", "adaptation_updates": 60, "corpus_updates": 120, "corpus_batch_size": 32,
     "corpus_learning_rate": 1e-3, "corpus_max_length": 64, "corpus_rate": 0.25, "questions": ["Is KL the better loss?"],
     "variant_seeds": [2], "sparsities": [0.5, 0.9], "cut_layers": [2], "students": ["2x6"], "combinations": [],
+    "taught": [{}], "transfer_lines": 90, "transfer_epochs": 3,
     "forms": ["dynamic"], "shares": [0.5],
     "task_epochs": {}, "corpora": {}, "orders": [[ADAPTED, TRIMMED]], "guessed_sentences": 5, "adapters": [4, 16],
     "adapter_tasks": ["sample"], "adapter_learning_rate": 5e-3, "timed_sentences": 2, "timed_rounds": 2,
@@ -44,7 +45,7 @@ def settings(**changes: object) -> Settings:
 
 def test_the_pipeline_and_the_single_techniques() -> None:
     found = extreme.extreme_study(settings())
-    assert list(found) == [PIPELINE, SIZES, ORDERS, "pruned", "cut", "distilled", "trimmed", "quantized"]
+    assert list(found) == [PIPELINE, SIZES, ORDERS, TAUGHT, "pruned", "cut", "distilled", "trimmed", "quantized"]
     assert list(found[PIPELINE]) == [DENSE, ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED, CLOSED]
     assert {len(own) for stages in found.values() for own in stages.values()} == {4}
     assert list(found["pruned"]) == ["pruned, 50 %", "pruned, 90 %"] and list(found["cut"]) == ["cut, 2 layers"]
@@ -77,6 +78,25 @@ def test_a_combination_changes_several_sizes_and_says_which() -> None:
     assert updates == [480, 480]
     last = shapes["1 layer, 128 neurons, 24 wide"]
     assert (last["layers"], last["feed_forward"], last["hidden"], last["vocabulary"]) == (1, 128, 24, 1500)
+
+
+def test_students_that_are_taught_on_the_task_have_the_pipeline_s_shape_and_changed_ones() -> None:
+    told = [{}, {"hidden_size": 24, "vocabulary": 900}]
+    families = extreme.extreme_study(settings(taught=told))
+    assert list(families[TAUGHT]) == ["taught", "taught, onnx-int8", "taught, 24 wide, 900 pieces",
+                                      "taught, 24 wide, 900 pieces, onnx-int8"]  # fmt: skip
+    for recipe, whole in zip(families[TAUGHT]["taught"], families[PIPELINE][TRIMMED], strict=True):
+        trim, tuning, student = recipe.steps[-3:]
+        assert trim == whole.steps[-2] and tuning == whole.fine_tuning
+        assert (student.on, student.transfer_corpus, student.transfer_lines) == ("task", "sample", 90)
+        assert (student.epochs, student.seed) == (3, tuning.seed)
+        ours, theirs = (sizes(starting_configuration("sample-small"), own.steps)[-1] for own in (recipe, whole))
+        assert ours == theirs
+    narrow = sizes(starting_configuration("sample-small"), families[TAUGHT]["taught, 24 wide, 900 pieces"][0].steps)[-1]
+    assert (narrow["layers"], narrow["hidden"], narrow["vocabulary"]) == (2, 24, 900)
+    timed = extreme.to_time(settings(taught=told), families)
+    assert families[TAUGHT]["taught, onnx-int8"][0] in timed
+    assert TAUGHT not in extreme.extreme_study(settings(taught=[]))
 
 
 def test_what_is_shared_is_trained_once() -> None:
@@ -134,7 +154,7 @@ def test_what_is_timed_is_of_one_fine_tuning_and_begins_with_the_dense_model() -
     timed = extreme.to_time(settings(), families)
     assert timed[0] == families[PIPELINE][DENSE][0]
     assert len({recipe.fine_tuning for recipe in timed}) == 1
-    assert len(timed) == 7 + 3 + 1  # stages, sizes and orders that are closed; no closing form stands alone here
+    assert len(timed) == 7 + 3 + 1 + 1  # stages, then sizes, orders and taught ones that are closed; no form alone
 
 
 def test_a_task_stands_for_the_languages_that_it_has() -> None:
@@ -196,6 +216,11 @@ def test_the_paper_s_encoders_and_languages_are_parameters(monkeypatch: pytest.M
         ({"combinations": [{"hidden_size": 50}]}, "A hidden size of 50 cannot be reached from sample-small"),
         ({"combinations": [{"layers": 5}]}, "layers is a number from 1 to 4 for sample-small; it is 5"),
         ({"combinations": [{"vocabulary": 20}]}, "A vocabulary of 20 pieces is too small for swa"),
+        ({"taught": [{"corpus_updates": 9}]}, "A student that is taught on the task has no corpus_updates"),
+        ({"taught": [{"width": 9}]}, "'width' is none of them"),
+        ({"taught": [{"hidden_size": 50}]}, "A hidden size of 50 cannot be reached from sample-small"),
+        ({"transfer_epochs": 0}, "transfer_epochs is a number of at least 1; it is 0"),
+        ({"transfer_lines": 0}, "transfer_lines is a number of at least 1; it is 0"),
         ({"vocabularies": [1500, 20]}, "A vocabulary of 20 pieces is too small for swa: special pieces and the single"),
     ],
     ids=str,

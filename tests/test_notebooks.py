@@ -32,6 +32,8 @@ OWN = {
     "07_extreme": {"layers": 1, "feed_forward": 20, "hidden_sizes": [16, 20], "vocabularies": [1200, 900],
                    "adaptation_updates": 2, "corpus_updates": 2, "sparsities": [0.5, 0.9], "cut_layers": [1],
                    "students": ["1x2"], "combinations": [{"hidden_size": 20, "vocabulary": 900}],
+                   "taught": [{"hidden_size": 16}], "transfer_lines": 20,
+                   "transfer_epochs": 1,
                    "forms": ["dynamic"], "closing": "dynamic", "variant_seeds": [1], "adapters": [4],
                    "orders": [["fewer layers", "fewer pieces"]], "guessed_sentences": 4, "timed_sentences": 2,
                    "timed_rounds": 2, "questions": ["Is KL the better loss?"], "task_epochs": {"sample-topics": 1}},

@@ -17,6 +17,7 @@ from smaller.data.encoding import encode_text
 from smaller.encoders import Model
 from smaller.errors import SmallerError
 from smaller.steps import Pretrain, Prune, PruneHeads, Quantize, TruncateHidden, step_from_canonical
+from smaller.steps.truncation import TEXT_HEADS
 
 TEXT = {"corpus": "sample", "languages": ("swa", "yor"), "lines": 30}
 WAYS = [TruncateHidden(16), TruncateHidden(16, by="importance", **TEXT), TruncateHidden(16, by="projection", **TEXT)]
@@ -92,6 +93,31 @@ def test_a_projection_onto_all_directions_turns_the_hidden_states_and_changes_no
     tagger = encoders.with_classifier(fresh, ("O", "B-PER", "I-PER"), seed=1)
     turned, _ = TruncateHidden(24, by="projection", **TEXT).apply(tagger)
     torch.testing.assert_close(logits(turned.network), logits(tagger.network), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("by", ["slice", "importance", "projection"])
+def test_a_text_classifier_keeps_its_strongest_neurons(fresh: Model, by: str) -> None:
+    topics = encoders.with_classifier(fresh, ("a", "b", "c"), seed=1, unit="text")
+    with torch.no_grad():
+        same = topics.network(input_ids=PIECES, attention_mask=MASK).logits
+    given = {} if by == "slice" else TEXT
+    whole, _ = TruncateHidden(24, by=by, **given).apply(topics)
+    with torch.no_grad():
+        turned = whole.network(input_ids=PIECES, attention_mask=MASK).logits
+    assert (whole.unit, whole.labels) == ("text", ("a", "b", "c"))
+    torch.testing.assert_close(turned, same, rtol=1e-3, atol=1e-3)
+    smaller, report = TruncateHidden(16, by=by, **given).apply(topics)
+    names = next(names for names in TEXT_HEADS if names[0] in dict(topics.network.named_modules()))
+    (inner, outer), (old_inner, old_outer) = (
+        [model.network.get_submodule(name) for name in names] for model in (smaller, topics)
+    )
+    strength = (old_inner.weight.norm(dim=1) * old_outer.weight.norm(dim=0)).tolist()
+    kept = range(16) if by == "slice" else sorted(sorted(range(24), key=lambda row: -strength[row])[:16])
+    assert torch.equal(outer.weight, old_outer.weight[:, list(kept)]) and torch.equal(outer.bias, old_outer.bias)
+    assert torch.equal(inner.bias, old_inner.bias[list(kept)]) and inner.weight.shape == (16, 16)
+    if by == "slice":
+        assert torch.equal(inner.weight, old_inner.weight[:16, :16])
+    assert report["parameters_after"] < report["parameters_before"]
 
 
 def test_importance_keeps_the_dimensions_that_are_large_on_the_text(whole: Model) -> None:

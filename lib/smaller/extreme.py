@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from smaller.data import splits
 from smaller.data.sets import UNLABELLED, EvaluationSet
 from smaller.errors import SmallerError, did_you_mean
-from smaller.findings.extreme import ORDERS, PIPELINE, SIZES
+from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT
 from smaller.findings.words import count_of, names_of, percent
 from smaller.opening import fine_tunings, imitating
 from smaller.parameters import Settings
@@ -63,8 +63,17 @@ def require_extreme(settings: Settings) -> None:
         if not any(line.strip() for line in splits.text(corpus_of(settings, language), language)):
             raise SmallerError(f"The text of {corpus_of(settings, language)}/{language} is empty, and every step "
                                "before fine-tuning reads it.")  # fmt: skip
-    for change in settings.combinations:
+    for change in [*settings.combinations, *settings.taught]:
         _require_combination(change)
+    for change in settings.combinations:
+        if not change:
+            raise SmallerError(f"A combination is empty: change some of {', '.join(CHANGES)}.")
+    for change in settings.taught:
+        if "corpus_updates" in change:
+            raise SmallerError("A student that is taught on the task has no corpus_updates; see transfer_lines.")
+    for field in ("transfer_lines", "transfer_epochs") if settings.taught else ():
+        if settings[field] < 1:
+            raise SmallerError(f"{field} is a number of at least 1; it is {settings[field]}.")
     for name in settings.encoders:
         config = starting_configuration(name)
         for size in _tried(settings, "hidden_size"):
@@ -97,8 +106,6 @@ def require_extreme(settings: Settings) -> None:
 
 
 def _require_combination(change: Mapping[str, int]) -> None:
-    if not change:
-        raise SmallerError(f"A combination is empty: change some of {', '.join(CHANGES)}.")
     for field, size in change.items():
         if field not in CHANGES:
             raise SmallerError(f"A combination changes some of {', '.join(CHANGES)}; {field!r} is none of them."
@@ -111,7 +118,8 @@ def _tried(settings: Settings, field: str) -> list[int]:
     """Every value of a size that the study comes to."""
     lists = {"hidden_size": "hidden_sizes", "vocabulary": "vocabularies"}
     own = settings[lists[field]] if field in lists else [settings[field]]
-    return [*own, *(change[field] for change in settings.combinations if field in change)]
+    changes = [*settings.combinations, *settings.taught]
+    return [*own, *(change[field] for change in changes if field in change)]
 
 
 def _require_room(settings: Settings) -> None:
@@ -168,7 +176,8 @@ def extreme_study(settings: Settings) -> Families:
     """The pipeline's stages, its other sizes and orders, and single techniques, on every task, language and seed.
 
     Each language has a pipeline of its own, on its own text. Other sizes change one size and nothing else, or those of
-    a combination; they, and other orders, stand there as they are and closed by quantization.
+    a combination; they, other orders, and students that are taught on the task stand there as they are and closed by
+    quantization.
     """
     found: Families = {PIPELINE: {}}
     for encoder, heads, tuning in _each(settings):
@@ -177,7 +186,9 @@ def extreme_study(settings: Settings) -> Families:
         families[SIZES] = _other_sizes(encoder, heads, tuning, settings)
         families[ORDERS] = {}
         for order in settings.orders:
-            families[ORDERS] |= _with_closed(" > ".join(order), encoder, reordered(stages, *order), tuning, settings)
+            whole = _whole(encoder, reordered(stages, *order), tuning)
+            families[ORDERS] |= _with_closed(" > ".join(order), whole, settings)
+        families[TAUGHT] = _taught(encoder, heads, tuning, settings)
         for family, own in (families | _singles(encoder, tuning, settings)).items():
             for stage, recipe in own.items():
                 found.setdefault(family, {}).setdefault(stage, []).append(recipe)
@@ -258,8 +269,9 @@ def to_time(settings: Settings, families: Families) -> list[Recipe]:
     The dense model comes first. Of the first encoder, task, language and seed.
     """
     first = tunings(settings)[0]
+    closed = (SIZES, ORDERS, TAUGHT, "quantized")
     chosen = [*families[PIPELINE].values(),
-              *(own for family in (SIZES, ORDERS, "quantized") for stage, own in families.get(family, {}).items()
+              *(own for family in closed for stage, own in families.get(family, {}).items()
                 if settings.closing and settings.closing in stage)]  # fmt: skip
     own = [recipe for recipes in chosen for recipe in recipes]
     return [recipe for recipe in own if recipe.fine_tuning == first and recipe.encoder == settings.encoders[0]]
@@ -294,10 +306,20 @@ def _each(settings: Settings) -> Iterator[tuple[str, int, FineTune]]:
             yield encoder, heads, tuning
 
 
+def in_words(change: Mapping[str, int]) -> str:
+    """The sizes that a combination changes, such as "48 wide, 1,500 pieces"."""
+    return ", ".join(say(change[field]) for field, say in CHANGES.items() if field in change)
+
+
+def _sizes(settings: Settings, change: Mapping[str, int]) -> dict[str, int]:
+    """The pipeline's sizes, but for those that are changed."""
+    return {"layers": settings.layers, "feed_forward": settings.feed_forward, "hidden_size": settings.hidden_sizes[0],
+            "vocabulary": settings.vocabularies[0], "corpus_updates": settings.corpus_updates} | change  # fmt: skip
+
+
 def _stages(settings: Settings, language: str, *, heads: int, **changes: int) -> Stages:
     """The pipeline for a language; `changes` are those of a combination."""
-    sizes = {"layers": settings.layers, "feed_forward": settings.feed_forward, "hidden_size": settings.hidden_sizes[0],
-             "vocabulary": settings.vocabularies[0], "corpus_updates": settings.corpus_updates} | changes  # fmt: skip
+    sizes = _sizes(settings, changes)
     shared = {"batch_size": settings.corpus_batch_size, "learning_rate": settings.corpus_learning_rate,
               "max_length": settings.corpus_max_length, "rate": settings.corpus_rate}  # fmt: skip
     corpus, adapt = corpus_of(settings, language), None
@@ -317,9 +339,8 @@ def _closing(settings: Settings) -> list[Quantize]:
     return [Quantize(settings.closing)] if settings.closing else []
 
 
-def _with_closed(name: str, encoder: str, stages: Stages, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
-    """A pipeline's end under its name, and closed by quantization."""
-    whole = _whole(encoder, stages, tuning)
+def _with_closed(name: str, whole: Recipe, settings: Settings) -> dict[str, Recipe]:
+    """A recipe under its name, and closed by quantization."""
     return {name: whole} | {f"{name}, {step.form}": whole.then(step) for step in _closing(settings)}
 
 
@@ -329,9 +350,33 @@ def _other_sizes(encoder: str, heads: int, tuning: FineTune, settings: Settings)
     changes += [{"vocabulary": size} for size in settings.vocabularies[1:]]
     found = {}
     for change in [*changes, *settings.combinations]:
-        name = ", ".join(say(change[field]) for field, say in CHANGES.items() if field in change)
         stages = _stages(settings, tuning.language, heads=heads, **change)
-        found |= _with_closed(name, encoder, stages, tuning, settings)
+        found |= _with_closed(in_words(change), _whole(encoder, stages, tuning), settings)
+    return found
+
+
+def _taught(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
+    """Students of the pipeline's shape, and of changed ones: pieces trimmed, fine-tuned, then taught on the task.
+
+    As in XtremeDistil (Mukherjee and Awadallah 2020), the teacher's logits on text without labels are what teaches
+    most; here in one stage, and with the teacher's own weights, projected, as a start.
+    """
+    corpus, found = corpus_of(settings, tuning.language), {}
+    for change in settings.taught:
+        sizes = _sizes(settings, change)
+        trim = TrimVocabulary(sizes["vocabulary"], corpus=corpus, languages=(tuning.language,))
+        student = imitating(
+            f"{sizes['layers']}x{heads}",
+            tuning,
+            hidden_size=sizes["hidden_size"],
+            feed_forward=sizes["feed_forward"],
+            width_by=settings.width_by,
+            epochs=settings.transfer_epochs,
+            transfer_corpus=corpus,
+            transfer_lines=settings.transfer_lines,
+        )
+        name = ", ".join(filter(None, ["taught", in_words(change)]))
+        found |= _with_closed(name, start(encoder).then(trim, tuning, student), settings)
     return found
 
 

@@ -341,7 +341,8 @@ def _on_task(shape: str, tuning: FineTune, settings: Settings, **changes: object
 def imitating(shape: str, tuning: FineTune, **changes: object) -> Distil:
     """Task distillation into a shape, `layers x heads`, with the settings and the seed of the teacher's fine-tuning."""
     same = ("dataset", "language", "seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up")
-    return Distil(*layers_and_heads(shape), on="task", **{field: getattr(tuning, field) for field in same}, **changes)
+    given = {field: getattr(tuning, field) for field in same} | changes
+    return Distil(*layers_and_heads(shape), on="task", **given)
 
 
 def _with_temperature(settings: Settings, changes: Mapping[str, object]) -> dict[str, object]:

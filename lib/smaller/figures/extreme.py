@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from smaller.errors import SmallerError
 from smaller.figures.base import COLOURS, GREY, LINES, MARKERS, finish, language_name, legend_above, new_axes, styled
-from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, averaged
+from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, averaged
 from smaller.recipes import DENSE
 from smaller.statistics import of_split, t_interval
 
@@ -75,8 +75,8 @@ def vocabulary_curve(rows: pd.DataFrame) -> np.ndarray:
 def score_at_bytes(table: pd.DataFrame, *, split: str = "test") -> np.ndarray:
     """Score over the share of the dense bytes, a panel for each data set and a line for each family (X1).
 
-    One encoder; means over languages and seeds with t intervals over seeds; other sizes and orders of the pipeline as
-    points without a line. Grey: the dense model. Returns the axes.
+    One encoder; means over languages and seeds with t intervals over seeds; other sizes and orders of the pipeline,
+    and students that are taught on the task, as points without a line. Grey: the dense model. Returns the axes.
     """
     rows = _of_one_encoder(averaged(of_split(table, split)))
     datasets = list(dict.fromkeys(rows["dataset"]))
@@ -85,7 +85,7 @@ def score_at_bytes(table: pd.DataFrame, *, split: str = "test") -> np.ndarray:
         own = rows[rows["dataset"] == dataset].assign(percent=lambda found: 100 * found["share"])
         panel.axhline(own.loc[own["stage"] == DENSE, "score"].mean(), color=GREY, linewidth=1, label=DENSE, zorder=0.9)
         for number, (family, line) in enumerate(own[own["stage"] != DENSE].groupby("family", sort=False)):
-            _line(panel, line, x="percent", number=number, label=family, linked=family not in (SIZES, ORDERS))
+            _line(panel, line, x="percent", number=number, label=family, linked=family not in (SIZES, ORDERS, TAUGHT))
         panel.set_title(_of_task(own, dataset))
         _logarithmic(panel, own["percent"])
     finish(axes, x="bytes (% of the dense model's)", y="score (points)")

@@ -24,6 +24,9 @@ PIPELINE = "pipeline"
 SIZES, ORDERS = "pipeline, other sizes", "pipeline, other orders"
 """The whole pipeline at other sizes, and its stages in another order or with some left out."""
 
+TAUGHT = "taught on the task"
+"""Students as small as the pipeline's that learn from a fine-tuned model, on its task and on text without labels."""
+
 
 def by_stage(tables: Mapping[str, pd.DataFrame], *, family: str = PIPELINE) -> pd.DataFrame:
     """One table of several, whose names are stages: with `stage`, `family`, `bytes`, and `share` of the dense bytes.

@@ -24,6 +24,8 @@ from smaller.steps.heads import live_heads
 from smaller.steps.texts import rows_of
 
 WAYS = ("slice", "importance", "projection")
+TEXT_HEADS = (("classifier.dense", "classifier.out_proj"), ("bert.pooler.dense", "classifier"))
+"""The two Linear layers at the end of a text classifier, of XLM-R's kind and of BERT's: between them are neurons."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class TruncateHidden(Step):
     that `PruneHeads` silenced go (every layer has to have left equally many); the feed-forward size stays. Nothing is
     trained: a `Distil` or `Pretrain` step afterwards does that. It has most to do for a projection under a head for
     masked language: between the two matrices of that head stands a non-linearity, which does not turn with the states.
+    Of a text classifier's neurons, as many as the states are wide, the strongest stay, or for slices the first.
     """
 
     size: int
@@ -95,9 +98,10 @@ class TruncateHidden(Step):
 def require_size(model: Model, size: int) -> None:
     """Raise SmallerError unless the model's hidden states can become `size` wide, its masks and heads allowing."""
     width, left = model.network.config.hidden_size, live_heads(model)
-    require(model.unit != "text" and not adapter_size(model.network.config),
-            "The head of a text classifier, and an adapter, look at all hidden states as they are: make them narrower "
-            "before FineTune.")  # fmt: skip
+    require(
+        not adapter_size(model.network.config),
+        "An adapter looks at all hidden states as they are: make them narrower before FineTune.",
+    )
     require(size <= width, f"The hidden states are {width} wide, so they cannot become {size} wide.")
     heads = len(left[0])
     require(heads > 0 and all(len(layer) == heads for layer in left),
@@ -178,7 +182,12 @@ def _truncated(model: Model, size: int, by: str, seen: _Seen | None) -> Narrower
         network = type(model.network)(config).eval()
     source = model.network.cpu()
     old, new = dict(source.named_modules()), dict(network.named_modules())
+    head = next((names for names in TEXT_HEADS if model.unit == "text" and names[0] in old), ())
+    if head:
+        _turn_text_head(*(new[name] for name in head), *(old[name] for name in head), basis, by)
     for name, module in new.items():
+        if name in head:
+            continue
         if isinstance(module, nn.Embedding):
             module.weight.copy_(old[name].weight @ basis)
         elif isinstance(module, nn.LayerNorm):
@@ -235,6 +244,20 @@ def _turn(module: nn.Linear, source: nn.Linear, basis: Tensor, name: str) -> Non
     module.weight.copy_(weight)
     if bias is not None:
         module.bias.copy_(bias)
+
+
+def _turn_text_head(
+    inner: nn.Linear, outer: nn.Linear, old_inner: nn.Linear, old_outer: nn.Linear, basis: Tensor, by: str
+) -> None:
+    """The neurons between a text and its label; a non-linearity stands there, so they are chosen and not turned."""
+    chosen = torch.arange(basis.shape[1])
+    if by != "slice":
+        strength = old_inner.weight.norm(dim=1) * old_outer.weight.norm(dim=0)
+        chosen = torch.sort(torch.argsort(strength, descending=True, stable=True)[: basis.shape[1]]).values
+    inner.weight.copy_(old_inner.weight[chosen] @ basis)
+    inner.bias.copy_(old_inner.bias[chosen])
+    outer.weight.copy_(old_outer.weight[:, chosen])
+    outer.bias.copy_(old_outer.bias)
 
 
 def _fit_norm(module: nn.LayerNorm, source: nn.LayerNorm, basis: Tensor, by: str, seen: tuple | None) -> None:
