@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from smaller import encoders, results, study
@@ -12,16 +14,18 @@ from smaller.compress.targets import parse_bytes, parse_milliseconds
 from smaller.errors import SmallerError
 from smaller.recipes import Recipe, start
 from smaller.shipping import open_shipped
-from smaller.steps import FineTune
+from smaller.steps import Distil, FineTune
 from smaller.tagging import tag
 
-FAST = {"epochs": 2, "learning_rate": 1e-3, "form": "dynamic"}
+TUNING = {"epochs": 2, "learning_rate": 1e-3}
+FAST = TUNING | {"form": "dynamic"}
 
 
 @pytest.fixture
 def small(few_sentences, fresh_folders, monkeypatch):
     """A sample of a few sentences, folders of one's own, one process."""
     monkeypatch.setenv("SMALLER_WORKERS", "1")
+    monkeypatch.setattr(candidates, "TRANSFER_LINES", 20)
     return fresh_folders
 
 
@@ -51,16 +55,40 @@ def test_only_shapes_that_no_other_contains_are_kept():
     small, narrow, both = Shape(2, 48, 1.0), Shape(4, 24, 1.0), Shape(2, 24, 0.99)
     assert candidates.largest([small, narrow, both]) == [small, narrow]
     assert not small.within(small)
+    thin = Shape(2, 24, 0.99, hidden=12)
+    assert thin.within(both) and not both.within(thin) and thin.within(Shape(2, 24, 0.99, hidden=18))
+    assert str(thin) == "2 layers, 12 wide, 24 neurons, pieces of 99 % of the text"
+
+
+def test_narrower_shapes_are_divided_by_the_heads_and_come_last():
+    of = {"layers": 8, "heads": 6, "hidden": 192, "feed_forward": 768}
+    found = candidates.shapes(of)
+    assert found[:54] == candidates.shapes(of, narrower=False) and not any(shape.hidden for shape in found[:54])
+    assert {shape.hidden for shape in found[54:]} == {96, 48} and {shape.layers for shape in found[54:]} == {4}
+    assert {shape.feed_forward for shape in found[54:]} == {384, 192} and len(set(found)) == len(found) == 66
+    assert [shape.hidden for shape in candidates.shapes(of | {"hidden": 64, "heads": 16})][-1] == 16
+
+
+def test_students_are_taught_on_text_where_there_is_some(tiny_folder, small):
+    plan = search._plan(tiny_folder, "sample/swa", task="ner", language="", form="dynamic", seed=1, tuning=TUNING)[0]
+    shape = Shape(1, 24, 0.999, hidden=12)
+    (only,) = plan.candidates(shape)
+    step = next(step for step in only.recipe(epochs=2, seed=1).steps if isinstance(step, Distil))
+    assert only.way == "distilled" and (step.hidden_size, step.feed_forward, step.width_by) == (12, 24, "projection")
+    assert (step.transfer_corpus, step.transfer_lines) == ("sample", candidates.TRANSFER_LINES)
+    without = dataclasses.replace(plan, text="masakhaner").student(shape, plan.tuning)
+    assert without.transfer_lines == 0 and not without.transfer_corpus
+    assert [one.way for one in plan.candidates(Shape(1, 24, 1.0))] == ["distilled", "cut"]
 
 
 def test_parameters_of_a_shape_are_told_without_making_it(tiny, tiny_folder, small):
     plan = search._plan(tiny_folder, "sample/swa", task="ner", language="", form="dynamic", seed=1, tuning={})[0]
     scales = measuring.Scales(plan, say=lambda line: None)
-    for shape in (Shape(1, 48, 1.0), Shape(2, 12, 0.99), Shape(1, 24, 0.999)):
+    for shape in (Shape(1, 48, 1.0), Shape(2, 12, 0.99), Shape(1, 24, 0.999), Shape(1, 24, 0.999, hidden=12)):
         model = scales._at(shape.coverage)
         for step in plan.smaller(shape):
             model, _ = step.apply(model)
-        assert scales._parameters(shape) == encoders.parameter_count(model.network)
+        assert scales.parameters(shape) == encoders.parameter_count(model.network)
 
 
 def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small, monkeypatch):
@@ -92,7 +120,7 @@ def test_with_a_limit_on_the_loss_alone_the_smallest_is_taken(tiny_folder, small
 
 def test_a_limit_that_nothing_meets_is_said_before_training(tiny_folder, small):
     with pytest.raises(
-        SmallerError, match=r"No model .*\(at most 0.001 MB\).*the smallest is 1 layer, 12 neurons.*Nothing was train"
+        SmallerError, match=r"No model .*\(at most 0.001 MB\).*the smallest is 1 layer, 6 wide, 12 neurons.*Nothing was train"
     ):
         compress(tiny_folder, "sample/swa", max_bytes=1000, **FAST)
     assert results.read_all() == []

@@ -3,42 +3,66 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from smaller.data import splits
 from smaller.recipes import Recipe
-from smaller.steps import Cut, Distil, FineTune, PruneFeedForward, Quantize, Step, TrimVocabulary
+from smaller.steps import Cut, Distil, FineTune, PruneFeedForward, Quantize, Step, TrimVocabulary, TruncateHidden
 
 COVERAGES = (1.0, 0.999, 0.99)
 """Shares of the text that a trimmed vocabulary covers; with 1.0 all pieces stay."""
 
+WIDTHS = (0.5, 0.25)
+"""Shares of the hidden size of those shapes that are narrower; only students that imitate are."""
+
+TRANSFER_LINES = 8000
+"""Lines of text without labels that teach a student, beside the task's sentences, where there is such text."""
+
 
 @dataclass(frozen=True)
 class Shape:
-    """A size that a model may be brought to: layers, feed-forward neurons, share of the text that its pieces cover."""
+    """A size that a model may be brought to.
+
+    Layers, feed-forward neurons, share of the text that its pieces cover, and hidden size; None for the encoder's.
+    """
 
     layers: int
     feed_forward: int
     coverage: float
+    hidden: int | None = None
 
     def within(self, other: Shape) -> bool:
         """Whether the other is at least as large in every part, and larger in one."""
         mine, others = (
-            (self.layers, self.feed_forward, self.coverage),
-            (other.layers, other.feed_forward, other.coverage),
+            (shape.layers, shape.feed_forward, shape.coverage, math.inf if shape.hidden is None else shape.hidden)
+            for shape in (self, other)
         )
         return self != other and all(own <= its for own, its in zip(mine, others, strict=True))
 
     def __str__(self) -> str:
-        text = f"{self.layers} layer{'s' * (self.layers > 1)}, {self.feed_forward} neurons"
-        return text if self.coverage == 1 else f"{text}, pieces of {100 * self.coverage:g} % of the text"
+        wide = [] if self.hidden is None else [f"{self.hidden} wide"]
+        pieces = [] if self.coverage == 1 else [f"pieces of {100 * self.coverage:g} % of the text"]
+        parts = [f"{self.layers} layer{'s' * (self.layers > 1)}", *wide, f"{self.feed_forward} neurons", *pieces]
+        return ", ".join(parts)
 
 
-def shapes(of: Mapping[str, int]) -> list[Shape]:
-    """The shapes to look at, the largest first; `of` is the encoder's (see `encoders.shape`)."""
+def shapes(of: Mapping[str, int], *, narrower: bool = True) -> list[Shape]:
+    """The shapes to look at, the largest first; `of` is the encoder's (see `encoders.shape`).
+
+    Narrower ones, of half the layers and no more than half the neurons, come last.
+    """
     layers = sorted({max(1, round(of["layers"] * share)) for share in (1, 0.75, 0.5, 0.375, 0.25, 0.125)}, reverse=True)
     neurons = sorted({max(1, round(of["feed_forward"] * share)) for share in (1, 0.5, 0.25)}, reverse=True)
-    return [Shape(*sizes) for sizes in itertools.product(layers, neurons, COVERAGES)]
+    found = [Shape(*sizes) for sizes in itertools.product(layers, neurons, COVERAGES)]
+    heads = of["heads"]
+    widths = sorted({max(1, round(of["hidden"] * share / heads)) * heads for share in WIDTHS}, reverse=True)
+    few = [max(1, round(of["layers"] / 2))]
+    found += [Shape(*sizes, width) for width in widths if narrower and width < of["hidden"]
+              for sizes in itertools.product(few, neurons[1:], COVERAGES)]  # fmt: skip
+    return found
 
 
 def largest(fitting: Sequence[Shape]) -> list[Shape]:
@@ -50,7 +74,8 @@ def largest(fitting: Sequence[Shape]) -> list[Shape]:
 class Plan:
     """How candidates are made of shapes: where they start, how they are fine-tuned, which text tells the pieces.
 
-    `tuned` says that `start` gives a tagger already. `text` is the corpus that vocabularies are trimmed on.
+    `tuned` says that `start` gives a tagger already. `text` is the corpus that vocabularies are trimmed on, and, where
+    it has no labels, that students are taught on. `narrower` says that the hidden states may become so.
     """
 
     start: Recipe
@@ -59,6 +84,7 @@ class Plan:
     of: Mapping[str, int]
     form: str
     text: str
+    narrower: bool = True
 
     @property
     def dense(self) -> Recipe:
@@ -66,22 +92,36 @@ class Plan:
         return self.start if self.tuned else self.start.then(self.tuning)
 
     def candidates(self, shape: Shape) -> Iterator[Candidate]:
-        """The ways to a shape. Neurons are dropped before fine-tuning, so a student that imitates keeps all of them."""
-        if shape.layers == self.of["layers"] and shape.feed_forward == self.of["feed_forward"]:
+        """The ways to a shape. Without a teacher hidden states do not become narrower: too much is lost."""
+        if (shape.layers, shape.feed_forward, shape.hidden) == (self.of["layers"], self.of["feed_forward"], None):
             yield Candidate(self, shape, "kept whole")
             return
-        if shape.feed_forward == self.of["feed_forward"]:
-            yield Candidate(self, shape, "distilled")
-        yield Candidate(self, shape, "cut")
+        yield Candidate(self, shape, "distilled")
+        if shape.hidden is None:
+            yield Candidate(self, shape, "cut")
 
     def smaller(self, shape: Shape) -> tuple[Step, ...]:
-        """The steps that drop layers and neurons; no training."""
+        """The steps that drop layers, neurons and dimensions; no training."""
         steps: list[Step] = []
         if shape.layers < self.of["layers"]:
             steps.append(Cut(shape.layers))
         if shape.feed_forward < self.of["feed_forward"]:
             steps.append(PruneFeedForward(shape.feed_forward, importance="magnitude"))
+        if shape.hidden is not None:
+            steps.append(TruncateHidden(shape.hidden))
         return tuple(steps)
+
+    def student(self, shape: Shape, tuning: FineTune) -> Distil:
+        """The step that teaches a student of a shape: on the task, and on text where there is some without labels."""
+        same = ("dataset", "language", "epochs", "learning_rate", "batch_size", "max_length", "warm_up", "seed")
+        fields: dict[str, Any] = {name: getattr(tuning, name) for name in same}
+        if shape.feed_forward < self.of["feed_forward"]:
+            fields["feed_forward"] = shape.feed_forward
+        if shape.hidden is not None:
+            fields |= {"hidden_size": shape.hidden, "width_by": "projection"}
+        if splits.is_text(self.text):
+            fields |= {"transfer_corpus": self.text, "transfer_lines": TRANSFER_LINES}
+        return Distil(layers=shape.layers, on="task", **fields)
 
     def closing(self, shape: Shape) -> tuple[Step, ...]:
         """The steps at the end: the vocabulary is trimmed, and the weights take their form."""
@@ -111,13 +151,8 @@ class Candidate:
         elif self.way == "cut":
             middle = plan.start.then(*plan.smaller(self.shape), replace(full, epochs=epochs))
         else:
-            middle = tuned.then(_student(self.shape, replace(full, epochs=epochs)))
+            middle = tuned.then(plan.student(self.shape, replace(full, epochs=epochs)))
         return middle.then(*plan.closing(self.shape))
 
     def __str__(self) -> str:
         return f"{self.way}: {self.shape}"
-
-
-def _student(shape: Shape, tuning: FineTune) -> Distil:
-    shared = ("dataset", "language", "epochs", "learning_rate", "batch_size", "max_length", "warm_up", "seed")
-    return Distil(layers=shape.layers, on="task", **{name: getattr(tuning, name) for name in shared})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from smaller import cost, encoders, forms, paths, results
@@ -81,15 +83,17 @@ class Scales:
         if not target.max_bytes:
             return False
         whole = self.of(Shape(self.plan.of["layers"], self.plan.of["feed_forward"], 1.0))
-        share = self._parameters(shape) / encoders.parameter_count(self._tagger().network)
+        share = self.parameters(shape) / encoders.parameter_count(self._tagger().network)
         return whole.size * share > MARGIN * target.max_bytes
 
-    def _parameters(self, shape: Shape) -> int:
-        width, layers, neurons = self.plan.of["hidden"], self.plan.of["layers"], self.plan.of["feed_forward"]
-        one = 4 * width * (width + 1) + 2 * width * neurons + neurons + width + 4 * width
-        less = one - 2 * width * (neurons - shape.feed_forward) - (neurons - shape.feed_forward)
-        whole = encoders.parameter_count(self._at(shape.coverage).network)
-        return whole - layers * one + shape.layers * less
+    def parameters(self, shape: Shape) -> int:
+        """The parameters of a shape; no weights are drawn or held."""
+        network = self._at(shape.coverage).network
+        config = copy.deepcopy(network.config)
+        config.num_hidden_layers, config.intermediate_size = shape.layers, shape.feed_forward
+        config.hidden_size = shape.hidden or config.hidden_size
+        with torch.device("meta"):
+            return encoders.parameter_count(type(network)(config))
 
     def _tagger(self) -> Model:
         if self._model is None:

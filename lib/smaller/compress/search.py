@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from smaller import encoders, results, shipping, study, timing
+from smaller.adapters import adapter_size
 from smaller.compress.candidates import Candidate, Plan, shapes
 from smaller.compress.measuring import Measured, Scales, nearest
 from smaller.compress.targets import Target
@@ -90,8 +91,9 @@ def compress(
 
     `encoder` is a name or a folder; the folder of a fine-tuned model is taken as it is. `data` is a data set and a
     language, such as "masakhaner/swa", or a path of one's own files (see `own.bring`, with `task` and `language`).
-    `tuning` sets fields of `FineTune`; what is not given follows the encoder's width. Limits of bytes and time are
-    checked before anything is trained. With `max_drop` alone the smallest model within it is searched, else the best.
+    `tuning` sets fields of `FineTune`; what is not given follows the encoder's width. Where there is unlabelled text of
+    the language, pieces are chosen by it and students are taught on it too. Limits of bytes and time are checked before
+    anything is trained. With `max_drop` alone the smallest model within it is searched, else the best.
     Raises SmallerError where no shape is within the limits, and says what comes nearest.
     """
     target = Target(max_bytes, max_latency, max_drop)
@@ -137,6 +139,7 @@ def _plan(encoder: str, data: str | Path, *, task: str, language: str, form: str
         of=shape,
         form=form,
         text=_text(dataset, code),
+        narrower=not (arrived.masks or adapter_size(arrived.network.config)),
     )
     return plan, notes
 
@@ -170,13 +173,13 @@ def _text(dataset: str, language: str) -> str:
 
 
 def _candidates(plan: Plan, scales: Scales, target: Target) -> list[Candidate]:
-    looked_at = shapes(plan.of)
+    looked_at = shapes(plan.of, narrower=plan.narrower)
     if target.max_bytes or target.max_latency:
         found = scales.fitting(looked_at, target)
     else:
         found = [shape for shape in looked_at if shape.coverage == 0.999]
     if not found:
-        scales.of(looked_at[-1])  # the least that can be had
+        scales.of(min(looked_at, key=scales.parameters))  # the least that can be had
         raise SmallerError(f"No model of {plan.start.encoder} is within the limits ({target}); of all that was "
                            f"measured, {' and '.join(nearest(scales.known, target)) or 'nothing came near'}. Nothing "
                            "was trained.")  # fmt: skip
