@@ -105,10 +105,12 @@ def test_what_is_said_of_the_pipeline_is_measured(project, reference):
               for name in ("P2-T1", "smallest", "extreme-times", "P2-T2")}  # fmt: skip
     stages = tables["P2-T1"].set_index("stage")
     column = "ner, masakhaner (span F1)"
-    assert f"{stages.loc['quantized', column]} points in Hausa and Swahili" in text
+    share = tables["extreme-times"].set_index("model").loc["quantized", "of dense (%)"]
+    assert f"ends with {stages.loc['quantized', column]} points at {share:.1f} % of the bytes" in text
     assert f"beside {stages.loc['dense', column]} of the whole model" in text
     small = tables["smallest"].query("`data set` == 'masakhaner'").iloc[0]
-    assert f"{small['of dense (%)']:.1f} % of the bytes" in text and f"to {small['MB']:.2f} MB" in text
+    assert small["family"] == "taught on the task" and f"with {small['score']} points in Hausa and Swahili" in text
+    assert f"{small['of dense (%)']:.1f} % of the bytes" in text and f"27.2 MB become {small['MB']:.2f}" in text
     assert f"{small['times faster']:.1f} times as fast on one thread" in text
     change = tables["P2-T2"]["difference (points)"].iloc[0]
     assert f"costs {change.removeprefix('-').removeprefix('−')} points more" in text

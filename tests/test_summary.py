@@ -26,6 +26,8 @@ YOR = FineTune("sample", "yor", seed=3)
         ((Cut(2), YOR, Quantize("onnx-int8")), "Cut(2 layers) > FineTune > Quantize(onnx-int8)"),
         ((SWA, Distil(layers=2, on="task", dataset="sample", language="swa", seed=4)),
          "FineTune > Distil(2 layers, T 2)"),
+        ((SWA, Distil(2, on="task", dataset="sample", language="swa", transfer_corpus="sample", transfer_lines=90)),
+         "FineTune > Distil(2 layers + 90 lines, T 2)"),
         ((FineTune("sample", "amh+swa", seed=1), TrimVocabulary(size=900, languages=("swa",))),
          "FineTune > TrimVocabulary(900 pieces)"),
     ],

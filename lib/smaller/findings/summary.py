@@ -24,7 +24,7 @@ _PLAIN = {
     "Cut": "cut", "Prune": "prune", "PruneHeads": "prune heads", "PruneFeedForward": "prune feed-forward neurons",
     "TruncateHidden": "narrow the hidden states", "TrimVocabulary": "trim the vocabulary", "Quantize": "quantize",
 }  # fmt: skip
-_SINGLE = re.compile(r",? ?seed \d+|,? ?(?:(?<![\w/])[\w.-]+/)?(?P<codes>\b[a-z]{3}(?:\+[a-z]{3})*)(?=[,)]|$)")
+_SINGLE = re.compile(r",? ?seed \d+|,? ?(?:(?<![\w/])[\w.-]+/)?(?P<codes>\b[a-z]{3}(?:\+[a-z]{3})*)(?=[,)]| \+ \d|$)")
 
 
 def family(label: str) -> str:
