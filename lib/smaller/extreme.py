@@ -23,6 +23,7 @@ from smaller.recipes import (
     cut_then_tuned,
     dense,
     distilled_for_task,
+    imitation,
     pipeline,
     pruned_after,
     reordered,
@@ -365,9 +366,10 @@ def _taught(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> d
     for change in settings.taught:
         sizes = _sizes(settings, change)
         trim = TrimVocabulary(sizes["vocabulary"], corpus=corpus, languages=(tuning.language,))
-        student = imitating(
-            f"{sizes['layers']}x{heads}",
+        student = imitation(
             tuning,
+            sizes["layers"],
+            heads,
             hidden_size=sizes["hidden_size"],
             feed_forward=sizes["feed_forward"],
             width_by=settings.width_by,

@@ -26,6 +26,7 @@ from smaller.recipes import (
     distilled_for_task,
     distilled_on_corpus,
     from_scratch,
+    imitation,
     plain_pretraining,
     pruned_after,
     pruned_before,
@@ -339,10 +340,8 @@ def _on_task(shape: str, tuning: FineTune, settings: Settings, **changes: object
 
 
 def imitating(shape: str, tuning: FineTune, **changes: object) -> Distil:
-    """Task distillation into a shape, `layers x heads`, with the settings and the seed of the teacher's fine-tuning."""
-    same = ("dataset", "language", "seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up")
-    given = {field: getattr(tuning, field) for field in same} | changes
-    return Distil(*layers_and_heads(shape), on="task", **given)
+    """`recipes.imitation` into a shape, `layers x heads`."""
+    return imitation(tuning, *layers_and_heads(shape), **changes)
 
 
 def _with_temperature(settings: Settings, changes: Mapping[str, object]) -> dict[str, object]:

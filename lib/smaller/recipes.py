@@ -152,6 +152,13 @@ def distilled_for_task(encoder: str, fine_tuning: FineTune, distillation: Distil
     return start(encoder).then(fine_tuning, distillation)
 
 
+def imitation(fine_tuning: FineTune, layers: int, heads: int | None = None, **changes: object) -> Distil:
+    """Task distillation into so many layers and heads; data, settings and seed are those of the teacher's fine-tuning."""
+    same = ("dataset", "language", "seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up")
+    given = {field: getattr(fine_tuning, field) for field in same} | changes
+    return Distil(layers, heads, on="task", **given)
+
+
 def cut_then_tuned(encoder: str, cut: Cut, fine_tuning: FineTune) -> Recipe:
     """The control with no teacher at all: layers are dropped, and the rest is fine-tuned (Sajjad et al. 2023)."""
     return start(encoder).then(cut, fine_tuning)

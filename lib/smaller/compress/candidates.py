@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from smaller.data import splits
-from smaller.recipes import Recipe
+from smaller.recipes import Recipe, imitation
 from smaller.steps import Cut, Distil, FineTune, PruneFeedForward, Quantize, Step, TrimVocabulary, TruncateHidden
 
 COVERAGES = (1.0, 0.999, 0.99)
@@ -113,15 +113,14 @@ class Plan:
 
     def student(self, shape: Shape, tuning: FineTune) -> Distil:
         """The step that teaches a student of a shape: on the task, and on text where there is some without labels."""
-        same = ("dataset", "language", "epochs", "learning_rate", "batch_size", "max_length", "warm_up", "seed")
-        fields: dict[str, Any] = {name: getattr(tuning, name) for name in same}
+        fields: dict[str, Any] = {}
         if shape.feed_forward < self.of["feed_forward"]:
             fields["feed_forward"] = shape.feed_forward
         if shape.hidden is not None:
             fields |= {"hidden_size": shape.hidden, "width_by": "projection"}
         if splits.is_text(self.text):
             fields |= {"transfer_corpus": self.text, "transfer_lines": TRANSFER_LINES}
-        return Distil(layers=shape.layers, on="task", **fields)
+        return imitation(tuning, shape.layers, **fields)
 
     def closing(self, shape: Shape) -> tuple[Step, ...]:
         """The steps at the end: the vocabulary is trimmed, and the weights take their form."""
