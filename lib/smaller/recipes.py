@@ -153,7 +153,7 @@ def distilled_for_task(encoder: str, fine_tuning: FineTune, distillation: Distil
 
 
 def imitation(fine_tuning: FineTune, layers: int, heads: int | None = None, **changes: object) -> Distil:
-    """Task distillation into so many layers and heads; data, settings and seed are those of the teacher's fine-tuning."""
+    """Task distillation to some layers and heads, with the data, settings and seed of the teacher's fine-tuning."""
     same = ("dataset", "language", "seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up")
     given = {field: getattr(fine_tuning, field) for field in same} | changes
     return Distil(layers, heads, on="task", **given)
