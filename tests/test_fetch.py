@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from smaller.data import load
+from smaller.data import store
 from smaller.data.datasets import Dataset, Source, dataset
-from smaller.data.fetch import fetch, source_url
+from smaller.data.fetch import fetch, source_url, wanted
 from smaller.data.files import find
 from smaller.errors import SmallerError
 
@@ -18,30 +18,27 @@ FILES = {
 }
 
 
+FILES_OF = ("train", "test")
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.files`, with ranges if `server.ranges`, and ends early or fails as the test asks."""
+    """Serves `server.files`, and ends early or fails as the test asks."""
 
     def do_GET(self):
         server = self.server
-        asked = self.headers.get("Range")
-        server.requests.append((self.path, asked))
+        server.requests.append((self.path, self.headers.get("User-Agent")))
         content = server.files.get(self.path)
         if content is None or server.failures > 0:
             server.failures -= 1
             self.send_error(404 if content is None else 503)
             return
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and server.ranges else 0
-        if start and start >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        body = content[start:]
         if server.cuts > 0:
             server.cuts -= 1
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
+            content = content[: len(content) // 2]
+        self.wfile.write(content)
 
     def log_message(self, *_):
         pass
@@ -53,9 +50,9 @@ def server(monkeypatch, tmp_path):
     monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "cache"))
     for name in ("SMALLER_DATA", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("smaller.data.fetch.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # pooch waits between its attempts
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.files, server.requests, server.ranges, server.cuts, server.failures = dict(FILES), [], True, 0, 0
+        server.files, server.requests, server.cuts, server.failures = dict(FILES), [], 0, 0
         monkeypatch.setenv("SMALLER_FETCH_URL", f"http://127.0.0.1:{server.server_port}/")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -90,26 +87,31 @@ def names():
 
 
 def left_over(tmp_path):
-    return [path.name for path in tmp_path.rglob("*") if path.suffix in (".part", ".whole")]
+    return [path.name for path in tmp_path.rglob("*.whole")]
+
+
+def brought(server, names) -> list[str]:
+    """Fetch, and say of which splits the server was asked."""
+    server.requests.clear()
+    assert all(file.present for file in fetch(names))
+    return [path.rpartition("/")[2].removesuffix(".txt") for path, _ in server.requests]
 
 
 def test_fetched_files_are_found_and_carry_their_licence(server, names, tmp_path):
+    assert [(file.split, file.present) for file in wanted(names)] == [("train", False), ("test", False)]
     heard = []
-    fetched = fetch(names, progress=heard.append)
-    assert [(file.split, file.action) for file in fetched] == [("train", "downloaded"), ("test", "downloaded")]
-    assert all(file.licence == "CC BY-NC 4.0" and file.non_commercial for file in fetched)
+    fetched = fetch(names, say=heard.append)
+    assert [(file.split, file.path) for file in fetched] == [(split, find(names, "swa", split)) for split in FILES_OF]
     assert find(names, "swa", "train").read_bytes() == FILES["/team/names/c0ffee/data/swa/train.txt"]
-    assert load(names, "swa", "test")[0].words == ("Kisumu",)
-    assert heard == ["names swa train: downloaded", "names swa test: downloaded"]
+    assert store.examples(names, "swa", "test")[0].words == ("Kisumu",)
+    assert heard == ["names swa train: downloaded, 0.2 MB (1 of 2)", "names swa test: downloaded, 0.0 MB (2 of 2)"]
     assert not left_over(tmp_path)
 
 
 def test_a_second_call_makes_no_request_even_offline(server, names, monkeypatch):
     fetch(names)
-    server.requests.clear()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert [file.action for file in fetch([names], languages="swa")] == ["present", "present"]
-    assert server.requests == []
+    assert brought(server, names) == []
 
 
 def test_files_of_the_data_folder_need_no_download(server, names, monkeypatch, tmp_path):
@@ -118,47 +120,26 @@ def test_files_of_the_data_folder_need_no_download(server, names, monkeypatch, t
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     monkeypatch.setenv("SMALLER_DATA", str(tmp_path / "own"))
-    assert [file.action for file in fetch(names)] == ["present", "present"]
-    assert server.requests == []
+    assert brought(server, names) == []
 
 
 def test_a_damaged_file_in_the_cache_is_replaced(server, names):
     train = fetch(names)[0].path
     train.write_bytes(b"Asha O\n")
-    assert [file.action for file in fetch(names)] == ["downloaded", "present"]
+    assert brought(server, names) == ["train"]
     assert train.read_bytes() == FILES["/team/names/c0ffee/data/swa/train.txt"]
 
 
-def test_a_broken_connection_is_resumed_within_one_call(server, names):
+def test_a_broken_connection_is_tried_again_and_a_killed_call_goes_on_with_the_next_file(server, names, tmp_path):
     server.cuts = 2
-    fetch(names)
-    ranges = [asked for path, asked in server.requests if path.endswith("train.txt")]
-    assert ranges == [None, "bytes=110000-", "bytes=165000-"]
-
-
-def test_a_truncated_download_is_resumed_by_the_next_call(server, names, tmp_path):
-    server.cuts = 3
-    with pytest.raises(SmallerError, match="cannot be downloaded .*ended 27500 bytes early.*keeps what has arrived"):
+    assert brought(server, names) == ["train", "train", "train", "test"]
+    find(names, "swa", "test").unlink()
+    server.cuts = 9
+    with pytest.raises(SmallerError, match="test.txt: cannot be downloaded .*keeps the files that have arrived"):
         fetch(names)
-    assert left_over(tmp_path) == ["train.txt.part"]
-    server.requests.clear()
-    assert fetch(names)[0].action == "downloaded"
-    assert server.requests[0][1] == "bytes=192500-"
     assert not left_over(tmp_path)
-
-
-def test_a_server_that_ignores_ranges_sends_the_whole_file(server, names):
-    server.cuts, server.ranges = 1, False
-    fetch(names)
-    assert server.requests[1][1] == "bytes=110000-"
-    assert find(names, "swa", "train").read_bytes() == FILES["/team/names/c0ffee/data/swa/train.txt"]
-
-
-def test_a_part_that_is_whole_already_is_fetched_anew(server, names):
-    path = fetch(names)[1].path
-    path.rename(path.with_name("test.txt.part"))
-    assert fetch(names)[1].action == "downloaded"
-    assert path.read_bytes() == FILES["/team/names/c0ffee/data/swa/test.txt"]
+    server.cuts = 0
+    assert brought(server, names) == ["test"]
 
 
 def test_a_wrong_checksum_removes_the_file_and_says_what_to_do(server, names, tmp_path):
@@ -184,11 +165,10 @@ def test_a_file_that_is_not_at_its_source_is_an_error_at_once(server, names):
 
 def test_a_server_in_trouble_is_asked_again(server, names):
     server.failures = 2
-    fetch(names)
-    assert len(server.requests) == 4
-    server.failures = 3
+    assert brought(server, names) == ["train", "train", "train", "test"]
+    server.failures = 9
     find(names, "swa", "test").unlink()
-    with pytest.raises(SmallerError, match="cannot be downloaded .the server answered 503"):
+    with pytest.raises(SmallerError, match="cannot be downloaded .503"):
         fetch(names)
 
 

@@ -17,7 +17,8 @@ GIVEN = {
     "encoders": ["afriberta-base", "sample-small"], "dataset": "sample", "languages": ["swa", "yor"], "seeds": [1, 2],
     "epochs": 2, "learning_rate": 1e-3, "batch_size": 8, "warm_up": 0.1, "students": ["4x6", "2x3"],
     "controls": ["2x3"], "temperatures": [2.0, 6.0], "variants": ["attention relation", "transfer text"],
-    "variant_student": "4x6", "variant_seeds": [2], "corpus": "sample", "corpus_languages": ["swa"],
+    "variant_student": "4x6", "variant_seeds": [2], "corpus": "sample", "corpus_lines": 0,
+    "corpus_languages": ["swa"],
     "corpus_updates": 5, "corpus_batch_size": 4, "corpus_learning_rate": 1e-3, "corpus_max_length": 32,
     "corpus_rate": 0.25, "transfer_lines": 7,
 }  # fmt: skip

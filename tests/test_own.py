@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 
+import datasets as library
 import pytest
 
 from smaller.data import datasets, own, splits
-from smaller.data.readers import Sentence, Text
+from smaller.data.examples import Sentence, Text
+from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
+from smaller.recipes import Recipe, recipe_from_canonical
+from smaller.steps import Distil, FineTune
 
 TWO_COLUMNS = "Amina\tB-PER\nalienda\tO\n\nLagos\tB-LOC\nIsland\tI-LOC\n"
 CONLL_2003 = (
@@ -102,5 +106,83 @@ def test_binary_data_a_missing_path_and_a_lost_cache(tmp_path):
         own.bring(place)
     with pytest.raises(SmallerError, match="no file and no folder"):
         own.bring(tmp_path / "nowhere")
-    with pytest.raises(SmallerError, match="is not in the cache"):
+    with pytest.raises(SmallerError, match="is not on this machine"):
         datasets.dataset("own-000000000000")
+
+
+def four_ways(folder):
+    """The same sentences as tables in memory, saved to disk, in Parquet, and in JSON lines."""
+    rows = {
+        "tokens": [["Amina", "yupo"], ["Lagos", "Island"]] * 10,
+        "ner_tags": [["B-PER", "O"], ["B-LOC", "I-LOC"]] * 10,
+    }
+    table = library.Dataset.from_dict(rows)
+    whole = library.DatasetDict({"train": table, "validation": table.select(range(4)), "test": table.select(range(6))})
+    whole.save_to_disk(folder / "saved")
+    for name, part in whole.items():
+        (folder / "parquet").mkdir(exist_ok=True)
+        (folder / "lines").mkdir(exist_ok=True)
+        part.to_parquet(folder / "parquet" / f"{name}.parquet")
+        part.to_json(folder / "lines" / f"{name}.jsonl")
+    return [whole, folder / "saved", str(folder / "parquet"), folder / "lines"]
+
+
+def test_tables_in_memory_and_in_files_are_one_data_set(tmp_path):
+    names = {own.bring(given, language="lug")[0] for given in four_ways(tmp_path)}
+    (name,) = names
+    assert splits.labels(name) == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    assert [len(splits.sentences(name, "lug", split)) for split in ("train", "dev", "test")] == [20, 4, 6]
+    assert splits.sentences(name, "lug", "dev")[1] == Sentence(("Lagos", "Island"), ("B-LOC", "I-LOC"))
+    given = datasets.dataset(name)
+    assert (given.task, given.spoken) == ("ner", "lug") and not given.non_commercial
+
+
+def test_steps_and_evaluation_sets_take_a_data_set_in_memory(tmp_path):
+    given = four_ways(tmp_path)[0]
+    name, _ = own.bring(given, language="lug")
+    assert FineTune(given, "lug").dataset == EvaluationSet(given, "lug").dataset == name
+    assert Distil(2, on="task", dataset=given, language="lug").dataset == name
+    recipe = Recipe("sample-small", (FineTune(given, "lug"),))
+    assert recipe_from_canonical(recipe.canonical()) == recipe
+
+
+def test_a_single_table_and_a_csv_are_divided(tmp_path):
+    texts = library.Dataset.from_dict({"text": [f"text {n}" for n in range(100)], "label": ["good", "bad"] * 50})
+    name, notes = own.bring(texts, language="swa")
+    assert splits.labels(name) == ("good", "bad") or splits.labels(name) == ("bad", "good")
+    assert [len(splits.sentences(name, "swa", split)) for split in ("train", "dev", "test")] == [81, 9, 10]
+    assert "test: 10 of the training examples" in notes[1]
+    (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f'"text, {n}",{n % 2}\n' for n in range(20)))
+    name, _ = own.bring(tmp_path / "mine.csv", language="swa")
+    assert set(splits.labels(name)) == {"0", "1"}, "what stands in a file of text is the label itself"
+    assert splits.sentences(name, "swa", "train")[0] == Text("text, 0", "0")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (library.DatasetDict({"test": library.Dataset.from_dict({"text": ["a"]})}), "no training split; it has test"),
+        (library.Dataset.from_dict({"text": ["a"]}), "has no labels: its columns are text"),
+        (library.Dataset.from_dict({"tokens": [["a"]], "ner_tags": [["PERSON"]]}), "found the tag 'PERSON'"),
+        (42, "int is none"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_one_error(given, message):
+    with pytest.raises(SmallerError, match=message):
+        own.bring(given)
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_done(tmp_path, small_files):
+    whole = four_ways(tmp_path)[0]
+    with small_files(500), pytest.raises(SmallerError, match="could not be kept in .*SMALLER_CACHE"):
+        own.bring(whole)
+    assert not list((tmp_path / "cache" / "data" / "own").iterdir())
+
+
+def test_files_that_are_no_tables_are_one_error(tmp_path):
+    for name, content in (("train.parquet", b"PAR1 and more"), ("train.jsonl", b"{'a': 1}"), ("train.csv", b"")):
+        (tmp_path / name.partition(".")[2]).mkdir()
+        file = tmp_path / name.partition(".")[2] / name
+        file.write_bytes(content)
+        with pytest.raises(SmallerError, match=f"{name}: cannot be read as {name.partition('.')[2]}"):
+            own.bring(file.parent)

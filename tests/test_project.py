@@ -29,11 +29,11 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
 ROOMS = [
-    "errors", "paths", "progress", "notebook_files", "data", "initialisation", "adapters", "encoders", "vocabulary",
-    "forms", "checkpoints", "training", "evaluation", "tagging", "unlabelled", "adversarial", "cost", "model_card",
-    "shipping", "steps", "recipes", "artefacts", "results", "family", "jobs", "engines", "study", "worker", "timing",
-    "statistics", "release", "compress", "published", "findings", "parameters", "figures", "explore", "runner",
-    "report", "opening", "extreme", "bench", "check", "__main__",
+    "errors", "paths", "progress", "notebook_files", "hub_client", "data", "initialisation", "adapters", "encoders",
+    "vocabulary", "forms", "checkpoints", "training", "evaluation", "tagging", "unlabelled", "adversarial", "cost",
+    "model_card", "shipping", "steps", "beginnings", "recipes", "artefacts", "results", "family", "jobs", "engines",
+    "study", "worker", "timing", "statistics", "release", "compress", "published", "findings", "parameters", "needs",
+    "fetching", "figures", "explore", "runner", "report", "opening", "extreme", "bench", "check", "__main__",
 ]  # fmt: skip
 
 
@@ -325,10 +325,12 @@ def test_study_passes_its_choices_on(checkout: Path) -> None:
     make("test", folder=checkout)
     assert make(folder=checkout).stdout == "python -m smaller study --profile sample [offline: 1]\n"
     run = make("study", "PROFILE=paper", "ONLY=02_pruning", "LANGUAGES=swa,yor", folder=checkout)
-    assert run.stdout == "python -m smaller study --profile paper --only 02_pruning --languages swa,yor [offline: ]\n"
+    assert run.stdout == "python -m smaller study --profile paper --only 02_pruning --languages swa,yor [offline: 1]\n"
     run = make("study", "ENGINE=ray", "ADDRESS=auto", folder=checkout)
     assert run.stdout == "python -m smaller study --profile sample --engine ray --address auto [offline: 1]\n"
     assert "[offline: 0]" in make("study", "PROFILE=mini", folder=checkout, HF_HUB_OFFLINE="0").stdout
+    run = make("fetch", "PROFILE=paper", "ARGS=--dry-run", folder=checkout)
+    assert run.stdout == "python -m smaller fetch --profile paper --dry-run [offline: ]\n"
 
 
 def test_old_python_is_one_clear_line(checkout: Path) -> None:

@@ -5,17 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from smaller.data import splits, store
 from smaller.data.datasets import DATASETS
-from smaller.data.readers import (
-    ReadReport,
-    Sentence,
-    load,
-    load_corpus,
-    load_with_report,
-    read_conllu,
-    read_tagged,
-    read_text,
-)
+from smaller.data.examples import Sentence
+from smaller.data.readers import ReadReport, read_conllu, read_tagged, read_text
 from smaller.errors import SmallerError
 
 DATA = os.environ.get("SMALLER_DATA", "")
@@ -161,29 +154,28 @@ def data(tmp_path, monkeypatch):
 
 def test_load_notices_a_changed_file_and_hands_out_lists_of_ones_own(data):
     path = write(data / "masakhaner" / "swa", SWAHILI)
-    load("masakhaner", "swa", "dev").clear()
-    assert len(load("masakhaner", "swa", "dev")) == 2
+    splits.sentences("masakhaner", "swa", "dev").clear()
+    assert len(splits.sentences("masakhaner", "swa", "dev")) == 2
     path.write_text(SWAHILI + "\nKwaheri O\n")
-    assert len(load("masakhaner", "swa", "dev")) == 3
+    assert len(splits.sentences("masakhaner", "swa", "dev")) == 3
 
 
 def test_load_refuses_the_entity_types_of_another_data_set(data):
     write(data / "masakhaner" / "swa", "Asha B-MISC\n")
     with pytest.raises(SmallerError, match="dev.txt:1: found the entity type 'MISC'"):
-        load("masakhaner", "swa", "dev")
+        splits.sentences("masakhaner", "swa", "dev")
 
 
 def test_a_corpus_is_not_a_labelled_data_set():
     with pytest.raises(SmallerError, match="'corpus' has no labelled sentences"):
-        load("corpus", "swa", "train")
+        splits.sentences("corpus", "swa", "train")
 
 
 def test_a_limited_corpus_is_spread_over_all_sources(data):
     write(data / "corpus", gzip.compress("\n".join(map(str, range(10))).encode()), "swa.txt.gz")
-    assert load_corpus("swa", limit=5) == ["0", "2", "4", "6", "8"]
-    assert load_corpus("swa") == load_corpus("swa", limit=99) == list("0123456789")
-    with pytest.raises(SmallerError, match="at least 1"):
-        load_corpus("swa", limit=0)
+    assert splits.some_lines("corpus", "swa", 5) == ["0", "2", "4", "6", "8"]
+    assert list(splits.text("corpus", "swa")) == splits.some_lines("corpus", "swa", 99) == list("0123456789")
+    assert splits.some_lines("corpus", "swa", 0) == list("0123456789")
 
 
 def published_counts() -> dict[tuple[str, str], list[int]]:
@@ -203,7 +195,7 @@ def test_real_labelled_sentences_tokens_and_entities_are_those_of_the_tables():
     rows = {key: row for key, row in published_counts().items() if key[0] in sections and key[1] != "lang"}
     assert len(rows) == sum(len(DATASETS[name].languages) for name in set(sections.values())) == 29
     for (section, code), row in rows.items():
-        reports = [load_with_report(sections[section], code, split)[1] for split in ("train", "dev", "test")]
+        reports = [store.report(DATASETS[sections[section]], code, split) for split in ("train", "dev", "test")]
         found = [getattr(report, name) for name in ("sentences", "tokens", "entities") for report in reports]
         assert found == [int(cell) for cell in row], (section, code)
 
@@ -211,7 +203,7 @@ def test_real_labelled_sentences_tokens_and_entities_are_those_of_the_tables():
 @real_data
 def test_real_oddities_are_reported():
     def report(name, code, split):
-        return load_with_report(name, code, split)[1]
+        return store.report(DATASETS[name], code, split)
 
     assert report("masakhaner", "luo", "train").bom
     assert not report("masakhaner", "luo", "dev").bom
@@ -232,7 +224,7 @@ def test_real_corpus_lines_are_those_of_the_table():
     rows = {key[1]: row for key, row in published_counts().items() if key[0] == "corpus" and len(key[1]) == 3}
     assert set(DATASETS["corpus"].languages) <= set(rows)
     for code in DATASETS["corpus"].languages:
-        lines = load_corpus(code)
+        lines = list(splits.text("corpus", code))
         assert [len(lines), sum(len(line.split()) for line in lines)] == [int(cell) for cell in rows[code][1:3]], code
 
 

@@ -272,7 +272,8 @@ def test_table_of_records_has_the_columns() -> None:
 SETTINGS = {
     "encoders": ["sample-small"], "dataset": "sample", "languages": ["swa", "yor"], "seeds": [1, 2], "epochs": 4,
     "learning_rate": 1e-3, "batch_size": 16, "warm_up": 0.1, "sparsities": [0.5, 0.8], "students": ["2x6"],
-    "forms": ["dynamic"], "vocabularies": [2000], "corpus": "sample", "noise": {"case": [0.5, 1.0], "entities": [1.0]},
+    "forms": ["dynamic"], "vocabularies": [2000], "corpus": "sample", "corpus_lines": 0,
+    "noise": {"case": [0.5, 1.0], "entities": [1.0]},
     "noise_seed": 7, "attack_budgets": [0.02], "attacked_sentences": 5, "targets": ["sample/bam", "sample/swa"],
     "texts": [], "text_sentences": 9,
 }  # fmt: skip

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument("--max-bytes", default="", help="of the whole folder: 20MB")
     compress.add_argument("--max-latency", default="", help="for one sentence on one thread of this machine: 10ms")
     compress.add_argument("--max-drop", type=float, default=None, help="points below the whole model on dev: 1.0")
-    compress.add_argument("--task", default="ner", help="of your own files: ner (default), pos, topics or sentiment")
+    compress.add_argument("--task", default="", help="of your own files: ner (default), pos, topics or sentiment")
     compress.add_argument("--language", default="und", help="of your own files, as an ISO 639-3 code")
     compress.add_argument("--form", default="onnx-int8", help="of the weights: onnx-int8 (default), dynamic, fp16 ...")
     compress.add_argument("--seed", type=int, default=1, help="of all training")
@@ -91,11 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     pretrain.set_defaults(run=_pretrain)
 
     check = commands.add_parser("check", help="say of each requirement whether it is met, and what to do")
+    check.add_argument("--profile", default="", help="what this profile reads, too: encoders and data")
     check.set_defaults(run=_check)
 
     fetch = commands.add_parser("fetch", help="bring data sets and encoders into the cache, with their checksums")
-    fetch.add_argument("names", nargs="+", help="data sets (masakhaner, sib200 ...) and encoders (mbert ...)")
-    fetch.add_argument("--languages", default="", help="only these, with commas")
+    fetch.add_argument("names", nargs="*", help="data sets (masakhaner, owner/name:config) and encoders (mbert ...)")
+    fetch.add_argument("--profile", default="", help="all that this profile reads: mini, paper, or your own file")
+    fetch.add_argument("--languages", default="", help="of the data sets that are named, only these, with commas")
+    fetch.add_argument("--dry-run", action="store_true", help="say what would be fetched, its size and licence")
     fetch.set_defaults(run=_fetch)
 
     bench = commands.add_parser("bench", help="measure speed and memory beside the plain way")
@@ -220,28 +223,27 @@ def _pretrain(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from smaller.check import render, requirements
 
-    rows = requirements()
+    rows = requirements(profile=options.profile)
     print(render(rows))
     return 1 if any(row.ok is False for row in rows) else 0
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from smaller.data.datasets import DATASETS
-    from smaller.data.fetch import fetch
-    from smaller.encoders import ENCODERS, load, revision
+    from smaller import fetching, needs
 
-    for name in (name for name in options.names if name in ENCODERS):
-        load(name)
-        print(f"{name}: {ENCODERS[name].repository} at {revision(name)}, licence {ENCODERS[name].licence}")
-    names = [name for name in options.names if name not in ENCODERS]
-    if names:
-        languages = _listed(options.languages) or None
-        done = fetch(names, languages=languages, progress=lambda line: print(line, flush=True))
-        for name in names:
-            kind = " (non-commercial)" if DATASETS[name].non_commercial else ""
-            count = sum(entry.dataset == name for entry in done)
-            print(f"{name}: {count} files in place; licence {DATASETS[name].licence}{kind}")
-    return 0
+    wanted = needs.named(options.names, languages=_listed(options.languages))
+    if options.profile:
+        wanted = needs.of_profile(options.profile, into=wanted)
+    if not options.names and not options.profile:
+        raise SmallerError("Name data sets or encoders to fetch, or a profile: --profile paper.")
+    for line in fetching.lines(fetching.plan(wanted, ask=not fetching.offline())):
+        print(line, flush=True)
+    if options.dry_run:
+        return 0
+    problems = fetching.fetch_all(wanted, say=lambda line: print(line, flush=True))
+    for problem in problems:
+        print(f"smaller: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _bench(options: argparse.Namespace) -> int:

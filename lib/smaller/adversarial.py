@@ -9,8 +9,8 @@ import numpy as np
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
+from smaller.data.examples import Sentence
 from smaller.data.noise import EDITS
-from smaller.data.readers import Sentence
 from smaller.encoders import Model
 from smaller.evaluation import span_scores
 from smaller.unlabelled import probabilities, tags_of

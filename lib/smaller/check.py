@@ -14,7 +14,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -54,8 +54,11 @@ class Requirement:
     advice: str = ""
 
 
-def requirements() -> list[Requirement]:
-    """Every requirement, looked at now. Takes some seconds, and writes nothing that stays."""
+def requirements(*, profile: str = "") -> list[Requirement]:
+    """Every requirement, looked at now, and with a `profile` all that its notebooks read.
+
+    Takes some seconds, and writes nothing that stays.
+    """
     return [
         *packages(),
         library("bitsandbytes", needed_for="LLM.int8()"),
@@ -67,6 +70,7 @@ def requirements() -> list[Requirement]:
         *data(),
         *encoders(),
         hub(),
+        *(needed_by(profile) if profile else ()),
     ]
 
 
@@ -268,9 +272,7 @@ def data() -> list[Requirement]:
 def encoders() -> list[Requirement]:
     """Encoder folders under SMALLER_MODELS, and which of the published encoders lie in the hub's cache; optional."""
     try:
-        from huggingface_hub import try_to_load_from_cache
-
-        from smaller.encoders import ENCODERS, source
+        from smaller.encoders import ENCODERS, is_here, source
 
         folder = paths.models_folder()
     except SmallerError as error:
@@ -284,15 +286,24 @@ def encoders() -> list[Requirement]:
         except SmallerError as error:
             rows.append(Requirement(f"encoder {place.name}", False, str(error)))
     for name, encoder in ENCODERS.items():
-        if encoder.repository is None:
+        if encoder.repository is None or encoder.made_from:
             continue
-        cached = all(
-            isinstance(try_to_load_from_cache(encoder.repository, file, revision=encoder.revision), str)
-            for file in ("config.json", "model.safetensors")
-        )
-        found = f"{encoder.repository}, {'in' if cached else 'not in'} the hub's cache"
-        advice = "The paper profile needs them: python -m smaller fetch NAME"
-        rows.append(Requirement(f"encoder {name}", True if cached else None, found, advice))
+        here = is_here(name)
+        found = f"{encoder.repository}, {'here' if here else 'not here'}"
+        rows.append(Requirement(f"encoder {name}", True if here else None, found, "python -m smaller fetch NAME"))
+    return rows
+
+
+def needed_by(profile: str) -> list[Requirement]:
+    """Each encoder and data set that a profile reads, and what of it is missing here; asks no network."""
+    from smaller import fetching, needs
+
+    advice = f"python -m smaller fetch --profile {profile}"
+    rows = []
+    for part in fetching.plan(needs.of_profile(profile), ask=False):
+        found = part.problem or (f"{len(part.missing)} files are missing" if part.missing else "here")
+        row = Requirement(f"{Path(profile).stem}: {part.name}", not part.missing, found)
+        rows.append(row if part.problem else replace(row, advice=advice))
     return rows
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from smaller import forms
 from smaller.data.encoding import Batch, pad
 from smaller.encoders import Model
-from smaller.training import device
+from smaller.training import device, placed
 
 BATCHES = (1, 8)
 """Sentences in a call: one that somebody waits for, and as many as a small server collects."""
@@ -129,7 +129,6 @@ def settings() -> tuple[Setting, ...]:
     return tuple(Setting(batch, threads, kind) for kind, threads in kinds for batch in BATCHES)
 
 
-@torch.inference_mode()
 def latency(
     models: Mapping[str, Model],
     sentences: Mapping[str, Sequence[Tensor]],
@@ -149,7 +148,7 @@ def latency(
     torch.set_num_threads(setting.threads)
     totals: dict[str, list[float]] = {name: [] for name in models}
     try:
-        networks = {name: model.network.to(setting.device).eval() for name, model in models.items()}
+        networks = {name: placed(model.network, setting.device) for name, model in models.items()}
         batches = {name: _batches(sentences[name], model, setting) for name, model in models.items()}
         for name, network in networks.items():
             for batch in {batch.pieces.shape: batch for batch in batches[name]}.values():
@@ -183,6 +182,7 @@ def _batches(rows: Sequence[Tensor], model: Model, setting: Setting) -> list[Bat
     return [batch.to(torch.device(setting.device)) for batch in made]
 
 
+@torch.inference_mode()
 def _milliseconds(network: nn.Module, batch: Batch) -> float:
     _synchronise(batch.pieces)
     began = time.perf_counter()

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from smaller.data.encoding import IGNORED, Encoded, batch_of, budget_batches, encode
-from smaller.data.readers import Example, Text
+from smaller.data.examples import Example, Text
 from smaller.data.tasks import NER, Task
 from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
-from smaller.training import by_place, device, mixed_precision
+from smaller.training import by_place, device, mixed_precision, placed
 
 CONFIDENCE_BINS = 15
 
@@ -31,18 +31,17 @@ def predict(model: Model, encoded: Encoded, sentences: Sequence[Example]) -> tup
     return _predict(model, encoded, sentences)[:2]
 
 
-@torch.inference_mode()
 def _predict(
     model: Model, encoded: Encoded, sentences: Sequence[Example]
 ) -> tuple[list[list[str]], float, Tensor, Tensor]:
     """Tags, loss, and for each labelled word the probability of its predicted label and whether it is the right one."""
-    network = model.network.to(device()).eval()
+    network = placed(model.network)
     confidences, rights = [], []
     tags = [["O"] * len(row) for row in true_labels(sentences)]
     total, words = 0.0, 0
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
+        with torch.inference_mode(), mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
             logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits.float())
         labels = batch.labels[:, : logits.shape[1]]
         total += functional.cross_entropy(

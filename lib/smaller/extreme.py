@@ -61,7 +61,7 @@ def require_extreme(settings: Settings) -> None:
             raise SmallerError(f"No task of {', '.join(settings.tasks)} has a training split in {language}: leave the "
                                "language out, or add a task.")  # fmt: skip
         splits.check_text(corpus_of(settings, language), language)
-        if not any(line.strip() for line in splits.text(corpus_of(settings, language), language)):
+        if not any(map(str.strip, splits.text(corpus_of(settings, language), language))):
             raise SmallerError(f"The text of {corpus_of(settings, language)}/{language} is empty, and every step "
                                "before fine-tuning reads it.")  # fmt: skip
     for change in [*settings.combinations, *settings.taught]:
@@ -143,15 +143,7 @@ LETTERS = 2000
 
 def languages_of(settings: Settings, dataset: str) -> list[str]:
     """The languages of the settings in which a data set can be trained on."""
-    return [language for language in settings.languages if _has(dataset, language)]
-
-
-def _has(dataset: str, language: str) -> bool:
-    try:
-        splits.check(dataset, language, "train")
-    except SmallerError:
-        return False
-    return True
+    return [language for language in settings.languages if splits.has_training(dataset, language)]
 
 
 def corpus_of(settings: Settings, language: str) -> str:
@@ -325,9 +317,10 @@ def _stages(settings: Settings, language: str, *, heads: int, **changes: int) ->
               "max_length": settings.corpus_max_length, "rate": settings.corpus_rate}  # fmt: skip
     corpus, adapt = corpus_of(settings, language), None
     if settings.adaptation_updates:
-        adapt = Adapt(corpus, language, updates=settings.adaptation_updates, warm_up=0.1, **shared)
+        adapt = Adapt(corpus, language, updates=settings.adaptation_updates, warm_up=0.1, lines=settings.corpus_lines,
+                      **shared)  # fmt: skip
     distil = Distil(sizes["layers"], corpus=corpus, languages=(language,), updates=sizes["corpus_updates"],
-                    logits="mse", **shared)  # fmt: skip
+                    logits="mse", lines=settings.corpus_lines, **shared)  # fmt: skip
     return second_paper(adapt, distil, heads=heads, feed_forward=sizes["feed_forward"], hidden=sizes["hidden_size"],
                         vocabulary=sizes["vocabulary"], width_by=settings.width_by)  # fmt: skip
 
@@ -365,7 +358,9 @@ def _taught(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> d
     corpus, found = corpus_of(settings, tuning.language), {}
     for change in settings.taught:
         sizes = _sizes(settings, change)
-        trim = TrimVocabulary(sizes["vocabulary"], corpus=corpus, languages=(tuning.language,))
+        trim = TrimVocabulary(
+            sizes["vocabulary"], corpus=corpus, languages=(tuning.language,), lines=settings.corpus_lines
+        )
         student = imitation(
             tuning,
             sizes["layers"],
@@ -392,7 +387,8 @@ def _singles(encoder: str, tuning: FineTune, settings: Settings) -> dict[str, di
         "cut": {f"cut, {layers} layers": cut_then_tuned(encoder, Cut(layers), tuning) for layers in cuts},
         "distilled": {f"distilled, {shape}": distilled_for_task(encoder, tuning, imitating(shape, tuning))
                       for shape in settings.students},
-        "trimmed": {f"trimmed, {pieces:,} pieces": dense(encoder, tuning).then(TrimVocabulary(pieces, **text))
+        "trimmed": {f"trimmed, {pieces:,} pieces":
+                    dense(encoder, tuning).then(TrimVocabulary(pieces, lines=settings.corpus_lines, **text))
                     for pieces in settings.vocabularies},
         "quantized": {f"quantized, {form}": dense(encoder, tuning).then(Quantize(form)) for form in settings.forms},
     }  # fmt: skip

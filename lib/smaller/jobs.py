@@ -81,10 +81,15 @@ def materialise(recipe: Recipe, *, say: Say = silent) -> tuple[Model, list[dict]
     if prefix.steps:
         model, reports = _trained(prefix, say=say)
     else:
-        model, reports = encoders.load(recipe.encoder), []
-    for step in recipe.steps[len(prefix.steps) :]:
+        model, reports = encoders.load(prefix.encoder), []
+    for step in recipe.after(prefix):
         model, reports = _applied(step, model, reports, say=say)
     return model, reports
+
+
+def open_encoder(name: str) -> Model:
+    """The masked-language model of an encoder by its name; one that is made from another is made, if it is not kept."""
+    return materialise(Recipe(name))[0]
 
 
 def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
@@ -107,7 +112,7 @@ def _applied(
     began = time.perf_counter()
     model, report = step.apply(model, say=say, scratch=scratch)
     took = {"wall_seconds": round(time.perf_counter() - began, 3)}
-    return model, [*reports, step.canonical() | {"report": report | took}]
+    return model, [*reports, step.canonical() | {"report": report | took | encoders.head_note(model)}]
 
 
 def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
@@ -124,7 +129,7 @@ def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = si
                 missing = _missing(recipe, record, job.sets)
                 if missing != []:  # another study may have been faster
                     model, reports = prefix_model, prefix_reports
-                    for step in recipe.steps[len(job.prefix.steps) :]:
+                    for step in recipe.after(job.prefix):
                         model, reports = _applied(step, model, reports, say=say)
                     record = record or _record(recipe, model, reports)
                     record["scores"] |= _scores(recipe, model, job.sets if missing is None else missing)
@@ -189,7 +194,7 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
             "peak_memory_bytes": cost.peak_memory(),
             "latency": None,
         },
-        "provenance": results.provenance_of_process() | {"date": results.now()},
+        "provenance": results.provenance_of_process() | {"date": results.now()} | encoders.head_note(model),
     }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from smaller import encoders, results, study
 from smaller.data import splits
+from smaller.data.datasets import name_and_rest
 from smaller.data.noise import check_noise
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid
 from smaller.errors import Planned, SmallerError, did_you_mean
@@ -133,9 +134,10 @@ def _target(key: str, dataset: str) -> None:
 
 
 def _parts(key: str) -> list[str]:
-    if key.count("/") != 1:
+    dataset, rest = name_and_rest(key)
+    if len(rest) != 1:
         raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
-    return key.split("/")
+    return [dataset, *rest]
 
 
 def fine_tunings(settings: Settings, *, languages: Sequence[str] | None = None) -> list[FineTune]:
@@ -227,7 +229,9 @@ def robustness_study(settings: Settings) -> dict[str, list[Recipe]]:
         found[f"quantized, {form}"] = [quantized(base, tuning, form) for tuning in tunings]
     for size in settings.vocabularies:
         found[f"trimmed, {size} pieces"] = [
-            dense(base, tuning).then(TrimVocabulary(size, corpus=settings.corpus, languages=(tuning.language,)))
+            dense(base, tuning).then(
+                TrimVocabulary(size, corpus=settings.corpus, languages=(tuning.language,), lines=settings.corpus_lines)
+            )
             for tuning in tunings
         ]
     return found
@@ -306,8 +310,12 @@ def _students(
         step = _on_corpus(shape, settings, **change["corpus"])
         found[AGNOSTIC] = [distilled_on_corpus(encoder, step, tuning) for tuning in tunings]
     if "task" in change:
-        found[SPECIFIC] = [distilled_for_task(encoder, tuning, _on_task(shape, tuning, settings, **change["task"]))
-                           for tuning in tunings]  # fmt: skip
+        corpus = change["task"].get("transfer_corpus")
+        found[SPECIFIC] = [
+            distilled_for_task(encoder, tuning, _on_task(shape, tuning, settings, **change["task"]))
+            for tuning in tunings
+            if corpus is None or splits.has_text(corpus, tuning.language)
+        ]
     return found
 
 
@@ -331,6 +339,7 @@ def _on_corpus(shape: str, settings: Settings, **changes: object) -> Distil:
         learning_rate=settings.corpus_learning_rate,
         max_length=settings.corpus_max_length,
         rate=settings.corpus_rate,
+        lines=settings.corpus_lines,
         **_with_temperature(settings, changes),
     )
 

@@ -132,14 +132,15 @@ def profile(
     """The parameters that profile `name` gives to `notebook` (its file name without ending), overrides last.
 
     A profile is a mapping with a section `study`, whose parameters go to every notebook that declares them, and a
-    section for each notebook. Raises SmallerError for a section or a name that belongs to no notebook and for a value
-    of the wrong type; overrides are held to the same rule as `study`.
+    section for each notebook; `name` may also be the path of a file of one's own, ending in .yaml. Raises SmallerError
+    for a section or a name that belongs to no notebook and for a value of the wrong type; overrides are held to the
+    same rule as `study`.
     """
     folder = folder or notebooks_folder()
     names = sorted(path.stem for path in folder.glob("*.ipynb"))
     if notebook not in names:
         raise SmallerError(f"There is no notebook {notebook!r}.{did_you_mean(notebook, names)}")
-    path = folder / "profiles" / f"{name}.yaml"
+    path = Path(name) if name.endswith(".yaml") else folder / "profiles" / f"{name}.yaml"
     sections = _read_profile(path, choices=profiles(folder=folder))
     _refuse_unknown(sections, [SHARED, *names], where=f"{path}", what="section")
     of_notebook = {stem: declared(folder / f"{stem}.ipynb") for stem in names}

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig
 
+from smaller import beginnings
 from smaller.data import sample
 from smaller.encoders import canonical, configuration, parameter_count, revision, source
 from smaller.errors import SmallerError, did_you_mean
@@ -66,20 +67,48 @@ class Recipe:
         return hashlib.sha256(canonical(self.canonical()).encode()).hexdigest()[:16]
 
     def inputs(self) -> dict[str, str]:
-        """Checksums of all that the recipe reads: the encoder's revision and each step's data."""
-        found = {f"encoder/{self.encoder}": revision(self.encoder)}
+        """Checksums of all that the recipe reads: the encoder's revision and each step's data.
+
+        Of an encoder that is made from another, it is what made it, and all that was read for it.
+        """
+        made = self.beginning
+        found = made.inputs() if made else {}
+        found[f"encoder/{self.encoder}"] = f"recipe:{made.identity}" if made else revision(self.encoder)
         for step in self.steps:
             found |= step.inputs()
         return found
 
     def prefixes(self) -> Iterator[Recipe]:
-        """The recipe itself and every shorter one that it begins with, longest first, down to the bare encoder."""
+        """The recipe itself and every shorter one that it begins with, longest first, down to the bare encoder.
+
+        An encoder that is made from another goes on with the recipe that makes it.
+        """
         for length in range(len(self.steps), -1, -1):
             yield Recipe(self.encoder, self.steps[:length])
+        if self.beginning:
+            yield from self.beginning.prefixes()
+
+    @property
+    def beginning(self) -> Recipe | None:
+        """The recipe that makes the encoder, where it is made from another one (see `beginnings`)."""
+        made = beginnings.recipe_of(self.encoder)
+        return Recipe(*made) if made else None
 
     def trained_prefix(self) -> Recipe:
-        """The longest prefix that ends in a step that trains; what follows it is cheap to apply."""
-        return next(prefix for prefix in self.prefixes() if not prefix.steps or prefix.steps[-1].trains)
+        """The longest prefix that ends in a step that trains, or makes an encoder; what follows is cheap to apply."""
+        whole = list(self.prefixes())
+        return next((prefix for prefix in whole if prefix.steps and prefix._kept), whole[-1])
+
+    @property
+    def _kept(self) -> bool:
+        return self.steps[-1].trains or (self.encoder, self.steps) in beginnings.BEGINNINGS.values()
+
+    def after(self, prefix: Recipe) -> tuple[Step, ...]:
+        """The steps that follow one of the recipe's prefixes."""
+        return self._from_the_start()[len(prefix._from_the_start()) :]
+
+    def _from_the_start(self) -> tuple[Step, ...]:
+        return (*(self.beginning._from_the_start() if self.beginning else ()), *self.steps)
 
     @property
     def fine_tuning(self) -> FineTune | None:
@@ -184,11 +213,12 @@ def from_scratch(encoder: str, shape: Cut, pretraining: Pretrain, fine_tuning: F
 def plain_pretraining(distillation: Distil) -> Pretrain:
     """Pre-training on the very batches of a distillation on a corpus: same text, updates, rates and seed.
 
-    Raises SmallerError for a distillation on a task, or on a part of the lines, which `Pretrain` cannot choose.
+    Raises SmallerError for a distillation on a task.
     """
-    if distillation.on != "corpus" or distillation.lines:
-        raise SmallerError("Plain pre-training takes the batches of a distillation on a whole corpus, and "
-                           f"{distillation.label} is none.")  # fmt: skip
+    if distillation.on != "corpus":
+        raise SmallerError(
+            f"Plain pre-training takes the batches of a distillation on a corpus; {distillation.label} is on a task."
+        )
     return Pretrain(**{field.name: getattr(distillation, field.name) for field in dataclasses.fields(Pretrain)})
 
 
@@ -219,7 +249,7 @@ def second_paper(
         SHALLOWER: (distil,),
         FEWER_NEURONS: (PruneHeads(heads, **text), PruneFeedForward(feed_forward, **text)),
         NARROWER: (dataclasses.replace(distil, layer_map="stride", hidden_size=hidden, width_by=width_by),),
-        TRIMMED: (TrimVocabulary(vocabulary, **text),),
+        TRIMMED: (TrimVocabulary(vocabulary, lines=distil.lines, **text),),
     }
 
 

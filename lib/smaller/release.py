@@ -59,7 +59,7 @@ def card_of(recipe: Recipe) -> dict:
     record = results.read(recipe)
     if record is None:
         raise SmallerError(f"{recipe} is not finished, so there is nothing to say of it; run() it first.")
-    names = sorted({key.split("/")[0] for key in record["inputs"] if not key.startswith("encoder/")})
+    names = sorted({datasets.name_and_rest(key)[0] for key in record["inputs"] if not key.startswith("encoder/")})
     data = [datasets.dataset(name) for name in names]
     tuned = recipe.fine_tuning
     return {

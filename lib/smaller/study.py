@@ -144,6 +144,8 @@ def _expected_seconds(jobs: Sequence[Job]) -> float | None:
 
 
 def _updates(step: Step) -> int:
+    if not step.trains:
+        return 0
     if not getattr(step, "epochs", None):
         return step.updates
     unlabelled = getattr(step, "transfer_lines", 0) * len(step.language.split("+"))

@@ -12,10 +12,10 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from smaller.data.encoding import batch_of, budget_batches, encode
-from smaller.data.readers import Sentence, Text
+from smaller.data.examples import Sentence, Text
 from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
-from smaller.training import by_place, device, mixed_precision
+from smaller.training import by_place, device, mixed_precision, placed
 
 _APOSTROPHES = "'’‘ʼ´`"
 
@@ -114,7 +114,6 @@ def windows(sizes: Sequence[int], *, room: int) -> Iterator[tuple[int, int, int,
         first, kept = last - overlap, until
 
 
-@torch.inference_mode()
 def tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
     """The entities of each sentence; an empty one has none. Raises SmallerError for a model without a classifier."""
     _require(model, "word", "it labels whole texts: use classify")
@@ -162,7 +161,6 @@ def _require(model: Model, unit: str, otherwise: str) -> None:
         raise SmallerError(f"This model does not label {unit}s; {otherwise}.")
 
 
-@torch.inference_mode()
 def classify(model: Model, texts: Sequence[str]) -> list[Classified]:
     """The label of each text. Raises SmallerError for a model without a classifier of texts."""
     _require(model, "text", "it labels words: use tag")
@@ -198,10 +196,10 @@ def _sizes(model: Model, words: Sequence[str]) -> list[int]:
 
 def _predictions(model: Model, encoded) -> Iterator[tuple[int, int, Tensor]]:
     """Row, position and label probabilities of every word's first piece."""
-    network = model.network.to(device()).eval()
+    network = placed(model.network)
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
+        with torch.inference_mode(), mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
             logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits)
         probabilities = logits.float().softmax(-1).cpu()
         for place, row in enumerate(rows):

@@ -52,6 +52,17 @@ def half_precision() -> bool:
     return bool(capable)
 
 
+def placed(network: nn.Module, where: torch.device | str | None = None) -> nn.Module:
+    """The network itself, moved to a device (default: the accelerator, if there is one) and ready for inference.
+
+    Only outside inference mode: what is moved inside it can never be trained again. Raises RuntimeError there, also
+    where nothing has to move, so that the mistake is seen on any machine.
+    """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("A network that is moved inside inference mode cannot be trained any more. Move it before.")
+    return network.to(device() if where is None else where).eval()
+
+
 def mixed_precision() -> contextlib.AbstractContextManager:
     """bfloat16 for matrix products where the processor has it; parameters and sums stay in fp32."""
     return torch.autocast(device().type, dtype=torch.bfloat16, enabled=half_precision())
@@ -158,6 +169,7 @@ def trimmed_vocabulary(network: nn.Module, used: Tensor) -> Iterator[Tensor]:
     try:
         yield ids
     finally:
+        table.to(small.weight.device)  # training took the rest of the network there, and not the table
         with torch.no_grad():
             table.weight[used.to(table.weight.device)] = small.weight
         network.set_input_embeddings(table)
@@ -239,7 +251,7 @@ def train(
     Masked weights get no gradient and no decay, so they stay exactly zero, as with `torch.nn.utils.prune`.
     Raises SmallerError when the loss stops being a number.
     """
-    network = model.network.to(device()).train()
+    network = placed(model.network).train()
     masked = [(parameter, mask.to(device())) for parameter, mask in model.masked_parameters()
               if parameter.requires_grad]  # fmt: skip
     named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}

@@ -14,15 +14,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from smaller.data.encoding import batch_of, budget_batches, encode, pad
-from smaller.data.readers import Example, Sentence, Text
+from smaller.data.examples import Example, Sentence, Text
 from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
 from smaller.evaluation import span_scores
 from smaller.tagging import words_of
-from smaller.training import device, logits_at, mixed_precision
+from smaller.training import device, logits_at, mixed_precision, placed
 
 
-@torch.inference_mode()
 def probabilities(model: Model, sentences: Sequence[Sentence], *, max_length: int = 164) -> list[Tensor]:
     """For each sentence the probability of each label for each word, of shape (words, labels).
 
@@ -30,11 +29,11 @@ def probabilities(model: Model, sentences: Sequence[Sentence], *, max_length: in
     `evaluation.score` does it.
     """
     encoded = encode(sentences, model.tokenizer, model.labels, max_length=max_length)
-    network = model.network.to(device()).eval()
+    network = placed(model.network)
     found = [torch.full((len(sentence.words), len(model.labels)), torch.nan) for sentence in sentences]
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
+        with torch.inference_mode(), mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
             logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits
         chances = logits.float().softmax(-1).cpu()
         for place, row in enumerate(rows):
@@ -119,7 +118,6 @@ class _Guess:
         return self.of_piece and self.of_word
 
 
-@torch.inference_mode()
 def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: int = 128) -> dict:
     """How well a masked-language model guesses text that it has not seen, by every piece of it once.
 
@@ -160,7 +158,7 @@ def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: 
 
 def _cross_entropies(model: Model, rows: Sequence[Tensor], guesses: Sequence[_Guess]) -> Tensor:
     """Of each guess, in the order given; a row of pieces stands in as many rows of a batch as there are guesses."""
-    network, padding = model.network.to(device()).eval(), model.tokenizer.pad_token_id
+    network, padding = placed(model.network), model.tokenizer.pad_token_id
     lost = torch.zeros(len(guesses), dtype=torch.float64)
     for chosen in budget_batches(np.array([len(rows[guess.row]) for guess in guesses])):
         own = [guesses[index] for index in chosen]
@@ -170,7 +168,7 @@ def _cross_entropies(model: Model, rows: Sequence[Tensor], guesses: Sequence[_Gu
         columns = torch.arange(pieces.shape[1])
         hidden = (columns >= starts[:, None]) & (columns < ends[:, None])
         seen = torch.where(hidden, model.tokenizer.mask_token_id, pieces).to(device())
-        with mixed_precision():
+        with torch.inference_mode(), mixed_precision():
             states = network.base_model(input_ids=seen, attention_mask=(pieces != padding).to(device()))
             logits = logits_at(network, states.last_hidden_state[each, starts])
         found = functional.cross_entropy(logits.float().cpu(), pieces[each, starts], reduction="none")

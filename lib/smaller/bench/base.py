@@ -14,7 +14,7 @@ from smaller import encoders, paths
 from smaller.data import splits
 from smaller.data.datasets import DATASETS
 from smaller.data.encoding import bio_labels, encode
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence
 from smaller.encoders import ENCODERS, Model
 from smaller.errors import SmallerError
 

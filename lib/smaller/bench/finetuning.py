@@ -13,7 +13,7 @@ import torch
 
 from smaller.bench.base import WARM, Material, labelled_rows, measured, trainer_seconds, word
 from smaller.data.encoding import Batch, encode
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence
 from smaller.encoders import Model
 from smaller.steps.finetuning import labelled_batches, trimmed_where_exact
 from smaller.training import token_loss, train

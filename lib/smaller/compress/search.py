@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from smaller.adapters import adapter_size
 from smaller.compress.candidates import Candidate, Plan, shapes
 from smaller.compress.measuring import Measured, Scales, nearest
 from smaller.compress.targets import Target
-from smaller.data import datasets, own, splits
+from smaller.data import datasets, hub, own, splits
 from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
 from smaller.jobs import materialise
@@ -23,6 +24,9 @@ from smaller.progress import Say, silent
 from smaller.recipes import Recipe, start
 from smaller.release import card_of
 from smaller.steps import FineTune
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
 
 KEPT = 0.5
 """The share of the candidates that a round leaves, the best of them."""
@@ -75,12 +79,12 @@ class Found:
 
 def compress(
     encoder: str,
-    data: str | Path,
+    data: str | Path | DatasetDict,
     *,
     max_bytes: float | None = None,
     max_latency: float | None = None,
     max_drop: float | None = None,
-    task: str = "ner",
+    task: str = "",
     language: str = "und",
     form: str = "onnx-int8",
     seed: int = 1,
@@ -90,7 +94,8 @@ def compress(
     """Find the best small model of an encoder for a labelled task, within limits of bytes, time and points lost.
 
     `encoder` is a name or a folder; the folder of a fine-tuned model is taken as it is. `data` is a data set and a
-    language, such as "masakhaner/swa", or a path of one's own files (see `own.bring`, with `task` and `language`).
+    language, such as "masakhaner/swa", a data set of the hub, or one's own: a path, or a `DatasetDict` in memory (see
+    `own.bring`, with `task` and `language`).
     `tuning` sets fields of `FineTune`; what is not given follows the encoder's width. Where there is unlabelled text of
     the language, pieces are chosen by it and students are taught on it too. Limits of bytes and time are checked before
     anything is trained. With `max_drop` alone the smallest model within it is searched, else the best.
@@ -122,7 +127,7 @@ def compress(
                  whole, scores, front, _missed(target, measured, scores))  # fmt: skip
 
 
-def _plan(encoder: str, data: str | Path, *, task: str, language: str, form: str, seed: int, tuning: Mapping) -> tuple:
+def _plan(encoder: str, data: object, *, task: str, language: str, form: str, seed: int, tuning: Mapping) -> tuple:
     dataset, code, notes = _data(data, task=task, language=language)
     model_start = start(encoder)
     arrived, _ = materialise(model_start)
@@ -149,27 +154,34 @@ def _learning_rate(hidden: int) -> float:
     return round(min(1e-3, 5e-5 * (768 / hidden) ** 2), 6)
 
 
-def _data(data: str | Path, *, task: str, language: str) -> tuple[str, str, list[str]]:
-    name, _, code = str(data).partition("/")
-    if name in datasets.DATASETS and code and "/" not in code:
-        splits.check(name, code, "train", "dev", "test")
-        return name, code, []
-    if not Path(data).expanduser().exists() and "/" in str(data) and not str(data).startswith((".", "/", "~")):
-        splits.check(name, code)  # nearly a name: an error with a suggestion
+def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str]]:
+    """The name and language of the data, and notes: of a data set by its name, of one's own files, or of tables."""
+    if isinstance(data, str):
+        name, rest = datasets.name_and_rest(data)
+        if name in datasets.DATASETS and len(rest) == 1:
+            splits.check(name, rest[0], "train", "dev", "test")
+            return name, rest[0], []
+        if not Path(data).expanduser().exists() and "/" in data and not data.startswith((".", "/", "~")):
+            hub.check(data, language)  # a data set of the hub, or nearly a name: an error with a suggestion
+            return data, language, []
     name, notes = own.bring(data, task=task, language=language)
     return name, language, notes
+
+
+TEXTS = ("corpus", "afriberta-corpus", "glotcc")
+"""Where unlabelled text is looked for, in this order."""
 
 
 def _text(dataset: str, language: str) -> str:
     """The text that tells which pieces a language uses: unlabelled text if it is here, else the training sentences."""
     if dataset == "sample":
         return "sample"
-    try:
-        splits.check_text("corpus", language)
-        splits.text_fingerprint("corpus", language)
-        return "corpus"
-    except SmallerError:
-        return dataset
+    for corpus in TEXTS:
+        with contextlib.suppress(SmallerError):
+            splits.check_text(corpus, language)
+            splits.text_fingerprint(corpus, language)
+            return corpus
+    return dataset
 
 
 def _candidates(plan: Plan, scales: Scales, target: Target) -> list[Candidate]:

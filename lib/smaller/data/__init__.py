@@ -1,43 +1,35 @@
 """Data: languages, data sets with their pinned sources, and readers; `smaller.data.fetch` downloads.
 
-sentences = load("masakhaner", "swa", "train")   # labelled: words and their tags
-texts = load("sib200", "swa", "train")           # labelled: texts and their labels
-lines = load_corpus("swa")                       # unlabelled
+table = load("masakhaner", "swa")                # a DatasetDict: tokens and ner_tags, or text and label, or text
+sentences = splits.sentences("sib200", "swa", "train")
+name, notes = bring("my/folder", language="lug") # files of one's own, or a DatasetDict in memory
 """
 
 from smaller.data.datasets import DATASETS, Dataset, Source, dataset
+from smaller.data.examples import Example, Sentence, Text
 from smaller.data.files import find, fingerprint, verify
 from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, Language, language
-from smaller.data.readers import (
-    ReadReport,
-    Sentence,
-    Text,
-    load,
-    load_corpus,
-    load_with_report,
-    read_conllu,
-    read_table,
-    read_tagged,
-    read_text,
-)
+from smaller.data.own import bring
+from smaller.data.readers import ReadReport, read_conllu, read_table, read_tagged, read_text
+from smaller.data.store import load
 
 __all__ = [
     "DATASETS",
     "LANGUAGES",
     "MASAKHANER_LANGUAGES",
     "Dataset",
+    "Example",
     "Language",
     "ReadReport",
     "Sentence",
     "Source",
     "Text",
+    "bring",
     "dataset",
     "find",
     "fingerprint",
     "language",
     "load",
-    "load_corpus",
-    "load_with_report",
     "read_conllu",
     "read_table",
     "read_tagged",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smaller.data.readers import Example, Sentence, Text
+from smaller.data.examples import Example, Sentence, Text
 from smaller.data.tasks import bio_labels as bio_labels
 from smaller.errors import SmallerError
 

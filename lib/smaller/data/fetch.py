@@ -1,100 +1,58 @@
-"""Fill the user's cache from the pinned sources of the data sets: the only module that downloads data."""
+"""Fill the user's cache from the pinned sources of the data sets: the only module that downloads data.
+
+Files of a git host come through pooch, with their checksums; files of the hub through its own client.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import http.client
 import os
-import time
-import urllib.error
-import urllib.request
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from smaller.data.datasets import Dataset, dataset
-from smaller.data.files import content_checksum, locations
+from smaller import hub_client
+from smaller.data import hub
+from smaller.data.datasets import Dataset, dataset, known_bytes
+from smaller.data.files import content_checksum, locations, remote_of
 from smaller.data.languages import language
 from smaller.errors import SmallerError
+from smaller.hub_client import Remote
 from smaller.paths import cache_folder
-from smaller.progress import Say
+from smaller.progress import Say, silent
 
-GITHUB = "https://raw.githubusercontent.com"
+GIT_HOST = "https://raw.githubusercontent.com"
 TIMEOUT = 30.0  # seconds without a byte
-PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth attempt
+ATTEMPTS = 3
 BY_HAND = "copy the files from elsewhere and set SMALLER_DATA to their folder"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched:
-    """What was done for one file: `action` is "present" (it was there, whole) or "downloaded"."""
+class File:
+    """One file of a data set: `path` is where it lies on this machine, or None; `size` its bytes, where known."""
 
-    dataset: str
+    dataset: Dataset
     language: str
     split: str
-    path: Path
-    action: str
-    licence: str
-    non_commercial: bool
+    source: str
+    path: Path | None
+    size: int | None
+
+    @property
+    def present(self) -> bool:
+        """Whether it is on this machine, with the content that was pinned."""
+        return self.path is not None
 
 
-def fetch(
-    names: str | Dataset | Iterable[str | Dataset],
-    *,
-    languages: str | Iterable[str] | None = None,
-    progress: Say | None = None,
-) -> list[Fetched]:
-    """Bring the files of data sets to the user's cache; files that are there with the right checksum stay untouched.
+def wanted(names: str | Dataset | Iterable[str | Dataset], languages: str | Iterable[str] | None = None) -> list[File]:
+    """Every file of the data sets, in these languages or in all, and whether it is here; asks no network.
 
-    `languages` limits what is fetched (all, when None); `progress` hears one line for every file. An interrupted
-    download is resumed by the next call. Nothing touches the network when all files are present.
+    Raises SmallerError for a language that none of them has, and for a data set without a source.
     """
-    found = {file: _present(*file) for file in _wanted(names, languages)}
-    missing = [file for file, path in found.items() if path is None]
-    if missing and _offline():
-        raise SmallerError(
-            f"{len(missing)} of {len(found)} files are missing, the first from {source_url(*missing[0])}, but "
-            f"HF_HUB_OFFLINE forbids downloads. Unset it, or {BY_HAND}."
-        )
-    done = []
-    for (which, code, split), path in found.items():
-        done.append(
-            Fetched(
-                dataset=which.name,
-                language=code,
-                split=split,
-                path=path or _fetch_file(which, code, split),
-                action="present" if path else "downloaded",
-                licence=which.licence,
-                non_commercial=which.non_commercial,
-            )
-        )
-        if progress is not None:
-            progress(f"{which.name} {code} {split}: {done[-1].action}")
-    return done
-
-
-def source_url(which: Dataset, code: str, split: str) -> str:
-    """The address of a split at its pinned source (`SMALLER_FETCH_URL` names a mirror of GitHub's raw files)."""
-    source = which.source(code)
-    base = os.environ.get("SMALLER_FETCH_URL", "").strip().rstrip("/") or GITHUB
-    if not base.startswith(("https://", "http://")):
-        raise SmallerError(f"SMALLER_FETCH_URL is {base!r}; expected an address that starts with https:// or http://.")
-    return f"{base}/{source.repository}/{source.commit}/{source.path.format(language=code, split=split)}"
-
-
-def _wanted(
-    names: str | Dataset | Iterable[str | Dataset], languages: str | Iterable[str] | None
-) -> Iterator[tuple[Dataset, str, str]]:
-    """Every data set, language and split to fetch; a language that none of the data sets has is an error."""
     several = [names] if isinstance(names, str | Dataset) else names
     chosen = [dataset(name) if isinstance(name, str) else name for name in several]
-    for which in chosen:
-        if not all(source.repository for source in which.sources.values()):
-            raise SmallerError(
-                f"The data set {which.name!r} cannot be fetched: its files are derived, not published. "
-                f"Copy its folder and set SMALLER_DATA to the folder that holds {which.name}/."
-            )
     known = {code for which in chosen for code in which.languages}
     codes = known if languages is None else {languages} if isinstance(languages, str) else set(languages)
     for code in sorted(codes - known):
@@ -102,99 +60,182 @@ def _wanted(
             f"There is no {language(code).name} ({code}) in {', '.join(which.name for which in chosen)}. "
             f"Languages there are {', '.join(sorted(known))}."
         )
-    for which in chosen:
-        for code in which.languages:
-            if code in codes:
-                yield from ((which, code, split) for split in which.splits_of(code))
+    found = [
+        _file(which, code, split)
+        for which in chosen
+        for code in which.languages
+        if code in codes
+        for split in which.splits_of(code)
+    ]
+    for file in found:
+        if not file.present and not file.dataset.source(file.language).repository:
+            raise SmallerError(
+                f"The data set {file.dataset.name!r} cannot be fetched: its files are derived, not published. "
+                f"Copy its folder and set SMALLER_DATA to the folder that holds {file.dataset.name}/."
+            )
+    return found
+
+
+def _file(which: Dataset, code: str, split: str) -> File:
+    source = which.source(code)
+    address = f"{source.repository} at {source.commit}, {source.remote(code, split)}" if source.hub else ""
+    return File(
+        dataset=which,
+        language=code,
+        split=split,
+        source=address or (source_url(which, code, split) if source.repository else ""),
+        path=_present(which, code, split),
+        size=known_bytes(which.file(code, split)),
+    )
 
 
 def _present(which: Dataset, code: str, split: str) -> Path | None:
-    """The file that has the right content already, under `SMALLER_DATA` or in the cache."""
-    expected = which.checksums[which.file(code, split)]
+    """The file that has the right content already: under `SMALLER_DATA`, or in a cache. The hub's has no checksum."""
+    expected = which.checksums.get(which.file(code, split))
     for path in locations(which, code, split):
-        if path.is_file() and content_checksum(path) == expected:
+        if path.is_file() and expected in (None, content_checksum(path)):
             return path
     return None
 
 
-def _fetch_file(which: Dataset, code: str, split: str) -> Path:
-    """Download a split to a `.part` file in the cache, check its content, and only then give it its name."""
-    url = source_url(which, code, split)
-    path = cache_folder() / "data" / which.file(code, split)
-    part, whole = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.whole")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, part)
-        content = part.read_bytes()
-        if which.source(code).converted:
-            content = _convert(content)
-        got, expected = hashlib.sha256(content).hexdigest(), which.checksums[which.file(code, split)]
-        if got == expected:
-            whole.write_bytes(content)
-            whole.replace(path)
-        part.unlink()
-    except OSError as error:
+def sizes_on_the_hub(files: Iterable[File]) -> dict[str, int]:
+    """The bytes of files that come from the hub, by `source`, as it tells them now; one request a repository."""
+    found: dict[str, int] = {}
+    listings: dict[Remote, dict[str, int]] = {}
+    for file in files:
+        source = file.dataset.source(file.language)
+        if source.hub:
+            remote = remote_of(file.dataset, file.language)
+            if remote not in listings:
+                listings[remote] = hub_client.listing(remote)[1]
+            found[file.source] = listings[remote].get(source.remote(file.language, file.split), 0)
+    return found
+
+
+def fetch(
+    names: str | Dataset | Iterable[str | Dataset],
+    *,
+    languages: str | Iterable[str] | None = None,
+    say: Say = silent,
+) -> list[File]:
+    """Bring the files of data sets to this machine; files that are there with the right checksum stay untouched.
+
+    `languages` limits what is fetched (all, when None); `say` hears one line for every file. What a killed call has
+    brought stays. Nothing touches the network when all files are present.
+    """
+    several = [names] if isinstance(names, str | Dataset) else list(names)
+    for name in several:
+        if isinstance(name, str) and "/" in name:
+            hub.fetch(name, say=say)
+    files = wanted([name for name in several if not (isinstance(name, str) and "/" in name)], languages)
+    missing = [file for file in files if not file.present]
+    if missing and hub_client.offline():
         raise SmallerError(
-            f"{path}: cannot be written ({error.strerror or error}). "
-            "Make room, grant permission, or set SMALLER_CACHE to another folder."
-        ) from error
-    if got != expected:
-        raise SmallerError(
-            f"{url}: the SHA-256 of what arrived is {got}, expected {expected}; it was removed. Fetch again; if that "
-            f"does not help, a proxy or a mirror on the way changes the file: {BY_HAND}."
+            f"{len(missing)} of {len(files)} files are missing, the first from {missing[0].source}, but "
+            f"HF_HUB_OFFLINE forbids downloads. Unset it, or {BY_HAND}."
         )
-    return path
+    done = []
+    for number, file in enumerate(files, start=1):
+        here = file if file.present else _bring(file)
+        done.append(here)
+        what = "present" if file.present else f"downloaded, {here.path.stat().st_size / 1e6:,.1f} MB"
+        say(f"{file.dataset.name} {file.language} {file.split}: {what} ({number} of {len(files)})")
+    return done
 
 
-def _download(url: str, part: Path) -> None:
-    """Complete the `.part` file, with a few attempts that each go on where the one before was cut off."""
-    for pause in (*PAUSES, None):
-        try:
-            return _go_on(url, part)
-        except urllib.error.HTTPError as error:
-            error.close()
-            problem = f"the server answered {error.code} {error.reason}"
-            if error.code == 416:  # No more bytes: the part is not a part of this file, or its check was cut off.
-                part.unlink()
-            elif error.code != 429 and error.code < 500:
-                raise SmallerError(f"{url}: {problem}. If the source has moved, {BY_HAND}.") from error
-        except ConnectionError as error:
-            problem = str(error)
-        if pause is not None:
-            time.sleep(pause)
-    raise SmallerError(
-        f"{url}: cannot be downloaded ({problem}). Check the network and fetch again, which keeps what has arrived; "
-        f"or {BY_HAND}."
-    )
+def _bring(file: File) -> File:
+    source = file.dataset.source(file.language)
+    if source.hub:
+        remote, name = remote_of(file.dataset, file.language), source.remote(file.language, file.split)
+        path = hub_client.download(remote, name)
+        commit = hub_client.commit_of(path, name)
+        # The content is what a record names; a moved branch is no error, and somebody has to hear of it.
+        if source.commit_begins and not commit.startswith(source.commit_begins):
+            return File(**vars(file) | {"path": path, "source": f"{file.source} (moved since: {commit})"})
+    else:
+        path = _from_git_host(file)
+    return File(**vars(file) | {"path": path})
 
 
-def _go_on(url: str, part: Path) -> None:
-    """Ask for the bytes that the `.part` file lacks, and append them."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "smaller"} | ({"Range": f"bytes={have}-"} if have else {})
+def source_url(which: Dataset, code: str, split: str) -> str:
+    """The address of a split at its pinned source (`SMALLER_FETCH_URL` names a mirror of the git host's raw files)."""
+    source = which.source(code)
+    base = os.environ.get("SMALLER_FETCH_URL", "").strip().rstrip("/") or GIT_HOST
+    if not base.startswith(("https://", "http://")):
+        raise SmallerError(f"SMALLER_FETCH_URL is {base!r}; expected an address that starts with https:// or http://.")
+    return f"{base}/{source.repository}/{source.commit}/{source.remote(code, split)}"
+
+
+def _from_git_host(file: File) -> Path:
+    """Download a file, check its content, and only then give it its name in the cache."""
+    import pooch
+
+    which, source = file.dataset, file.dataset.source(file.language)
+    name = which.file(file.language, file.split)
+    place, expected = cache_folder() / "data" / name, which.checksums.get(name)
+    pooch.get_logger().setLevel("ERROR")
+    with _one_sentence(file.source, place), tempfile.TemporaryDirectory(prefix="smaller-") as folder:
+        # What arrives is checked here, since of a converted file the checksum of what is kept is known.
+        arrived = pooch.create(
+            folder,
+            file.source.rpartition("/")[0] + "/",
+            retry_if_failed=ATTEMPTS,
+            registry={source_name(file.source): None},
+        )
+        content = Path(arrived.fetch(source_name(file.source), downloader=_download)).read_bytes()
+        content = _convert(content) if source.converted else content
+        got = hashlib.sha256(content).hexdigest()
+        if expected and got != expected:
+            raise SmallerError(
+                f"{file.source}: the SHA-256 of what arrived is {got}, expected {expected}; it was removed. Fetch "
+                f"again; if that does not help, a proxy or a mirror on the way changes the file: {BY_HAND}."
+            )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        whole = place.with_name(f"{place.name}.whole")
+        whole.write_bytes(content)
+        whole.replace(place)
+    return place
+
+
+def source_name(url: str) -> str:
+    """The last part of an address."""
+    return url.rpartition("/")[2]
+
+
+def _download(url: str, place: str, pooch_: object) -> None:
+    """As pooch downloads, which tries again; but a server that says no is believed at once."""
+    import pooch
+    from requests.exceptions import HTTPError
+
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
-    except urllib.error.HTTPError:
-        raise
-    except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError(getattr(error, "reason", error)) from error
-    # A server that ignores the range sends the whole file with status 200.
-    with response, part.open("ab" if response.status == 206 else "wb") as file:
-        for block in _blocks(response):
-            file.write(block)
+        pooch.HTTPDownloader(timeout=TIMEOUT, headers={"User-Agent": "smaller"})(url, place, pooch_)
+    except HTTPError as problem:
+        status = problem.response.status_code
+        if status == 429 or status >= 500:
+            raise
+        raise SmallerError(
+            f"{url}: the server answered {status} {problem.response.reason}. If the source has moved, {BY_HAND}."
+        ) from None
 
 
-def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The body of a response; what fails here is a ConnectionError, so that it is not taken for a full disk."""
-    left = int(response.headers.get("Content-Length", -1))
+@contextlib.contextmanager
+def _one_sentence(url: str, place: Path) -> Iterator[None]:
+    """What the network and the disk raise, as one SmallerError."""
+    from requests.exceptions import RequestException
+
     try:
-        while block := response.read(1 << 16):
-            left -= len(block)
-            yield block
-    except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError(f"the connection broke: {error}") from error
-    if left > 0:
-        raise ConnectionError(f"the connection ended {left} bytes early")
+        yield
+    except (RequestException, ConnectionError) as problem:
+        told = " ".join(str(problem).split())[:160]
+        raise SmallerError(
+            f"{url}: cannot be downloaded ({told}). Check the network and fetch again, which keeps the "
+            f"files that have arrived; or {BY_HAND}."
+        ) from None
+    except OSError as problem:
+        raise SmallerError(
+            f"{place}: cannot be written ({problem.strerror or problem}). "
+            "Make room, grant permission, or set SMALLER_CACHE to another folder."
+        ) from None
 
 
 def _convert(content: bytes) -> bytes:
@@ -206,7 +247,3 @@ def _convert(content: bytes) -> bytes:
     kept = [line.split("\t") for line in lines if not line.startswith("#")]
     pairs = [f"{row[1]} {'O' if row[2].endswith('-OTH') else row[2]}" if len(row) > 2 else row[0] for row in kept]
     return "\n".join([*pairs, ""]).encode()
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE")

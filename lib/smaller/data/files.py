@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import zlib
 from functools import lru_cache
 from pathlib import Path
 
-from smaller.data.datasets import Dataset, dataset
+from smaller import hub_client
+from smaller.data.datasets import ABOUT_FILE, Dataset, dataset
 from smaller.data.languages import language
 from smaller.errors import SmallerError
+from smaller.hub_client import Remote
 from smaller.paths import cache_folder, data_folder
 
 
 def locations(which: Dataset, code: str, split: str) -> list[Path]:
-    """Where a split may lie, in the order of search: `SMALLER_DATA`, then the user's cache; plain, then gz."""
-    name = which.file(code, split)
-    folders = [folder for folder in (data_folder(), cache_folder() / "data") if folder is not None]
-    return [folder / f"{name}{ending}" for folder in folders for ending in ("", ".gz")]
+    """Where a split may lie, in the order of search: `SMALLER_DATA`, then the user's cache; plain, then gz.
+
+    What comes from the hub lies in the cache of its client.
+    """
+    name, source = which.file(code, split), which.source(code)
+    folders = [data_folder()] if source.hub else [data_folder(), cache_folder() / "data"]
+    places = [folder / f"{name}{ending}" for folder in folders if folder is not None for ending in ("", ".gz")]
+    fetched = source.hub and hub_client.cached(remote_of(which, code), source.remote(code, split))
+    return [*places, fetched] if fetched else places
+
+
+def remote_of(which: Dataset, code: str) -> Remote:
+    """The repository on the hub that holds a language of a data set."""
+    source = which.source(code)
+    return Remote(source.repository, source.commit, "dataset")
 
 
 def find(which: Dataset | str, code: str, split: str) -> Path:
@@ -29,8 +43,10 @@ def find(which: Dataset | str, code: str, split: str) -> Path:
         if path.is_file():
             return path
     searched = "".join(f"\n  {path}" for path in places)
+    source = which.source(code)
+    searched += f"\n  the cache of the hub's client ({source.repository} at {source.commit})" * source.hub
     remedy = f"Set SMALLER_DATA to a folder that holds {which.file(code, split)}"
-    remedy += f", or run `python -m smaller fetch {which.name}`." if which.source(code).repository else "."
+    remedy += f", or run `python -m smaller fetch {which.name}`." if source.repository else "."
     raise SmallerError(
         f"The {split} split of {which.name!r} in {language(code).name} ({code}) is not on this machine. "
         f"Looked for:{searched}\n{remedy}"
@@ -74,5 +90,8 @@ def verify(path: Path, which: Dataset, code: str, split: str) -> None:
 def fingerprint(which: Dataset | str, code: str) -> str:
     """The SHA-256 that stands for the content of all splits of a language, however they are stored."""
     which = dataset(which) if isinstance(which, str) else which
+    which.require(code)
+    if which.kept:
+        return json.loads((which.kept / ABOUT_FILE).read_bytes())["fingerprint"]
     lines = [f"{content_checksum(find(which, code, split))}  {split}\n" for split in which.splits_of(code)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence
 from smaller.errors import SmallerError, did_you_mean
 
 Pool = Mapping[str, Sequence[tuple[str, ...]]]

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from smaller.data import tasks
-from smaller.data.datasets import Dataset, dataset
-from smaller.data.files import find, read_content
+from smaller.data import tables
+from smaller.data.examples import Example as Example
+from smaller.data.examples import Sentence, Text
+from smaller.data.files import read_content
 from smaller.errors import SmallerError
 
+if TYPE_CHECKING:
+    from datasets import Dataset as Table
+    from pyarrow import Array
+
 BYTE_ORDER_MARK = "\ufeff"
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """The words of a sentence and, for each word, its tag."""
-
-    words: tuple[str, ...]
-    tags: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text and its label."""
-
-    text: str
-    label: str
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """What stands between white space."""
-        return tuple(self.text.split())
-
-
-Example = Sentence | Text
-"""What a labelled data set holds: sentences with a tag for each word, or texts with one label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,17 +132,7 @@ def _sentences(
             words, tags = [], []
     if not sentences:
         raise SmallerError(f"{path}: the file has no sentences; expected {expected}.")
-    words = [word for sentence in sentences for word in sentence.words]
-    return sentences, ReadReport(
-        sentences=len(sentences),
-        tokens=len(words),
-        entities=sum(tag.startswith("B-") for sentence in sentences for tag in sentence.tags),
-        orphan_tags=sum(_count_orphans(sentence.tags) for sentence in sentences),
-        empty_words=words.count(""),
-        odd_words=sum(map(_is_odd, words)),
-        decomposed_words=decomposed,
-        **counts,
-    )
+    return sentences, report_on(sentences, decomposed_words=decomposed, **counts)
 
 
 def read_table(
@@ -200,16 +172,12 @@ def read_table(
         texts.append(Text(composed, label))
     if not texts:
         raise SmallerError(f"{path}: the file has a header and no row below it; expected a text in each row.")
-    words = [word for text in texts for word in text.words]
-    return texts, ReadReport(
-        sentences=len(texts),
-        tokens=len(words),
-        odd_words=sum(map(_is_odd, words)),
-        decomposed_words=decomposed,
-        quoted_texts=quoted,
-        repeated_texts=len(texts) - len({text.text for text in texts}),
-        bom=bom,
-    )
+    return texts, report_on(texts, decomposed_words=decomposed, quoted_texts=quoted, bom=bom)
+
+
+def composed(text: str) -> str:
+    """The text with each letter in one spelling: with its accents as one character, where there is one (NFC)."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _unquoted(cell: str) -> str:
@@ -226,59 +194,107 @@ def read_text(path: Path | str) -> list[str]:
     return kept
 
 
-def load(which: Dataset | str, code: str, split: str) -> list[Example]:
-    """The labelled sentences or texts of a split; a file is read once in a process while it does not change."""
-    return list(load_with_report(which, code, split)[0])
+def read_rows(
+    path: Path | str, *, columns: tuple[str, str] | None = None, classes: Collection[str] = (),
+    translated: Mapping[str, str] | None = None, task: str = "",
+) -> tuple[list[Example], ReadReport, str]:  # fmt: skip
+    """Read labelled rows of Parquet, CSV, TSV or JSON lines: the examples, the report, and their task.
 
-
-def load_with_report(which: Dataset | str, code: str, split: str) -> tuple[tuple[Example, ...], ReadReport]:
-    """The labelled sentences or texts of a split, and what their file held."""
-    which = dataset(which) if isinstance(which, str) else which
-    if which.task not in tasks.TASKS:
-        raise SmallerError(f"The data set {which.name!r} has no labelled sentences; its task is {which.task!r}.")
-    path, ending = find(which, code, split), Path(which.file(code, split)).suffix
-    columns, spans = which.source(code).columns, tasks.task(which.task).spans
-    return _labelled_once(path, ending, which.tags, columns, spans, _state(path))
-
-
-def load_corpus(code: str, *, limit: int | None = None) -> list[str]:
-    """The unlabelled lines of a language, in the order of the file.
-
-    The sources of a corpus stand one after another, so `limit` takes that many lines evenly spread over the file.
+    `columns` name those of the words or text and of the labels, where they are there; else they are found from the
+    features. `classes` are the labels that may occur (any, when empty), after `translated` has replaced some.
     """
-    path = find("corpus", code, "train")
-    lines = _text_once(path, _state(path))
-    if limit is None or limit >= len(lines):
-        return list(lines)
-    if limit < 1:
-        raise SmallerError(f"A corpus cannot be limited to {limit} lines; the limit is at least 1.")
-    return [lines[index * len(lines) // limit] for index in range(limit)]
+    table = raw_table(Path(path))
+    if translated:
+        table = _translated(table, columns[1], translated)
+    examples, task = tables.labelled(table, where=str(path), task=task, columns=columns, classes=tuple(classes))
+    return examples, report_on(examples), task
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """What changes when a file is written again: the time of its last change, and its size."""
-    return path.stat().st_mtime_ns, path.stat().st_size
+def raw_table(path: Path) -> Table:
+    """The rows of a file of Parquet, CSV, TSV or JSON lines, plain or gz, in the columns that it has."""
+    import datasets
+    import pandas
+    import pyarrow
+    import pyarrow.parquet
+
+    name = path.name.removesuffix(".gz")
+    try:
+        if name.endswith(".parquet"):
+            return datasets.Dataset(pyarrow.parquet.read_table(path, memory_map=True))
+        content = io.BytesIO(read_content(path))
+        if name.endswith((".csv", ".tsv")):
+            # Labels stay as they are written: "1", and not 1 or 1.0; and "NA" is a text.
+            frame = pandas.read_csv(
+                content, dtype=str, keep_default_na=False, sep="\t" if name.endswith(".tsv") else ","
+            )
+            return datasets.Dataset.from_pandas(frame, preserve_index=False)
+        return datasets.Dataset.from_list(_json_rows(content.getvalue()))
+    except FileNotFoundError:
+        raise SmallerError(f"{path}: there is no such file.") from None
+    except (pyarrow.ArrowException, ValueError, TypeError, AttributeError, OSError) as problem:
+        raise SmallerError(f"{path}: cannot be read as {Path(name).suffix[1:]} ({_one_line(problem)}).") from None
 
 
-_READERS: dict[str, Callable[..., tuple[list, ReadReport]]] = {
-    ".txt": lambda path, tags, columns, spans: read_tagged(path, tags=tags, spans=spans),
-    ".conllu": lambda path, tags, columns, spans: read_conllu(path, tags=tags),
-    ".tsv": lambda path, tags, columns, spans: read_table(path, columns=columns, labels=tags),
-}
-"""The reader of a labelled file by its ending."""
+def _json_rows(content: bytes) -> list[dict]:
+    """The rows of a JSON list, or of a file with an object in each line."""
+    text = content.decode("utf-8-sig")
+    if text.lstrip().startswith("["):
+        return json.loads(text)
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except ValueError as problem:
+            raise ValueError(f"line {number}: {problem}") from None
+    return rows
 
 
-@lru_cache(maxsize=256)
-def _labelled_once(
-    path: Path, ending: str, tags: tuple[str, ...], columns: tuple[str, str], spans: bool, _: tuple[int, int]
-) -> tuple[tuple[Example, ...], ReadReport]:
-    examples, report = _READERS[ending](path, tags, columns, spans)
-    return tuple(examples), report
+def text_column(path: Path, column: str, *, rows: int = 0) -> Iterator[Array]:
+    """A column of a file of rows in parts, of the first `rows` rows (0 takes all), without holding the whole file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+        if column not in file.schema_arrow.names:
+            there = ", ".join(file.schema_arrow.names)
+            raise SmallerError(f"{path}: the columns are {there}; expected {column!r}, with text.")
+        left = rows or file.metadata.num_rows
+        for batch in file.iter_batches(batch_size=20_000, columns=[column]):
+            if left > 0:
+                yield batch.column(0)[:left]
+            left -= len(batch)
+    except (pyarrow.ArrowException, OSError) as problem:
+        raise SmallerError(f"{path}: cannot be read as parquet ({_one_line(problem)}). Fetch it again.") from None
 
 
-@lru_cache(maxsize=4)
-def _text_once(path: Path, _: tuple[int, int]) -> tuple[str, ...]:
-    return tuple(read_text(path))
+def _translated(table: Table, column: str, names: Mapping[str, str]) -> Table:
+    from datasets import Value
+
+    given = [str(label).strip() for label in table[column]]
+    table = table.remove_columns(column)
+    return table.add_column(column, [names.get(label, label) for label in given], feature=Value("string"))
+
+
+def _one_line(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:200] or type(problem).__name__
+
+
+def report_on(examples: Sequence[Example], **counts: int) -> ReadReport:
+    """What examples hold, as far as it shows in them; `counts` are added."""
+    words = [word for each in examples for word in each.words]
+    tags = [each.tags for each in examples if isinstance(each, Sentence)]
+    texts = [each.text for each in examples if isinstance(each, Text)]
+    return ReadReport(
+        sentences=len(examples),
+        tokens=len(words),
+        entities=sum(tag.startswith("B-") for row in tags for tag in row),
+        orphan_tags=sum(map(_count_orphans, tags)),
+        empty_words=words.count(""),
+        odd_words=sum(map(_is_odd, words)),
+        repeated_texts=len(texts) - len(set(texts)),
+        **counts,
+    )
 
 
 def _read_utf8(path: Path) -> tuple[str, bool]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from smaller.data import datasets, splits
+from smaller.data import datasets, own, splits
+from smaller.data.examples import Example
 from smaller.data.noise import KINDS, add_noise, check_noise, names_in, struck
-from smaller.data.readers import Example
 from smaller.data.tasks import Task
 from smaller.errors import SmallerError
 
@@ -36,10 +36,11 @@ class EvaluationSet:
     limit: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dataset", own.named(self.dataset, language=self.language))
         splits.check(self.dataset, self.language)
         known = datasets.dataset(self.dataset)
-        for code in self.language.split("+") if known.sources else ():
-            known.file(code, self.split)  # an error where the language has no such split
+        for code in self.language.split("+") if self.dataset not in splits.EMBEDDED else ():
+            known.require_split(code, self.split)
         if self.noise != UNLABELLED:
             splits.entity_types(self.dataset)
         if self.noise not in ("", UNLABELLED):
@@ -96,11 +97,11 @@ class EvaluationSet:
 
 def set_of(key: str) -> EvaluationSet:
     """The evaluation set that a key names."""
-    parts = key.split("/")
-    if len(parts) == 3:
-        return EvaluationSet(*parts)
+    dataset, parts = datasets.name_and_rest(key)
+    if len(parts) == 2:
+        return EvaluationSet(dataset, *parts)
     try:
-        dataset, language, split, noise, rate, seed, *limit = parts
+        language, split, noise, rate, seed, *limit = parts
         return EvaluationSet(dataset, language, split, noise, float(rate), int(seed), *map(int, limit))
     except (TypeError, ValueError):
         raise SmallerError(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from smaller.data import readers, splits
+from smaller.data import datasets, splits, store
+from smaller.data.examples import Example, Sentence, Text
 from smaller.data.languages import language as language_of
-from smaller.data.readers import Example, Sentence, Text
 
 
 def sheet(dataset: str, languages: Sequence[str], tokenizer) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def _oddities(dataset: str, language: str) -> str:
     """What the reader had to survive in the files, in words; empty for clean files."""
     if dataset == "sample":
         return ""
-    reports = [readers.load_with_report(dataset, language, split)[1] for split in ("train", "dev", "test")]
+    reports = [store.report(datasets.dataset(dataset), language, split) for split in ("train", "dev", "test")]
     total = reports[0] + reports[1] + reports[2]
     counts = {
         "orphan I- tags": total.orphan_tags,

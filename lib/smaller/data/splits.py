@@ -6,17 +6,16 @@ A language is a code, or several with plus signs: "amh+hau+yor" is the labelled 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
-from smaller.data import datasets, files, readers, sample
+from smaller.data import datasets, files, sample, store
+from smaller.data.examples import Example
 from smaller.data.languages import language as language_of
-from smaller.data.readers import Example
-from smaller.data.sample import topics
+from smaller.data.store import EMBEDDED
+from smaller.data.tables import Lines
 from smaller.data.tasks import Task
 from smaller.data.tasks import task as task_of
 from smaller.errors import SmallerError
-
-EMBEDDED = {"sample": sample, "sample-topics": topics}
-"""The data sets that come with the package, by name."""
 
 
 def check(dataset: str, language: str, *splits: str) -> None:
@@ -27,9 +26,9 @@ def check(dataset: str, language: str, *splits: str) -> None:
             EMBEDDED[dataset].check(code)
             continue
         language_of(code)
-        known.source(code)
+        known.require(code)
         for split in splits:
-            known.file(code, split)
+            known.require_split(code, split)
 
 
 def check_text(corpus: str, language: str) -> None:
@@ -38,6 +37,24 @@ def check_text(corpus: str, language: str) -> None:
     Unlabelled text, or the training sentences of a labelled data set.
     """
     check(corpus, language, *(() if is_text(corpus) else ("train",)))
+
+
+def has_text(corpus: str, language: str) -> bool:
+    """Whether `check_text` finds nothing wrong."""
+    try:
+        check_text(corpus, language)
+    except SmallerError:
+        return False
+    return True
+
+
+def has_training(dataset: str, language: str) -> bool:
+    """Whether the data set has a training split in the language."""
+    try:
+        check(dataset, language, "train")
+    except SmallerError:
+        return False
+    return True
 
 
 def is_text(corpus: str) -> bool:
@@ -79,14 +96,23 @@ def sentences(dataset: str, language: str, split: str) -> list[Example]:
         return [sentence for code in language.split("+") for sentence in sentences(dataset, code, split)]
     if dataset in EMBEDDED:
         return list(EMBEDDED[dataset].sentences(language, split))
-    return readers.load(dataset, language, split)
+    return list(store.examples(datasets.dataset(dataset), language, split))
 
 
-def text(dataset: str, language: str) -> list[str]:
-    """The unlabelled lines of a language; of a labelled data set, its training sentences."""
+def text(dataset: str, language: str) -> Sequence[str]:
+    """The unlabelled lines of a language; of a labelled data set, its training sentences. Large ones stay on disk."""
     if not is_text(dataset):
         return [" ".join(example.words) for example in sentences(dataset, language, "train")]
-    return list(sample.text(language)) if dataset == "sample" else readers.load_corpus(language)
+    return sample.text(language) if dataset == "sample" else store.lines(datasets.dataset(dataset), language)
+
+
+def some_lines(dataset: str, language: str, limit: int) -> list[str]:
+    """At most `limit` lines, evenly spread, since a corpus holds its sources one after another; 0 takes all."""
+    lines = text(dataset, language)
+    if not 0 < limit < len(lines):
+        return list(lines)
+    places = [index * len(lines) // limit for index in range(limit)]
+    return lines.take(places) if isinstance(lines, Lines) else [lines[place] for place in places]
 
 
 def fingerprint(dataset: str, language: str) -> str:

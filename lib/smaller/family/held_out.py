@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from smaller.data.encoding import IGNORED, budget_batches, pad
 from smaller.encoders import Model
 from smaller.steps.pretraining import mask_pieces
-from smaller.training import cross_entropy_sum, device, logits_at, mixed_precision
+from smaller.training import cross_entropy_sum, device, logits_at, mixed_precision, placed
 
 RATE = 0.15
 """The share of pieces that are to be guessed, whatever the model was trained with."""
@@ -30,14 +30,13 @@ def masked_rows(rows: Iterable[Tensor], tokenizer: PreTrainedTokenizerBase) -> l
     return [mask_pieces(row, generator=generator, **options) for row in rows]
 
 
-@torch.inference_mode()
 def held_out_scores(model: Model, held_out: HeldOut) -> dict:
     """Perplexity and accuracy for each language, and over the labels of all languages together.
 
     Perplexity is exp of the mean cross-entropy of the labels, with the text on both sides in view: it cannot be
     compared with that of a model that reads from left to right, nor between tokenizers. Accuracy is in points, 0..100.
     """
-    network = model.network.to(device()).eval()
+    network = placed(model.network)
     padding = model.tokenizer.pad_token_id
     sums = {}
     for language, rows in held_out.items():
@@ -46,7 +45,7 @@ def held_out_scores(model: Model, held_out: HeldOut) -> dict:
             pieces = pad([rows[row][0] for row in chosen], value=padding).to(device())
             labels = pad([rows[row][1] for row in chosen], value=IGNORED).to(device())
             places = labels != IGNORED
-            with mixed_precision():
+            with torch.inference_mode(), mixed_precision():
                 hidden = network.base_model(input_ids=pieces, attention_mask=pieces != padding).last_hidden_state
                 logits = logits_at(network, hidden[places])
             right = (logits.argmax(-1) == labels[places]).sum()

@@ -37,7 +37,7 @@ NOT_MEASURED = (
 
 def languages_of(trained_on: str) -> tuple[str, ...]:
     """The languages of a model's training data: ("hau", "swa") for "masakhaner/hau+swa"."""
-    return tuple(trained_on.partition("/")[2].split("+"))
+    return tuple(trained_on.rpartition("/")[2].split("+"))
 
 
 def source_name(trained_on: str) -> str:

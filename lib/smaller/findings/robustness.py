@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from smaller.data.examples import Sentence
 from smaller.data.noise import KINDS, affected, struck
-from smaller.data.readers import Sentence
 from smaller.data.sets import ATTACK, EvaluationSet
 from smaller.errors import SmallerError
 from smaller.findings.cells import give_or_take, in_points

@@ -32,8 +32,8 @@ def calibration(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     noisy = under_noise(table, split=split)
     noisy = noisy[noisy["strongest"] & noisy["noise"].isin(TYPING)]
     rows = of_split(table, split)
-    away = rows[(rows["noise"] == "") & (rows["language"] != rows["trained_on"].str.partition("/")[2])]
-    away = away.assign(language=away["trained_on"].str.partition("/")[2])
+    away = rows[(rows["noise"] == "") & (rows["language"] != rows["trained_on"].str.rpartition("/")[2])]
+    away = away.assign(language=away["trained_on"].str.rpartition("/")[2])
     parts = {
         OWN: noisy.assign(error=noisy["clean_calibration"]),
         NOISE: noisy.assign(error=noisy["calibration_error"]),
@@ -67,7 +67,7 @@ def texts(table: pd.DataFrame, recipes: Mapping[str, Iterable[Recipe]]) -> pd.Da
     """
     rows = table[table["noise"] == UNLABELLED]
     sets = rows["dataset"] + "/" + rows["language"]
-    own = rows["trained_on"].str.partition("/")[2]
+    own = rows["trained_on"].str.rpartition("/")[2]
     names = [text_name(place, trained) for place, trained in zip(sets, rows["trained_on"], strict=True)]
     rows = rows.assign(place=sets, text=names, language=own)
     kept = ["model", "language", "seed", "place", "text", "confidence", "tagged"]
@@ -76,10 +76,10 @@ def texts(table: pd.DataFrame, recipes: Mapping[str, Iterable[Recipe]]) -> pd.Da
 
 def text_name(place: str, trained_on: str) -> str:
     """What a text is to a model: its own test set, other text in its language, or another language."""
-    dataset, _, language = place.partition("/")
+    dataset, _, language = place.rpartition("/")
     if place == trained_on:
         return OWN
-    same = language == trained_on.partition("/")[2]
+    same = language == trained_on.rpartition("/")[2]
     return f"{dataset}, same language" if same else f"{name_of(language)} ({dataset})"
 
 

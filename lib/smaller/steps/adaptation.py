@@ -13,7 +13,7 @@ from smaller.data import splits
 from smaller.data.encoding import encode_text
 from smaller.encoders import Model
 from smaller.progress import Say, silent
-from smaller.steps.base import Step
+from smaller.steps.base import Step, is_count, later, require
 from smaller.steps.checks import require_counts, require_share, require_small
 from smaller.steps.pretraining import learned_from_text
 from smaller.steps.texts import lines_of, require_known, unknown_share
@@ -28,7 +28,7 @@ class Adapt(Step):
 
     The defaults are paper 2's: 100,000 updates of 32 lines at a peak of 1e-4, 15 % of the pieces to be guessed, AdamW
     without decay, the model's own dropout. The paper keeps the checkpoint with the best loss; here it is the last one.
-    Training is that of `Pretrain`, with its checkpoints.
+    Training is that of `Pretrain`, with its checkpoints; it reads `lines` of each language, evenly spread; 0 is all.
     """
 
     corpus: str
@@ -40,6 +40,7 @@ class Adapt(Step):
     rate: float = 0.15
     warm_up: float = 0.0
     seed: int = 1
+    lines: int = later(0)
 
     trains: ClassVar[bool] = True
 
@@ -50,6 +51,7 @@ class Adapt(Step):
         require_small(self, "learning_rate")
         require_small(self, "rate")
         require_share(self, "warm_up")
+        require(is_count(self.lines), f"Adapt's lines are a whole number, 0 for all; it is {self.lines!r}.")
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -71,7 +73,9 @@ class Adapt(Step):
         forms.require_trainable(model, what="Adapt")
         rows: list[Tensor] = []
         for language in self.languages:
-            found = encode_text(lines_of(self.corpus, language, limit=0), model.tokenizer, max_length=self.max_length)
+            found = encode_text(
+                lines_of(self.corpus, language, limit=self.lines), model.tokenizer, max_length=self.max_length
+            )
             require_known(found, model.tokenizer, place=f"{self.corpus}/{language}")
             rows += found
         trained, report = learned_from_text(

@@ -17,7 +17,8 @@ STEPS: dict[str, type[Step]] = {}
 class Step:
     """A transformation of a model. Its fields are all that decides its result: data set, language and seed included.
 
-    A step knows nothing of the steps around it, and leaves the model that it is given unchanged.
+    A step knows nothing of the steps around it, and leaves the model that it is given unchanged. Weights come and go on
+    any device; masks are on the processor.
     """
 
     trains: ClassVar[bool] = False

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from smaller import forms
-from smaller.data import splits
+from smaller.data import own, splits
 from smaller.data.encoding import IGNORED, Encoded, encode, encode_text
-from smaller.data.readers import Sentence, Text
+from smaller.data.examples import Sentence, Text
 from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, is_count, is_number, later, require
@@ -25,7 +25,7 @@ from smaller.steps.imitation import HIDDEN, LOGITS, Imitation, first_pieces, tea
 from smaller.steps.pretraining import SETTINGS, Pretrain, masked_batches
 from smaller.steps.students import check_width, student_of, widened, width_label
 from smaller.steps.texts import lines_of, require_known, rows_of, unknown_share
-from smaller.training import Report, device, ends, train
+from smaller.training import Report, device, ends, placed, train
 
 
 def _defaults(step: type[Step], *fields: str) -> dict[str, Any]:
@@ -152,6 +152,7 @@ class Distil(Step):
     def _check_task(self) -> None:
         for field in ("dataset", "language"):
             require(bool(getattr(self, field)), f"Distil(on='task') needs a value for {field}.")
+        object.__setattr__(self, "dataset", own.named(self.dataset, language=self.language))
         splits.check(self.dataset, self.language)
         splits.task(self.dataset)  # an error where there are no labels
         require_counts(self, "epochs")
@@ -214,7 +215,7 @@ class Distil(Step):
         layer_map = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
         student, basis = student_of(self, model, layer_map, self._examples(model))
         imitation = Imitation(
-            teacher=model.network.to(device()).eval(),
+            teacher=placed(model.network),
             weights=self.weights,
             kinds={"logits": self.logits, "hidden": self.hidden},
             temperature=self.temperature,

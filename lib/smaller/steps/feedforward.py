@@ -18,7 +18,7 @@ from smaller.progress import Say, silent
 from smaller.steps.base import Step, require
 from smaller.steps.checks import require_counts
 from smaller.steps.importance import check_importance, importance_batches, importance_inputs
-from smaller.training import device, masked_language_loss
+from smaller.training import device, masked_language_loss, placed
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ def strongest(scores: Iterable[Tensor], size: int) -> list[Tensor]:
 def magnitudes(model: Model) -> list[Tensor]:
     """For each layer and neuron, the norm of its incoming weights times the norm of its outgoing ones."""
     pairs = [(layer.intermediate.dense.weight, layer.output.dense.weight) for layer in model.backbone.encoder.layer]
-    return [incoming.norm(dim=1) * outgoing.norm(dim=0) for incoming, outgoing in pairs]
+    return [(incoming.norm(dim=1) * outgoing.norm(dim=0)).cpu() for incoming, outgoing in pairs]
 
 
 def gradient_importance(model: Model, batches: Iterable[Batch]) -> list[Tensor]:
     """For each layer and feed-forward neuron, the sum over batches of |sum of weight x gradient| of what enters it."""
-    network = copy.deepcopy(model.network).to(device()).eval()
+    network = placed(copy.deepcopy(model.network))
     dense = [layer.intermediate.dense for layer in network.base_model.encoder.layer]
     sums = [torch.zeros_like(layer.bias) for layer in dense]
     wanted = [parameter for layer in dense for parameter in (layer.weight, layer.bias)]

@@ -19,7 +19,7 @@ from smaller.progress import Say, silent
 from smaller.steps.base import Step, require
 from smaller.steps.checks import require_choice, require_counts
 from smaller.steps.importance import check_importance, importance_batches, importance_inputs
-from smaller.training import device, masked_language_loss
+from smaller.training import device, masked_language_loss, placed
 
 SCOPES = ("layer", "global")
 
@@ -115,7 +115,7 @@ def magnitudes(model: Model) -> Tensor:
 
 def gate_importance(model: Model, batches: Iterable[Batch]) -> Tensor:
     """For each layer and head the sum over sentences of |d loss / d gate|, scaled to a norm of 1 for each layer."""
-    network = copy.deepcopy(model.network).to(device()).eval()
+    network = placed(copy.deepcopy(model.network))
     layers, heads = network.base_model.encoder.layer, network.config.num_attention_heads
     total = torch.zeros(len(layers), heads)
     for batch in batches:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from smaller.data.encoding import Batch, Encoded, batch_of, budget_batches, pad
 from smaller.encoders import Model
-from smaller.training import cross_entropy_sum, device, labels_in, logits_at, mixed_precision
+from smaller.training import cross_entropy_sum, device, labels_in, logits_at, mixed_precision, placed
 
 LOGITS = ("kl", "mse")
 HIDDEN = ("cosine", "mse")
@@ -160,7 +160,7 @@ def first_pieces(encoded: Encoded, rows: Sequence[int]) -> Tensor:
 @torch.no_grad()
 def teacher_logits(model: Model, encoded: Encoded) -> list[Tensor]:
     """The teacher's logits on the first piece of each word, one tensor of shape (words, labels) for each sentence."""
-    network = model.network.to(device()).eval()
+    network = placed(model.network)
     found: list[Tensor] = [torch.empty(0)] * len(encoded)
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())

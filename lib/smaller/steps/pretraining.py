@@ -17,7 +17,7 @@ from smaller.data import splits
 from smaller.data.encoding import IGNORED, Batch, encode_text, pad, shuffled_batches
 from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
-from smaller.steps.base import Step, is_number, require
+from smaller.steps.base import Step, is_count, is_number, later, require
 from smaller.steps.checks import require_counts, require_languages, require_small
 from smaller.training import masked_language_loss, train
 
@@ -32,7 +32,8 @@ class Pretrain(Step):
     The defaults make the sample family from the embedded corpus in a minute or two on one core; at a rate of 25 %
     instead of the usual 15 % there is more to learn from so little text. `updates` counts batches of `batch_size`
     lines; the learning rate warms up over the first tenth and then falls to zero. There is no dropout: with so few
-    updates nothing is seen often enough to be learned by heart.
+    updates nothing is seen often enough to be learned by heart. `lines` of each language are read, evenly spread; 0 is
+    all.
     """
 
     corpus: str = "sample"
@@ -43,6 +44,7 @@ class Pretrain(Step):
     max_length: int = 64
     rate: float = 0.25
     seed: int = 1
+    lines: int = later(0)
 
     trains: ClassVar[bool] = True
 
@@ -53,6 +55,8 @@ class Pretrain(Step):
         require(is_number(self.rate) and 0 < self.rate < 1,
                 f"Pretrain's rate is the share of masked pieces, between 0 and 1; it is {self.rate!r}.")  # fmt: skip
 
+        require(is_count(self.lines), f"Pretrain's lines are a whole number, 0 for all; it is {self.lines!r}.")
+
     def inputs(self) -> dict[str, str]:
         """The checksum of each language's text."""
         return {f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
@@ -61,7 +65,7 @@ class Pretrain(Step):
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """A masked-language model of the same shape."""
         forms.require_trainable(model, what="Pretrain")
-        lines = [line for language in self.languages for line in splits.text(self.corpus, language)]
+        lines = [line for language in self.languages for line in splits.some_lines(self.corpus, language, self.lines)]
         rows = encode_text(lines, model.tokenizer, max_length=self.max_length)
         return learned_from_text(
             self, model, rows, warm_up=self.updates // 10, settings=SETTINGS, say=say, scratch=scratch

@@ -65,7 +65,8 @@ class Prune(Step):
         forms.require_trainable(model, what="Prune")
         pruned = model.copy()
         weights = linear_weights(pruned) | (embedding_weights(pruned) if "embeddings" in self.include else {})
-        scores = self._scores({name: weight.detach() for name, weight in weights.items()}, pruned.masks)
+        # Masks, and the scores that they come from, are on the processor, wherever the weights are.
+        scores = self._scores({name: weight.detach().cpu() for name, weight in weights.items()}, pruned.masks)
         if self.scope == "global":
             names = list(scores)
             mask = kept(torch.cat([scores[name].flatten() for name in names]), self.sparsity)
@@ -77,7 +78,7 @@ class Prune(Step):
         masks = {name: mask & pruned.masks.get(name, mask) for name, mask in masks.items()}
         with torch.no_grad():
             for name, mask in masks.items():
-                weights[name].mul_(mask)
+                weights[name].mul_(mask.to(weights[name].device))
         pruned.masks = pruned.masks | masks
         zero = {name: 1 - mask.float().mean().item() for name, mask in masks.items()}
         total = sum(mask.numel() for mask in masks.values())

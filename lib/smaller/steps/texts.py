@@ -26,11 +26,9 @@ def lines_of(corpus: str, language: str, *, limit: int) -> list[str]:
 
     A limit of 0 is none. Raises SmallerError where there is no line.
     """
-    lines = splits.text(corpus, language)
+    lines = splits.some_lines(corpus, language, limit)
     require(bool(lines), f"The corpus {corpus}/{language} is empty: a step that reads text needs a line of it.")
-    if not 0 < limit < len(lines):
-        return lines
-    return [lines[index * len(lines) // limit] for index in range(limit)]
+    return lines
 
 
 def rows_of(corpus: str, languages: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, limit: int) -> list[Tensor]:

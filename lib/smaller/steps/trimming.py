@@ -15,7 +15,7 @@ from smaller.adapters import with_adapters
 from smaller.data import splits
 from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
-from smaller.steps.base import Step, is_count, is_number, require
+from smaller.steps.base import Step, is_count, is_number, later, require
 from smaller.steps.checks import require_languages
 from smaller.vocabulary import frequent, piece_counts, trimmed
 
@@ -26,12 +26,14 @@ class TrimVocabulary(Step):
 
     Paper 2, section 3 (40,000 pieces). Hidden states on text inside the kept vocabulary are the same to the bit; a word
     outside it falls into shorter pieces. Special pieces stay in their order, the output bias is carried along.
+    Pieces are counted on `lines` of each language, evenly spread; 0 takes all.
     """
 
     size: int | None = None
     coverage: float | None = None
     corpus: str = "sample"
     languages: tuple[str, ...] = ()
+    lines: int = later(0)
 
     technique: ClassVar[str] = "trimmed"
 
@@ -46,6 +48,7 @@ class TrimVocabulary(Step):
                 f"TrimVocabulary's coverage is a share of the text, from 0 to 1; it is {self.coverage!r}.")  # fmt: skip
         if self.coverage is not None:
             object.__setattr__(self, "coverage", float(self.coverage))
+        require(is_count(self.lines), f"TrimVocabulary's lines are a whole number, 0 for all; it is {self.lines!r}.")
         require_languages(self)
 
     @property
@@ -72,7 +75,7 @@ class TrimVocabulary(Step):
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The model with fewer pieces; the report says how much of the text they cover."""
         forms.require_trainable(model, what="TrimVocabulary")
-        lines = [line for language in self.languages for line in splits.text(self.corpus, language)]
+        lines = [line for language in self.languages for line in splits.some_lines(self.corpus, language, self.lines)]
         require(bool(lines), f"The corpus {self.corpus} is empty in {', '.join(self.languages)}.")
         counts = piece_counts(lines, model.tokenizer)
         size = None if self.size is None else min(self.size, len(counts))

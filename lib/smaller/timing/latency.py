@@ -12,7 +12,7 @@ from torch import Tensor
 from smaller import cost, forms, results
 from smaller.cost import Setting
 from smaller.data.encoding import encode
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence
 from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
 from smaller.jobs import home_sets, materialise

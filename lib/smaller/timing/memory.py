@@ -23,7 +23,7 @@ from smaller.jobs import home_sets, materialise
 from smaller.recipes import Recipe
 from smaller.shipping import open_shipped, ship
 from smaller.timing.latency import finished, runs_on, sample_of
-from smaller.training import device
+from smaller.training import device, placed
 
 
 def weigh(recipes: Iterable[Recipe], *, sentences: int = 24) -> None:
@@ -108,18 +108,19 @@ def serve(questions: TextIO, answers: TextIO) -> None:
             answers.flush()
 
 
-@torch.inference_mode()
 def _weighed(asked: dict) -> list[dict]:
     kind, rows = asked["kind"], [torch.tensor(row) for row in asked["rows"]]
     smallest = configuration(Encoder("smallest", layers=1, heads=1, hidden=8, feed_forward=8), vocabulary=8)
-    build(smallest, seed=0)(input_ids=torch.tensor([[0, 2]]))
+    with torch.inference_mode():
+        build(smallest, seed=0)(input_ids=torch.tensor([[0, 2]]))
     before = psutil.Process().memory_info().rss if kind == "cpu" else 0
     model = open_shipped(asked["folder"])
-    network = model.network.to(kind).eval()
+    network = placed(model.network, kind)
     found = []
     for size in sorted(cost.BATCHES):  # the larger one last: the peak so far is then a batch size's own
         for batch in cost.batches_by_length(rows, size=size, padding=model.tokenizer.pad_token_id):
-            network(input_ids=batch.pieces.to(kind), attention_mask=batch.mask.to(kind))
+            with torch.inference_mode():
+                network(input_ids=batch.pieces.to(kind), attention_mask=batch.mask.to(kind))
         peak = cost.peak_memory(kind)
         found.append({"batch": size, "device_type": kind, "peak_bytes": peak, "memory_bytes": peak - before})
     return found

@@ -22,7 +22,7 @@ import numpy as np
 import sentencepiece
 from transformers import XLMRobertaTokenizer
 
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence
 from smaller.errors import SmallerError, did_you_mean
 
 LANGUAGES = ("amh", "hau", "pcm", "swa", "yor")

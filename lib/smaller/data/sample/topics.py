@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from smaller.data import sample
-from smaller.data.readers import Text
+from smaller.data.examples import Text
 from smaller.errors import SmallerError
 
 LANGUAGES = ("swa",)

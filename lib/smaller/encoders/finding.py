@@ -1,0 +1,128 @@
+"""From a name to an encoder: a folder, a named one, or any of the hub's."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from smaller import paths
+from smaller.data import sample
+from smaller.encoders import hub
+from smaller.encoders.building import build
+from smaller.encoders.folders import open_folder, positions, require_folder
+from smaller.encoders.hub import Fetched, PlannedFetch
+from smaller.encoders.layout import checksum
+from smaller.encoders.model import Model
+from smaller.encoders.registry import ENCODERS, Encoder
+from smaller.encoders.shapes import configuration, with_shape
+from smaller.errors import SmallerError, did_you_mean
+from smaller.initialisation import look_at_neighbours
+from smaller.progress import Say, silent
+
+
+def source(name: str) -> Encoder | Path:
+    """What a name stands for: a folder (a path, or a name under `SMALLER_MODELS`), a named encoder, or one of the hub.
+
+    A folder goes first, so that weights which were fetched by hand serve under the name that they have on the hub:
+    `owner/name`, or `owner/name@revision` (a branch, a tag, `refs/pr/N`, or a commit's 40 digits). Of an encoder whose
+    shape is not known here the configuration is fetched.
+    """
+    found = _found(name)
+    return found if isinstance(found, Path) else with_shape(found)
+
+
+def _found(name: str) -> Encoder | Path:
+    if name in ENCODERS and not ENCODERS[name].pretrained:
+        return ENCODERS[name]
+    models = paths.models_folder()
+    candidates = [Path(name).expanduser()] if "/" in name or "\\" in name else []
+    candidates += [models / name] if models else []
+    for folder in candidates:
+        if folder.is_dir():
+            require_folder(folder)
+            return folder
+    if named := ENCODERS.get(name) or hub.named(name):
+        return named
+    local = sorted(path.parent.name for path in models.glob("*/config.json")) if models else []
+    where = f"under SMALLER_MODELS ({models})" if models else "and SMALLER_MODELS is not set"
+    raise SmallerError(
+        f"There is no encoder {name!r}: it is not one of {', '.join([*ENCODERS, *local])}, there is no such folder "
+        f"{where}, and an encoder of the hub is named owner/name.{did_you_mean(name, [*ENCODERS, *local])}"
+    )
+
+
+@functools.cache
+def revision(name: str) -> str:
+    """What pins the weights behind a name: a commit of the hub, or a checksum of the folder's files.
+
+    The sample family has no weights, so its revision is its shape.
+    """
+    found = _found(name)
+    if isinstance(found, Path):
+        return checksum(found)
+    if not found.pretrained:
+        return f"shape:{found.layers}x{found.heads}x{found.hidden}x{found.feed_forward}"
+    return hub.configuration_file(found).parent.name
+
+
+def load(name: str) -> Model:
+    """The masked-language model behind a name, in fp32; random weights for the sample family.
+
+    One of the hub's that is not here yet is fetched. A tokenizer that names no greatest length gets the network's.
+    """
+    found = _found(name)
+    if isinstance(found, Encoder) and not found.pretrained:
+        tokenizer = sample.tokenizer()
+        network = build(configuration(found, vocabulary=len(tokenizer)), seed=0)
+        look_at_neighbours(network)
+        return Model(network, tokenizer)
+    if isinstance(found, Encoder) and found.made_from:
+        raise SmallerError(f"The encoder {name} is made from {found.made_from}: smaller.jobs.open_encoder makes it.")
+    model = open_folder(found) if isinstance(found, Path) else _from_hub(found)
+    room = positions(model.network.config)
+    model.tokenizer.model_max_length = min(model.tokenizer.model_max_length, room)
+    return model
+
+
+def _from_hub(encoder: Encoder) -> Model:
+    folder = hub.fetch(encoder, say=silent).folder
+    try:
+        return open_folder(folder)
+    except SmallerError as problem:
+        raise SmallerError(f"The encoder {encoder.name} of {encoder.repository}: {problem}") from None
+
+
+def is_here(name: str) -> bool:
+    """Whether `load` needs no network; a cheap look, which reads no weights. An unknown name is no error."""
+    try:
+        found = _found(name)
+    except SmallerError:
+        return False
+    return isinstance(found, Path) or not found.pretrained or hub.here(found) is not None
+
+
+def plan_fetch(name: str) -> PlannedFetch:
+    """What `fetch` would bring: files and bytes at one commit, and the licence; brings nothing but a configuration.
+
+    A folder and the sample family are here already. Raises SmallerError for a name that cannot be fetched.
+    """
+    found = _found(name)
+    if isinstance(found, Path) or not found.pretrained:
+        licence = "that of its folder" if isinstance(found, Path) else found.licence
+        return PlannedFetch(name, "", revision(name), licence, False, (), already_here=True)
+    return hub.plan(found)
+
+
+def fetch(name: str, *, say: Say = silent) -> Fetched:
+    """Bring the encoder behind a name to this machine, whole or not at all, so that `load` needs no network.
+
+    What is here is left alone, a folder too. Raises SmallerError in one sentence: no such name, revision or
+    permission, no network, no room, an architecture that is not served, a file that is not what it should be.
+    """
+    found = _found(name)
+    if isinstance(found, Path) or not found.pretrained:
+        say(f"{name}: present")
+        licence = "that of its folder" if isinstance(found, Path) else found.licence
+        folder = str(found) if isinstance(found, Path) else ""
+        return Fetched(name, "", "", revision(name), licence, False, {}, converted=False, folder=folder)
+    return hub.fetch(found, say=say)

@@ -1,0 +1,140 @@
+"""Models in folders of the hub's layout: read whatever its authors named things, written so that anybody reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    XLMRobertaTokenizer,
+)
+
+from smaller.adapters import ADAPTED_FILE, adapter_size, with_adapters
+from smaller.encoders.building import HEADS
+from smaller.encoders.layout import CONFIGURATION, MASKS_FILE, PIECES, Layout, require_whole
+from smaller.encoders.model import DRAWN_HEAD, HEAD_SEED, Model, unit_of
+from smaller.encoders.pickles import converted
+from smaller.encoders.served import read_configuration, require_served
+from smaller.errors import SmallerError
+
+
+def require_folder(folder: Path) -> Layout:
+    """A folder's layout. Raises SmallerError unless it holds all of an encoder, of an architecture that is served."""
+    found = require_whole(folder)
+    where = f"The folder {folder}"
+    require_served(read_configuration(folder / CONFIGURATION, where=where), where=where)
+    return found
+
+
+def open_folder(folder: Path | str) -> Model:
+    """A model from a folder of the hub's layout, in fp32, with its masks if it was saved with any.
+
+    Weights in a pickle are converted once into safetensors in the cache. An encoder without a head for masked language
+    is given one that is drawn from a fixed seed, and `head_note` says so. Raises SmallerError, with what is missing.
+    """
+    folder = Path(folder)
+    found = require_folder(folder)
+    weights = folder
+    if found.pickled:
+        pickles = [folder / name for name in found.weights if name.endswith(".bin")]
+        weights = converted(pickles, origin={"folder": folder.name})
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = read_tokenizer(folder, config)
+        _agree(config, tokenizer)
+        unit = unit_of(config)
+        kind = HEADS.get(unit, AutoModelForMaskedLM)
+        if adapter_size(config):
+            network = _read_adapted(folder, kind.from_config(config, dtype=torch.float32, attn_implementation="sdpa"))
+        else:
+            # Transformers draws what is missing from the global state, which is left as it was.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(HEAD_SEED)
+                network = _complete(kind.from_pretrained(
+                    weights, config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32,
+                    attn_implementation="sdpa", output_loading_info=True,
+                ))  # fmt: skip
+        masks = load_file(folder / MASKS_FILE) if (folder / MASKS_FILE).is_file() else {}
+    except Exception as problem:  # a damaged folder fails in many ways, all of them the user's to see
+        raise SmallerError(f"The folder {folder} could not be read as an encoder: {problem}") from None
+    labels = tuple(config.id2label[index] for index in range(config.num_labels)) if unit else ()
+    return Model(network.eval(), tokenizer, labels, masks)
+
+
+def read_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    """A folder's tokenizer; SentencePiece's pieces alone are XLM-R's, whatever network stands on them."""
+    options = {"local_files_only": True, "trust_remote_code": False}
+    if config.model_type == "roberta":
+        options["add_prefix_space"] = True  # sentences arrive as words, and each of them begins with its space
+    alone = (folder / PIECES).is_file() and not (folder / "tokenizer.json").is_file()
+    return (XLMRobertaTokenizer if alone else AutoTokenizer).from_pretrained(folder, **options)
+
+
+def _agree(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Have the configuration name the padding piece with which batches are filled, or raise ValueError."""
+    absent = [piece for piece in ("pad", "unk", "mask") if getattr(tokenizer, f"{piece}_token_id") is None]
+    if absent:
+        raise ValueError(f"its tokenizer names no {' and no '.join(absent)} piece")
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(f"its tokenizer has {len(tokenizer):,} pieces, and the network rows for {config.vocab_size:,}")
+    if config.model_type == "bert":
+        # Here it only says which row is not trained; e5-small names the row of its first piece.
+        config.pad_token_id = tokenizer.pad_token_id
+    elif config.pad_token_id != tokenizer.pad_token_id:
+        raise ValueError(f"its network counts positions from the padding piece of config.json, {config.pad_token_id}, "
+                         f"and its tokenizer pads with {tokenizer.pad_token_id}: mend what is wrong")  # fmt: skip
+
+
+def positions(config: PreTrainedConfig) -> int:
+    """The pieces that a network reads at once; RoBERTa's kind counts positions from one after the padding piece."""
+    return config.max_position_embeddings - (0 if config.model_type == "bert" else config.pad_token_id + 1)
+
+
+def _complete(loaded: tuple[PreTrainedModel, dict]) -> PreTrainedModel:
+    """The network, unless weights of its encoder or classifier are not there: Transformers would draw random ones."""
+    network, report = loaded
+    missing = sorted(report["missing_keys"])
+    needed = [key for key in missing if key.startswith((network.base_model_prefix, "classifier"))]
+    if needed:
+        raise ValueError(f"the weights lack {len(needed)} tensors, such as {needed[0]}")
+    if missing:
+        setattr(network.config, DRAWN_HEAD, HEAD_SEED)
+    if any(key.endswith("decoder.weight") for key in missing):
+        network.config.tie_word_embeddings = True
+        network.tie_weights()
+    elif unit_of(network.config) == "":
+        # Where an output matrix of its own was published, what is cut out of this network has one too.
+        own = network.get_output_embeddings().weight is not network.get_input_embeddings().weight
+        network.config.tie_word_embeddings = not own
+    return network
+
+
+def _read_adapted(folder: Path, network: PreTrainedModel) -> PreTrainedModel:
+    network = with_adapters(network)
+    network.load_state_dict(load_file(folder / ADAPTED_FILE))
+    return network
+
+
+def write_network(network: PreTrainedModel, folder: Path) -> None:
+    """Write weights and configuration; where there are adapters, under a name that plain `from_pretrained` refuses."""
+    network.save_pretrained(folder)
+    (folder / ADAPTED_FILE).unlink(missing_ok=True)
+    if adapter_size(network.config):
+        (folder / "model.safetensors").rename(folder / ADAPTED_FILE)
+
+
+def save(model: Model, folder: Path | str) -> None:
+    """Write the model so that `open_folder`, and plain `from_pretrained` unless there are adapters, read it back."""
+    folder = Path(folder)
+    write_network(model.network, folder)
+    model.tokenizer.save_pretrained(folder)
+    (folder / MASKS_FILE).unlink(missing_ok=True)
+    if model.masks:
+        save_file({name: mask.contiguous() for name, mask in model.masks.items()}, folder / MASKS_FILE)

@@ -1,0 +1,130 @@
+"""Weights in a pickle, read once as tensors and nothing else, and kept in the cache as safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from smaller import paths
+from smaller.encoders.layout import WEIGHTS, file_digest
+from smaller.errors import SmallerError
+
+ABOUT = "about.json"
+_DRAFT = ".unfinished-"
+
+
+def converted(files: Sequence[Path], *, origin: Mapping[str, str]) -> Path:
+    """The folder of the cache with the tensors of some pickles as safetensors, made if it is not there.
+
+    Beside them lies `about.json`: `origin` (where the pickles are from), their checksums, and that of the result. The
+    folder appears whole or not at all. Position numbers, which old versions stored, are left out, and what is there
+    under two names is kept once. Raises SmallerError for a pickle with anything but tensors, and for a full disk.
+    """
+    digests = {file.name: digest_of(file) for file in files}
+    place = folder() / hashlib.sha256(" ".join(digests.values()).encode()).hexdigest()[:32]
+    if (place / WEIGHTS).is_file():
+        return place
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_suffix(".lock")):
+            if not (place / WEIGHTS).is_file():
+                for old in place.parent.glob(f"{_DRAFT}{place.name}-*"):  # of a process that was killed
+                    shutil.rmtree(old, ignore_errors=True)
+                _write(place, once(tensors(files)), {"origin": dict(origin), "files": digests})
+    except (OSError, SafetensorError) as problem:
+        raise SmallerError(
+            f"The weights in {files[0]} could not be converted into {place.parent}: "
+            f"{getattr(problem, 'strerror', None) or problem}. Make room, or set SMALLER_CACHE to another folder; "
+            "nothing is left there half-written."
+        ) from None
+    return place
+
+
+def folder() -> Path:
+    """Where converted weights lie."""
+    return paths.cache_folder() / "encoders"
+
+
+def _write(place: Path, state: dict[str, Tensor], about: dict) -> None:
+    draft = Path(tempfile.mkdtemp(prefix=f"{_DRAFT}{place.name}-", dir=place.parent))
+    try:
+        save_file(state, draft / WEIGHTS, metadata={"format": "pt"})
+        result = {"format": 1, **about, "result": {WEIGHTS: file_digest(draft / WEIGHTS)}, "tensors": len(state),
+                  "versions": {name: metadata.version(name) for name in ("torch", "safetensors")}}  # fmt: skip
+        (draft / ABOUT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        draft.chmod(0o755)
+        draft.rename(place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def digest_of(file: Path) -> str:
+    """A file's SHA-256; in the hub's cache, where a large file is stored under it and was held against it, the name."""
+    stored = file.resolve().name
+    return stored if re.fullmatch("[0-9a-f]{64}", stored) else file_digest(file)
+
+
+def tensors(files: Sequence[Path]) -> dict[str, Tensor]:
+    """The tensors of some pickles by name. Raises SmallerError, with the name, where there is anything else."""
+    state: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as problem:  # torch has several kinds for what it refuses and for what is damaged
+            raise SmallerError(f"{file} {_why(problem)}") from None
+        if not isinstance(loaded, Mapping):
+            raise SmallerError(f"{file} holds a {type(loaded).__name__} and no table of tensors, so it is not read. "
+                               "Use weights in safetensors.")  # fmt: skip
+        for name, value in loaded.items():
+            if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided:
+                raise SmallerError(f"{file} holds more than plain tensors: {name!r} is a {type(value).__name__}, so it "
+                                   "is not read. Use weights in safetensors.")  # fmt: skip
+            state[name] = value.detach()
+    return state
+
+
+def _why(problem: Exception) -> str:
+    said = " ".join(str(problem).split())
+    named = re.search(r"(?:GLOBAL|class|function) ([\w.]*\w)", said)
+    if "Weights only load failed" in said and named:
+        return (f"names {named[1]}, so that reading it would run code. It was refused: weights are "
+                "tensors and nothing else. Do not use this file.")  # fmt: skip
+    return f"is damaged, or no pickle of tensors ({said[:160] or type(problem).__name__}). Fetch or copy it again."
+
+
+def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without position numbers, and without a second name for what is there already."""
+    return dict(_once(state))
+
+
+def _once(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    seen, storages, tables = set(), set(), []
+    for name, value in state.items():
+        if not value.is_floating_point() and name.endswith(("position_ids", "token_type_ids")):
+            continue
+        place = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+        second = name.endswith("decoder.weight") and any(
+            table.shape == value.shape and torch.equal(table, value) for table in tables
+        )
+        if second or (value.numel() and place in seen):
+            continue
+        seen.add(place)
+        if name.endswith("word_embeddings.weight"):
+            tables.append(value)
+        # A tensor may be a part of a larger one, or share its memory, neither of which safetensors take.
+        storage = value.untyped_storage()
+        alone = storage.nbytes() == value.nbytes and storage.data_ptr() not in storages
+        storages.add(storage.data_ptr())
+        yield name, value.contiguous() if alone else value.clone(memory_format=torch.contiguous_format)

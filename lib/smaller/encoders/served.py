@@ -1,0 +1,44 @@
+"""Which architectures the steps can handle, told from a configuration alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from smaller.errors import SmallerError
+
+SERVED = ("xlm-roberta", "roberta", "bert")
+"""The model types of encoders with positions in a table, attention over all pieces, and norms after each part.
+
+CamemBERT is not one of them: its tokenizer has pieces before the padding piece, from whose id its positions count, so
+that a trimmed vocabulary would move every position.
+"""
+
+
+def read_configuration(file: Path, *, where: str) -> dict:
+    """A configuration as it is on disk. Raises SmallerError for what is no JSON object."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise SmallerError(f"{where} could not be read as an encoder: its config.json is damaged ({problem}). Fetch or "
+                           "copy it again.") from None  # fmt: skip
+    if not isinstance(found, dict):
+        raise SmallerError(f"{where} could not be read as an encoder: its config.json holds no JSON object.")
+    return found
+
+
+def require_served(config: dict, *, where: str) -> None:
+    """Raise SmallerError for an architecture that the steps cannot handle, with its name and what is served."""
+    kind, names = config.get("model_type"), ", ".join(config.get("architectures") or ())
+    what = str(kind or "unnamed") + f" ({names})" * bool(names)
+    why = ""
+    if kind not in SERVED:
+        why = f"has the architecture {what}, which no step knows"
+    elif config.get("auto_map"):
+        why = f"is of the type {what} but brings code of its own, which is never run"
+    elif config.get("position_embedding_type", "absolute") != "absolute":
+        why = f"is of the type {what} with positions of the kind {config['position_embedding_type']}, not absolute ones"
+    elif config.get("is_decoder") or config.get("is_encoder_decoder"):
+        why = f"is of the type {what} but a decoder"
+    if why:
+        raise SmallerError(f"{where} {why}. Encoders of the types {', '.join(SERVED)} are served: choose one of them.")

@@ -1,0 +1,205 @@
+"""A GPU that is not there, for a machine that has none: what PyTorch would refuse on one is refused here too.
+
+Tensors stay plain ones in the processor's memory, so values, gradients, inference mode and the identity of parameters
+are the real ones. Beside that, it is on record which of them are on the device: `.to("cuda")` and `device="cuda"` put
+them there, and what is computed of tensors that are there is there too. An operation on tensors of both places raises
+PyTorch's own error where a GPU's kernel would. Kernels, memory, streams and other processes are not pretended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from smaller import training
+
+CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
+
+_INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
+
+_CROSSING = {"aten::copy_", "aten::_has_compatible_shallow_copy_type"}
+"""What PyTorch does with tensors of two places: copies, and asking whether one may take the other's part."""
+
+
+class Record:
+    """Which tensors are on the device, and in `mixes` every operation that was refused, whoever caught its error."""
+
+    def __init__(self) -> None:
+        self.mixes: list[str] = []
+        self._storages: dict[int, StorageWeakRef] = {}
+
+    def is_there(self, tensor: Tensor) -> bool:
+        """Whether the tensor is on the device; views of one storage are in one place."""
+        storage = _storage(tensor)
+        if storage is None:
+            return getattr(tensor, "_is_there", False)
+        # As long as the reference is kept no other storage gets the address, so an entry is never another one's.
+        return storage._cdata in self._storages
+
+    def put(self, tensor: Tensor, there: bool) -> Tensor:
+        """Enter where a tensor is that has a storage of its own; returns the tensor."""
+        storage = _storage(tensor)
+        if storage is None:
+            tensor._is_there = there
+        elif there:
+            self._storages.setdefault(storage._cdata, StorageWeakRef(storage))
+        else:
+            self._storages.pop(storage._cdata, None)
+        return tensor
+
+    def refuse_mixed(self, operation: torch._ops.OpOverload, given: Sequence[Any], tensors: Sequence[Tensor]) -> None:
+        """Raise what PyTorch raises, unless all tensors are in one place or a GPU's kernel takes them as they are."""
+        strays = [tensor for tensor in tensors if not self.is_there(tensor)]
+        if not strays or self._takes(operation, given, strays):
+            return
+        places = ", ".join(f"{tuple(one.shape)} on {'cuda' if self.is_there(one) else 'cpu'}" for one in tensors)
+        self.mixes.append(f"{operation.name()}: {places}")
+        raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices, cuda:0 and "
+                           f"cpu! ({self.mixes[-1]})")  # fmt: skip
+
+    def _takes(self, operation: torch._ops.OpOverload, given: Sequence[Any], strays: Sequence[Tensor]) -> bool:
+        target_there = not isinstance(given[0], Tensor) or self.is_there(given[0])
+        if operation._schema.name in _INDEXING:
+            # The places may be on the processor, the values may not, but for a single one.
+            values = [value for value in given[2:] if isinstance(value, Tensor)]
+            return target_there and all(self.is_there(value) or value.ndim == 0 for value in values)
+        single = torch.Tag.pointwise in operation.tags and all(tensor.ndim == 0 for tensor in strays)
+        return single and (target_there or not operation._schema.is_mutable)
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
+    try:
+        with torch._C.DisableTorchFunction():
+            return tensor.untyped_storage()
+    except (NotImplementedError, RuntimeError):  # a sparse tensor has none of its own
+        return None
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among the arguments or results of an operation, also those in lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def _is_cuda(device: torch.device | str | int | None) -> bool:
+    return device is not None and torch.device(device).type == "cuda"
+
+
+class _Operations(TorchDispatchMode):
+    """Every operation, also in the backward pass: refused, or its result put where its arguments are."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.record = record
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = list(_tensors((*args, *kwargs.values())))
+        there = any(map(self.record.is_there, tensors))
+        if _is_cuda(kwargs.get("device")):
+            kwargs, there = kwargs | {"device": CPU}, True
+        name = operation._schema.name
+        if not there or name in _CROSSING:
+            return operation(*args, **kwargs)
+        # A change of type is told the processor as its device: to PyTorch itself the tensor is there.
+        if name != "aten::_to_copy":
+            self.record.refuse_mixed(operation, args, tensors)
+        made = operation(*args, **kwargs)
+        for tensor in _tensors([made]):
+            self.record.put(tensor, True)
+        return made
+
+
+_MOVES, _READS = {Tensor.to, Tensor.cpu}, {Tensor.numpy, Tensor.__array__}
+_ANSWERED = {*_MOVES, *_READS, Tensor.__deepcopy__, Tensor.device.__get__, Tensor.is_cuda.__get__}
+
+
+class _Methods(TorchFunctionMode):
+    """What a tensor answers before any operation runs: where it is, and moves that would be none to PyTorch itself."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.record = record
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function not in _ANSWERED:
+            return function(*args, **kwargs)
+        if function in _MOVES:
+            return self._moved(args[0], *(args[1:] if function is Tensor.to else (CPU,)), **kwargs)
+        if not self.record.is_there(args[0]):
+            return function(*args, **kwargs)
+        if function in _READS:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                            "host memory first.")  # fmt: skip
+        if function is Tensor.__deepcopy__:
+            return self.record.put(function(*args, **kwargs), True)
+        return CUDA if function == Tensor.device.__get__ else True
+
+    def _moved(self, tensor: Tensor, *args: Any, copy: bool = False, **kwargs: Any) -> Tensor:
+        if args and isinstance(args[0], Tensor):
+            args = (CUDA if self.record.is_there(args[0]) else CPU, args[0].dtype)
+        device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
+        here = self.record.is_there(tensor)
+        there = here if device is None else _is_cuda(device)
+        if there == here and dtype in (None, tensor.dtype) and not copy:
+            return tensor
+        made = torch.Tensor.to(tensor, dtype=dtype or tensor.dtype, copy=True,
+                               memory_format=layout or torch.preserve_format)  # fmt: skip
+        return self.record.put(made, there)
+
+
+def _about_cuda() -> dict[str, Callable]:
+    """What `torch.cuda` answers where there is one GPU that can do bfloat16."""
+    state = torch.zeros(16, dtype=torch.uint8)
+    return {
+        "_lazy_init": lambda: None,
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "get_device_name": lambda *_: "a pretended GPU",
+        "is_bf16_supported": lambda **_: True,
+        "max_memory_allocated": lambda *_: 1 << 20,
+        "synchronize": lambda *_: None,
+        "get_rng_state": lambda *_: state.clone(),
+        "set_rng_state": lambda *_: None,
+        "manual_seed_all": lambda *_: None,
+    }
+
+
+@contextlib.contextmanager
+def pretend_device() -> Iterator[Record]:
+    """For a while there is a GPU, which `training.device` finds as it finds a real one."""
+    record = Record()
+    autocast, grouped = torch.autocast.__init__, torch._C._group_tensors_by_device_and_dtype
+
+    def autocast_here(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+        autocast(self, "cpu" if device_type == "cuda" else device_type, *args, **kwargs)
+
+    def grouped_there(lists: list[list[Tensor]], *args: Any) -> dict:
+        groups = grouped(lists, *args).items()
+        firsts = [next(tensor for rows in group[0] for tensor in rows if tensor is not None) for _, group in groups]
+        return {(first.device, kind): group for first, ((_, kind), group) in zip(firsts, groups, strict=True)}
+
+    with (
+        mock.patch.multiple(torch.cuda, **_about_cuda()),
+        mock.patch.object(torch.autocast, "__init__", autocast_here),
+        mock.patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped_there),
+        contextlib.ExitStack() as answers,
+    ):
+        for answer in (training.device, training.half_precision):
+            answer.cache_clear()
+            answers.callback(answer.cache_clear)
+        with _Operations(record), _Methods(record):
+            yield record
