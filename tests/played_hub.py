@@ -28,6 +28,7 @@ import os
 import random
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -507,6 +508,31 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """The requests are in `PlayedHub.requests`."""
+
+
+def told_by(
+    program: str, hub: PlayedHub, folder: Path, *lines: str, offline: bool = False, **more: str
+) -> list[Any]:  # fmt: skip
+    """What each line gives in a fresh process that runs `program` with the lines as its arguments.
+
+    The program prints a JSON object of an answer for each line; that of a refused one is a mapping with its `error`.
+    Caches are below `folder`, and no folder of the user's is seen.
+    """
+    environment = hub.environment(folder / "hub", offline=offline, SMALLER_CACHE=str(folder / "cache"), **more)
+    for name in {"SMALLER_DATA", "SMALLER_MODELS"} - set(more):
+        environment.pop(name, None)
+    done = subprocess.run([sys.executable, "-c", program, *lines], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    return [told[line] for line in lines]
+
+
+def errors(answers: Sequence[Any]) -> list[str]:
+    """The texts of answers that are errors, all of them, each in one line."""
+    assert all(isinstance(answer, dict) and "error" in answer for answer in answers), answers
+    found = [answer["error"] for answer in answers]
+    assert not any("Traceback" in text or "\n" in text for text in found), found
+    return found
 
 
 def write(folder: Path, *repositories: Repository, raw: Mapping[str, Content] | None = None) -> None:

@@ -5,6 +5,7 @@ The hub's client reads its address when it is imported, so each scene is played 
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -21,11 +22,13 @@ from played_hub import (
     as_json,
     digits,
     e5_small,
+    errors,
     mbert,
     minilm,
     modernbert,
     pickle_that_runs,
     sentence_piece,
+    told_by,
     xlm_r,
 )
 from safetensors.torch import load, save
@@ -69,22 +72,7 @@ print(json.dumps({{line: told(line) for line in sys.argv[1:]}}))
 """
 
 
-def play(hub: PlayedHub, folder, *lines: str, offline: bool = False, **more: str) -> list:
-    """What each line gives in a fresh process; an error is a mapping with its text."""
-    environment = hub.environment(folder / "hub", offline=offline, SMALLER_CACHE=str(folder / "cache"), **more)
-    environment.pop("SMALLER_MODELS", None)
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *lines], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    return [told[line] for line in lines]
-
-
-def errors(answers: list) -> list[str]:
-    assert all(isinstance(answer, dict) and "error" in answer for answer in answers), answers
-    found = [answer["error"] for answer in answers]
-    assert not any("Traceback" in text or "\n" in text for text in found), "one error is one line"
-    return found
-
+play = functools.partial(told_by, PROGRAM)
 
 NAMES = ["afriberta-small", "afriberta-base", "afriberta-large", "xlm-r-base", "mbert", "e5-small", "minilm"]
 

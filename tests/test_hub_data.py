@@ -5,9 +5,7 @@ The hub's client reads its address when it is imported, so each scene is played 
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import functools
 
 import pytest
 from played_hub import (
@@ -16,6 +14,7 @@ from played_hub import (
     Fault,
     PlayedHub,
     afriberta_corpus,
+    errors,
     glotcc,
     masakhaner2_hub,
     parquet,
@@ -24,6 +23,7 @@ from played_hub import (
     sentiment,
     sib200,
     tagged,
+    told_by,
     unusable,
     wikiann,
 )
@@ -50,21 +50,7 @@ print(json.dumps({line: told(line) for line in sys.argv[1:]}))
 """
 
 
-def play(hub: PlayedHub, folder, *lines: str, offline: bool = False, **more: str) -> list:
-    """What each line gives in a fresh process; an error is a mapping with its text."""
-    environment = hub.environment(folder / "hub", offline=offline, SMALLER_CACHE=str(folder / "cache"), **more)
-    environment.pop("SMALLER_DATA", None)
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *lines], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    return [told[line] for line in lines]
-
-
-def errors(answers: list) -> list[str]:
-    assert all(isinstance(answer, dict) and "error" in answer for answer in answers), answers
-    found = [answer["error"] for answer in answers]
-    assert not any("Traceback" in text or "\n" in text for text in found), "one error is one line"
-    return found
+play = functools.partial(told_by, PROGRAM)
 
 
 def only_rows(repository, *, labels):

@@ -68,7 +68,7 @@ def test_identity_does_not_depend_on_the_order_of_fields() -> None:
                     max_length=128, warm_up=0.1, weight_decay=0.01, adapter=16)),
         (Prune(0.5), dict(sparsity=0.6, scope="layer", include="linear+embeddings", method="random", seed=1)),
         (Pretrain(), dict(languages=("swa",), updates=10, batch_size=8, learning_rate=0.5, max_length=32, rate=0.3,
-                          seed=2)),
+                          seed=2, lines=9)),
     ],
 )  # fmt: skip
 def test_identity_differs_when_any_field_does(step, others: dict) -> None:

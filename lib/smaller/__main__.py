@@ -117,8 +117,11 @@ def _listed(text: str) -> list[str]:
 
 
 def _study(options: argparse.Namespace) -> int:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded in the middle of a run
     from smaller.report import run_all
 
+    if options.profile != "sample" and not options.languages:
+        _say_missing(options)
     if options.engine or options.address:
         _choose_engine(options.engine, options.address)
     overrides = {"languages": _listed(options.languages)} if options.languages else {}
@@ -142,6 +145,16 @@ def _study(options: argparse.Namespace) -> int:
     elif not options.dry_run:
         print(f"done in {duration(time.monotonic() - started)}")
     return 1 if failed else 0
+
+
+def _say_missing(options: argparse.Namespace) -> None:
+    """What the notebooks read and is not here; each of them ends with an error where it asks for it."""
+    from smaller import fetching, needs
+
+    wanted = needs.of_profile(options.profile, only=_listed(options.only))
+    missing = [part.name for part in fetching.plan(wanted, ask=False) if part.missing]
+    if missing:
+        print(f"not here: {', '.join(missing)}; python -m smaller fetch --profile {options.profile} brings them")
 
 
 def _choose_engine(name: str, address: str) -> None:

@@ -88,9 +88,7 @@ def _read(which: Dataset, code: str, path: Path, ending: str) -> tuple[Table, di
 
 def _read_text(path: Path, ending: str, column: str, *, rows: int) -> Table:
     if ending == ".txt":
-        from datasets import Dataset as Table
-
-        return Table.from_dict({"text": readers.read_text(path)}, features=tables.features("text", ()))
+        return tables.text_table(readers.read_text(path))
     return tables.lines_table(readers.text_column(path, column, rows=rows), where=str(path))
 
 

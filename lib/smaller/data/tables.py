@@ -53,6 +53,7 @@ def features(task: str, labels: Sequence[str]) -> Features:
 
 def table_of(examples: Sequence[Example], task: str, labels: Sequence[str]) -> Table:
     """A table that holds the examples."""
+    import pyarrow
     from datasets import Dataset as Table
 
     column = LABEL_COLUMN[task]
@@ -64,7 +65,16 @@ def table_of(examples: Sequence[Example], task: str, labels: Sequence[str]) -> T
             "tokens": [list(each.words) for each in examples],
             column: [[ids[tag] for tag in each.tags] for each in examples],
         }
-    return Table.from_dict(rows, features=features(task, labels))
+    # The schema carries the features; `Table.from_dict` would look at every value once more.
+    return Table(pyarrow.Table.from_pydict(rows, schema=features(task, labels).arrow_schema))
+
+
+def text_table(lines: Sequence[str]) -> Table:
+    """A table that holds the lines of an unlabelled text."""
+    import pyarrow
+    from datasets import Dataset as Table
+
+    return Table(pyarrow.Table.from_pydict({"text": lines}, schema=features("text", ()).arrow_schema))
 
 
 def examples_of(table: Table, task: str) -> tuple[Example, ...]:
