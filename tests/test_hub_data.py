@@ -29,7 +29,8 @@ from played_hub import (
 )
 
 from smaller.data.catalogue import DATASETS
-from smaller.data.hub import Name, parse
+from smaller.data.datasets import in_key, name_and_rest, place_of
+from smaller.data.hub import Name, _by_folder, _patterns, parse
 from smaller.errors import SmallerError
 
 PROGRAM = """
@@ -45,6 +46,7 @@ def told(line):
 scope = {}
 exec("import datasets; from smaller import data; from smaller.data import fetch, hub, splits, store; "
      "from smaller.data.datasets import dataset; from smaller.data.sets import EvaluationSet, set_of; "
+     "from smaller import fetching, needs; "
      "from smaller.errors import SmallerError; from smaller.steps import FineTune; import resource", scope)
 print(json.dumps({line: told(line) for line in sys.argv[1:]}))
 """
@@ -206,6 +208,58 @@ def test_a_bad_line_a_bad_disk_and_no_line_at_all(tmp_path):
         offline = errors(play(hub, tmp_path / "never", line, offline=True))
         assert "HF_HUB_OFFLINE forbids asking the hub" in offline[0]
     assert "does not answer" in errors(play(hub, tmp_path / "gone", line))[0]
+
+
+CARDS = {
+    "one pattern": "train.csv",
+    "by split": {"train": "train.csv", "test": ["test.csv"]},
+    "rows": [{"split": "train", "path": "train.csv"}],
+    "a row without a split": [{"path": "train.csv"}],
+}
+
+
+@pytest.mark.parametrize("form", CARDS)
+def test_a_card_names_its_files_in_the_forms_that_cards_have(form):
+    found = _patterns(CARDS[form])
+    assert found["train"] == ["train.csv"] and set(found) <= {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("files", "splits"),
+    [
+        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-00000-of-00001.parquet"],
+         {"train": 2, "test": 1}),
+        (["train_hau.csv", "train_swa.csv"], {}),
+        (["train.csv", "data/train.csv"], {}),
+        (["swa/train/0000.parquet", "hau/train/0000.parquet"], {}),
+        (["train.csv", "dev.csv", "train.jsonl"], {}),
+    ],
+)  # fmt: skip
+def test_files_of_several_places_are_never_joined(files, splits):
+    found = _by_folder(Name("a/b"), dict.fromkeys(files, 1))
+    assert {split: len(paths) for split, paths in found.items()} == splits
+
+
+def test_a_name_with_slashes_in_its_revision_is_one_part_of_every_key():
+    name = "a/b:c/d@refs/pr/1"
+    key = f"{in_key(name)}/swa/test"
+    assert name_and_rest(key) == ("a/b:c%2Fd@refs%2Fpr%2F1", ["swa", "test"])
+    assert parse(name_and_rest(key)[0]) == parse(name) == Name("a/b", "c/d", "refs/pr/1")
+    assert place_of(name) == place_of(in_key(name)) != place_of("a--b/c")
+    assert name_and_rest("own-data/x/swa/test") == ("own-data/x", ["swa", "test"])
+    for wrong in ("a--b/c", "a/..b", "a/b.git"):
+        with pytest.raises(SmallerError, match="is no name of the hub"):
+            parse(wrong)
+
+
+def test_what_is_damaged_in_the_cache_of_the_hub_is_fetched_again(tmp_path):
+    lines = ['fetch.fetch(["afriberta-corpus"], languages=["hau"])[0].path.resolve().write_bytes(b"PAR1") and 1',
+             'fetch.fetch(["afriberta-corpus"], languages=["hau"])[0].path.stat().st_size > 100',
+             'list(splits.text("afriberta-corpus", "hau"))']  # fmt: skip
+    with PlayedHub(afriberta_corpus(texts=CORPUS), plain_entities()) as hub:
+        assert [play(hub, tmp_path, line)[0] for line in lines] == [1, True, ["Sannu."]]
+        (said,) = play(hub, tmp_path, "[str(part) for part in fetching.plan(needs.named(['someone/entities:data']))]")
+    assert said[0].startswith("someone/entities:data: 3 files, ") and said[0].endswith("; licence mit")
 
 
 def test_names_have_parts():

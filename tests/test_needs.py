@@ -56,7 +56,7 @@ def test_what_is_to_fetch_is_said_with_size_licence_and_source(monkeypatch):
     monkeypatch.setattr(encoders, "plan_fetch", lambda name: planned)
     found = needs.named(["mbert", "masakhaner", "corpus"], languages=["swa"])
     encoder, data, derived = fetching.plan(found)
-    assert str(encoder) == "mbert: 1 files, 700.0 MB, from google/mbert at cccccccccccc; licence Apache-2.0"
+    assert str(encoder) == "mbert: 1 file, 700.0 MB, from google/mbert at cccccccccccc; licence Apache-2.0"
     assert data.missing and data.size == sum(file.size for file in fetching.fetch.wanted("masakhaner", ["swa"]))
     assert "licence CC BY-NC 4.0 (non-commercial)" in str(data)
     assert "cannot be fetched: its files are derived" in str(derived)

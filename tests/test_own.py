@@ -186,3 +186,40 @@ def test_files_that_are_no_tables_are_one_error(tmp_path):
         file.write_bytes(content)
         with pytest.raises(SmallerError, match=f"{name}: cannot be read as {name.partition('.')[2]}"):
             own.bring(file.parent)
+
+
+def test_a_table_whose_rows_have_another_width_is_an_error_with_its_line(tmp_path):
+    (tmp_path / "mine.csv").write_text("text,label\nHello world,A\nHello, world,A\n")
+    with pytest.raises(SmallerError, match=r"mine.csv:3: found 3 column\(s\), and the header has 2: text, label"):
+        own.bring(tmp_path / "mine.csv")
+    (tmp_path / "mine.csv").write_text("text,label\nHello world,\n")
+    with pytest.raises(SmallerError, match="row 0: a label is missing"):
+        own.bring(tmp_path / "mine.csv")
+
+
+def test_the_labels_are_those_of_the_label_column():
+    kinds = {"tokens": library.List(library.Value("string")),
+             "chunk_tags": library.List(library.ClassLabel(names=["O", "B-NP"])),
+             "ner_tags": library.List(library.ClassLabel(names=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))}  # fmt: skip
+    rows = {"tokens": [["a", "b"]] * 20, "chunk_tags": [[1, 0]] * 20, "ner_tags": [[1, 0], [3, 4]] * 10}
+    name, _ = own.bring(library.Dataset.from_dict(rows, features=library.Features(kinds)), language="lug")
+    assert splits.labels(name) == ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+    spoken = {"text": library.Value("string"), "language": library.ClassLabel(names=["lug"]),
+              "label": library.ClassLabel(names=["pos", "neg"])}  # fmt: skip
+    rows = {"text": [f"text {n}" for n in range(20)], "language": [0] * 20, "label": [0, 1] * 10}
+    name, _ = own.bring(library.Dataset.from_dict(rows, features=library.Features(spoken)), language="lug")
+    assert splits.labels(name) == ("pos", "neg")
+
+
+def test_damaged_tables_are_one_error_and_bringing_again_mends_them(tmp_path):
+    given = four_ways(tmp_path)[0]
+    name, _ = own.bring(given, language="lug")
+    before = splits.fingerprint(name, "lug")
+    (arrow,) = (datasets.place_of(name) / "test").glob("*.arrow")
+    arrow.write_bytes(arrow.read_bytes()[:-9])
+    with pytest.raises(SmallerError, match="damaged or gone. Bring or fetch the data set own-"):
+        splits.fingerprint(name, "lug")
+    with pytest.raises(SmallerError, match="damaged or gone"):
+        splits.sentences(name, "lug", "test")
+    assert own.bring(given, language="lug")[0] == name and splits.fingerprint(name, "lug") == before
+    assert len(splits.sentences(name, "lug", "test")) == 6

@@ -31,7 +31,7 @@ def test_examples_go_into_a_table_and_come_back(examples, task, labels, tmp_path
     tables.write(tmp_path / "there", {"train": table}, {"note": "é"})
     again, about = tables.read(tmp_path / "there", "train")
     assert list(tables.examples_of(again, task)) == examples
-    assert about == {"note": "é"}
+    assert about["note"] == "é" and tables.is_whole(tmp_path / "there")
     assert again.cache_files, "a table of the cache is mapped into memory"
 
 
@@ -108,7 +108,7 @@ READABLE = {
 @pytest.mark.parametrize("name", READABLE)
 def test_columns_and_task_are_found_from_the_features(name):
     given, task = READABLE[name]
-    examples, found = tables.labelled(given, where="here")
+    examples, found, _ = tables.labelled(given, where="here")
     assert (len(examples), found) == (1, task)
     assert examples[0].words[0] == "a"
 
@@ -120,6 +120,8 @@ REFUSED = {
     "too few labels": (table(tokens=[["a", "b"]], ner_tags=[["O"]]), "here, row 0: 2 words and 1 labels"),
     "an empty text": (table(text=["a", " "], label=["x", "y"]), "here, row 1: found an empty text"),
     "a missing label": (table(text=["a"], label=[None], features=STRINGS), "here, row 0: the column 'label' is empty"),
+    "a missing tag": (table(tokens=[["a", "b"]], ner_tags=[["O", None]]), "here, row 0: a label is missing"),
+    "words that are numbers": (table(tokens=[[1]], ner_tags=[["O"]]), "here, row 0: the words in the column 'tokens'"),
     "nothing": (table(text=[], label=[], features=STRINGS), "no row"),
 }
 
@@ -129,3 +131,39 @@ def test_what_nobody_could_understand_is_refused_with_the_columns(name):
     given, message = REFUSED[name]
     with pytest.raises(SmallerError, match=message):
         tables.labelled(given, where="here")
+
+
+def test_damage_in_a_kept_table_is_seen_and_what_is_made_from_files_is_made_again(tmp_path, monkeypatch):
+    place = tmp_path / "there"
+    tables.write(place, {"table": tables.table_of(WORDS, "ner", LABELS)}, {})
+    (arrow,) = place.rglob("*.arrow")
+    content = arrow.read_bytes()
+    arrow.write_bytes(content[: len(content) // 2])
+    assert not tables.is_whole(place)
+    assert oct(place.stat().st_mode)[-3:] == "755", "others may read a shared cache"
+    made = []
+
+    def make():
+        made.append(1)
+        return tables.table_of(WORDS, "ner", LABELS), {}
+
+    tables.kept("key", make)
+    (about,) = (tmp_path / "ca che" / "data" / "tables").rglob("state.json")
+    about.unlink()
+    table, _ = tables.kept("key", make)
+    assert len(table) == 2 and len(made) == 2
+
+
+def test_two_that_write_one_folder_leave_one(tmp_path, monkeypatch):
+    place, given = tmp_path / "there", tables.table_of(WORDS, "ner", LABELS)
+    rename = tables.os.rename
+
+    def slower(source, target):
+        if target == place:  # another process has put its own there in this moment
+            monkeypatch.setattr(tables.os, "rename", rename)
+            tables.write(place, {"table": given}, {"by": "another"})
+        rename(source, target)
+
+    monkeypatch.setattr(tables.os, "rename", slower)
+    tables.write(place, {"table": given}, {"by": "this"})
+    assert tables.is_whole(place) and [path.name for path in tmp_path.iterdir() if "draft" in path.name] == []

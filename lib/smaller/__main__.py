@@ -242,14 +242,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from smaller import fetching, needs
+    from smaller import fetching, hub_client, needs
 
     wanted = needs.named(options.names, languages=_listed(options.languages))
     if options.profile:
         wanted = needs.of_profile(options.profile, into=wanted)
     if not options.names and not options.profile:
         raise SmallerError("Name data sets or encoders to fetch, or a profile: --profile paper.")
-    for line in fetching.lines(fetching.plan(wanted, ask=not fetching.offline())):
+    for line in fetching.lines(fetching.plan(wanted, ask=not hub_client.offline())):
         print(line, flush=True)
     if options.dry_run:
         return 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smaller import encoders, hub_client
-from smaller.data import datasets, fetch, hub
+from smaller.data import datasets, fetch, hub, tables
 from smaller.data.datasets import dataset
 from smaller.errors import SmallerError
 from smaller.needs import Needs
@@ -39,7 +39,8 @@ class Part:
         if not self.missing:
             return f"{self.name}: here; {licence}"
         size = "size not known" if self.size is None else megabytes(self.size)
-        return f"{self.name}: {len(self.missing)} files, {size}, from {self.source}; {licence}"
+        count = f"{len(self.missing)} file" + "s" * (len(self.missing) != 1)
+        return f"{self.name}: {count}, {size}, from {self.source}; {licence}"
 
 
 def megabytes(size: int) -> str:
@@ -78,14 +79,25 @@ def _encoder(name: str, *, ask: bool) -> Part:
     )
 
 
+def _of_the_hub(name: str, *, ask: bool) -> Part:
+    try:
+        hub.parse(name)
+        if tables.is_whole(datasets.place_of(name)):
+            known = dataset(name)
+            return Part(name, known.url, known.licence, known.non_commercial)
+        if not ask:
+            return Part(name, name, "see its card", missing=("tables",), size=None)
+        remote, files, size, licence = hub.plan(name)
+    except SmallerError as problem:
+        return Part(name, name, "", missing=("tables",), size=None, problem=str(problem))
+    source = f"{remote.repository} at {remote.revision[:12]}"
+    named = licence or "none is named on the hub"
+    return Part(name, source, named, hub_client.is_non_commercial(licence), tuple(files), size)
+
+
 def _data(name: str, codes: tuple[str, ...], *, ask: bool) -> Part:
     if HUB_NAME in name:
-        here = (datasets.place_of(name) / datasets.ABOUT_FILE).is_file()
-        try:
-            hub.parse(name)
-        except SmallerError as problem:
-            return Part(name, name, "", missing=("tables",), size=None, problem=str(problem))
-        return Part(name, name, "see its card", missing=() if here else ("tables",), size=0 if here else None)
+        return _of_the_hub(name, ask=ask)
     known = dataset(name)
     try:
         missing = [file for file in fetch.wanted(known, codes) if not file.present]
@@ -136,8 +148,3 @@ def fetch_all(needs: Needs, *, say: Say = silent) -> list[str]:
         except SmallerError as problem:
             problems.append(f"{name}: {problem}")
     return problems
-
-
-def offline() -> bool:
-    """Whether the hub may not be asked."""
-    return hub_client.offline()

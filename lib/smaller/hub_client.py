@@ -71,16 +71,28 @@ def commit_of(path: Path, file: str) -> str:
     return path.parents[file.count("/")].name
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file of the cache holds what the hub stores under its name; a damaged one is removed.
+
+    The name is the SHA-256 of the content where the hub stores it as a large file; of others nothing is known.
+    """
+    blob = path.resolve()
+    if not re.fullmatch("[0-9a-f]{64}", blob.name) or _digest(path) == blob.name:
+        return True
+    blob.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _check(path: Path, remote: Remote, file: str) -> None:
     """Hold a new file against its name in the cache, which is its SHA-256 where the hub stores it as a large one."""
-    blob = path.resolve()
-    if not re.fullmatch("[0-9a-f]{64}", blob.name):
-        return
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != blob.name:
-        blob.unlink()
-        path.unlink(missing_ok=True)
+    blob, found = path.resolve(), _digest(path)
+    if not is_whole(path):
         raise SmallerError(
             f"{file} of {remote}: the SHA-256 of what arrived is {found}, the hub names {blob.name}; "
             "it was removed. Fetch it again."
@@ -95,6 +107,40 @@ def listing(remote: Remote) -> tuple[str, dict[str, int]]:
     with one_sentence(remote):
         about = ask(remote.repository, revision=remote.revision, files_metadata=True)
     return about.sha, {file.rfilename: file.size or 0 for file in about.siblings or ()}
+
+
+def require_name(repository: str, *, where: str) -> None:
+    """Raise SmallerError for what cannot be the name of a repository."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as problem:
+        raise SmallerError(f"{where} is no name of the hub: {_cause(problem).rstrip('.')}.") from None
+
+
+def licence_of(remote: Remote) -> str:
+    """The licence that the repository's card names; empty for none."""
+    from huggingface_hub import HfApi
+
+    ask = HfApi().model_info if remote.kind == "model" else HfApi().dataset_info
+    with one_sentence(remote):
+        card = ask(remote.repository, revision=remote.revision).card_data
+    named = card.get("license") if card else None
+    return ", ".join(named) if isinstance(named, list) else named or ""
+
+
+def is_non_commercial(licence: str) -> bool:
+    """Whether a licence, as the hub abbreviates it or in words, allows non-commercial use only."""
+    return "nc" in re.split(r"[\W_]+", licence.lower()) or "non-commercial" in licence.lower()
+
+
+def exists(remote: Remote) -> bool:
+    """Whether the hub has a repository of that name and kind. Raises SmallerError where nobody answers."""
+    from huggingface_hub import HfApi
+
+    with one_sentence(remote):
+        return HfApi().repo_exists(remote.repository, repo_type=remote.kind)
 
 
 def require_revision(revision: str, *, where: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from smaller import beginnings, encoders, parameters
+from smaller import beginnings, encoders, hub_client, parameters
 from smaller.data import datasets, splits
 from smaller.data.datasets import name_and_rest
 from smaller.errors import SmallerError
+from smaller.hub_client import Remote
 from smaller.paths import notebooks_folder
 from smaller.steps import Step
 
@@ -57,8 +58,9 @@ def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
             if known is None and "/" not in name:
                 datasets.dataset(name)  # an error with a suggestion
             codes = [code for code in languages or known.languages if code in known.languages] if known else []
-            found.data.setdefault(name, {}).update(dict.fromkeys(codes))
-    described = [datasets.DATASETS[name] for name in found.data if name in datasets.DATASETS]
+            if codes or known is None:
+                found.data.setdefault(name, {}).update(dict.fromkeys(codes))
+    described = [datasets.DATASETS[name] for name in names if name in datasets.DATASETS]
     for code in languages:
         if described and not any(code in known.languages for known in described):
             described[0].require(code)
@@ -66,10 +68,7 @@ def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
 
 
 def _is_encoder(name: str) -> bool:
-    try:
-        return encoders.is_here(name) or bool(encoders.plan_fetch(name))
-    except SmallerError:
-        return False
+    return encoders.is_here(name) or (not hub_client.offline() and hub_client.exists(Remote(name.partition("@")[0])))
 
 
 def of_profile(name: str, *, only: Sequence[str] = (), into: Needs | None = None) -> Needs:
@@ -89,11 +88,16 @@ def _add_notebook(needs: Needs, given: Mapping[str, object]) -> None:
     for language in languages:
         for dataset in given.get("tasks", [given["dataset"]]):
             # A task stands for the languages that it has.
-            if "tasks" not in given or splits.has_training(dataset, language):
+            if "tasks" not in given or "/" in dataset or splits.has_training(dataset, language):
                 needs.add(dataset, language)
     for key in [*given.get("targets", ()), *given.get("texts", ())]:
-        dataset, (language,) = name_and_rest(key)
-        needs.add(dataset, language)
+        dataset, rest = name_and_rest(key)
+        if len(rest) != 1:
+            raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
+        needs.add(dataset, rest[0])
     if "corpus" in given and not given.get("pretraining_lines"):
-        for language in given.get("corpus_languages", given["languages"]):
-            needs.add(given.get("corpora", {}).get(language, given["corpus"]), language)
+        corpus = given["corpus"]
+        # Where lines of pre-training are counted, it is in all languages that the text has.
+        all_of_it = datasets.dataset(corpus).languages if "pretraining_lines" in given else given["languages"]
+        for language in given.get("corpus_languages", all_of_it):
+            needs.add(given.get("corpora", {}).get(language, corpus), language)

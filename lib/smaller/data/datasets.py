@@ -7,7 +7,9 @@ the hub `owner/name:config@revision` (see `hub`).
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 from smaller.data.catalogue import DATASETS
 from smaller.data.descriptions import SPLITS, Dataset, Source, known_bytes
@@ -30,6 +32,8 @@ __all__ = [
 OWN = "own-"
 """How the names of data sets begin that users brought themselves."""
 
+_OWN_NAME = re.compile(rf"{OWN}[0-9a-f]{{12}}")
+
 ABOUT_FILE = "about.json"
 """What a data set that was brought says of itself."""
 
@@ -38,23 +42,34 @@ def dataset(name: str) -> Dataset:
     """The data set of that name; an unknown name is an error with a suggestion."""
     if name in DATASETS:
         return DATASETS[name]
-    if name.startswith(OWN) or "/" in name:
-        return _brought(name, place_of(name))
+    if is_own(name) or "/" in name:
+        return _brought(in_key(name), place_of(name))
     raise SmallerError(
         f"There is no data set {name!r}. Known are {', '.join(DATASETS)}, and any data set of the hub "
         f"as owner/name:config@revision.{did_you_mean(name, DATASETS)}"
     )
 
 
+def is_own(name: str) -> bool:
+    """Whether the name is one that `own.bring` gave."""
+    return bool(_OWN_NAME.fullmatch(name))
+
+
+def in_key(name: str) -> str:
+    """The name as it stands in keys, records and steps: the one slash that is left parts owner and name."""
+    owner, slash, rest = name.partition("/")
+    return f"{owner}{slash}{rest.replace('/', '%2F')}"
+
+
 def place_of(name: str) -> Path:
     """The folder in which a data set of that name lies once it was brought."""
-    return cache_folder() / "data" / ("own" if name.startswith(OWN) else "hub") / name.replace("/", "--")
+    return cache_folder() / "data" / ("own" if is_own(name) else "hub") / quote(in_key(name), safe="")
 
 
 def name_and_rest(key: str) -> tuple[str, list[str]]:
     """A key such as "masakhaner/swa/test" as the data set's name and what follows; a name of the hub has a slash."""
     first, *rest = key.split("/")
-    if first in DATASETS or first.startswith(OWN) or not rest:
+    if first in DATASETS or _OWN_NAME.fullmatch(first) or not rest:
         return first, rest
     return f"{first}/{rest[0]}", rest[1:]
 
@@ -77,9 +92,9 @@ def _brought(name: str, place: Path) -> Dataset:
         )
     except FileNotFoundError:
         fetch = f"Fetch it where there is a network: python -m smaller fetch {name}"
-        remedy = "Bring it again: run what named its files." if name.startswith(OWN) else fetch
+        remedy = "Bring it again: run what named its files." if is_own(name) else fetch
         raise SmallerError(f"The data set {name!r} is not on this machine ({place}). {remedy}") from None
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SmallerError(
             f"The data set {name!r} cannot be read ({place}: {problem!r}). Remove that folder, and "
             "bring or fetch it again."

@@ -93,7 +93,7 @@ def _present(which: Dataset, code: str, split: str) -> Path | None:
     """The file that has the right content already: under `SMALLER_DATA`, or in a cache. The hub's has no checksum."""
     expected = which.checksums.get(which.file(code, split))
     for path in locations(which, code, split):
-        if path.is_file() and expected in (None, content_checksum(path)):
+        if path.is_file() and expected in (None, content_checksum(path)) and hub_client.is_whole(path):
             return path
     return None
 
@@ -136,14 +136,14 @@ def fetch(
         )
     done = []
     for number, file in enumerate(files, start=1):
-        here = file if file.present else _bring(file)
+        here = file if file.present else _bring(file, say)
         done.append(here)
         what = "present" if file.present else f"downloaded, {here.path.stat().st_size / 1e6:,.1f} MB"
         say(f"{file.dataset.name} {file.language} {file.split}: {what} ({number} of {len(files)})")
     return done
 
 
-def _bring(file: File) -> File:
+def _bring(file: File, say: Say) -> File:
     source = file.dataset.source(file.language)
     if source.hub:
         remote, name = remote_of(file.dataset, file.language), source.remote(file.language, file.split)
@@ -151,7 +151,7 @@ def _bring(file: File) -> File:
         commit = hub_client.commit_of(path, name)
         # The content is what a record names; a moved branch is no error, and somebody has to hear of it.
         if source.commit_begins and not commit.startswith(source.commit_begins):
-            return File(**vars(file) | {"path": path, "source": f"{file.source} (moved since: {commit})"})
+            say(f"{file.dataset.name} {file.language}: {source.commit} has moved since it was described, to {commit}")
     else:
         path = _from_git_host(file)
     return File(**vars(file) | {"path": path})
@@ -191,7 +191,7 @@ def _from_git_host(file: File) -> Path:
                 f"again; if that does not help, a proxy or a mirror on the way changes the file: {BY_HAND}."
             )
         place.parent.mkdir(parents=True, exist_ok=True)
-        whole = place.with_name(f"{place.name}.whole")
+        whole = place.with_name(f"{place.name}.{os.getpid()}.whole")
         whole.write_bytes(content)
         whole.replace(place)
     return place

@@ -92,6 +92,11 @@ def fingerprint(which: Dataset | str, code: str) -> str:
     which = dataset(which) if isinstance(which, str) else which
     which.require(code)
     if which.kept:
-        return json.loads((which.kept / ABOUT_FILE).read_bytes())["fingerprint"]
+        about = json.loads((which.kept / ABOUT_FILE).read_bytes())
+        for name, expected in about["files"].items():
+            path = which.kept / name
+            if not path.is_file() or content_checksum(path) != expected:
+                raise SmallerError(f"{path} is damaged or gone. Bring or fetch the data set {which.name} again.")
+        return about["fingerprint"]
     lines = [f"{content_checksum(find(which, code, split))}  {split}\n" for split in which.splits_of(code)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

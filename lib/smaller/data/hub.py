@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from smaller import hub_client
-from smaller.data import datasets, languages, own, readers
+from smaller.data import datasets, languages, own, readers, tables
 from smaller.data.descriptions import SPLITS
 from smaller.errors import SmallerError, did_you_mean
 from smaller.hub_client import Remote
@@ -44,9 +45,10 @@ def parse(name: str) -> Name:
     found = _NAME.fullmatch(name)
     if not found:
         raise SmallerError(f"A data set of the hub is named owner/name:config@revision; {name!r} is not.")
-    revision = found["revision"] or "main"
+    config, revision = (unquote(found[part] or "") for part in ("config", "revision"))
+    hub_client.require_name(found["repository"], where=name)
     hub_client.require_revision(revision, where=name)
-    return Name(found["repository"], found["config"] or "", revision)
+    return Name(found["repository"], config, revision or "main")
 
 
 def fetch(name: str, *, language: str = "", say: Say = silent) -> str:
@@ -57,19 +59,23 @@ def fetch(name: str, *, language: str = "", say: Say = silent) -> str:
     """
     known = parse(name)
     place = datasets.place_of(name)
-    if (place / datasets.ABOUT_FILE).is_file():
+    if tables.is_whole(place):
+        about = json.loads((place / datasets.ABOUT_FILE).read_bytes())
+        if language not in ("", about["language"]):
+            raise SmallerError(
+                f"{name} is here as a data set in {about['language'] or 'any language'}, and not in {language}. Remove "
+                f"{place} to bring it again."
+            )
         say(f"{name}: present")
-        return json.loads((place / datasets.ABOUT_FILE).read_bytes())["commit"]
-    remote = Remote(known.repository, known.revision, "dataset")
-    commit, files = hub_client.listing(remote)
-    remote, chosen = _choose(known, Remote(known.repository, commit, "dataset"), files)
+        return about["commit"]
+    remote, chosen, _ = _choose(known)
     parts: dict[str, list[Table]] = {}
     for split, paths in chosen.items():
         for path in paths:
             say(f"{name}: {path} at {remote.revision[:12]}")
             parts.setdefault(split, []).append(readers.raw_table(hub_client.download(remote, path)))
     brought = own.understood(_joined(parts, name), where=name)
-    licence = _licence(remote)
+    licence = hub_client.licence_of(remote)
     own.keep(
         place,
         brought,
@@ -78,7 +84,7 @@ def fetch(name: str, *, language: str = "", say: Say = silent) -> str:
             "commit": remote.revision,
             "asked": known.revision,
             "licence": licence or "none is named on the hub",
-            "non_commercial": "nc" in re.split(r"[\W_]+", licence.lower()),
+            "non_commercial": hub_client.is_non_commercial(licence),
             "citation": f"{remote.address} at {remote.revision}",
             "url": remote.address,
         },
@@ -100,17 +106,26 @@ def _joined(parts: Mapping[str, Sequence[Table]], name: str) -> dict[str, Table]
         ) from None
 
 
-def _choose(known: Name, remote: Remote, files: Mapping[str, int]) -> tuple[Remote, dict[str, list[str]]]:
-    """The files of each split, and the repository at the commit that has them."""
+def plan(name: str) -> tuple[Remote, list[str], int, str]:
+    """What `fetch` would bring: the repository at its commit, files, their bytes, and the licence; fetches no data."""
+    remote, chosen, files = _choose(parse(name))
+    wanted = [path for paths in chosen.values() for path in paths]
+    return remote, wanted, sum(files[path] for path in wanted), hub_client.licence_of(remote)
+
+
+def _choose(known: Name) -> tuple[Remote, dict[str, list[str]], Mapping[str, int]]:
+    """The repository at the commit that has the tables, the files of each split, and the bytes of all its files."""
+    commit, files = hub_client.listing(Remote(known.repository, known.revision, "dataset"))
+    remote = Remote(known.repository, commit, "dataset")
     found = _from_card(known, remote, files) or _by_folder(known, files)
     script = f"{known.repository.rpartition('/')[2]}.py"
     if not found and script in files and known.revision != PARQUET:
-        branch = Remote(known.repository, PARQUET, "dataset")
-        commit, files = hub_client.listing(branch)
-        remote, found = Remote(known.repository, commit, "dataset"), _by_folder(known, files)
+        commit, files = hub_client.listing(Remote(known.repository, PARQUET, "dataset"))
+        remote = Remote(known.repository, commit, "dataset")
+        found = _by_folder(known, files)
     if not found:
-        tables = [path for path in files if path.endswith(_ENDINGS)]
-        configs = sorted({path.rpartition("/")[0].removeprefix("data/") for path in tables if "/" in path} - {"data"})
+        paths = [path for path in files if path.endswith(_ENDINGS)]
+        configs = sorted({path.rpartition("/")[0].removeprefix("data/") for path in paths if "/" in path} - {"data"})
         raise SmallerError(
             f"{known.repository} at {known.revision} has no tables of "
             + (f"the configuration {known.config!r}" if known.config else "one kind")
@@ -120,7 +135,7 @@ def _choose(known: Name, remote: Remote, files: Mapping[str, int]) -> tuple[Remo
     if "train" not in found:
         there = ", ".join(split for split in SPLITS if split in found)
         raise SmallerError(f"{known.repository} at {known.revision} has no training split; it has {there}.")
-    return remote, found
+    return remote, found, files
 
 
 def _from_card(known: Name, remote: Remote, files: Mapping[str, int]) -> dict[str, list[str]]:
@@ -129,20 +144,32 @@ def _from_card(known: Name, remote: Remote, files: Mapping[str, int]) -> dict[st
         return {}
     from huggingface_hub import DatasetCard
 
-    text = hub_client.download(remote, "README.md").read_text(encoding="utf-8")
+    file = hub_client.download(remote, "README.md")
     try:
-        configs = DatasetCard(text).data.to_dict().get("configs") or []
-    except (ValueError, TypeError):
+        configs = DatasetCard(file.read_text(encoding="utf-8")).data.to_dict().get("configs") or []
+        named = [config for config in configs if config.get("config_name") == known.config]
+        if not named and not known.config:
+            named = configs if len(configs) == 1 else [config for config in configs if config.get("default")]
+        patterns = _patterns(named[0].get("data_files")) if named else {}
+    except Exception:  # a card is written by hand, and without one the folders say as much
         return {}
-    named = [config for config in configs if config.get("config_name") == known.config]
-    if not named and not known.config and len(configs) == 1:
-        named = configs
+    found = {
+        split_named(split): [path for path in sorted(files) if any(fnmatch(path, pattern) for pattern in own)]
+        for split, own in patterns.items()
+    }
+    return {split: paths for split, paths in found.items() if split and paths}
+
+
+def _patterns(given: object) -> dict[str, list[str]]:
+    """The patterns of each split in the forms that a card may have: one, several, by split, or a list of rows."""
+    if isinstance(given, str):
+        given = [given]
+    if isinstance(given, Mapping):
+        return {split: [paths] if isinstance(paths, str) else list(paths) for split, paths in given.items()}
     found: dict[str, list[str]] = {}
-    for row in (named[0].get("data_files") or []) if named else []:
-        patterns = row["path"] if isinstance(row["path"], list) else [row["path"]]
-        fitting = [path for path in sorted(files) if any(fnmatch(path, pattern) for pattern in patterns)]
-        if fitting and (split := split_named(row["split"])):
-            found[split] = fitting
+    for row in given or ():
+        split, paths = ("train", row) if isinstance(row, str) else (row.get("split", "train"), row["path"])
+        found.setdefault(split, []).extend([paths] if isinstance(paths, str) else paths)
     return found
 
 
@@ -157,12 +184,14 @@ def _by_folder(known: Name, files: Mapping[str, int]) -> dict[str, list[str]]:
         if not path.endswith(_ENDINGS):
             continue
         *folders, name = path.split("/")
-        stem = re.split(r"[.\-_]", name)[0]
-        split = split_named(stem) or (split_named(folders[-1]) if folders else "")
-        rest = [part for part in folders if part != "data" and not split_named(part)]
-        if not split or (known.config and known.config not in (*rest, *re.split(r"[.\-_]", name))):
+        stem, _, ending = name.partition(".")
+        words = [word for word in re.split(r"[-_]", stem) if word]
+        split = next(filter(None, map(split_named, [*words[:1], *folders[-1:]])), "")
+        rest = [part for part in folders if not split_named(part)]
+        extra = [word for word in words if not (word.isdigit() or word == "of" or split_named(word))]
+        if not split or (known.config and known.config not in (*rest, "/".join(rest), *extra)):
             continue
-        places.add("/".join(rest))
+        places.add((*rest, *extra, ending))
         found.setdefault(split, []).append(path)
     return found if len(places) == 1 else {}
 
@@ -172,22 +201,12 @@ def split_named(word: str) -> str:
     return next((split for split in SPLITS if word.lower() in own.NAMES[split]), "")
 
 
-def _licence(remote: Remote) -> str:
-    from huggingface_hub import HfApi
-
-    with hub_client.one_sentence(remote):
-        card = HfApi().dataset_info(remote.repository, revision=remote.revision).card_data
-    named = card.get("license") if card else None
-    return ", ".join(named) if isinstance(named, list) else named or ""
-
-
 def check(name: str, language: str) -> None:
     """Raise SmallerError unless the name has the right form and the data set is on this machine; asks no network."""
-    nearly = did_you_mean(name.partition("/")[0], datasets.DATASETS)
-    if nearly:
-        raise SmallerError(
-            f"There is no data set {name.partition('/')[0]!r}. Known are {', '.join(datasets.DATASETS)}.{nearly}"
-        )
+    first, _, rest = name.partition("/")
+    nearly = did_you_mean(first, datasets.DATASETS)
+    if nearly and rest in languages.LANGUAGES and not datasets.place_of(name).is_dir():
+        raise SmallerError(f"There is no data set {first!r}. Known are {', '.join(datasets.DATASETS)}.{nearly}")
     parse(name)
     languages.language(language)
     datasets.dataset(name).require(language)

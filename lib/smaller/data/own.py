@@ -103,7 +103,7 @@ def bring(given: Path | str | Table | DatasetDict, *, task: str = "", language: 
 def _brought(brought: Brought, language: str) -> str:
     name = f"{OWN}{digest(brought, language)[:12]}"
     place = datasets.place_of(name)
-    if not (place / datasets.ABOUT_FILE).is_file():
+    if not tables.is_whole(place):
         about = {"licence": "that of its owner", "non_commercial": False, "citation": "data of one's own", "url": ""}
         keep(place, brought, language=language, about=about)
     return name
@@ -128,7 +128,7 @@ def hold_out(splits: dict[str, list[Example]], *, where: str) -> list[str]:
 
 def named(given: object, *, language: str) -> str:
     """The name of a data set, whether it was given by name or as tables in memory, which are brought."""
-    return given if isinstance(given, str) else bring(given, language=language)[0]
+    return datasets.in_key(given) if isinstance(given, str) else bring(given, language=language)[0]
 
 
 def understood(splits: Mapping[str, Table], *, where: str, task: str = "") -> Brought:
@@ -138,29 +138,31 @@ def understood(splits: Mapping[str, Table], *, where: str, task: str = "") -> Br
     text = next((name for name in tables.TEXT_COLUMNS if "string" in kinds.get(name, "")), None)
     labels = [name for name in kinds if name in (*tables.TAG_COLUMNS, *tables.CLASS_COLUMNS)]
     if text and not labels and not task:
-        return Brought("text", (), {}, tables.lines_table(splits["train"].data.column(text).chunks, where=where))
+        column = splits["train"].with_format(None).data.column(text)
+        return Brought("text", (), {}, tables.lines_table(column.chunks, where=where))
+    if "train" not in splits:
+        raise SmallerError(f"{where} has no training split; it has {', '.join(splits)}.")
     found: dict[str, list[Example]] = {}
+    declared: list[str] | None = None
     for split in SPLITS:
         if split in splits:
-            found[split], task = tables.labelled(splits[split], where=f"{where}, {split}", task=task)
-    if "train" not in found:
-        raise SmallerError(f"{where} has no training split; it has {', '.join(splits)}.")
+            found[split], task, names = tables.labelled(splits[split], where=f"{where}, {split}", task=task)
+            declared = names if split == "train" else declared
     known = tasks.task(task)
     if known.spans:
         found = {split: [_in_bio(each, f"{where}, {split}") for each in examples] for split, examples in found.items()}
     notes = hold_out(found, where=where)
-    classes = _in_order(first, found, spans=known.spans)
+    occurring = _classes(found, {split: f"{where}, {split}" for split in found}, spans=known.spans)
+    classes = _declared(declared, spans=known.spans)
+    # In the order of the class labels, where there are any that hold all that occurs.
+    classes = classes if set(occurring) <= set(classes) else occurring
     return Brought(task, tuple(classes), {split: found[split] for split in SPLITS}, notes=notes)
 
 
-def _in_order(table: Table, splits: Mapping[str, Sequence[Example]], *, spans: bool) -> list[str]:
-    """The classes in the order of the class labels, where the table has them; those that occur, else."""
-    from datasets import ClassLabel
-
-    kinds = (getattr(kind, "feature", kind) for kind in table.features.values())
-    names = next((kind.names for kind in kinds if isinstance(kind, ClassLabel)), None)
-    if names is None or (spans and any(name != "O" and not _TAG.fullmatch(name) for name in names)):
-        return _classes(splits, {}, spans=spans)
+def _declared(names: Sequence[str] | None, *, spans: bool) -> list[str]:
+    """The classes that class labels name, in their order; none where they are no labels in BIO form."""
+    if not names or (spans and any(name != "O" and not _TAG.fullmatch(name) for name in names)):
+        return []
     return list(dict.fromkeys(name[2:] for name in names if name != "O")) if spans else list(names)
 
 
@@ -169,7 +171,7 @@ def _in_bio(sentence: Sentence, where: str) -> Sentence:
 
 
 def digest(brought: Brought, language: str) -> str:
-    """The SHA-256 of the content, in whatever form it came."""
+    """The SHA-256 of the content: of the examples and the order of the classes, not of the form in which they came."""
     found = hashlib.sha256(json.dumps([brought.task, brought.classes, language]).encode())
     for split, examples in brought.splits.items():
         found.update(split.encode())

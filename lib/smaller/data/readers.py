@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import unicodedata
@@ -206,14 +207,13 @@ def read_rows(
     table = raw_table(Path(path))
     if translated:
         table = _translated(table, columns[1], translated)
-    examples, task = tables.labelled(table, where=str(path), task=task, columns=columns, classes=tuple(classes))
+    examples, task, _ = tables.labelled(table, where=str(path), task=task, columns=columns, classes=tuple(classes))
     return examples, report_on(examples), task
 
 
 def raw_table(path: Path) -> Table:
     """The rows of a file of Parquet, CSV, TSV or JSON lines, plain or gz, in the columns that it has."""
     import datasets
-    import pandas
     import pyarrow
     import pyarrow.parquet
 
@@ -221,18 +221,32 @@ def raw_table(path: Path) -> Table:
     try:
         if name.endswith(".parquet"):
             return datasets.Dataset(pyarrow.parquet.read_table(path, memory_map=True))
-        content = io.BytesIO(read_content(path))
+        content = read_content(path)
         if name.endswith((".csv", ".tsv")):
-            # Labels stay as they are written: "1", and not 1 or 1.0; and "NA" is a text.
-            frame = pandas.read_csv(
-                content, dtype=str, keep_default_na=False, sep="\t" if name.endswith(".tsv") else ","
-            )
-            return datasets.Dataset.from_pandas(frame, preserve_index=False)
-        return datasets.Dataset.from_list(_json_rows(content.getvalue()))
+            return datasets.Dataset.from_dict(_separated(content, path, "\t" if name.endswith(".tsv") else ","))
+        return datasets.Dataset.from_list(_json_rows(content))
     except FileNotFoundError:
         raise SmallerError(f"{path}: there is no such file.") from None
-    except (pyarrow.ArrowException, ValueError, TypeError, AttributeError, OSError) as problem:
+    except (pyarrow.ArrowException, csv.Error, ValueError, TypeError, AttributeError, OSError) as problem:
         raise SmallerError(f"{path}: cannot be read as {Path(name).suffix[1:]} ({_one_line(problem)}).") from None
+
+
+def _separated(content: bytes, path: Path, delimiter: str) -> dict[str, list[str]]:
+    """The columns of a table with a header; a row of another width is an error with file and line."""
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter, strict=True)
+    header = next(rows, [])
+    if len(set(header)) < max(len(header), 1):
+        raise ValueError("it has no header of different names")
+    found: dict[str, list[str]] = {name: [] for name in header}
+    for cells in rows:
+        if cells and len(cells) != len(header):
+            raise SmallerError(
+                f"{path}:{rows.line_num}: found {len(cells)} column(s), and the header has {len(header)}: "
+                f"{', '.join(header)}. A text with a {'tab' if delimiter != ',' else 'comma'} stands in double quotes."
+            )
+        for name, cell in zip(header, cells, strict=False):
+            found[name].append(cell)
+    return found
 
 
 def _json_rows(content: bytes) -> list[dict]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from smaller.data import readers, sample, tables, tasks
 from smaller.data.datasets import Dataset, dataset
 from smaller.data.examples import Example
-from smaller.data.files import content_checksum, find
+from smaller.data.files import content_checksum, find, fingerprint
 from smaller.data.readers import ReadReport
 from smaller.data.sample import topics
 from smaller.errors import SmallerError
@@ -48,6 +48,7 @@ def table(which: Dataset, code: str, split: str) -> tuple[Table, dict]:
     which.require(code)
     if which.kept:
         which.require_split(code, split)
+        fingerprint(which, code)  # an error where a table is not what was brought
         return tables.read(which.kept, split)
     path, ending = find(which, code, split), Path(which.file(code, split)).suffix
     source = which.source(code)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smaller.data.examples import Example, Sentence, Text
+from smaller.data.files import content_checksum
 from smaller.data.tasks import TASKS
 from smaller.errors import SmallerError
 from smaller.paths import cache_folder
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """The number of the form of kept tables; another one reads all files anew."""
+
+ABOUT = "about.json"
 
 LABEL_COLUMN = {"ner": "ner_tags", "pos": "upos", "topics": "label", "sentiment": "label"}
 """The column of the labels by task, as the ecosystem calls it."""
@@ -139,12 +142,15 @@ def lines_table(chunks: Iterable[Array], *, where: str) -> Table:
 
 def labelled(
     table: Table, *, where: str, task: str = "", columns: tuple[str, str] | None = None, classes: Sequence[str] = ()
-) -> tuple[list[Example], str]:
-    """The examples of a table in whatever columns it has, and their task ("" is found from the columns).
+) -> tuple[list[Example], str, list[str] | None]:
+    """The examples of a table in whatever columns it has, their task, and the names of its class labels if it has any.
+
+    The task is found from the columns where it is not given.
 
     `columns` name those of the words or text and of the labels. Labels are class labels or strings; numbers without
     names are an error, since nobody could say what they mean. Raises SmallerError that lists the columns.
     """
+    table = table.with_format(None)
     first, second, unit = _columns(table, columns, unit=TASKS[task].unit if task else "", where=where)
     names = _names(table, second, where=where)
     rows = zip(table[first], table[second], strict=True)
@@ -160,19 +166,21 @@ def labelled(
         else:
             if len(value) != len(label):
                 raise SmallerError(f"{place}: {len(value)} words and {len(label)} labels; expected as many.")
+            if any(not isinstance(word, str | None) for word in value):
+                raise SmallerError(f"{place}: the words in the column {first!r} are no text.")
             words = tuple(unicodedata.normalize("NFC", word or "") for word in value)
             if words:
                 found.append(Sentence(words, tuple(_name(each, names, classes, place) for each in label)))
     if not found:
         raise SmallerError(f"{where}: the table has no row.")
-    return found, task or _task(found, second)
+    return found, task or _task(found, second), names
 
 
 def _columns(table: Table, given: tuple[str, str] | None, *, unit: str, where: str) -> tuple[str, str, str]:
-    from datasets import List, Sequence, Value
+    from datasets import LargeList, List, Value
 
     kinds = table.features
-    listed = {name for name, kind in kinds.items() if isinstance(kind, List | Sequence)}
+    listed = {name for name, kind in kinds.items() if isinstance(kind, List | LargeList)}
     strings = {name for name, kind in kinds.items() if isinstance(kind, Value) and "string" in kind.dtype}
     if given and all(name in kinds for name in given):
         return *given, "word" if given[0] in listed else "text"
@@ -197,15 +205,18 @@ def _names(table: Table, column: str, *, where: str) -> list[str] | None:
     kind = getattr(table.features[column], "feature", table.features[column])
     if isinstance(kind, ClassLabel):
         return kind.names
-    if "string" in kind.dtype:
+    dtype = getattr(kind, "dtype", type(kind).__name__)
+    if "string" in dtype:
         return None
     raise SmallerError(
-        f"{where}: the labels in the column {column!r} are of type {kind.dtype} and have no names. Give "
+        f"{where}: the labels in the column {column!r} are of type {dtype} and have no names. Give "
         "them names (datasets.ClassLabel), or write the labels themselves."
     )
 
 
 def _name(label: int | str, names: list[str] | None, classes: Sequence[str], place: str) -> str:
+    if label is None or label == "":
+        raise SmallerError(f"{place}: a label is missing.")
     if names is not None and not 0 <= label < len(names):
         raise SmallerError(f"{place}: found the label {label}; there are {len(names)}.")
     name = str(label).strip() if names is None else names[label]
@@ -239,25 +250,46 @@ def kept(key: str, make: Callable[[], tuple[Table, dict]]) -> tuple[Table, dict]
 
 
 def read(place: Path, name: str = "table") -> tuple[Table, dict]:
-    """A table of a folder that `write` made, and what was written about it."""
+    """A table of a folder that `write` made, and what was written about it. Raises OSError or ValueError for damage."""
     from datasets import Dataset as Table
 
-    about = json.loads((place / "about.json").read_bytes())
-    return Table.load_from_disk(str(place / name)), about
+    about = json.loads((place / ABOUT).read_bytes())
+    try:
+        return Table.load_from_disk(str(place / name)), about
+    except (KeyError, TypeError) as problem:
+        raise ValueError(f"the table is damaged ({problem!r})") from None
+
+
+def is_whole(place: Path) -> bool:
+    """Whether a folder holds the tables that were written to it, by their checksums."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        files = json.loads((place / ABOUT).read_bytes())["files"]
+        return bool(files) and all(content_checksum(place / name) == digest for name, digest in files.items())
+    return False
 
 
 def write(place: Path, tables: dict[str, Table], about: dict) -> None:
-    """Write tables and plain values about them into a folder, whole or not at all; one that is there is replaced."""
+    """Write tables and plain values about them into a folder, whole or not at all; one that is there is replaced.
+
+    Where another process is faster, its folder stays: what stands under one name is the same.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
     try:
+        draft.chmod(0o755)
         with _quiet():
             for name, table in tables.items():
                 table.save_to_disk(str(draft / name))
-        (draft / "about.json").write_text(json.dumps(about, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-        if place.is_dir():
-            os.rename(place, draft / "before")
-        os.rename(draft, place)
+        arrows = sorted(draft.rglob("*.arrow"))
+        about = about | {"files": {path.relative_to(draft).as_posix(): content_checksum(path) for path in arrows}}
+        (draft / ABOUT).write_text(json.dumps(about, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+        try:
+            if place.is_dir():
+                os.rename(place, draft / "before")
+            os.rename(draft, place)
+        except OSError:
+            if not is_whole(place):
+                raise
         shutil.rmtree(place / "before", ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

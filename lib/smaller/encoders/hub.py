@@ -16,7 +16,7 @@ from pathlib import Path
 from smaller import hub_client
 from smaller.encoders import pickles
 from smaller.encoders.layout import CONFIGURATION, TOKENIZER_FILES, Layout, layout, layout_of
-from smaller.encoders.registry import UNKNOWN, Encoder, is_non_commercial
+from smaller.encoders.registry import UNKNOWN, Encoder
 from smaller.encoders.served import read_configuration, require_served
 from smaller.errors import SmallerError
 from smaller.hub_client import Remote
@@ -71,6 +71,7 @@ def named(name: str) -> Encoder | None:
     if not found:
         return None
     revision = found["revision"] or "main"
+    hub_client.require_name(found["repository"], where=name)
     hub_client.require_revision(revision, where=name)
     return Encoder(name, 0, repository=found["repository"], revision=revision, licence=UNKNOWN)
 
@@ -157,9 +158,11 @@ def plan(encoder: Encoder) -> PlannedFetch:
         remote, wanted, _ = _choice(encoder)
         commit = remote.revision
         files = tuple((name, size) for name, size in wanted.items() if hub_client.cached(remote, name) is None)
-        licence = _licence(encoder, commit) or _licence_on_hub(remote)
-    return PlannedFetch(encoder.name, encoder.repository, commit, licence or UNKNOWN, is_non_commercial(licence), files,
-                        already_here=folder is not None, note=encoder.note)  # fmt: skip
+        licence = _licence(encoder, commit) or hub_client.licence_of(remote)
+    return PlannedFetch(
+        encoder.name, encoder.repository, commit, licence or UNKNOWN, hub_client.is_non_commercial(licence), files,
+        already_here=folder is not None, note=encoder.note,
+    )  # fmt: skip
 
 
 def fetch(encoder: Encoder, *, say: Say) -> Fetched:
@@ -168,7 +171,8 @@ def fetch(encoder: Encoder, *, say: Say) -> Fetched:
     Files are held against the checksums that the hub gives for them, and those that are known here. A pickle is
     converted. Afterwards the encoder loads without a network.
     """
-    if folder := here(encoder):
+    folder = here(encoder)
+    if folder and all(hub_client.is_whole(folder / name) for name in layout_of(folder).weights):
         fetched = _facts(encoder, folder, _licence(encoder, folder.name))
         say(f"{encoder.name}: present")
         return fetched
@@ -182,7 +186,7 @@ def fetch(encoder: Encoder, *, say: Say) -> Fetched:
     if folder is None:
         raise SmallerError(f"The encoder {encoder.name}: what was fetched from {remote} is not in the hub's cache any "
                            "more. Fetch it again, while nothing else clears that cache.")  # fmt: skip
-    fetched = _facts(encoder, folder, _licence(encoder, folder.name) or _licence_on_hub(remote))
+    fetched = _facts(encoder, folder, _licence(encoder, folder.name) or hub_client.licence_of(remote))
     _keep(fetched)
     return fetched
 
@@ -202,8 +206,9 @@ def _facts(encoder: Encoder, folder: Path, licence: str) -> Fetched:
     if found.pickled:
         pickles.converted(parts, origin={"repository": encoder.repository, "commit": folder.name})
     return Fetched(
-        encoder.name, encoder.repository, encoder.revision, folder.name, licence or UNKNOWN, is_non_commercial(licence),
-        {part.name: pickles.digest_of(part) for part in parts}, found.pickled, str(folder),
+        encoder.name, encoder.repository, encoder.revision, folder.name, licence or UNKNOWN,
+        hub_client.is_non_commercial(licence), {part.name: pickles.digest_of(part) for part in parts}, found.pickled,
+        str(folder),
     )  # fmt: skip
 
 
@@ -233,12 +238,3 @@ def _licence(encoder: Encoder, commit: str) -> str:
         return json.loads(_place(encoder.repository, commit).read_bytes())["licence"]
     except (OSError, ValueError, KeyError):
         return ""
-
-
-def _licence_on_hub(remote: Remote) -> str:
-    from huggingface_hub import HfApi
-
-    with hub_client.one_sentence(remote):
-        card = HfApi().model_info(remote.repository, revision=remote.revision).card_data
-    named = card.get("license") if card else None
-    return ", ".join(named) if isinstance(named, list) else named or ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,11 +44,6 @@ class Encoder:
     def pretrained(self) -> bool:
         """Whether there are weights to load; the sample family has none before its `Pretrain` step."""
         return self.repository is not None
-
-
-def is_non_commercial(licence: str) -> bool:
-    """Whether a licence, as the hub abbreviates it or in words, allows non-commercial use only."""
-    return "nc" in re.split(r"[\W_]+", licence.lower()) or "non-commercial" in licence.lower()
 
 
 def _sample(size: str, layers: int) -> Encoder:
