@@ -79,10 +79,8 @@ SMALLER: dict[str, dict[str, object]] = {
         "feed_forward": 24,
         "hidden_sizes": [12],
         "vocabularies": [150],
-        "orders": [
-            ["adapted", "fewer pieces"],
-            ["adapted", "fewer pieces", "fewer layers", "fewer neurons", "narrower"],
-        ],
+        "orders": [["adapted", "fewer pieces"]],
+        "questions": ["Is KL the better loss?", "Is width by projection better than by slice?"],
         "transfer_lines": 6,
         "transfer_epochs": 1,
         "adaptation_updates": 2,
