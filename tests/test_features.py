@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smaller.data import features, sample, splits
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence
 from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
 

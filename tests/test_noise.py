@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from smaller.data import splits
+from smaller.data.examples import Sentence
 from smaller.data.noise import EDITS, KINDS, add_noise, affected, names_in, struck
-from smaller.data.readers import Sentence
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid, set_of, spread
 from smaller.errors import SmallerError
 

@@ -40,7 +40,9 @@ def test_the_usual_forms_give_the_same_sentences(text, tmp_path):
     (first, second) = splits.sentences(name, "lug", "test")
     assert first.tags == ("B-PER", "O")
     assert second == Sentence(("Lagos", "Island"), ("B-LOC", "I-LOC"))
-    assert notes[0] == "train: train.conll, 2 examples"
+    assert notes[0].startswith("train: train.conll, 2 sentences, 4 words, 2 entities (")
+    wide = "4 columns between spaces, word 1st, tag 4th, tags in bioes, which became bio"
+    assert (wide in notes[0]) == ("S-" in text)
 
 
 def test_the_name_stands_for_the_content(tmp_path):
@@ -85,7 +87,7 @@ def test_texts_with_and_without_a_header(tmp_path):
     ("files", "message"),
     [
         ({"train__txt": "Amina PERSON\n"}, r"train.txt:1: found the tag 'PERSON'; expected O, or B- or I-"),
-        ({"train__txt": "Amina B-PER\n\nLagos\n"}, r"train.txt:3: found 'Lagos'; expected a word and its tag"),
+        ({"train__txt": "Amina B-PER\n\nLagos\n"}, r"train.txt:3: found 1 column\(s\) in 'Lagos'; expected a word and"),
         ({"train__txt": "\n"}, r"train.txt: the file is empty"),
         ({"train__txt": "Amina O\n", "dev__txt": "a O\n", "test__txt": "a O\n"}, r"label other than O"),
         ({"train__txt": "Amina B-PER\n"}, r"too few to hold any out"),
@@ -102,7 +104,7 @@ def test_what_is_wrong_is_said_with_file_and_line(files, message, tmp_path):
 def test_binary_data_a_missing_path_and_a_lost_cache(tmp_path):
     place = write(tmp_path / "mine")
     (place / "train.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SmallerError, match=r"train.txt: byte 0 is not UTF-8"):
+    with pytest.raises(SmallerError, match="train.txt:1: found byte 0xff, which is not UTF-8"):
         own.bring(place)
     with pytest.raises(SmallerError, match="no file and no folder"):
         own.bring(tmp_path / "nowhere")

@@ -29,11 +29,12 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
 ROOMS = [
-    "errors", "paths", "progress", "notebook_files", "hub_client", "data", "initialisation", "adapters", "encoders",
-    "vocabulary", "forms", "checkpoints", "training", "evaluation", "tagging", "unlabelled", "adversarial", "cost",
-    "model_card", "shipping", "steps", "beginnings", "recipes", "artefacts", "results", "family", "jobs", "engines",
-    "study", "worker", "timing", "statistics", "release", "compress", "published", "findings", "parameters", "needs",
-    "fetching", "figures", "explore", "runner", "report", "opening", "extreme", "bench", "check", "__main__",
+    "errors", "paths", "progress", "pipes", "notebook_files", "hub_client", "data", "initialisation", "adapters",
+    "encoders", "vocabulary", "forms", "checkpoints", "training", "prediction", "evaluation", "tagging", "unlabelled",
+    "adversarial", "cost", "model_card", "shipping", "steps", "beginnings", "recipes", "artefacts", "results", "family",
+    "jobs", "engines", "study", "worker", "timing", "statistics", "release", "compress", "published",
+    "findings", "parameters", "needs", "fetching", "figures", "explore", "runner", "report", "opening", "extreme",
+    "bench", "check", "__main__",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from smaller.data import datasets, sample, splits
-from smaller.data.readers import _count_orphans
+from smaller.data.report import _count_orphans
 from smaller.data.sample import topics
 from smaller.data.sheet import names as names_of
 from smaller.errors import SmallerError

@@ -292,6 +292,6 @@ def test_the_command_prints_json(shipped):
     lines = list(predict_command(shipped / "fp32", SENTENCES, as_json=True))
     found = [json.loads(line) for line in lines]
     model = open_shipped(shipped / "fp32")
-    assert found == [plain(tag(model, [sentence]))[0] for sentence in SENTENCES]
+    assert found == plain(tag(model, SENTENCES))
     assert found[3]["windows"] > 1
     assert "parts" in list(predict_command(shipped / "fp32", [SENTENCES[3]]))[1]

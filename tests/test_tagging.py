@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
+import unicodedata
+
 import pytest
+from foretold import foretold
 
 from smaller import encoders, tagging
 from smaller.data.encoding import bio_labels
-from smaller.data.readers import Sentence
+from smaller.data.examples import Sentence
 from smaller.encoders import Model
 from smaller.errors import SmallerError
-from smaller.tagging import Entity, tag, windows, words_of
+from smaller.tagging import Entity, classify, tag, words_of
 
 LABELS = bio_labels(("PER", "LOC"))
 
@@ -35,52 +40,21 @@ def test_words_are_those_of_the_training_data(text, words):
     assert [text[start:end] for start, end in words_of(text)] == words
 
 
-@pytest.mark.parametrize(
-    "sizes", [[1] * 5, [1] * 100, [3, 1, 4, 1, 5, 9, 2, 6] * 20, [50, 1, 1, 50, 1], [0, 1, 0] * 30]
-)
-def test_windows_fit_and_keep_every_word_once(sizes):
-    room, kept, before = 20, [], -1
-    for first, last, kept_from, kept_to in windows(sizes, room=room):
-        assert sum(sizes[first:last]) <= room or last == first + 1
-        assert first <= kept_from <= kept_to <= last
-        assert first > before
-        kept += range(kept_from, kept_to)
-        before = first
-    assert kept == list(range(len(sizes)))
-
-
-def test_windows_are_kept_where_they_are_far_from_a_border():
-    assert list(windows([1] * 32, room=20)) == [(0, 20, 0, 18), (15, 32, 18, 32)]
-
-
-def by_names(monkeypatch, model: Model, names: dict[str, str]) -> None:
-    """Make a model's answer one that can be foretold: the tag of a word is what `names` says, with probability 0.75."""
-
-    def predictions(_: Model, encoded):
-        import torch
-
-        for row, words in enumerate(encoded.words):
-            for position in (words >= 0).nonzero().flatten().tolist():
-                piece = model.tokenizer.convert_ids_to_tokens(int(encoded.pieces[row][position])).lstrip("▁")
-                label = next((tag for name, tag in names.items() if piece and name.startswith(piece)), "O")
-                yield row, position, torch.tensor([0.75 if label == known else 0.05 for known in LABELS])
-
-    monkeypatch.setattr(tagging, "_predictions", predictions)
-
-
-def test_entities_stand_where_they_stand_in_the_text(tagger, monkeypatch):
-    by_names(monkeypatch, tagger, {"Wizkid": "B-PER", "Lagos": "B-LOC", "Kano": "I-LOC"})
+def test_entities_stand_where_they_stand_in_the_text(tiny):
+    model = foretold(tiny, LABELS, {"Wizkid": "B-PER", "Lagos": "B-LOC", "Kano": "I-LOC"})
     text = "  Jiya,Wizkid a (Lagos Kano)!"
-    (found,) = tag(tagger, [text])
-    assert found.entities == (Entity("Wizkid", "PER", 7, 13, 0.75), Entity("Lagos Kano", "LOC", 17, 27, 0.75))
+    (found,) = tag(model, [text])
+    (person, place) = found.entities
+    assert person == Entity("Wizkid", "PER", 7, 13, person.score)
+    assert place == Entity("Lagos Kano", "LOC", 17, 27, place.score)
+    assert [person.score, place.score] == pytest.approx([0.75, 0.75])
     assert all(text[entity.start : entity.end] == entity.text for entity in found.entities)
     assert (found.words, found.windows) == (9, 1)
 
 
-def test_a_sentence_longer_than_the_positions_is_read_in_parts(tagger, monkeypatch):
-    by_names(monkeypatch, tagger, {"Kano": "B-LOC"})
-    text = "Kano da " * 600
-    (found,) = tag(tagger, [text])
+@pytest.mark.parametrize("reads", [512, 64, 12])
+def test_a_sentence_longer_than_the_positions_is_read_in_parts(tiny, reads):
+    (found,) = tag(foretold(tiny, LABELS, {"Kano": "B-LOC"}, reads=reads), ["Kano da " * 600])
     assert found.windows > 2
     assert [entity.start for entity in found.entities] == [8 * place for place in range(600)]
 
@@ -126,3 +100,110 @@ def test_an_unseen_script_is_noticed(tagger):
 def test_a_model_without_a_classifier_tags_nothing(tiny):
     with pytest.raises(SmallerError, match="no classifier"):
         tag(tiny, ["Kano"])
+
+
+def test_decomposed_letters_are_read_as_composed_ones_and_stand_where_they_stand(tagger, full_precision):
+    composed = "Adéṣínà ṣàbẹ̀wò sí Èkó, Ọ̀ṣun àti Ìbàdàn ní ọjọ́ Ẹtì."
+    given = unicodedata.normalize("NFD", composed)
+    assert len(given) > len(composed) and unicodedata.is_normalized("NFC", composed)
+    (one,), (other,) = tag(tagger, [composed]), tag(tagger, [given])
+    assert one.entities and other.text == given and other.unknown == one.unknown
+    assert [entity.type for entity in other.entities] == [entity.type for entity in one.entities]
+    assert [entity.score for entity in other.entities] == [entity.score for entity in one.entities]
+    for entity, plain in zip(other.entities, one.entities, strict=True):
+        assert given[entity.start : entity.end] == entity.text == unicodedata.normalize("NFD", plain.text)
+        assert unicodedata.normalize("NFD", composed[: plain.start]) == given[: entity.start]
+
+
+def test_a_decomposed_text_is_classified_as_a_composed_one(tiny):
+    model = foretold(tiny, ("a", "b"), {"Ìbàdàn": "b"}, unit="text")
+    given = unicodedata.normalize("NFD", "Ìbàdàn ní ọjọ́")
+    (found,) = classify(model, [given])
+    assert (found.text, found.label) == (given, "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("اجتمع الرئيس، مع الوزير؟", ["اجتمع", "الرئيس", "،", "مع", "الوزير", "؟"]),
+        ("አበበ፡ቢቂላ፡አዲስ።", ["አበበ", "፡", "ቢቂላ", "፡", "አዲስ", "።"]),
+        ("Amina 👩‍👩‍👧 leo", ["Amina", "👩", "\u200d", "👩", "\u200d", "👧", "leo"]),
+        ("10\u00a0000 na\u202f5", ["10", "000", "na", "5"]),
+        ("Dar\u200bes Salaam", ["Dar\u200bes", "Salaam"]),
+        ("Asha\x00Juma yupo", ["Asha\x00Juma", "yupo"]),
+        ("🎉", ["🎉"]),
+    ],
+)
+def test_words_of_any_script_stand_where_they_stand(tiny, text, words):
+    (found,) = tag(foretold(tiny, ("NOUN", "X"), {}), [text])
+    assert [entity.text for entity in found.entities] == words == [text[e.start : e.end] for e in found.entities]
+
+
+def test_odd_sentences_are_answered(tagger):
+    many, long, empty, blank, emoji = tag(tagger, ["Kano ta yi " * 1000, "ngozi" * 540, "", " \t ", "🎉"])
+    assert many.words == 3000 and many.windows > 1 and (long.words, long.windows) == (1, 1)
+    assert empty == tagging.Tagged("", (), 0) and blank == tagging.Tagged(" \t ", (), 0) and emoji.words == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("O", "LOC", "MISC", "ORG", "PER"), {"Wizkid": "PER", "Ayo": "PER", "Lagos": "LOC", "Benki": "ORG"}),
+        (("O", "I-LOC", "I-ORG", "I-PER"), {"Wizkid": "I-PER", "Ayo": "I-PER", "Lagos": "I-LOC", "Benki": "I-ORG"}),
+        (
+            ("O", *(f"{place}-{kind}" for kind in ("LOC", "ORG", "PER") for place in "BIES")),
+            {"Wizkid": "B-PER", "Ayo": "E-PER", "Lagos": "S-LOC", "Benki": "S-ORG"},
+        ),
+        (
+            ("O", *(f"{place}-{kind}" for kind in ("LOC", "ORG", "PER") for place in "BILU")),
+            {"Wizkid": "B-PER", "Ayo": "L-PER", "Lagos": "U-LOC", "Benki": "U-ORG"},
+        ),
+        (
+            ("O", "B-PER", "I-PER", "B-LOC", "B-ORG", "[CLS]", "<pad>"),
+            {"Wizkid": "B-PER", "Ayo": "I-PER", "Lagos": "B-LOC", "Benki": "B-ORG", "Kano": "[CLS]"},
+        ),
+    ],
+    ids=["flat", "io", "bioes", "bilou", "pieces"],
+)
+def test_labels_of_every_scheme_give_whole_entities(tiny, labels, names):
+    (found,) = tag(foretold(tiny, labels, names), ["Wizkid Ayo yayi Lagos Benki Kano"])
+    assert [(entity.type, entity.text) for entity in found.entities] == [
+        ("PER", "Wizkid Ayo"), ("LOC", "Lagos"), ("ORG", "Benki")
+    ]  # fmt: skip
+
+
+def test_two_of_one_type_are_two_where_the_labels_say_so(tiny):
+    (found,) = tag(foretold(tiny, ("O", "B-PER", "E-PER", "S-PER"), {"Wizkid": "S-PER"}), ["Wizkid Wizkid"])
+    assert [entity.text for entity in found.entities] == ["Wizkid", "Wizkid"]
+
+
+def test_labels_that_do_not_go_together_are_refused(tiny):
+    with pytest.raises(SmallerError, match="The model's labels do not go together: found the tag 'MISC'"):
+        tag(foretold(tiny, ("O", "B-PER", "MISC"), {}), ["Kano"])
+
+
+def test_each_word_of_a_model_of_parts_of_speech_is_one(tiny):
+    (found,) = tag(foretold(tiny, ("NOUN", "X", "VERB"), {"yayi": "VERB"}), ["Wizkid yayi wasa."])
+    assert [entity.type for entity in found.entities] == ["NOUN", "VERB", "NOUN", "NOUN"]
+
+
+def test_many_sentences_are_read_in_chunks_and_in_order(tiny, monkeypatch):
+    model = foretold(tiny, LABELS, {"Kano": "B-LOC"})
+    texts = [f"{'Kano ' * (place % 4)}da" if place % 5 else "" for place in range(50)]
+    whole, at_once = tag(model, texts), []
+    read = tagging.read
+    monkeypatch.setattr(tagging, "CHUNK", 8)
+    monkeypatch.setattr(tagging, "read", lambda *given: at_once.append(len(given[1])) or read(*given))
+    assert tag(model, texts) == whole and max(at_once) <= 8 and sum(at_once) == 40
+    assert [len(found.entities) for found in whole] == [place % 4 if place % 5 else 0 for place in range(50)]
+
+
+def test_the_work_grows_as_the_sentences_do(tiny):
+    model = foretold(tiny, LABELS, {})
+
+    def calls(count: int) -> int:
+        with cProfile.Profile() as profile:
+            tag(model, ["Kano da Lagos"] * count)
+        return pstats.Stats(profile).total_calls
+
+    assert calls(800) < 2.2 * calls(400)

@@ -16,7 +16,9 @@ from transformers import AutoModelForSequenceClassification
 from smaller import encoders, jobs, results, study
 from smaller.data import datasets, splits
 from smaller.data.encoding import IGNORED, batch_of, encode
-from smaller.data.readers import ReadReport, Sentence, Text, read_conllu, read_table, read_tagged
+from smaller.data.examples import Sentence, Text
+from smaller.data.readers import read
+from smaller.data.report import ReadReport
 from smaller.data.sets import EvaluationSet
 from smaller.data.tasks import TASKS, bio_labels, task
 from smaller.errors import SmallerError
@@ -123,13 +125,14 @@ def test_a_word_without_a_prediction_is_wrong_and_makes_no_class_of_its_own():
 def test_a_table_of_texts_and_its_report(tmp_path):
     content = "\ufeffID\ttweet\tlabel\r\n1\thabari  njema 😊\tpositive\r\n\r\n"
     content += '2\t"alisema ""sawa"" tu"\tneutral\r\n3\t"hm, sawa\tnegative\r\n4\t"hm, sawa\tnegative'
-    texts, report = read_table(write(tmp_path, "dev.tsv", content), columns=("tweet", "label"))
+    found = read(write(tmp_path, "dev.tsv", content), "sentiment", columns=("tweet", "label"))
+    texts, report = found.examples, found.report
     assert texts[:3] == [Text("habari  njema 😊", "positive"), Text('alisema "sawa" tu', "neutral"),
                          Text('"hm, sawa', "negative")]  # fmt: skip
     assert texts[0].words == ("habari", "njema", "😊")
     assert report == ReadReport(sentences=4, tokens=10, quoted_texts=1, repeated_texts=1, bom=True)
-    composed, report = read_table(write(tmp_path, "yor.tsv", "text\tlabel\nbo\u0301 lo\ta\n"))
-    assert composed == [Text("b\u00f3 lo", "a")] and report.decomposed_words == 1
+    found = read(write(tmp_path, "yor.tsv", "text\tlabel\nbo\u0301 lo\ta\n"), "sentiment")
+    assert found.examples == [Text("b\u00f3 lo", "a")] and found.report.decomposed_words == 1
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_a_table_of_texts_and_its_report(tmp_path):
         ("tweet\tlabel\na\tb\tneutral\n", r"dev.tsv:2: found 3 column\(s\)"),
         ("tweet\tlabel\n \tneutral\n", "dev.tsv:2: found an empty text"),
         ('tweet\tlabel\n""\tneutral\n', "dev.tsv:2: found an empty text"),
-        ("tweet\tlabel\nsawa\t\n", "dev.tsv:2: found the label ''"),
+        ("tweet\tlabel\nsawa\t\n", "dev.tsv:2: found a text without its label"),
         ("text\tlabel\nsawa\tneutral\n", "dev.tsv:1: the header has the columns text, label; expected 'tweet' and"),
         ("tweet\tlabel\n\n", "dev.tsv: the file has a header and no row"),
         ("", "dev.tsv: the file is empty"),
@@ -151,17 +154,17 @@ def test_a_table_of_texts_and_its_report(tmp_path):
 )
 def test_a_malformed_table_is_an_error_with_its_place(tmp_path, content, message):
     with pytest.raises(SmallerError, match=message):
-        read_table(write(tmp_path, "dev.tsv", content), columns=("tweet", "label"),
-                   labels=("positive", "neutral", "negative"))  # fmt: skip
+        read(write(tmp_path, "dev.tsv", content), "sentiment", columns=("tweet", "label"),
+             classes=("positive", "neutral", "negative"))  # fmt: skip
 
 
 def test_a_part_of_speech_that_there_is_not_is_an_error_with_its_place(tmp_path):
     tags = datasets.dataset("ud").tags
     with pytest.raises(SmallerError, match="dev.txt:2: found the tag 'N'; expected one of ADJ, ADP"):
-        read_tagged(write(tmp_path, "dev.txt", "Asha PROPN\nmtoto N\n"), tags=tags, spans=False)
+        read(write(tmp_path, "dev.txt", "Asha PROPN\nmtoto N\n"), "pos", classes=tags)
     row = "\t".join(["1", "mtoto", "_", "_", *"______"])
-    with pytest.raises(SmallerError, match="dev.conllu:2: found the tag '_'; expected one of ADJ"):
-        read_conllu(write(tmp_path, "dev.conllu", f"# x\n{row}\n"), tags=tags)
+    with pytest.raises(SmallerError, match="dev.conllu:2: found a word without its tag in '1 mtoto"):
+        read(write(tmp_path, "dev.conllu", f"# x\n{row}\n"), "pos", classes=tags)
 
 
 def test_a_language_without_a_split_is_an_error_before_anything_is_read():

@@ -9,7 +9,7 @@ import torch
 
 from smaller.data import splits
 from smaller.data.encoding import encode
-from smaller.data.readers import Sentence, Text
+from smaller.data.examples import Sentence, Text
 from smaller.encoders import with_classifier
 from smaller.errors import SmallerError
 from smaller.evaluation import predict, span_scores
@@ -32,13 +32,13 @@ def test_tags_are_those_of_scoring(tagger, sentences, full_precision) -> None:
     assert told == predict(tagger, encode(sentences, tagger.tokenizer, tagger.labels), sentences)[0]
 
 
-def test_each_word_has_a_distribution_and_a_cut_one_has_none(tagger, sentences) -> None:
+def test_each_word_has_a_distribution_and_one_without_pieces_has_none(tagger, sentences) -> None:
     for sentence, chances in zip(sentences, probabilities(tagger, sentences), strict=True):
         assert chances.shape == (len(sentence.words), len(tagger.labels))
         assert torch.allclose(chances.sum(-1), torch.ones(len(chances)), atol=1e-5)
-    cut = probabilities(tagger, sentences, max_length=6)[0]
-    assert not cut[0].isnan().any() and cut[-1].isnan().all()
-    assert tags_of(tagger, cut)[-1] == "O"
+    (found,) = probabilities(tagger, [Sentence(("Asha", "", *["leo"] * 900), ("O",) * 902)])
+    assert found[1].isnan().all() and not found[[0, *range(2, 902)]].isnan().any()
+    assert tags_of(tagger, found)[1] == "O"
 
 
 def test_what_is_kept_says_how_sure_the_model_is(tagger, sentences) -> None:

@@ -14,6 +14,9 @@ from smaller.progress import duration
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 something failed, 2 a mistake in what was asked."""
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors=errors)  # names and letters of every language, in any locale
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -23,6 +26,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("smaller: stopped. Finished records are kept; the same command goes on from there.", file=sys.stderr)
         return 130
+    except _NobodyReads:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains of what is left to write
+        return 141  # what a shell gives for a program that ended because its pipe was closed
+
+
+class _NobodyReads(BaseException):
+    """Standard output is a pipe that was closed. Not an Exception: no part of a command goes on without it."""
+
+
+def _say(line: object) -> None:
+    """Print a line at once."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise _NobodyReads from None
+
+
+class _Command(argparse.ArgumentParser):
+    """The parser of a command, whose options may stand anywhere, also between the words of a list."""
+
+    _mixed = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self._mixed:
+            return super().parse_known_args(args, namespace)
+        self._mixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixed = False
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m smaller",
         description="A study of what happens when a small-data language model is made smaller.",
     )
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=_Command)
 
     study = commands.add_parser("study", help="run the notebooks of a profile and render the report")
     study.add_argument("--profile", default="sample", help="sample (default, offline), mini, paper, or your own")
@@ -116,22 +149,28 @@ def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _languages(text: str) -> list[str]:
+    from smaller.data.languages import language
+
+    return [language(code).code for code in _listed(text)]
+
+
 def _study(options: argparse.Namespace) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded in the middle of a run
+    overrides = {"languages": _languages(options.languages)} if options.languages else {}
     from smaller.report import run_all
 
     if options.profile != "sample" and not options.languages:
         _say_missing(options)
     if options.engine or options.address:
         _choose_engine(options.engine, options.address)
-    overrides = {"languages": _listed(options.languages)} if options.languages else {}
     started = time.monotonic()
     runs = run_all(
         options.profile,
         only=_listed(options.only),
         overrides=overrides,
         dry_run=options.dry_run,
-        progress=lambda line: print(line, flush=True),
+        progress=_say,
     )
     for run in runs:
         if run.status == "planned":
@@ -182,7 +221,7 @@ def _compress(options: argparse.Namespace) -> int:
         options.encoder,
         options.data,
         options.folder,
-        say=lambda line: print(line, flush=True),
+        say=_say,
         max_bytes=parse_bytes(options.max_bytes) if options.max_bytes else None,
         max_latency=parse_milliseconds(options.max_latency) if options.max_latency else None,
         max_drop=options.max_drop,
@@ -199,16 +238,16 @@ def _ship(options: argparse.Namespace) -> int:
     from smaller.release import ship_command
 
     for line in ship_command(options.recipe, options.folder, form=options.form):
-        print(line, flush=True)
+        _say(line)
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
     from smaller.shipping import predict_command
 
-    sentences = options.sentences or [line.rstrip("\n") for line in sys.stdin]
-    for line in predict_command(options.folder, sentences, as_json=options.json):
-        print(line, flush=True)
+    stream = sys.stdin and sys.stdin.buffer
+    for line in predict_command(options.folder, options.sentences, stream=stream, as_json=options.json):
+        _say(line)
     return 0
 
 
@@ -226,7 +265,7 @@ def _pretrain(options: argparse.Namespace) -> int:
         out=Path(options.out),
         sizes=_listed(options.sizes),
         licence=options.licence,
-        say=lambda line: print(line, flush=True),
+        say=_say,
     )
     for folder in made:
         print(folder)
@@ -244,16 +283,16 @@ def _check(options: argparse.Namespace) -> int:
 def _fetch(options: argparse.Namespace) -> int:
     from smaller import fetching, hub_client, needs
 
-    wanted = needs.named(options.names, languages=_listed(options.languages))
+    wanted = needs.named(options.names, languages=_languages(options.languages))
     if options.profile:
         wanted = needs.of_profile(options.profile, into=wanted)
     if not options.names and not options.profile:
         raise SmallerError("Name data sets or encoders to fetch, or a profile: --profile paper.")
     for line in fetching.lines(fetching.plan(wanted, ask=not hub_client.offline())):
-        print(line, flush=True)
+        _say(line)
     if options.dry_run:
         return 0
-    problems = fetching.fetch_all(wanted, say=lambda line: print(line, flush=True))
+    problems = fetching.fetch_all(wanted, say=_say)
     for problem in problems:
         print(f"smaller: {problem}", file=sys.stderr)
     return 1 if problems else 0
@@ -263,7 +302,7 @@ def _bench(options: argparse.Namespace) -> int:
     from smaller.bench import bench
 
     for line in bench(only=options.only, encoder=options.encoder, updates=options.updates):
-        print(line, flush=True)
+        _say(line)
     return 0
 
 

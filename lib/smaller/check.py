@@ -21,7 +21,7 @@ from pathlib import Path
 from packaging.requirements import Requirement as Specification
 from packaging.specifiers import SpecifierSet
 
-from smaller import paths
+from smaller import hub_client, paths
 from smaller.errors import SmallerError
 
 GIGABYTE = 1e9
@@ -215,6 +215,8 @@ def kernel() -> Requirement:
         command = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
         return Requirement("Jupyter kernel python3", False, "not registered", advice)
+    except RuntimeError as error:  # there is no home folder
+        return Requirement("Jupyter kernel python3", False, _first_line(error), "Set HOME to a folder of your own")
     # Jupyter itself replaces a bare "python" by the Python that runs it.
     ours = os.path.basename(command) == command or os.path.realpath(command) == os.path.realpath(sys.executable)
     return Requirement("Jupyter kernel python3", ours, "this Python" if ours else command, advice)
@@ -222,9 +224,14 @@ def kernel() -> Requirement:
 
 def folders() -> list[Requirement]:
     """The folders that are written to: free disk, and the permission to write."""
-    named = {"outputs": ("SMALLER_OUTPUTS", paths.outputs_folder()), "cache": ("SMALLER_CACHE", paths.cache_folder())}
+    named = {"outputs": ("SMALLER_OUTPUTS", paths.outputs_folder), "cache": ("SMALLER_CACHE", paths.cache_folder)}
     rows = []
-    for name, (variable, folder) in named.items():
+    for name, (variable, place) in named.items():
+        try:
+            folder = place()
+        except SmallerError as error:
+            rows.append(Requirement(name, False, str(error)))
+            continue
         standing = next(place for place in (folder, *folder.parents) if place.exists())
         try:
             with tempfile.TemporaryFile(dir=standing):
@@ -309,7 +316,7 @@ def needed_by(profile: str) -> list[Requirement]:
 
 def hub(*, endpoint: str | None = None, seconds: float = 2.0) -> Requirement:
     """Whether the model hub answers within some seconds; optional, since nothing but fetching needs it."""
-    if os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in {"1", "ON", "YES", "TRUE"}:
+    if hub_client.offline():
         return Requirement("model hub", None, "not asked: HF_HUB_OFFLINE is set", "unset it to fetch data or encoders")
     try:
         from huggingface_hub.constants import ENDPOINT

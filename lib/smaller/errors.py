@@ -18,3 +18,9 @@ def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """A suggestion to append to an error message, such as " Did you mean 'swa'?", or the empty string."""
     close = difflib.get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def in_one_line(problem: BaseException) -> str:
+    """What an error says, as a line of a result from which something was left out; its kind, where it is not ours."""
+    said = " ".join(str(problem).split("\n\n")[0].split())
+    return said if isinstance(problem, SmallerError) else f"{type(problem).__name__}: {said}".removesuffix(": ")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import torch
-from seqeval.metrics import classification_report
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
-from torch.nn import functional
 
-from smaller.data.encoding import IGNORED, Encoded, batch_of, budget_batches, encode
+from smaller.data.encoding import Encoded
 from smaller.data.examples import Example, Text
+from smaller.data.schemes import as_bio, from_bio, types_of
 from smaller.data.tasks import NER, Task
-from smaller.encoders import TRAINED, Model
+from smaller.encoders import Model
 from smaller.errors import SmallerError
-from smaller.training import by_place, device, mixed_precision, placed
+from smaller.prediction import labels_of, own_labels, read, read_encoded, scheme
 
 CONFIDENCE_BINS = 15
 
@@ -25,39 +25,10 @@ def predict(model: Model, encoded: Encoded, sentences: Sequence[Example]) -> tup
     """Tag every word of every sentence; also the mean cross-entropy over the words that have a label.
 
     Of a text it is one tag, the text's label. Words without a prediction (truncated, or without any piece) are tagged
-    O, as in the published recipe. A model in the form of its training is run with bfloat16 products where the processor
-    has them, any other one as it is.
+    O, as in the published recipe; `score` truncates none.
     """
-    return _predict(model, encoded, sentences)[:2]
-
-
-def _predict(
-    model: Model, encoded: Encoded, sentences: Sequence[Example]
-) -> tuple[list[list[str]], float, Tensor, Tensor]:
-    """Tags, loss, and for each labelled word the probability of its predicted label and whether it is the right one."""
-    network = placed(model.network)
-    confidences, rights = [], []
-    tags = [["O"] * len(row) for row in true_labels(sentences)]
-    total, words = 0.0, 0
-    for rows in budget_batches(encoded.lengths):
-        batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with torch.inference_mode(), mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
-            logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits.float())
-        labels = batch.labels[:, : logits.shape[1]]
-        total += functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        ).item()
-        counted = labels != IGNORED
-        words += int(counted.sum())
-        confidence, best = logits.softmax(-1).max(-1)
-        confidences.append(confidence[counted].cpu())
-        rights.append((best == labels)[counted].cpu())
-        best = best.cpu()
-        for place, row in enumerate(rows):
-            firsts = (encoded.words[row] >= 0).nonzero().flatten()
-            for position in firsts.tolist():
-                tags[row][int(encoded.words[row][position])] = model.labels[int(best[place, position])]
-    return tags, total / max(words, 1), torch.cat(confidences), torch.cat(rights)
+    reading = read_encoded(model, encoded, sentences)
+    return reading.split(labels_of(model, reading.probabilities)), reading.loss
 
 
 def true_labels(sentences: Sequence[Example]) -> list[list[str]]:
@@ -84,21 +55,20 @@ def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
 
     An I- tag that continues nothing opens an entity, as in conlleval and in both papers' scripts.
     """
-    if not any(get_entities([list(row) for row in gold])):
+    true, told = (set(get_entities([list(row) for row in rows])) for rows in (gold, predicted))
+    if not true:
         raise SmallerError("The split holds no entity, so F1 is not defined on it. Check its tag column.")
-    rows = classification_report([list(row) for row in gold], [list(row) for row in predicted],
-                                 output_dict=True, zero_division=0)  # fmt: skip
-    scores = {
-        name: {
-            "precision": 100 * float(row["precision"]),
-            "recall": 100 * float(row["recall"]),
-            "f1": 100 * float(row["f1-score"]),
-            "support": int(row["support"]),
-        }
-        for name, row in rows.items()
-        if name not in ("macro avg", "weighted avg")
+    # seqeval's report would find the spans ten times over: this is what it counts, from one look at each side.
+    support, found, right = (Counter(kind for kind, _, _ in spans) for spans in (true, told, true & told))
+    return _span_row(len(true), len(told), len(true & told)) | {
+        "per_type": {kind: _span_row(support[kind], found[kind], right[kind]) for kind in sorted(support | found)}
     }
-    return scores.pop("micro avg") | {"per_type": scores}
+
+
+def _span_row(support: int, found: int, right: int) -> dict:
+    precision, recall = right / max(found, 1), right / max(support, 1)
+    f1 = 2 * precision * recall / (precision + recall) if right else 0.0
+    return {"precision": 100 * precision, "recall": 100 * recall, "f1": 100 * f1, "support": support}
 
 
 def class_scores(gold: Sequence[str], predicted: Sequence[str], *, classes: Sequence[str]) -> dict:
@@ -137,9 +107,11 @@ def score(
     *,
     task: Task = NER,
     types: Collection[str] | None = None,
-    max_length: int = 164,
 ) -> dict:
-    """Everything a record keeps of one evaluation set: the task's scores, loss, and what the encoding had to leave out.
+    """Everything a record keeps of one evaluation set: the task's scores, loss, and what could not be read.
+
+    The model reads as it does when it is used (`tagging`): sentences longer than its positions in parts, so that no
+    word is truncated, and of longer texts the beginning. A word without any piece counts as tagged O.
 
     `types` are the classes (entity types ...) that the set labels, where they may be fewer than the model's: of spans,
     what the model finds of others does not count, as it could not be right. Raises SmallerError for types that the
@@ -148,16 +120,24 @@ def score(
     if model.unit != task.unit:
         raise SmallerError(f"The model labels {model.unit}s, and the task {task.name} labels {task.unit}s: it cannot "
                            "be scored on it.")  # fmt: skip
-    known = {label.removeprefix("B-").removeprefix("I-") for label in model.labels if label != "O"}
+    labels = own_labels(model)
+    spans = scheme(model) if task.spans else ""
+    if spans == "none":
+        raise SmallerError(f"The model's labels mark no spans ({', '.join(labels[:3])} ...), and those of the task "
+                           f"{task.name} do: it cannot be scored on it.")  # fmt: skip
+    known = set(types_of(labels) if spans else labels)
     unknown = sorted(set(types or ()) - known)
     if unknown:
         what = "entity types" if task.spans else "labels"
         raise SmallerError(f"The evaluation set has the {what} {', '.join(unknown)}, which the model does not "
                            f"know; it was trained on {', '.join(sorted(known))}.")  # fmt: skip
-    encoded = encode(sentences, model.tokenizer, model.labels, max_length=max_length)
-    predicted, loss, confidence, right = _predict(model, encoded, sentences)
+    # The loss is that of the model's own labels, in the scheme that they are in.
+    own = sentences if spans in ("", "bio") else [replace(s, tags=from_bio(s.tags, labels)) for s in sentences]
+    reading = read(model, own)
+    predicted = reading.split(labels_of(model, reading.probabilities))
     true = true_labels(sentences)
-    if task.spans:
+    if spans:
+        predicted = [as_bio(row, spans) for row in predicted]
         if types is not None and set(types) < known:
             predicted = [[tag if tag[2:] in types else "O" for tag in row] for row in predicted]
         scores = span_scores(true, predicted)
@@ -165,10 +145,10 @@ def score(
         flat = ([label for row in rows for label in row] for rows in (true, predicted))
         scores = class_scores(*flat, classes=model.labels)
     return scores | {
-        "loss": loss,
-        "calibration_error": calibration_error(confidence, right),
-        "confidence": 100 * float(confidence.mean()) if len(confidence) else 0.0,
+        "loss": reading.loss,
+        "calibration_error": calibration_error(reading.confidence, reading.right),
+        "confidence": 100 * float(reading.confidence.mean()) if len(reading.confidence) else 0.0,
         "sentences": len(sentences),
-        "truncated_words": encoded.truncated_words,
-        "words_without_pieces": encoded.words_without_pieces,
+        "truncated_words": reading.encoded.truncated_words,
+        "words_without_pieces": reading.encoded.words_without_pieces,
     }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from smaller import artefacts, cost, encoders, results
 from smaller.adversarial import attack
 from smaller.data import splits
+from smaller.data.examples import Example
+from smaller.data.schemes import types_of
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
 from smaller.encoders import Model
-from smaller.evaluation import score
+from smaller.evaluation import score, true_labels
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, recipe_from_canonical
 from smaller.steps import Step
@@ -164,7 +166,8 @@ def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
         found = attack(model, sentences, rate=place.rate, seed=place.seed, types=place.types)
         return found | {"data": place.checksum()}
     if tuned is None:  # a fine-tuned model that arrived as a folder: what it was trained on is not known
-        return score(model, sentences, task=place.task, types=place.types) | {"data": place.checksum(), "removed": 0}
+        types = _types_that_count(place, model, sentences)
+        return score(model, sentences, task=place.task, types=types) | {"data": place.checksum(), "removed": 0}
     if place.noise and (place.dataset, place.language) == (tuned.dataset, tuned.language):
         return score(model, sentences, task=place.task) | {"data": place.checksum(), "removed": 0}
     seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
@@ -173,6 +176,13 @@ def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
         "data": place.checksum(),
         "removed": len(sentences) - len(unseen),
     }
+
+
+def _types_that_count(place: EvaluationSet, model: Model, sentences: Sequence[Example]) -> list[str]:
+    """The types of a set without those that neither occur in it nor are known to the model: they take no part."""
+    occurring = {label for row in true_labels(sentences) for label in row}
+    known = [set(types_of(labels)) if place.task.spans else set(labels) for labels in (model.labels, occurring)]
+    return [name for name in place.types if name in set().union(*known)]
 
 
 def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:

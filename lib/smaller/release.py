@@ -9,7 +9,8 @@ from smaller import results
 from smaller.data import datasets, splits
 from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
-from smaller.encoders import ENCODERS, canonical
+from smaller.encoders import canonical, licence
+from smaller.encoders.registry import UNKNOWN
 from smaller.errors import SmallerError, did_you_mean
 from smaller.jobs import materialise
 from smaller.recipes import Recipe, recipe_from_canonical
@@ -111,8 +112,10 @@ def _cost(cost: dict) -> dict[str, str]:
 
 
 def _licence(recipe: Recipe, data: list[datasets.Dataset]) -> str:
-    known = ENCODERS.get(recipe.encoder)
-    encoder = known.licence if known else "that of its folder"
+    try:
+        encoder = licence(recipe.encoder)
+    except SmallerError:  # its folder is not here any more
+        encoder = UNKNOWN
     parts = [f"Encoder {recipe.encoder}: {encoder}.", *(f"Data {found.name}: {found.licence}." for found in data)]
     if any(found.non_commercial for found in data):
         parts.append("The data allow non-commercial use only, and whoever uses the model has to heed that.")

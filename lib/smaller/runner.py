@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smaller import notebook_files
-from smaller.errors import SmallerError
+from smaller.errors import SmallerError, in_one_line
 from smaller.parameters import declared, validate
 from smaller.paths import outputs_folder, project_root
 from smaller.progress import Say, silent
@@ -180,6 +180,8 @@ def _execute(
             f"The kernel died in cell {reached}, most likely because the machine ran out of memory. Finished runs are "
             "kept: try again with fewer languages, a smaller batch or a smaller encoder."
         )
+    except Exception as error:  # a kernel that does not start, say; the other notebooks do not hang on it
+        return in_one_line(error)
     return ""
 
 

@@ -10,15 +10,16 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
-from transformers import AutoTokenizer
-
-from smaller import __version__, forms
+from smaller import __version__, forms, pipes
 from smaller.adapters import adapter_size
 from smaller.encoders import ABOUT_FILE, Model, open_folder, write_network
+from smaller.encoders.tokenizers import read_tokenizer
 from smaller.errors import SmallerError
 from smaller.forms.eager import configuration
 from smaller.model_card import model_card
+from smaller.paths import expanded, require_place
 from smaller.tagging import Classified, Tagged, classify, tag
 
 FORMAT = 1
@@ -37,9 +38,7 @@ def ship(model: Model, folder: Path | str, *, card: Mapping | None = None) -> Pa
     """
     if not model.labels:
         raise SmallerError("Only a model with a classifier can be shipped; put FineTune into the recipe.")
-    folder = Path(folder).expanduser().resolve()
-    if folder.exists() and not (folder / ABOUT_FILE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SmallerError(f"{folder} is there already and holds something else. Name another folder, or remove it.")
+    folder = require_place(folder, mark=ABOUT_FILE)
     draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +94,7 @@ def open_shipped(folder: Path | str) -> Model:
     Raises SmallerError for a folder of a newer format, one with missing or changed files, and one whose form needs a
     library that is not here.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise SmallerError(f"There is no folder {folder}. Name one that `ship` has written.")
     if not (folder / ABOUT_FILE).is_file():
@@ -105,7 +104,7 @@ def open_shipped(folder: Path | str) -> Model:
         return model
     about = _about(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = read_tokenizer(folder)
         if about["form"] in forms.FULL_PRECISION:
             return dataclasses.replace(open_folder(folder), form=about["form"])
         config = configuration(folder)
@@ -137,19 +136,22 @@ def _about(folder: Path) -> dict:
     return about
 
 
-def predict_command(folder: Path | str, sentences: Sequence[str], *, as_json: bool = False) -> Iterator[str]:
+def predict_command(
+    folder: Path | str, sentences: Sequence[str] = (), *, stream: BinaryIO | None = None, as_json: bool = False
+) -> Iterator[str]:
     """The lines that `python -m smaller predict` prints: the entities or tags of each sentence, or the label of a text.
 
-    With `as_json` one JSON object for each.
+    Without sentences, the lines of a stream are answered as they come. With `as_json` one JSON object for each.
     """
+    batches = [pipes.arguments(sentences)] if sentences or stream is None else pipes.batches(stream)
     model = open_shipped(folder)
     read = classify if model.unit == "text" else tag
-    for sentence in sentences:
-        (found,) = read(model, [sentence])
-        if as_json:
-            yield json.dumps(dataclasses.asdict(found), ensure_ascii=False)
-        else:
-            yield from _lines(found)
+    for batch in batches:
+        for found in read(model, batch):
+            if as_json:
+                yield json.dumps(dataclasses.asdict(found), ensure_ascii=False)
+            else:
+                yield from _lines(found)
 
 
 def _lines(found: Tagged | Classified) -> Iterator[str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from seqeval.metrics.sequence_labeling import get_entities
-from torch import Tensor
 
-from smaller.data.encoding import batch_of, budget_batches, encode
 from smaller.data.examples import Sentence, Text
-from smaller.encoders import TRAINED, Model
+from smaller.data.schemes import as_bio
+from smaller.data.text import composed, composed_with_places
+from smaller.encoders import Model
 from smaller.errors import SmallerError
-from smaller.training import by_place, device, mixed_precision, placed
+from smaller.prediction import labels_of, read, scheme
+
+CHUNK = 2048
+"""How many sentences are read at once, which bounds the memory."""
 
 _APOSTROPHES = "'’‘ʼ´`"
 
@@ -24,8 +25,9 @@ _APOSTROPHES = "'’‘ʼ´`"
 class Entity:
     """An entity: its text and type, where it starts and ends in the sentence (characters), and its probability.
 
-    For a model that tags words without spans, such as parts of speech, every word is one. The probability is the mean,
-    over the entity's words, of what the model gives their tags.
+    Text and places are those of the sentence as it was given. For a model that tags words without spans, such as parts
+    of speech, every word is one. The probability is the mean, over the entity's words, of what the model gives their
+    tags.
     """
 
     text: str
@@ -86,72 +88,41 @@ def words_of(text: str) -> list[tuple[int, int]]:
     return spans if start is None else [*spans, (start, len(text))]
 
 
-def positions(model: Model) -> int:
-    """The pieces, special ones included, that the model can read at once."""
-    config = model.network.config
-    # The RoBERTa family counts positions from one after the padding piece's id.
-    return config.max_position_embeddings - (0 if config.model_type == "bert" else config.pad_token_id + 1)
-
-
-def windows(sizes: Sequence[int], *, room: int) -> Iterator[tuple[int, int, int, int]]:
-    """Parts of a sentence of words of the given sizes in pieces: (first, last, kept from, kept to), ends excluded.
-
-    Each part fits into `room` pieces; a word that does not is a part by itself, and will be cut. Parts overlap by a
-    quarter, and what two of them read is kept from the one in which it is farther from the border.
-    """
-    first = kept = 0
-    while True:
-        last, used = first + 1, sizes[first]
-        while last < len(sizes) and used + sizes[last] <= room:
-            used += sizes[last]
-            last += 1
-        if last == len(sizes):
-            yield first, last, kept, last
-            return
-        overlap = min((last - first) // 4, last - first - 1)
-        until = last - overlap // 2
-        yield first, last, kept, until
-        first, kept = last - overlap, until
-
-
 def tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
     """The entities of each sentence; an empty one has none. Raises SmallerError for a model without a classifier."""
     _require(model, "word", "it labels whole texts: use classify")
-    spans = [words_of(text) for text in sentences]
-    parts = []  # (sentence, first word, kept from, kept to) of each part
-    texts: list[Sentence] = []
-    for index, (text, words) in enumerate(zip(sentences, spans, strict=True)):
-        if words:
-            tokens = [text[start:end] for start, end in words]
-            room = positions(model) - model.tokenizer.num_special_tokens_to_add()
-            for first, last, kept_from, kept_to in windows(_sizes(model, tokens), room=room):
-                parts.append((index, first, kept_from, kept_to))
-                texts.append(Sentence(tuple(tokens[first:last]), ("O",) * (last - first)))
-    tags = [["O"] * len(words) for words in spans]
-    scores = [[1.0] * len(words) for words in spans]
-    unknown: list[set[int]] = [set() for _ in spans]
-    if texts:
-        encoded = encode(texts, model.tokenizer, model.labels, max_length=positions(model))
-        for part, (index, first, _, _) in enumerate(parts):
-            word_of_piece = encoded.words[part].cummax(0).values
-            strange = word_of_piece[encoded.pieces[part] == model.tokenizer.unk_token_id]
-            unknown[index].update(first + int(word) for word in strange)
-        for part, position, probabilities in _predictions(model, encoded):
-            index, first, kept_from, kept_to = parts[part]
-            word = first + int(encoded.words[part][position])
-            if kept_from <= word < kept_to:
-                best = int(probabilities.argmax())
-                tags[index][word], scores[index][word] = model.labels[best], float(probabilities[best])
-    return [
-        Tagged(
+    return [found for start in range(0, len(sentences), CHUNK)
+            for found in _tag(model, sentences[start : start + CHUNK])]  # fmt: skip
+
+
+def _tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
+    # Training data are composed when they are read: decomposed letters are pieces that no model has learned.
+    given = [composed_with_places(text) for text in sentences]
+    spans = [words_of(text) for text, _ in given]
+    found = [Tagged(text, (), 0) for text in sentences]
+    kept = [index for index, words in enumerate(spans) if words]
+    if not kept:
+        return found
+    reading = read(model, [_sentence(given[index][0], spans[index]) for index in kept])
+    tags = reading.split(labels_of(model, reading.probabilities))
+    # Of a word without any piece nothing is known: it is O, for sure.
+    scores = reading.split(reading.probabilities.max(-1).values.nan_to_num(1.0).tolist())
+    kind = scheme(model)
+    for place, index in enumerate(kept):
+        text, places = sentences[index], given[index][1]
+        words = [(places[start][0], places[end - 1][1]) for start, end in spans[index]]
+        found[index] = Tagged(
             text,
-            tuple(_entities(text, spans[index], _found(model, tags[index]), scores[index])),
-            len(spans[index]),
-            len(unknown[index]) / max(1, len(spans[index])),
-            max(1, sum(part[0] == index for part in parts)),
+            tuple(_entities(text, words, _found(tags[place], kind), scores[place])),
+            len(words),
+            reading.encoded.unknown[place] / len(words),
+            reading.encoded.parts[place],
         )
-        for index, text in enumerate(sentences)
-    ]
+    return found
+
+
+def _sentence(text: str, spans: Sequence[tuple[int, int]]) -> Sentence:
+    return Sentence(tuple(text[start:end] for start, end in spans), ("O",) * len(spans))
 
 
 def _require(model: Model, unit: str, otherwise: str) -> None:
@@ -164,54 +135,31 @@ def _require(model: Model, unit: str, otherwise: str) -> None:
 def classify(model: Model, texts: Sequence[str]) -> list[Classified]:
     """The label of each text. Raises SmallerError for a model without a classifier of texts."""
     _require(model, "text", "it labels words: use tag")
-    given = [Text(unicodedata.normalize("NFC", text), "") for text in texts]
-    kept = [place for place, text in enumerate(given) if text.words]
+    return [found for start in range(0, len(texts), CHUNK)
+            for found in _classify(model, texts[start : start + CHUNK])]  # fmt: skip
+
+
+def _classify(model: Model, texts: Sequence[str]) -> list[Classified]:
+    given = [Text(composed(text), "") for text in texts]
     found = [Classified(text, "", 0.0, {}) for text in texts]
-    if kept:
-        encoded = encode([given[place] for place in kept], model.tokenizer, model.labels, max_length=positions(model))
-        for row, _, probabilities in _predictions(model, encoded):
-            text, best = given[kept[row]], int(probabilities.argmax())
-            sizes = model.tokenizer(list(text.words), add_special_tokens=False, verbose=False)["input_ids"]
-            strange = sum(model.tokenizer.unk_token_id in pieces for pieces in sizes)
-            found[kept[row]] = Classified(
-                texts[kept[row]],
-                model.labels[best],
-                float(probabilities[best]),
-                dict(zip(model.labels, probabilities.tolist(), strict=True)),
-                strange / len(text.words),
-                len(encoded.pieces[row]) >= positions(model),
-            )
+    kept = [index for index, text in enumerate(given) if text.words]
+    if not kept:
+        return found
+    reading = read(model, [given[index] for index in kept])
+    for place, index in enumerate(kept):
+        chances = reading.probabilities[place].tolist()
+        scores = dict(zip(model.labels, chances, strict=True))
+        label = max(scores, key=scores.get)
+        unknown = reading.encoded.unknown[place] / len(given[index].words)
+        found[index] = Classified(texts[index], label, scores[label], scores, unknown, reading.encoded.cut[place] > 0)
     return found
 
 
-def _sizes(model: Model, words: Sequence[str]) -> list[int]:
-    """The number of pieces of each word; none for a word that the tokenizer drops."""
-    encoding = model.tokenizer(list(words), is_split_into_words=True, add_special_tokens=False,
-                               return_attention_mask=False, verbose=False)  # fmt: skip
-    sizes = [0] * len(words)
-    for word in encoding.word_ids():
-        sizes[word] += 1
-    return sizes
-
-
-def _predictions(model: Model, encoded) -> Iterator[tuple[int, int, Tensor]]:
-    """Row, position and label probabilities of every word's first piece."""
-    network = placed(model.network)
-    for rows in budget_batches(encoded.lengths):
-        batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with torch.inference_mode(), mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
-            logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits)
-        probabilities = logits.float().softmax(-1).cpu()
-        for place, row in enumerate(rows):
-            for position in (encoded.words[row] >= 0).nonzero().flatten().tolist():
-                yield int(row), position, probabilities[place, position]
-
-
-def _found(model: Model, tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Type, first and last word of each entity; without spans, each word that has a tag."""
-    if "O" in model.labels:
-        return get_entities(list(tags))
-    return [(tag, place, place) for place, tag in enumerate(tags) if tag != "O"]
+def _found(tags: Sequence[str], kind: str) -> list[tuple[str, int, int]]:
+    """Type, first and last word of each entity in a scheme; without spans, each word that has a tag."""
+    if kind == "none":
+        return [(tag, place, place) for place, tag in enumerate(tags) if tag != "O"]
+    return get_entities(list(as_bio(tags, kind)))
 
 
 def _entities(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,40 +12,29 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 from torch.nn import functional
 
-from smaller.data.encoding import batch_of, budget_batches, encode, pad
+from smaller.data.encoding import budget_batches, pad, piece_limit
 from smaller.data.examples import Example, Sentence, Text
-from smaller.encoders import TRAINED, Model
+from smaller.data.schemes import as_bio, scheme_of
+from smaller.encoders import Model
 from smaller.errors import SmallerError
 from smaller.evaluation import span_scores
+from smaller.prediction import labels_of, read
 from smaller.tagging import words_of
 from smaller.training import device, logits_at, mixed_precision, placed
 
 
-def probabilities(model: Model, sentences: Sequence[Sentence], *, max_length: int = 164) -> list[Tensor]:
+def probabilities(model: Model, sentences: Sequence[Sentence]) -> list[Tensor]:
     """For each sentence the probability of each label for each word, of shape (words, labels).
 
-    A word without a prediction (truncated, or without any piece) has NaN. Sentences are cut, and models are run, as
-    `evaluation.score` does it.
+    A word without any piece has NaN. Sentences are read as `evaluation.score` and `tagging.tag` read them.
     """
-    encoded = encode(sentences, model.tokenizer, model.labels, max_length=max_length)
-    network = placed(model.network)
-    found = [torch.full((len(sentence.words), len(model.labels)), torch.nan) for sentence in sentences]
-    for rows in budget_batches(encoded.lengths):
-        batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with torch.inference_mode(), mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
-            logits = network(input_ids=batch.pieces, attention_mask=batch.mask).logits
-        chances = logits.float().softmax(-1).cpu()
-        for place, row in enumerate(rows):
-            firsts = (encoded.words[row] >= 0).nonzero().flatten()
-            found[row][encoded.words[row][firsts]] = chances[place, firsts]
-    return found
+    reading = read(model, sentences)
+    return reading.split(reading.probabilities)
 
 
 def tags_of(model: Model, chances: Tensor) -> list[str]:
     """The likeliest label of each word; O where there is no prediction, as in scoring."""
-    known = ~chances.isnan().any(-1)
-    best = chances.nan_to_num(0).argmax(-1).tolist()
-    return [model.labels[label] if there else "O" for label, there in zip(best, known.tolist(), strict=True)]
+    return labels_of(model, chances)
 
 
 def look(model: Model, examples: Sequence[Example]) -> dict:
@@ -99,7 +87,8 @@ def agreement(found: dict, reference: dict) -> float:
 
 
 def _tags(found: dict) -> list[list[str]]:
-    return [[found["labels"][_DIGITS.index(digit)] for digit in row] for row in found["tags"]]
+    rows = [[found["labels"][_DIGITS.index(digit)] for digit in row] for row in found["tags"]]
+    return [list(as_bio(row, scheme_of(found["labels"]))) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,8 @@ def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: 
     if not sentences:
         raise SmallerError("There is no text to guess: every line is empty.")
     encoding = model.tokenizer([list(sentence.words) for sentence in sentences], is_split_into_words=True,
-                               truncation=True, max_length=max_length)  # fmt: skip
+                               truncation=True,
+                               max_length=piece_limit(model.tokenizer, max_length))  # fmt: skip
     rows = [torch.tensor(row) for row in encoding["input_ids"]]
     guesses, characters, unknown = [], 0, 0
     for row, sentence in enumerate(sentences):

@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from smaller.encoders.tokenizers import why_not_trimmed
 from smaller.errors import SmallerError
 
 CHUNK = 1000
@@ -70,16 +71,16 @@ def trimmed(tokenizer: PreTrainedTokenizerBase, kept: Sequence[int]) -> PreTrain
     Text whose pieces are all kept is cut as before: Unigram's best segmentation is still there and nothing better is,
     and WordPiece's longest match is still the longest.
     """
+    if why := why_not_trimmed(tokenizer):
+        raise SmallerError(why)
     new_ids = {int(old): new for new, old in enumerate(kept)}
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     model = state["model"]
     if model["type"] == "Unigram":
         model["vocab"] = [entry for old, entry in enumerate(model["vocab"]) if old in new_ids]
         model["unk_id"] = new_ids[model["unk_id"]]
-    elif model["type"] == "WordPiece":
-        model["vocab"] = {piece: new_ids[old] for piece, old in model["vocab"].items() if old in new_ids}
     else:
-        raise SmallerError(f"A tokenizer of kind {model['type']} cannot be trimmed; Unigram and WordPiece can.")
+        model["vocab"] = {piece: new_ids[old] for piece, old in model["vocab"].items() if old in new_ids}
     for token in state["added_tokens"]:
         token["id"] = new_ids[token["id"]]
     _renumber(state["post_processor"], new_ids)

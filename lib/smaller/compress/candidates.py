@@ -49,19 +49,20 @@ class Shape:
         return ", ".join(parts)
 
 
-def shapes(of: Mapping[str, int], *, narrower: bool = True) -> list[Shape]:
+def shapes(of: Mapping[str, int], *, narrower: bool = True, trimmed: bool = True) -> list[Shape]:
     """The shapes to look at, the largest first; `of` is the encoder's (see `encoders.shape`).
 
-    Narrower ones, of half the layers and no more than half the neurons, come last.
+    `narrower` ones, of half the layers and no more than half the neurons, come last. In `trimmed` ones pieces go.
     """
+    coverages = COVERAGES if trimmed else COVERAGES[:1]
     layers = sorted({max(1, round(of["layers"] * share)) for share in (1, 0.75, 0.5, 0.375, 0.25, 0.125)}, reverse=True)
     neurons = sorted({max(1, round(of["feed_forward"] * share)) for share in (1, 0.5, 0.25)}, reverse=True)
-    found = [Shape(*sizes) for sizes in itertools.product(layers, neurons, COVERAGES)]
+    found = [Shape(*sizes) for sizes in itertools.product(layers, neurons, coverages)]
     heads = of["heads"]
     widths = sorted({max(1, round(of["hidden"] * share / heads)) * heads for share in WIDTHS}, reverse=True)
     few = [max(1, round(of["layers"] / 2))]
     found += [Shape(*sizes, width) for width in widths if narrower and width < of["hidden"]
-              for sizes in itertools.product(few, neurons[1:], COVERAGES)]  # fmt: skip
+              for sizes in itertools.product(few, neurons[1:], coverages)]  # fmt: skip
     return found
 
 
@@ -75,7 +76,8 @@ class Plan:
     """How candidates are made of shapes: where they start, how they are fine-tuned, which text tells the pieces.
 
     `tuned` says that `start` gives a tagger already. `text` is the corpus that vocabularies are trimmed on, and, where
-    it has no labels, that students are taught on. `narrower` says that the hidden states may become so.
+    it has no labels, that students are taught on. `narrower` says that the hidden states may become so, `trimmed` that
+    pieces may go.
     """
 
     start: Recipe
@@ -85,6 +87,16 @@ class Plan:
     form: str
     text: str
     narrower: bool = True
+    trimmed: bool = True
+
+    @property
+    def whole(self) -> Shape:
+        """The shape of the model that is left whole."""
+        return Shape(self.of["layers"], self.of["feed_forward"], 1.0)
+
+    def shapes(self) -> list[Shape]:
+        """The shapes that may be reached."""
+        return shapes(self.of, narrower=self.narrower, trimmed=self.trimmed)
 
     @property
     def dense(self) -> Recipe:

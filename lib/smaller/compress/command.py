@@ -7,10 +7,16 @@ from pathlib import Path
 
 from smaller.compress.measuring import shipped_bytes
 from smaller.compress.search import Found, compress
+from smaller.encoders import ABOUT_FILE
+from smaller.paths import require_place
 
 
 def compress_command(encoder: str, data: str, folder: Path | str, *, say: Callable[[str], None], **options) -> Found:
-    """Search, ship, and say in plain words what came out; the options are those of `compress`."""
+    """Search, ship, and say in plain words what came out; the options are those of `compress`.
+
+    Whether the model can be written to the folder is looked at before anything else.
+    """
+    require_place(folder, mark=ABOUT_FILE)
     found = compress(encoder, data, say=say, **options)
     place = found.ship(folder)
     say(f"chosen: {found.candidate}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from smaller.cost import Setting
 from smaller.data import splits
 from smaller.data.encoding import encode
 from smaller.encoders import Model
+from smaller.errors import SmallerError, in_one_line
 from smaller.jobs import materialise
 from smaller.progress import Say
 from smaller.shipping import ship
@@ -41,7 +43,10 @@ class Measured:
 
 
 class Scales:
-    """Measures shapes of a plan, each once; what it measured is kept for the next run on this machine."""
+    """Measures shapes of a plan, each once; what it measured is kept for the next run on this machine.
+
+    `left_out` says of each shape that could not be measured why not.
+    """
 
     def __init__(self, plan: Plan, *, say: Say) -> None:
         self.plan, self.say = plan, say
@@ -50,6 +55,7 @@ class Scales:
                  splits.fingerprint(tuning.dataset, tuning.language)]  # fmt: skip
         digest = sha256(encoders.canonical(about).encode()).hexdigest()[:16]
         self.file = paths.outputs_folder() / "compress" / f"{digest}.json"
+        self.left_out: dict[str, str] = {}
         self.known: dict[str, Measured] = {}
         if self.file.is_file():
             self.known = {name: Measured(**found) for name, found in json.loads(self.file.read_bytes()).items()}
@@ -67,22 +73,59 @@ class Scales:
             self._keep()
         return self.known[name]
 
+    def require_form(self) -> None:
+        """Raise SmallerError where the whole model cannot be brought to its form for a reason that a person can mend.
+
+        What is wrong otherwise, such as a graph that is too large, may go with a smaller shape.
+        """
+        try:
+            self.of(self.plan.whole)
+        except SmallerError:
+            raise
+        except Exception as problem:  # the libraries of the forms have many kinds
+            self._leave_out(self.plan.whole, problem)
+
+    def measurable(self, shapes: Sequence[Shape]) -> list[Shape]:
+        """Those of the shapes that could be measured; the others are left out, and `say` hears of each."""
+        return [shape for shape in shapes if self._try(shape, self.of)]
+
     def fitting(self, shapes: Sequence[Shape], target: Target) -> list[Shape]:
         """The largest of the shapes that are within the limits of bytes and latency; no one contains another."""
         found: list[Shape] = []
         for shape in shapes:
-            if any(shape.within(other) for other in found) or self._far_too_large(shape, target):
+            if any(shape.within(other) for other in found):
                 continue
-            measured = self.of(shape)
-            if target.fits(size=measured.size, milliseconds=measured.milliseconds):
+            measured = self._try(shape, lambda shape: None if self._far_too_large(shape, target) else self.of(shape))
+            if measured and target.fits(size=measured.size, milliseconds=measured.milliseconds):
                 found = [*(other for other in found if not other.within(shape)), shape]
         return found
 
+    def least(self, shapes: Sequence[Shape]) -> None:
+        """Measure the shape of the fewest parameters that can be measured."""
+        counted = [(count, shape) for shape in shapes if (count := self._try(shape, self.parameters))]
+        for _, shape in sorted(counted, key=lambda one: one[0]):
+            if self._try(shape, self.of):
+                return
+
+    def _try(self, shape: Shape, look: Callable[[Shape], Any]) -> Any:
+        """What a look at a shape gives; None where it fails, and the shape is left out."""
+        if str(shape) in self.left_out:
+            return None
+        try:
+            return look(shape)
+        except Exception as problem:  # one shape that cannot be is no reason to do without the others
+            self._leave_out(shape, problem)
+            return None
+
+    def _leave_out(self, shape: Shape, problem: Exception) -> None:
+        self.left_out[str(shape)] = in_one_line(problem)
+        self.say(f"left out: {shape}: {in_one_line(problem)}")
+
     def _far_too_large(self, shape: Shape, target: Target) -> bool:
         """Whether parameters alone say that a shape is over the limit of bytes; int8 holds one in a byte or more."""
-        if not target.max_bytes:
+        if not target.max_bytes or str(self.plan.whole) in self.left_out:
             return False
-        whole = self.of(Shape(self.plan.of["layers"], self.plan.of["feed_forward"], 1.0))
+        whole = self.of(self.plan.whole)
         share = self.parameters(shape) / encoders.parameter_count(self._tagger().network)
         return whole.size * share > MARGIN * target.max_bytes
 

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from smaller import encoders, results, shipping, study, timing
-from smaller.adapters import adapter_size
-from smaller.compress.candidates import Candidate, Plan, shapes
+from smaller import results, shipping, study, timing
+from smaller.compress.candidates import Candidate, Plan
 from smaller.compress.measuring import Measured, Scales, nearest
+from smaller.compress.planning import plan_of
 from smaller.compress.targets import Target
-from smaller.data import datasets, hub, own, splits
+from smaller.data import splits
 from smaller.data.sets import EvaluationSet
-from smaller.errors import SmallerError
+from smaller.errors import SmallerError, in_one_line
 from smaller.jobs import materialise
 from smaller.progress import Say, silent
-from smaller.recipes import Recipe, start
+from smaller.recipes import Recipe
 from smaller.release import card_of
-from smaller.steps import FineTune
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -99,18 +98,20 @@ def compress(
     `tuning` sets fields of `FineTune`; what is not given follows the encoder's width. Where there is unlabelled text of
     the language, pieces are chosen by it and students are taught on it too. Limits of bytes and time are checked before
     anything is trained. With `max_drop` alone the smallest model within it is searched, else the best.
+    `say` hears first what was noted about data and model. A shape or a candidate that fails is left out, in a line.
     Raises SmallerError where no shape is within the limits, and says what comes nearest.
     """
     target = Target(max_bytes, max_latency, max_drop)
-    plan, notes = _plan(encoder, data, task=task, language=language, form=form, seed=seed, tuning=tuning)
+    plan, notes = plan_of(encoder, data, task=task, language=language, form=form, seed=seed, tuning=tuning)
     for line in notes:
         say(line)
     scales = Scales(plan, say=say)
     whole = scales.of(None)
     candidates = _candidates(plan, scales, target)
-    say(f"{len(candidates)} candidates within the limits; the whole is {whole.size / 1e6:.2f} MB, "
+    say(f"{_count(candidates)} within the limits; the whole is {whole.size / 1e6:.2f} MB, "
         f"{whole.milliseconds:.2f} ms")  # fmt: skip
-    _finish([plan.dense], plan, say)
+    for why in _finish([plan.dense], plan, say).values():
+        raise SmallerError(f"The model that is left whole could not be made. {why}")
     dense = _score(plan.dense, plan, "dev")
     say(f"left whole: {dense:.1f} on dev")
     rounds = _rounds(plan, scales, candidates, target, dense, say)
@@ -120,78 +121,30 @@ def compress(
               for made, prefix in ((plan.dense, "dense "), (recipe, ""))
               for split in ("dev", "test") for name in (f"{prefix}{split}",)}  # fmt: skip
     if not plan.tuned:  # else the records do not say which sentences to time
-        timing.time_side_by_side([plan.dense, recipe], sparse_from=math.inf)
+        try:
+            timing.time_side_by_side([plan.dense, recipe], sparse_from=math.inf)
+        except Exception as problem:  # what was found stands without it
+            say(f"left out: times side by side: {in_one_line(problem)}")
     front = pd.DataFrame([_row(tried) for tried in (tried for one in rounds for tried in one)])
     measured = scales.of(best["candidate"].shape)
     return Found(target, splits.task(plan.tuning.dataset).metric_name, plan.dense, recipe, best["candidate"], measured,
                  whole, scores, front, _missed(target, measured, scores))  # fmt: skip
 
 
-def _plan(encoder: str, data: object, *, task: str, language: str, form: str, seed: int, tuning: Mapping) -> tuple:
-    dataset, code, notes = _data(data, task=task, language=language)
-    model_start = start(encoder)
-    arrived, _ = materialise(model_start)
-    labels = splits.labels(dataset)
-    if arrived.labels and set(arrived.labels) != set(labels):
-        raise SmallerError(f"{encoder} has the labels {', '.join(arrived.labels)}, and the data have "
-                           f"{', '.join(labels)}: they are not of one task.")  # fmt: skip
-    shape = encoders.shape(arrived)
-    given = {"epochs": 10, "learning_rate": _learning_rate(shape["hidden"]), "warm_up": 0.1} | dict(tuning)
-    plan = Plan(
-        start=model_start,
-        tuning=FineTune(dataset, code, seed=seed, **given),
-        tuned=bool(arrived.labels),
-        of=shape,
-        form=form,
-        text=_text(dataset, code),
-        narrower=not (arrived.masks or adapter_size(arrived.network.config)),
-    )
-    return plan, notes
-
-
-def _learning_rate(hidden: int) -> float:
-    """The published 5e-5 at a width of 768; narrower encoders learn better at more, up to 1e-3 (chosen on dev)."""
-    return round(min(1e-3, 5e-5 * (768 / hidden) ** 2), 6)
-
-
-def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str]]:
-    """The name and language of the data, and notes: of a data set by its name, of one's own files, or of tables."""
-    if isinstance(data, str):
-        name, rest = datasets.name_and_rest(data)
-        if name in datasets.DATASETS and len(rest) == 1:
-            splits.check(name, rest[0], "train", "dev", "test")
-            return name, rest[0], []
-        if not Path(data).expanduser().exists() and "/" in data and not data.startswith((".", "/", "~")):
-            hub.check(data, language)  # a data set of the hub, or nearly a name: an error with a suggestion
-            return data, language, []
-    name, notes = own.bring(data, task=task, language=language)
-    return name, language, notes
-
-
-TEXTS = ("corpus", "afriberta-corpus", "glotcc")
-"""Where unlabelled text is looked for, in this order."""
-
-
-def _text(dataset: str, language: str) -> str:
-    """The text that tells which pieces a language uses: unlabelled text if it is here, else the training sentences."""
-    if dataset == "sample":
-        return "sample"
-    for corpus in TEXTS:
-        with contextlib.suppress(SmallerError):
-            splits.check_text(corpus, language)
-            splits.text_fingerprint(corpus, language)
-            return corpus
-    return dataset
-
-
 def _candidates(plan: Plan, scales: Scales, target: Target) -> list[Candidate]:
-    looked_at = shapes(plan.of, narrower=plan.narrower)
+    looked_at = plan.shapes()
+    scales.require_form()
     if target.max_bytes or target.max_latency:
         found = scales.fitting(looked_at, target)
     else:
-        found = [shape for shape in looked_at if shape.coverage == 0.999]
+        # Pieces that the text hardly ever needs cost nothing; where none can go, all stay.
+        by_coverage = ([shape for shape in looked_at if shape.coverage == coverage] for coverage in (0.999, 1.0))
+        found = next(filter(None, map(scales.measurable, by_coverage)), [])
     if not found:
-        scales.of(min(looked_at, key=scales.parameters))  # the least that can be had
+        scales.least(looked_at)  # of all that can be had
+        if all(str(shape) in scales.left_out for shape in looked_at):
+            first, why = next(iter(scales.left_out.items()))
+            raise SmallerError(f"No shape of {plan.start.encoder} could be measured. {first}: {why}")
         raise SmallerError(f"No model of {plan.start.encoder} is within the limits ({target}); of all that was "
                            f"measured, {' and '.join(nearest(scales.known, target)) or 'nothing came near'}. Nothing "
                            "was trained.")  # fmt: skip
@@ -201,19 +154,28 @@ def _candidates(plan: Plan, scales: Scales, target: Target) -> list[Candidate]:
 def _rounds(
     plan: Plan, scales: Scales, candidates: Sequence[Candidate], target: Target, dense: float, say: Say
 ) -> list[list[dict]]:
-    """What each round tried. The last one has all epochs."""
+    """What each round tried. The last one has all epochs. Of candidates that fail the next best take the place."""
     epochs = plan.tuning.epochs
     budgets = sorted({max(1, round(epochs * 2**power / FIRST_ROUND)) for power in range(int(math.log2(FIRST_ROUND)))})
     rounds: list[list[dict]] = []
+    waiting, count = list(candidates), len(candidates)
     for turn, budget in enumerate([*(budget for budget in budgets if budget < epochs), epochs], start=1):
-        recipes = [candidate.recipe(epochs=budget, seed=plan.tuning.seed) for candidate in candidates]
-        say(f"round {turn}: {len(candidates)} candidates, {_epochs(budget)}")
-        _finish(recipes, plan, say)
-        tried = [
-            {"candidate": candidate, "epochs": budget, "score": _score(recipe, plan, "dev"),
-             "measured": scales.of(candidate.shape), "seconds": _seconds(recipe)}
-            for candidate, recipe in zip(candidates, recipes, strict=True)
-        ]  # fmt: skip
+        say(f"round {turn}: {_count(waiting[:count])}, {_epochs(budget)}")
+        tried: list[dict] = []
+        failed: list[str] = []
+        while len(tried) < count and len(tried) + len(failed) < len(waiting):
+            chosen = waiting[len(tried) + len(failed) :][: count - len(tried)]
+            recipes = [candidate.recipe(epochs=budget, seed=plan.tuning.seed) for candidate in chosen]
+            why = _finish(recipes, plan, say)
+            for candidate, recipe in zip(chosen, recipes, strict=True):
+                if recipe in why:
+                    failed.append(f"{candidate}: {why[recipe]}")
+                    say(f"  left out: {failed[-1]}")
+                    continue
+                tried.append({"candidate": candidate, "epochs": budget, "score": _score(recipe, plan, "dev"),
+                              "measured": scales.of(candidate.shape), "seconds": _seconds(recipe)})  # fmt: skip
+        if not tried:
+            raise SmallerError(f"No candidate could be made. {failed[0]}")
         for one in tried:
             size, took = one["measured"].size / 1e6, one["measured"].milliseconds
             say(f"  {one['score']:5.1f} on dev, {size:.2f} MB, {took:.2f} ms, trained {one['seconds']:.0f} s: "
@@ -221,8 +183,8 @@ def _rounds(
         rounds.append(tried)
         # In the middle of training the best candidate stands for what can be had; at the end the whole model does.
         top = dense if budget == epochs else max(one["score"] for one in tried)
-        ranked = _ranked(tried, target, floor=top - (target.max_drop or 0))
-        candidates = [one["candidate"] for one in ranked[: max(2, math.ceil(KEPT * len(ranked)))]]
+        waiting = [one["candidate"] for one in _ranked(tried, target, floor=top - (target.max_drop or 0))]
+        count = max(2, math.ceil(KEPT * len(waiting)))
     return rounds
 
 
@@ -233,8 +195,19 @@ def _ranked(tried: Sequence[dict], target: Target, *, floor: float) -> list[dict
     return sorted(tried, key=lambda one: (max(0.0, floor - one["score"]), one["measured"].size))
 
 
-def _finish(recipes: Sequence[Recipe], plan: Plan, say: Say) -> None:
-    study.run(recipes, sets=_sets(plan) if plan.tuned else (), say=say)
+def _finish(recipes: Sequence[Recipe], plan: Plan, say: Say) -> dict[Recipe, str]:
+    """Train and score the recipes; returns those that failed, each with the reason, when all others are finished."""
+    sets = _sets(plan) if plan.tuned else ()
+    if len(recipes) > 1:
+        with contextlib.suppress(Exception):  # which recipe it was shows when they are tried one by one
+            study.run(recipes, sets=sets, say=say)
+    failed = {}
+    for recipe in study.pending(recipes, sets):
+        try:
+            study.run([recipe], sets=sets, say=say)
+        except Exception as problem:
+            failed[recipe] = in_one_line(problem)
+    return failed
 
 
 def _sets(plan: Plan) -> list[EvaluationSet]:
@@ -248,6 +221,10 @@ def _score(recipe: Recipe, plan: Plan, split: str) -> float:
 
 def _seconds(recipe: Recipe) -> float:
     return results.read(recipe)["cost"]["training_seconds"]
+
+
+def _count(candidates: Sequence[Candidate]) -> str:
+    return f"{len(candidates)} candidate{'s' * (len(candidates) != 1)}"
 
 
 def _epochs(count: int) -> str:

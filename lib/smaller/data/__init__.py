@@ -10,7 +10,8 @@ from smaller.data.examples import Example, Sentence, Text
 from smaller.data.files import find, fingerprint, verify
 from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, Language, language
 from smaller.data.own import bring
-from smaller.data.readers import ReadReport, read_conllu, read_table, read_tagged, read_text
+from smaller.data.readers import read
+from smaller.data.report import ReadReport
 from smaller.data.store import load
 
 __all__ = [
@@ -30,9 +31,6 @@ __all__ = [
     "fingerprint",
     "language",
     "load",
-    "read_conllu",
-    "read_table",
-    "read_tagged",
-    "read_text",
+    "read",
     "verify",
 ]

@@ -13,7 +13,7 @@ _MASAKHANER = {
 }
 _MASAKHANER2_LANGUAGES = (
     *("bam", "bbj", "ewe", "fon", "hau", "ibo", "kin", "lug", "luo"),
-    *("mos", "nya", "pcm", "swa", "tsn", "wol", "yor", "zul"),
+    *("mos", "nya", "pcm", "sna", "swa", "tsn", "twi", "wol", "xho", "yor", "zul"),
 )
 _CORPUS_LANGUAGES = (
     *("amh", "hau", "ibo", "kin", "lug", "luo", "orm"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from smaller import hub_client
 from smaller.data.datasets import ABOUT_FILE, Dataset, dataset
 from smaller.data.languages import language
+from smaller.data.text import decoded
 from smaller.errors import SmallerError
 from smaller.hub_client import Remote
 from smaller.paths import cache_folder, data_folder
@@ -64,6 +65,14 @@ def read_content(path: Path) -> bytes:
         raise SmallerError(f"{path}: not a whole gzip file ({error}). Copy or fetch it again.") from error
     except OSError as error:
         raise SmallerError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def read_text_of(path: Path) -> tuple[str, bool]:
+    """The text of a file, and whether it began with a byte-order mark; an empty file, or a binary one, is an error."""
+    content = read_content(path)
+    if not content.strip():
+        raise SmallerError(f"{path}: the file is empty.")
+    return decoded(content, where=str(path))
 
 
 @lru_cache(maxsize=1024)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from smaller import hub_client
-from smaller.data import datasets, languages, own, readers, tables
+from smaller.data import datasets, languages, own, tables
 from smaller.data.descriptions import SPLITS
+from smaller.data.rows import raw_table
 from smaller.errors import SmallerError, did_you_mean
 from smaller.hub_client import Remote
 from smaller.progress import Say, silent
@@ -57,6 +58,7 @@ def fetch(name: str, *, language: str = "", say: Say = silent) -> str:
     Returns the commit. `language` is the code of what it is in; without one it serves for any. Raises SmallerError for
     what is not there, and for columns that nobody understands, with a list of what there is.
     """
+    language = languages.language(language).code if language else ""
     known = parse(name)
     place = datasets.place_of(name)
     if tables.is_whole(place):
@@ -73,7 +75,7 @@ def fetch(name: str, *, language: str = "", say: Say = silent) -> str:
     for split, paths in chosen.items():
         for path in paths:
             say(f"{name}: {path} at {remote.revision[:12]}")
-            parts.setdefault(split, []).append(readers.raw_table(hub_client.download(remote, path)))
+            parts.setdefault(split, []).append(raw_table(hub_client.download(remote, path)))
     brought = own.understood(_joined(parts, name), where=name)
     licence = hub_client.licence_of(remote)
     own.keep(
@@ -208,5 +210,4 @@ def check(name: str, language: str) -> None:
     if nearly and rest in languages.LANGUAGES and not datasets.place_of(name).is_dir():
         raise SmallerError(f"There is no data set {first!r}. Known are {', '.join(datasets.DATASETS)}.{nearly}")
     parse(name)
-    languages.language(language)
-    datasets.dataset(name).require(language)
+    datasets.dataset(name).require(languages.language(language).code)

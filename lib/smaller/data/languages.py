@@ -1,8 +1,9 @@
-"""The languages of the study: what they are called, where they belong, and whether AfriBERTa has seen them."""
+"""Languages: any of ISO 639-3 by its name; those of the study with their family, script, and AfriBERTa's text."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 from dataclasses import dataclass
 
 from smaller.errors import SmallerError
@@ -61,12 +62,15 @@ _ALL = (
         note="seen only inside 'gahuza', a mixture of Kinyarwanda and Kirundi",
     ),
     Language(code="slk", name="Slovak", family="Indo-European, Slavic"),
+    Language(code="sna", name="Shona", family="Niger-Congo, Bantu"),
     Language(code="som", name="Somali", family="Afro-Asiatic, Cushitic", afriberta=True),
     Language(code="swa", name="Swahili", family="Niger-Congo, Bantu", afriberta=True, note="swh_Latn in SIB-200"),
     Language(code="tir", name="Tigrinya", family="Afro-Asiatic, Semitic", script="Ethiopic", afriberta=True),
     Language(code="tsn", name="Setswana", family="Niger-Congo, Bantu"),
+    Language(code="twi", name="Twi", family="Niger-Congo, Kwa", note="Akan"),
     Language(code="und", name="a language that is not named", family="unknown", note="for data of one's own"),
     Language(code="wol", name="Wolof", family="Niger-Congo, Senegambian"),
+    Language(code="xho", name="Xhosa", family="Niger-Congo, Bantu"),
     Language(code="yor", name="Yoruba", family="Niger-Congo, Volta-Niger", afriberta=True),
     Language(code="zho", name="Chinese", family="Sino-Tibetan, Sinitic", script="Han", note="simplified characters"),
     Language(code="zul", name="Zulu", family="Niger-Congo, Bantu"),
@@ -78,11 +82,56 @@ MASAKHANER_LANGUAGES = ("amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", 
 """The ten languages of MasakhaNER 1.0."""
 
 
+@functools.cache
 def language(code: str) -> Language:
-    """The language of an ISO 639-3 code; anything else is an error that suggests the nearest code or name."""
+    """The language of an ISO 639-3 code or a BCP 47 tag ("swa", "sw", "zh-Hans"), by the name that it has there.
+
+    Its own code is the ISO 639-3 one, with script or region behind it where the tag has them: "sw" is "swa". Anything
+    else is an error that suggests the nearest code or name of the study.
+    """
     if code in LANGUAGES:
         return LANGUAGES[code]
+    import langcodes
+
+    try:
+        found = langcodes.Language.get(code)
+        own = found.to_alpha3()
+        if not found.is_valid() or found.language_name().startswith("Unknown language"):
+            raise LookupError
+    except (LookupError, ValueError, AttributeError, TypeError):
+        raise SmallerError(
+            f"There is no language {code!r}: a language is an ISO 639-3 code or a BCP 47 tag, such as swa, sw or "
+            f"zh-Hans; data that do not say it have und.{_suggestion(code)}"
+        ) from None
+    whole = "-".join([own, *found.to_tag().split("-")[1:]])
+    if whole in LANGUAGES:
+        return LANGUAGES[whole]
+    script = found.maximize().script
+    return Language(
+        code=whole,
+        name=found.display_name(),
+        family=LANGUAGES[own].family if own in LANGUAGES else "unknown",
+        script=_SCRIPTS.get(script) or langcodes.Language.make(script=script).script_name() if script else "unknown",
+    )
+
+
+def in_codes(languages: str) -> str:
+    """Languages as keys, records and steps name them: "sw+ha" is "swa+hau". What is no language stays as it is."""
+    return "+".join(_in_code(code) for code in languages.split("+"))
+
+
+def _in_code(code: str) -> str:
+    try:
+        return language(code).code
+    except SmallerError:
+        return code
+
+
+def _suggestion(code: str) -> str:
     codes = {spelling: known for known in _ALL for spelling in (known.code, known.name.lower())}
     near = difflib.get_close_matches(str(code).lower(), codes, n=1, cutoff=0.5)
-    suggestion = f" Did you mean {codes[near[0]].code!r} ({codes[near[0]].name})?" if near else ""
-    raise SmallerError(f"There is no language {code!r} in this study; languages are ISO 639-3 codes.{suggestion}")
+    return f" Did you mean {codes[near[0]].code!r} ({codes[near[0]].name})?" if near else ""
+
+
+_SCRIPTS = {"Hani": "Han", "Hans": "Han", "Hant": "Han"}
+"""Scripts that the study calls otherwise."""

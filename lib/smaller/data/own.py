@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,13 @@ from typing import TYPE_CHECKING
 from smaller.data import datasets, readers, tables, tasks
 from smaller.data.datasets import OWN
 from smaller.data.descriptions import SPLITS
-from smaller.data.examples import Example, Sentence, Text
-from smaller.data.files import read_content
+from smaller.data.examples import Example, Text
 from smaller.data.languages import language as language_of
+from smaller.data.report import Reading
+from smaller.data.rows import raw_table
+from smaller.data.schemes import WrongTag, scheme_of, types_of
 from smaller.errors import SmallerError
+from smaller.paths import expanded
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table
@@ -30,14 +32,9 @@ NAMES = {
 }
 """What the files of each split are called, before their ending."""
 
-PLAIN = (".txt", ".tsv", ".conll", ".conllu", ".iob", ".iob2", ".bio")
-ROWS = (".parquet", ".csv", ".jsonl", ".json")
 HELD_OUT = 10
 """Where a split is missing, one training example in so many is held out for it."""
 
-_TAG = re.compile(r"([BIESLU])-(\S+)")
-_AS_BIO = {"B": "B", "I": "I", "E": "I", "L": "I", "S": "B", "U": "B"}
-_TEXT_COLUMNS, _LABEL_COLUMNS = ("text", "tweet", "sentence"), ("label", "category", "class", "topic")
 
 
 @dataclass(frozen=True)
@@ -68,36 +65,48 @@ def bring(given: Path | str | Table | DatasetDict, *, task: str = "", language: 
     """Put labelled data into the cache as a data set; returns its name, which stands for the content, and notes.
 
     `given` is a `DatasetDict` or a `Dataset` in memory, a folder that one was saved to, a folder with `train`, and if
-    they are there `dev` and `test`, or one file. Files: CoNLL (one word a line with its tag in the last column, between
-    tabs or spaces, and a blank line between sentences; BIOES tags become BIO), a table of text and label between tabs,
-    Parquet, CSV or JSON lines. `task` is one of `tasks.TASKS`; without it plain files are for "ner", and tables say it
-    by their columns. Of a split that is missing, every tenth training example is held out for it.
-    Raises SmallerError with file and line, or row, for what cannot be read, and for a label that no training example
-    has.
+    they are there `dev` and `test`, or one file, in any form that `readers.read` reads. `task` is one of `tasks.TASKS`;
+    without it plain files are for "ner", and tables say it by their columns. `language` is any of ISO 639-3 or a
+    BCP 47 tag. Of a split that is missing, every tenth training example is held out for it. The notes say what each
+    file was taken for.
+    Raises SmallerError with file and line, or row, for what cannot be read, for a label that no training example has,
+    and for a split of entities without one.
     """
-    language_of(language)
+    code = language_of(language).code
     if task:
         tasks.task(task)
     where = str(given) if isinstance(given, Path | str) else "the data set in memory"
     splits, files = _given(given, task=task or "ner")
-    if isinstance(next(iter(splits.values())), list):
-        task = task or "ner"
-        notes = [f"{split}: {files[split]}, {len(examples):,} examples" for split, examples in splits.items()]
+    read = {split: part for split, part in splits.items() if isinstance(part, Reading)}
+    if read:
+        _require_headers(read, files)
+        notes = [f"{split}: {Path(files[split]).name}, {reading}" for split, reading in read.items()]
+        brought = _whole(task or "ner", {split: reading.examples for split, reading in read.items()}, where, files)
     else:
-        notes = [f"{split}: {files.get(split, where)}, {len(table):,} rows" for split, table in splits.items()]
+        notes = [f"{split}: {Path(files.get(split, where)).name}, {len(part):,} rows" for split, part in splits.items()]
         brought = understood(splits, where=where, task=task)
         if brought.text is not None:
             columns = ", ".join(splits["train"].column_names)
             raise SmallerError(f"{where} has no labels: its columns are {columns}.")
-        return _brought(brought, language), [*notes, *brought.notes]
-    notes += hold_out(splits, where=where)
-    classes = _classes(
-        splits,
-        {split: f"{where}/{files[split]}" if split in files else where for split in splits},
-        spans=tasks.task(task).spans,
-    )
-    brought = Brought(task, tuple(classes), {split: splits[split] for split in SPLITS})
-    return _brought(brought, language), notes
+    if tasks.task(brought.task).spans:
+        for split, examples in brought.splits.items():
+            if not any(tag != "O" for each in examples for tag in each.tags):
+                raise SmallerError(
+                    f"{files.get(split, f'{where}, {split}')}: no word of its {len(examples):,} sentences has a label "
+                    "other than O, so F1 is not defined on it. Check its column of tags."
+                )
+    return _brought(brought, code), [*notes, *brought.notes]
+
+
+def _require_headers(read: Mapping[str, Reading], files: Mapping[str, str]) -> None:
+    """Raise SmallerError where files without a header begin with the same row: it is a header that nobody knows."""
+    firsts = {split: reading.examples[0] for split, reading in read.items() if not reading.titled}
+    if len(firsts) > 1 and len(set(firsts.values())) == 1:
+        row = next(iter(firsts.values()))
+        raise SmallerError(
+            f"{', '.join(files[split] for split in firsts)}: all begin with {row.text!r} and {row.label!r}, which is "
+            "no header that is known. Name its columns text and label."
+        )
 
 
 def _brought(brought: Brought, language: str) -> str:
@@ -110,20 +119,38 @@ def _brought(brought: Brought, language: str) -> str:
 
 
 def hold_out(splits: dict[str, list[Example]], *, where: str) -> list[str]:
-    """Give a split that is missing every tenth training example; returns a note for each."""
+    """Give a split that is missing one of every ten training examples; returns a note for each.
+
+    It is the last of the ten, unless no other training example has one of its labels: then it is the one before it.
+    """
     notes = []
     for split in ("test", "dev"):
-        if split not in splits:
-            held = splits["train"][HELD_OUT - 1 :: HELD_OUT]
-            if not held:
-                raise SmallerError(
-                    f"{where}: {len(splits['train'])} examples are too few to hold any out for "
-                    f"{split}; give a file for it, or at least {HELD_OUT} examples."
-                )
-            splits["train"] = [each for place, each in enumerate(splits["train"], start=1) if place % HELD_OUT]
-            splits[split] = held
-            notes.append(f"{split}: {len(held):,} of the training examples, since there is no file for it")
+        if split in splits:
+            continue
+        train = splits["train"]
+        left = Counter(label for each in train for label in _labels_in(each))
+        held = []
+        for first in range(0, len(train) - HELD_OUT + 1, HELD_OUT):
+            for place in range(first + HELD_OUT - 1, first - 1, -1):
+                labels = _labels_in(train[place])
+                if all(left[label] > 1 for label in labels):
+                    left.subtract(labels)
+                    held.append(place)
+                    break
+        if not held:
+            raise SmallerError(
+                f"{where}: {len(train)} examples are too few to hold any out for {split}; give a file for it, or at "
+                f"least {HELD_OUT} examples, with another example of each label."
+            )
+        gone = set(held)
+        splits["train"] = [each for place, each in enumerate(train) if place not in gone]
+        splits[split] = [train[place] for place in held]
+        notes.append(f"{split}: {len(held):,} of the training examples, since there is no file for it")
     return notes
+
+
+def _labels_in(example: Example) -> set[str]:
+    return {example.label} if isinstance(example, Text) else set(example.tags) - {"O"}
 
 
 def named(given: object, *, language: str) -> str:
@@ -148,26 +175,32 @@ def understood(splits: Mapping[str, Table], *, where: str, task: str = "") -> Br
         if split in splits:
             found[split], task, names = tables.labelled(splits[split], where=f"{where}, {split}", task=task)
             declared = names if split == "train" else declared
-    known = tasks.task(task)
-    if known.spans:
-        found = {split: [_in_bio(each, f"{where}, {split}") for each in examples] for split, examples in found.items()}
+    return _whole(task, found, where, {}, declared=declared)
+
+
+def _whole(
+    task: str,
+    found: dict[str, list[Example]],
+    where: str,
+    files: Mapping[str, str],
+    declared: Sequence[str] | None = None,
+) -> Brought:
+    """The examples of all splits with their classes; what is missing is held out. `files` are those of the splits."""
+    spans = tasks.task(task).spans
     notes = hold_out(found, where=where)
-    occurring = _classes(found, {split: f"{where}, {split}" for split in found}, spans=known.spans)
-    classes = _declared(declared, spans=known.spans)
+    occurring = _classes(found, {split: files.get(split, f"{where}, {split}") for split in found}, spans=spans)
     # In the order of the class labels, where there are any that hold all that occurs.
+    classes = _declared(declared, spans=spans)
     classes = classes if set(occurring) <= set(classes) else occurring
     return Brought(task, tuple(classes), {split: found[split] for split in SPLITS}, notes=notes)
 
 
 def _declared(names: Sequence[str] | None, *, spans: bool) -> list[str]:
     """The classes that class labels name, in their order; none where they are no labels in BIO form."""
-    if not names or (spans and any(name != "O" and not _TAG.fullmatch(name) for name in names)):
+    try:
+        return [] if not names or (spans and scheme_of(names) == "none") else list(types_of(names) if spans else names)
+    except WrongTag:
         return []
-    return list(dict.fromkeys(name[2:] for name in names if name != "O")) if spans else list(names)
-
-
-def _in_bio(sentence: Sentence, where: str) -> Sentence:
-    return Sentence(sentence.words, tuple(_bio(tag, where=where) for tag in sentence.tags))
 
 
 def digest(brought: Brought, language: str) -> str:
@@ -204,19 +237,17 @@ def keep(place: Path, brought: Brought, *, language: str, about: Mapping[str, ob
 
 
 def _given(given: object, *, task: str) -> tuple[dict, dict[str, str]]:
-    """The splits that were given, as lists of examples or as tables, and the name of each one's file."""
+    """The splits that were given, as readings of files or as tables, and the file of each one."""
     if isinstance(given, Path | str):
-        place = Path(given).expanduser()
+        place = expanded(given)
         if place.is_dir() and ((place / "dataset_dict.json").is_file() or (place / "dataset_info.json").is_file()):
             return _saved(place), {}
         files = _files(place)
-        if all(_ending(file) in ROWS for file in files.values()):
-            found = {split: readers.raw_table(file) for split, file in files.items()}
+        if all(readers.ending(file) in readers.ROWS for file in files.values()):
+            found = {split: raw_table(file) for split, file in files.items()}
         else:
-            read = _read_texts if tasks.task(task).unit == "text" else _read_words
-            spans = tasks.task(task).spans
-            found = {split: list(read(file, spans=spans)) for split, file in files.items()}
-        return found, {split: file.name for split, file in files.items()}
+            found = {split: readers.read(file, task) for split, file in files.items()}
+        return found, {split: str(file) for split, file in files.items()}
     return _of_memory(given), {}
 
 
@@ -264,77 +295,14 @@ def _files(place: Path) -> dict[str, Path]:
     if "train" not in found:
         raise SmallerError(
             f"{place} has no file of training examples: expected train with one of the endings "
-            f"{', '.join((*PLAIN, *ROWS))}, plain or gz."
+            f"{', '.join((*readers.PLAIN, *readers.ROWS))}, plain or gz."
         )
     return found
 
 
-def _ending(file: Path) -> str:
-    name = file.name.lower().removesuffix(".gz")
-    return next((ending for ending in (*PLAIN, *ROWS) if name.endswith(ending)), "")
-
-
 def _stem(file: Path) -> str:
-    ending = _ending(file)
+    ending = readers.ending(file)
     return file.name.lower().removesuffix(".gz").removesuffix(ending) if ending else ""
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = read_content(file).decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise SmallerError(f"{file}: byte {problem.start} is not UTF-8 text. Save the file as UTF-8.") from None
-    if not text.strip():
-        raise SmallerError(f"{file}: the file is empty.")
-    for number, line in enumerate(text.split("\n"), start=1):
-        yield number, line.rstrip("\r")
-
-
-def _read_words(file: Path, *, spans: bool) -> Iterator[Sentence]:
-    words: list[str] = []
-    tags: list[str] = []
-    for number, line in _lines(file):
-        columns = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or columns[0] == "-DOCSTART-":
-            if words:
-                yield Sentence(tuple(words), tuple(tags))
-            words, tags = [], []
-        elif not (line.startswith("# ") and len(columns) != 2):
-            if len(columns) < 2 or not columns[-1].strip() or " " in columns[0].strip():
-                raise SmallerError(
-                    f"{file}:{number}: found {line[:60]!r}; expected a word and its tag, separated by a tab or a space."
-                )
-            tag = columns[-1].strip()
-            words.append(readers.composed(columns[0].strip()))
-            tags.append(_bio(tag, where=f"{file}:{number}") if spans else tag)
-    if words:
-        yield Sentence(tuple(words), tuple(tags))
-
-
-def _bio(tag: str, *, where: str) -> str:
-    if tag == "O":
-        return tag
-    found = _TAG.fullmatch(tag)
-    if not found:
-        raise SmallerError(f"{where}: found the tag {tag!r}; expected O, or B- or I- and a type, such as B-PER.")
-    return f"{_AS_BIO[found[1]]}-{found[2]}"
-
-
-def _read_texts(file: Path, *, spans: bool) -> Iterator[Text]:
-    lines = [(number, line.split("\t")) for number, line in _lines(file) if line.strip()]
-    header = [cell.strip().lower() for cell in lines[0][1]]
-    text = next((header.index(name) for name in _TEXT_COLUMNS if name in header), None)
-    label = next((header.index(name) for name in _LABEL_COLUMNS if name in header), None)
-    titled = text is not None and label is not None
-    text, label, width = (text, label, len(header)) if titled else (0, 1, 2)
-    for number, cells in lines[titled:]:
-        if len(cells) != width or not cells[text].strip() or not cells[label].strip():
-            expected = "as many as the header" if titled else "a text and its label"
-            raise SmallerError(
-                f"{file}:{number}: found {len(cells)} column(s); expected {expected}, separated by "
-                "a tab, none of them empty."
-            )
-        yield Text(readers.composed(cells[text].strip()), cells[label].strip())
 
 
 def _classes(splits: Mapping[str, Sequence[Example]], files: Mapping[str, str], *, spans: bool) -> list[str]:

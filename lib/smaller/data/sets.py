@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from smaller.data import datasets, own, splits
 from smaller.data.examples import Example
+from smaller.data.languages import in_codes
 from smaller.data.noise import KINDS, add_noise, check_noise, names_in, struck
 from smaller.data.tasks import Task
 from smaller.errors import SmallerError
@@ -37,6 +38,7 @@ class EvaluationSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dataset", own.named(self.dataset, language=self.language))
+        object.__setattr__(self, "language", in_codes(self.language))
         splits.check(self.dataset, self.language)
         known = datasets.dataset(self.dataset)
         for code in self.language.split("+") if self.dataset not in splits.EMBEDDED else ():

@@ -11,8 +11,10 @@ from smaller.data import readers, sample, tables, tasks
 from smaller.data.datasets import Dataset, dataset
 from smaller.data.examples import Example
 from smaller.data.files import content_checksum, find, fingerprint
-from smaller.data.readers import ReadReport
+from smaller.data.report import ReadReport, report_on
+from smaller.data.rows import text_column
 from smaller.data.sample import topics
+from smaller.data.texts import read_lines
 from smaller.errors import SmallerError
 
 if TYPE_CHECKING:
@@ -73,24 +75,15 @@ def _read(which: Dataset, code: str, path: Path, ending: str) -> tuple[Table, di
     source = which.source(code)
     if which.task == "text":
         return _read_text(path, ending, source.columns[0], rows=source.rows), {}
-    spans = tasks.task(which.task).spans
-    if ending == ".txt":
-        examples, report = readers.read_tagged(path, tags=which.tags, spans=spans)
-    elif ending == ".conllu":
-        examples, report = readers.read_conllu(path, tags=which.tags)
-    elif ending == ".tsv":
-        examples, report = readers.read_table(path, columns=source.columns, labels=which.tags)
-    else:
-        examples, report, _ = readers.read_rows(
-            path, columns=source.columns, classes=labels(which), translated=source.labels, task=which.task
-        )
-    return tables.table_of(examples, which.task, labels(which)), {"report": asdict(report)}
+    columns = source.columns or None
+    found = readers.read(path, which.task, classes=which.tags, columns=columns, translated=source.labels)
+    return tables.table_of(found.examples, which.task, labels(which)), {"report": asdict(found.report)}
 
 
 def _read_text(path: Path, ending: str, column: str, *, rows: int) -> Table:
     if ending == ".txt":
-        return tables.text_table(readers.read_text(path))
-    return tables.lines_table(readers.text_column(path, column, rows=rows), where=str(path))
+        return tables.text_table(read_lines(path))
+    return tables.lines_table(text_column(path, column, rows=rows), where=str(path))
 
 
 def examples(which: Dataset, code: str, split: str) -> tuple[Example, ...]:
@@ -105,7 +98,7 @@ def report(which: Dataset, code: str, split: str) -> ReadReport:
     """What the file of a split held; of a split that came without a file, what shows in its examples."""
     _require_labels(which)
     about = {} if which.name in EMBEDDED else table(which, code, split)[1]
-    return ReadReport(**about["report"]) if "report" in about else readers.report_on(examples(which, code, split))
+    return ReadReport(**about["report"]) if "report" in about else report_on(examples(which, code, split))
 
 
 def lines(which: Dataset, code: str) -> tables.Lines:

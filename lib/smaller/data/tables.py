@@ -12,14 +12,15 @@ import json
 import os
 import shutil
 import tempfile
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.files import content_checksum
+from smaller.data.schemes import in_bio
 from smaller.data.tasks import TASKS
+from smaller.data.text import composed
 from smaller.errors import SmallerError
 from smaller.paths import cache_folder
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from datasets import Features
     from pyarrow import Array
 
-FORMAT = 1
+FORMAT = 2
 """The number of the form of kept tables; another one reads all files anew."""
 
 ABOUT = "about.json"
@@ -38,8 +39,9 @@ LABEL_COLUMN = {"ner": "ner_tags", "pos": "upos", "topics": "label", "sentiment"
 
 WORD_COLUMNS = ("tokens", "words", "token")
 TAG_COLUMNS = ("ner_tags", "tags", "upos", "pos_tags", "labels", "ner", "label")
-TEXT_COLUMNS = ("text", "tweet", "sentence", "content", "review")
-CLASS_COLUMNS = ("label", "labels", "category", "class", "topic", "sentiment")
+TEXT_COLUMNS = ("text", "tweet", "sentence", "content", "review", "headline", "title", "comment", "document", "body")
+CLASS_COLUMNS = ("label", "labels", "category", "class", "topic", "sentiment", "target", "polarity")
+"""What columns are called, in the order in which they are looked for."""
 
 
 def features(task: str, labels: Sequence[str]) -> Features:
@@ -133,6 +135,7 @@ def lines_table(chunks: Iterable[Array], *, where: str) -> Table:
     for chunk in chunks:
         documents = chunk.cast(pyarrow.large_string()).drop_null()
         lines = compute.utf8_trim_whitespace(compute.list_flatten(compute.split_pattern(documents, "\n")))
+        lines = compute.utf8_normalize(lines, form="NFC")
         parts.append(lines.filter(compute.not_equal(lines, "")).cast(pyarrow.string()))
     whole = pyarrow.chunked_array(parts, type=pyarrow.string())
     if not len(whole):
@@ -155,6 +158,7 @@ def labelled(
     names = _names(table, second, where=where)
     rows = zip(table[first], table[second], strict=True)
     found: list[Example] = []
+    numbers: list[int] = []
     for number, (value, label) in enumerate(rows):
         place = f"{where}, row {number}"
         if value is None or label is None:
@@ -162,18 +166,23 @@ def labelled(
         if unit == "text":
             if not value.strip():
                 raise SmallerError(f"{place}: found an empty text; expected something to label.")
-            found.append(Text(unicodedata.normalize("NFC", value), _name(label, names, classes, place)))
+            found.append(Text(composed(value), _name(label, names, classes, place)))
         else:
             if len(value) != len(label):
                 raise SmallerError(f"{place}: {len(value)} words and {len(label)} labels; expected as many.")
             if any(not isinstance(word, str | None) for word in value):
                 raise SmallerError(f"{place}: the words in the column {first!r} are no text.")
-            words = tuple(unicodedata.normalize("NFC", word or "") for word in value)
+            words = tuple(composed(word or "") for word in value)
             if words:
+                numbers.append(number)
                 found.append(Sentence(words, tuple(_name(each, names, classes, place) for each in label)))
     if not found:
         raise SmallerError(f"{where}: the table has no row.")
-    return found, task or _task(found, second), names
+    task = task or _task(found, second)
+    if TASKS[task].spans:
+        rows, _ = in_bio([each.tags for each in found], place=lambda sentence, _: f"{where}, row {numbers[sentence]}")
+        found = [Sentence(each.words, tuple(row)) for each, row in zip(found, rows, strict=True)]
+    return found, task, names
 
 
 def _columns(table: Table, given: tuple[str, str] | None, *, unit: str, where: str) -> tuple[str, str, str]:

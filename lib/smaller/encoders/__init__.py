@@ -6,9 +6,10 @@ import os
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 from smaller.encoders.building import build, with_classifier
-from smaller.encoders.finding import fetch, is_here, load, plan_fetch, revision, source
+from smaller.encoders.finding import fetch, is_here, licence, load, plan_fetch, revision, source
 from smaller.encoders.folders import open_folder, save, write_network
 from smaller.encoders.hub import Fetched, PlannedFetch
+from smaller.encoders.inspection import Inspection, inspect
 from smaller.encoders.layout import ABOUT_FILE, MASKS_FILE
 from smaller.encoders.model import (
     TRAINED,
@@ -24,8 +25,8 @@ from smaller.encoders.registry import ENCODERS, Encoder
 from smaller.encoders.shapes import configuration
 
 __all__ = [
-    "ABOUT_FILE", "ENCODERS", "MASKS_FILE", "TRAINED", "Encoder", "Fetched", "Model", "PlannedFetch", "build",
-    "canonical", "configuration", "embedding_weights", "fetch", "head_note", "is_here", "linear_weights", "load",
-    "open_folder", "parameter_count", "plan_fetch", "revision", "save", "shape", "source", "with_classifier",
-    "write_network",
+    "ABOUT_FILE", "ENCODERS", "MASKS_FILE", "TRAINED", "Encoder", "Fetched", "Inspection", "Model", "PlannedFetch",
+    "build", "canonical", "configuration", "embedding_weights", "fetch", "head_note", "inspect", "is_here", "licence",
+    "linear_weights", "load", "open_folder", "parameter_count", "plan_fetch", "revision", "save", "shape", "source",
+    "with_classifier", "write_network",
 ]  # fmt: skip

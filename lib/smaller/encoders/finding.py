@@ -9,7 +9,7 @@ from smaller import paths
 from smaller.data import sample
 from smaller.encoders import hub
 from smaller.encoders.building import build
-from smaller.encoders.folders import open_folder, positions, require_folder
+from smaller.encoders.folders import open_folder, require_folder
 from smaller.encoders.hub import Fetched, PlannedFetch
 from smaller.encoders.layout import checksum
 from smaller.encoders.model import Model
@@ -19,13 +19,17 @@ from smaller.errors import SmallerError, did_you_mean
 from smaller.initialisation import look_at_neighbours
 from smaller.progress import Say, silent
 
+OF_ITS_FOLDER = "that of its folder"
+"""The licence of weights that lie in somebody's folder, which nobody looks at."""
+
 
 def source(name: str) -> Encoder | Path:
     """What a name stands for: a folder (a path, or a name under `SMALLER_MODELS`), a named encoder, or one of the hub.
 
     A folder goes first, so that weights which were fetched by hand serve under the name that they have on the hub:
-    `owner/name`, or `owner/name@revision` (a branch, a tag, `refs/pr/N`, or a commit's 40 digits). Of an encoder whose
-    shape is not known here the configuration is fetched.
+    `owner/name`, or `owner/name@revision` (a branch, a tag, `refs/pr/N`, or a commit's 40 digits). A name without a
+    slash that is nothing else is a folder in the working directory. Of an encoder whose shape is not known here the
+    configuration is fetched.
     """
     found = _found(name)
     return found if isinstance(found, Path) else with_shape(found)
@@ -34,21 +38,31 @@ def source(name: str) -> Encoder | Path:
 def _found(name: str) -> Encoder | Path:
     if name in ENCODERS and not ENCODERS[name].pretrained:
         return ENCODERS[name]
-    models = paths.models_folder()
-    candidates = [Path(name).expanduser()] if "/" in name or "\\" in name else []
-    candidates += [models / name] if models else []
-    for folder in candidates:
+    models, place = paths.models_folder(), paths.expanded(name)
+    for folder in [place] * _is_path(name) + ([models / name] if models else []):
         if folder.is_dir():
             require_folder(folder)
             return folder
     if named := ENCODERS.get(name) or hub.named(name):
         return named
+    if place.is_dir():
+        require_folder(place)
+        return place
+    if place.exists() or _is_path(name):
+        why = "it is a file, and a model is a folder" if place.exists() else "there is no such folder"
+        raise SmallerError(f"There is no encoder {name!r}: {why} ({place.resolve()}). Name the folder that holds its "
+                           "config.json.")  # fmt: skip
     local = sorted(path.parent.name for path in models.glob("*/config.json")) if models else []
     where = f"under SMALLER_MODELS ({models})" if models else "and SMALLER_MODELS is not set"
     raise SmallerError(
         f"There is no encoder {name!r}: it is not one of {', '.join([*ENCODERS, *local])}, there is no such folder "
-        f"{where}, and an encoder of the hub is named owner/name.{did_you_mean(name, [*ENCODERS, *local])}"
+        f"here or {where}, and an encoder of the hub is named owner/name."
+        + did_you_mean(name, [*ENCODERS, *local, *(path.parent.name for path in Path().glob("*/config.json"))])
     )
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or "\\" in name or name in (".", "..", "~")
 
 
 @functools.cache
@@ -68,7 +82,7 @@ def revision(name: str) -> str:
 def load(name: str) -> Model:
     """The masked-language model behind a name, in fp32; random weights for the sample family.
 
-    One of the hub's that is not here yet is fetched. A tokenizer that names no greatest length gets the network's.
+    One of the hub's that is not here yet is fetched.
     """
     found = _found(name)
     if isinstance(found, Encoder) and not found.pretrained:
@@ -78,10 +92,7 @@ def load(name: str) -> Model:
         return Model(network, tokenizer)
     if isinstance(found, Encoder) and found.made_from:
         raise SmallerError(f"The encoder {name} is made from {found.made_from}: smaller.jobs.open_encoder makes it.")
-    model = open_folder(found) if isinstance(found, Path) else _from_hub(found)
-    room = positions(model.network.config)
-    model.tokenizer.model_max_length = min(model.tokenizer.model_max_length, room)
-    return model
+    return open_folder(found) if isinstance(found, Path) else _from_hub(found)
 
 
 def _from_hub(encoder: Encoder) -> Model:
@@ -90,6 +101,14 @@ def _from_hub(encoder: Encoder) -> Model:
         return open_folder(folder)
     except SmallerError as problem:
         raise SmallerError(f"The encoder {encoder.name} of {encoder.repository}: {problem}") from None
+
+
+def licence(name: str) -> str:
+    """The licence of what is behind a name: as its card states it, where somebody has seen that; else "unknown"."""
+    found = _found(name)
+    if isinstance(found, Path):
+        return OF_ITS_FOLDER
+    return hub.licence(found) if found.pretrained else found.licence
 
 
 def is_here(name: str) -> bool:
@@ -108,8 +127,7 @@ def plan_fetch(name: str) -> PlannedFetch:
     """
     found = _found(name)
     if isinstance(found, Path) or not found.pretrained:
-        licence = "that of its folder" if isinstance(found, Path) else found.licence
-        return PlannedFetch(name, "", revision(name), licence, False, (), already_here=True)
+        return PlannedFetch(name, "", revision(name), licence(name), False, (), already_here=True)
     return hub.plan(found)
 
 
@@ -122,7 +140,6 @@ def fetch(name: str, *, say: Say = silent) -> Fetched:
     found = _found(name)
     if isinstance(found, Path) or not found.pretrained:
         say(f"{name}: present")
-        licence = "that of its folder" if isinstance(found, Path) else found.licence
         folder = str(found) if isinstance(found, Path) else ""
-        return Fetched(name, "", "", revision(name), licence, False, {}, converted=False, folder=folder)
+        return Fetched(name, "", "", revision(name), licence(name), False, {}, converted=False, folder=folder)
     return hub.fetch(found, say=say)

@@ -6,22 +6,16 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (
-    AutoConfig,
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    XLMRobertaTokenizer,
-)
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from smaller.adapters import ADAPTED_FILE, adapter_size, with_adapters
 from smaller.encoders.building import HEADS
-from smaller.encoders.layout import CONFIGURATION, MASKS_FILE, PIECES, Layout, require_whole
+from smaller.encoders.heads import name_head, shapes_in
+from smaller.encoders.layout import CONFIGURATION, MASKS_FILE, Layout, layout_of, require_whole
 from smaller.encoders.model import DRAWN_HEAD, HEAD_SEED, Model, unit_of
 from smaller.encoders.pickles import converted
 from smaller.encoders.served import read_configuration, require_served
+from smaller.encoders.tokenizers import read_tokenizer
 from smaller.errors import SmallerError
 
 
@@ -37,7 +31,9 @@ def open_folder(folder: Path | str) -> Model:
     """A model from a folder of the hub's layout, in fp32, with its masks if it was saved with any.
 
     Weights in a pickle are converted once into safetensors in the cache. An encoder without a head for masked language
-    is given one that is drawn from a fixed seed, and `head_note` says so. Raises SmallerError, with what is missing.
+    is given one that is drawn from a fixed seed, and `head_note` says so. A classifier that the configuration does not
+    name is found by its weights. A tokenizer that names no greatest length, or a greater one, gets the network's.
+    Raises SmallerError, with what is missing.
     """
     folder = Path(folder)
     found = require_folder(folder)
@@ -47,8 +43,11 @@ def open_folder(folder: Path | str) -> Model:
         weights = converted(pickles, origin={"folder": folder.name})
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = read_tokenizer(folder, config)
+        tokenizer = read_tokenizer(folder)
         _agree(config, tokenizer)
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions(config))
+        written = read_configuration(folder / CONFIGURATION, where=f"The folder {folder}")
+        name_head(config, shapes_in(weights, layout_of(weights)), names=written.get("id2label"))
         unit = unit_of(config)
         kind = HEADS.get(unit, AutoModelForMaskedLM)
         if adapter_size(config):
@@ -63,18 +62,12 @@ def open_folder(folder: Path | str) -> Model:
                 ))  # fmt: skip
         masks = load_file(folder / MASKS_FILE) if (folder / MASKS_FILE).is_file() else {}
     except Exception as problem:  # a damaged folder fails in many ways, all of them the user's to see
-        raise SmallerError(f"The folder {folder} could not be read as an encoder: {problem}") from None
-    labels = tuple(config.id2label[index] for index in range(config.num_labels)) if unit else ()
+        why = str(problem)
+        if "ignore_mismatched_sizes" in why:  # an option of Transformers, which nobody here can give
+            why = "its weights have other shapes than its config.json says"
+        raise SmallerError(f"The folder {folder} could not be read as an encoder: {why}") from None
+    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels)) if unit else ()
     return Model(network.eval(), tokenizer, labels, masks)
-
-
-def read_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
-    """A folder's tokenizer; SentencePiece's pieces alone are XLM-R's, whatever network stands on them."""
-    options = {"local_files_only": True, "trust_remote_code": False}
-    if config.model_type == "roberta":
-        options["add_prefix_space"] = True  # sentences arrive as words, and each of them begins with its space
-    alone = (folder / PIECES).is_file() and not (folder / "tokenizer.json").is_file()
-    return (XLMRobertaTokenizer if alone else AutoTokenizer).from_pretrained(folder, **options)
 
 
 def _agree(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -83,7 +76,8 @@ def _agree(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None
     if absent:
         raise ValueError(f"its tokenizer names no {' and no '.join(absent)} piece")
     if len(tokenizer) > config.vocab_size:
-        raise ValueError(f"its tokenizer has {len(tokenizer):,} pieces, and the network rows for {config.vocab_size:,}")
+        raise ValueError(f"its tokenizer has {len(tokenizer):,} pieces, and the network rows for {config.vocab_size:,}:"
+                         " give it the others with resize_token_embeddings, and save it again")  # fmt: skip
     if config.model_type == "bert":
         # Here it only says which row is not trained; e5-small names the row of its first piece.
         config.pad_token_id = tokenizer.pad_token_id

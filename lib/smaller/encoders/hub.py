@@ -6,6 +6,7 @@ are named one by one, since repositories hold the same weights in up to six form
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -228,6 +229,16 @@ def _keep(fetched: Fetched) -> None:
                            "another folder, and fetch again.") from None  # fmt: skip
     finally:
         draft.unlink(missing_ok=True)
+
+
+def licence(encoder: Encoder) -> str:
+    """The licence as it is known here, or as the hub's card states it where the hub may be asked; else `UNKNOWN`."""
+    folder = here(encoder)
+    known = _licence(encoder, folder.name if folder else "")
+    if not known and not hub_client.offline():
+        with contextlib.suppress(SmallerError):
+            known = hub_client.licence_of(Remote(encoder.repository, folder.name if folder else encoder.revision))
+    return known or UNKNOWN
 
 
 def _licence(encoder: Encoder, commit: str) -> str:

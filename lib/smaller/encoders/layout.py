@@ -83,8 +83,9 @@ def require_whole(folder: Path) -> Layout:
                                "encoder: open it with smaller.shipping.open_shipped.")  # fmt: skip
     found = layout_of(folder)
     if found.missing:
+        write = " (AutoTokenizer.from_pretrained(...).save_pretrained(...) writes a tokenizer)"
         raise SmallerError(f"The encoder folder {folder} holds no {' and no '.join(found.missing)}. Copy what is "
-                           "missing into it.")  # fmt: skip
+                           f"missing into it{write * any('tokenizer' in name for name in found.missing)}.")  # fmt: skip
     return found
 
 

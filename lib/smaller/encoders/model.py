@@ -57,11 +57,14 @@ class Model:
         return [(self.backbone.get_parameter(name), mask) for name, mask in self.masks.items()]
 
 
+UNITS = {"TokenClassification": "word", "SequenceClassification": "text"}
+"""What a head gives a label to, by what Transformers calls the head."""
+
+
 def unit_of(config: PreTrainedConfig) -> str:
     """What the head that a configuration speaks of gives a label to: see `Model.unit`."""
-    kinds = {"TokenClassification": "word", "SequenceClassification": "text"}
     names = "".join(config.architectures or ())
-    return next((unit for kind, unit in kinds.items() if kind in names), "")
+    return next((unit for kind, unit in UNITS.items() if kind in names), "")
 
 
 def head_note(model: Model) -> dict[str, str]:

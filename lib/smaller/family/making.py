@@ -20,7 +20,7 @@ from smaller.errors import SmallerError, did_you_mean
 from smaller.family.card import card
 from smaller.family.held_out import HeldOut, frequency_perplexity, held_out_scores, masked_rows
 from smaller.family.settings import DEPTHS, Family
-from smaller.family.text import Rows, checksum, encoded, licence_of, sampled_lines, text_files, texts
+from smaller.family.text import Rows, checksum, encoded, licence_of, readable, sampled_lines, text_files, texts
 from smaller.family.tokenizer import learn_tokenizer
 from smaller.initialisation import look_at_neighbours
 from smaller.progress import Say, duration, silent
@@ -46,14 +46,15 @@ def pretrain(
 
     The corpus holds `<language>.txt` or `<language>.txt.gz`, or a folder of such files for each language, with one
     sentence a line. A call that was killed goes on when it is made again: what is finished is kept, and training has
-    checkpoints. `licence` is that of the corpus, for the cards; without it they quote the corpus's LICENSE file.
+    checkpoints. A file that cannot be read is left out, and `say` hears why. `licence` is that of the corpus, for the
+    cards; without it they quote the corpus's LICENSE file.
     """
     sizes = tuple(dict.fromkeys(sizes))
     require(bool(sizes), f"There is no size to make; sizes are {', '.join(DEPTHS)}.")
     for size in sizes:
         require(size in DEPTHS,
                 f"There is no size {size!r}; sizes are {', '.join(DEPTHS)}.{did_you_mean(size, DEPTHS)}")  # fmt: skip
-    files = text_files(corpus, family.languages)
+    files = readable(text_files(corpus, family.languages), asked=family.languages is not None, say=say)
     settings = json.loads(json.dumps(dataclasses.asdict(family)))
     checksums = {language: checksum(paths) for language, paths in files.items()}
     with _claimed(out, {"family": settings, "corpus": checksums}):

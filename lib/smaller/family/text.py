@@ -15,9 +15,10 @@ from transformers import PreTrainedTokenizerBase
 
 from smaller.data.encoding import encode_text
 from smaller.data.files import content_checksum, read_content
-from smaller.data.readers import read_text
-from smaller.errors import did_you_mean
+from smaller.data.texts import read_lines
+from smaller.errors import SmallerError, did_you_mean
 from smaller.family.settings import Family
+from smaller.progress import Say
 from smaller.steps.base import require
 
 _ENDING = re.compile(r"\.txt(\.gz)?$")
@@ -83,6 +84,29 @@ def text_files(corpus: Path, languages: Sequence[str] | None = None) -> dict[str
     return {language: found[language] for language in languages or found}
 
 
+def readable(files: Mapping[str, Sequence[Path]], *, asked: bool, say: Say) -> dict[str, list[Path]]:
+    """The files that can be read; `say` hears of each that is left out.
+
+    Raises SmallerError where nothing is left, of the corpus or of a language that was `asked` for by its name.
+    """
+    kept: dict[str, list[Path]] = {}
+    problems: list[SmallerError] = []
+    for language, paths in files.items():
+        for path in paths:
+            try:
+                read_lines(path)
+            except SmallerError as problem:
+                problems.append(problem)
+                say(f"left out: {problem}")
+            else:
+                kept.setdefault(language, []).append(path)
+        if asked and language not in kept:
+            raise problems[-1]
+    if not kept:
+        raise problems[0]
+    return kept
+
+
 def checksum(files: Sequence[Path]) -> str:
     """The SHA-256 that stands for the content of files, however they are called and stored."""
     return hashlib.sha256("".join(content_checksum(file) + "\n" for file in files).encode()).hexdigest()
@@ -103,7 +127,7 @@ def texts(files: Mapping[str, Sequence[Path]], family: Family) -> Iterator[tuple
     A line is held out by its own checksum: in every order of the lines, and in every corpus that holds it.
     """
     for language, paths in files.items():
-        lines = [" ".join(line.split()) for path in paths for line in read_text(path)]
+        lines = [" ".join(line.split()) for path in paths for line in read_lines(path)]
         different = list(dict.fromkeys(lines))
         long = [line for line in different if line.count(" ") + 1 >= family.least_words] or different
         draws = [int.from_bytes(hashlib.sha256(line.encode()).digest()[:8]) / 2**64 for line in long]

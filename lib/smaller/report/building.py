@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from smaller import results
-from smaller.errors import SmallerError, did_you_mean
+from smaller.errors import SmallerError, did_you_mean, in_one_line
 from smaller.parameters import profile
 from smaller.paths import notebooks_folder, outputs_folder
 from smaller.progress import Say, duration, silent
 from smaller.report.front import index
-from smaller.report.page import render, title_of
+from smaller.report.page import render, title_of, without_body
 from smaller.runner import NotebookRun, plan_notebook, run_notebook, write_whole
 
 
@@ -26,8 +27,9 @@ def run_all(
 ) -> list[NotebookRun]:
     """Run the notebooks of a profile in reading order and write the report; a failed one does not stop the rest.
 
-    Every parameter of every notebook is checked before the first kernel starts. A dry run then runs each up to where
-    it would start to work, and ends with status 'planned', the parameters and what there is to do.
+    One that cannot be made into a page has failed too. Every parameter of every notebook is checked before the first
+    kernel starts. A dry run then runs each up to where it would start to work, and ends with status 'planned', the
+    parameters and what there is to do.
     """
     notebooks = notebooks or notebooks_folder()
     names = sorted(path.stem for path in notebooks.glob("*.ipynb"))
@@ -51,29 +53,53 @@ def run_all(
         )
         last = runs[-1]
         progress(f"{name}: {last.status} in {duration(last.seconds)}" + (f"\n{last.error}" if last.error else ""))
-    progress(f"report: {write_report()}")
-    return runs
+    problems = _write_pages()
+    for name, problem in problems.items():
+        progress(f"{name}: {problem}")
+    progress(f"report: {_index_file()}")
+    return [
+        replace(run, status="failed", error=run.error or problems[run.name]) if run.name in problems else run
+        for run in runs
+    ]
 
 
 def write_report() -> Path:
     """Render every executed notebook under `outputs/notebooks` and the index page; returns the path of the index.
 
-    Pages that can be written are; SmallerError then names those that cannot (an image without alternative text, an
-    external resource).
+    SmallerError names the notebooks that cannot be rendered whole (an image without alternative text, an external
+    resource, a damaged file), when all others and the index are written; their own page says why.
     """
+    if problems := _write_pages():
+        raise SmallerError("\n".join(problems.values()))
+    return _index_file()
+
+
+def _index_file() -> Path:
+    return outputs_folder() / "report" / "index.html"
+
+
+def _write_pages() -> dict[str, str]:
+    """Write all pages; what was wrong with a notebook, by its name."""
     executed = sorted((outputs_folder() / "notebooks").glob("*.ipynb"))
-    folder = outputs_folder() / "report"
+    folder = _index_file().parent
     folder.mkdir(parents=True, exist_ok=True)
-    titles = {path.stem: title_of(path) for path in executed}
-    pages, problems = [], []
+    titles = {path.stem: _title(path) for path in executed}
+    pages, problems = [], {}
     for path in executed:
         try:
             pages.append(render(path, pages=titles))
-        except SmallerError as error:
-            problems.append(str(error))
-            continue
+        except Exception as problem:  # what is in a notebook is anybody's; the other pages do not hang on it
+            said = in_one_line(problem)
+            problems[path.stem] = said if str(path) in said else f"{path} could not be made into a page: {said}"
+            told = problems[path.stem].replace(str(path), path.name)
+            pages.append(without_body(path.stem, titles[path.stem], told, pages=titles))
         write_whole(folder / f"{path.stem}.html", pages[-1].html)
-    write_whole(folder / "index.html", index(pages, results.read_all()))
-    if problems:
-        raise SmallerError("\n".join(problems))
-    return folder / "index.html"
+    write_whole(_index_file(), index(pages, results.read_all()))
+    return problems
+
+
+def _title(executed: Path) -> str:
+    try:
+        return title_of(executed)
+    except Exception:  # rendering says what is wrong
+        return executed.stem

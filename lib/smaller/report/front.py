@@ -68,12 +68,17 @@ def _cost(pages: Sequence[Page], records: Sequence[dict]) -> dict[str, str]:
 
 
 def _thumbnail(card: Mapping[str, object]) -> str:
-    """A figure at half size for the index, as a data address; empty when its file is gone."""
+    """A figure at half size for the index, as a data address; empty when its file is gone or damaged."""
     path = next((outputs_folder() / file for file in card.get("files", []) if file.endswith(".png")), None)
     if path is None or not path.is_file():
         return ""
     small = io.BytesIO()
-    with Image.open(path) as picture:
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except OSError:
+        return ""
+    with picture:
         reduced = picture.convert("RGB").resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
     reduced.quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode("ascii")

@@ -72,6 +72,7 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
     from nbconvert import HTMLExporter
 
     notebook = notebook_files.read(executed)
+    notebook.metadata.pop("widgets", None)  # nothing on a page moves, and Colab leaves them without a state
     notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
     cards = [card for cell in notebook.cells for output in cell.get("outputs", []) if (card := _prepare(output))]
     exporter = HTMLExporter(
@@ -107,14 +108,25 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
         parts=_parts(soup, cards),
     )
     facts = {"time": duration(run["seconds"])} | run["provenance"] if run else {}
+    return _written(page, soup.decode(), contents=contents, facts=facts, pages=pages or {})
+
+
+def without_body(name: str, title: str, error: str, *, pages: Mapping[str, str]) -> Page:
+    """The page of a notebook that cannot be rendered: it says why, and leads to the others."""
+    return _written(Page(name=name, title=title, answer="", html="", error=error), "", pages=pages)
+
+
+def _written(
+    page: Page, body: str, *, contents: Sequence = (), facts: Mapping | None = None, pages: Mapping[str, str]
+) -> Page:
     content = template("page.html.j2").render(
         page=page,
-        title=title,
+        title=page.title,
         contents=contents,
-        body=Markup(soup.decode()),
+        body=Markup(body),
         style=Markup(style()),
-        facts=facts,
-        neighbours=_neighbours(executed.stem, list(pages or {}), pages or {}),
+        facts=facts or {},
+        neighbours=_neighbours(page.name, list(pages), pages),
     )
     return dataclasses.replace(page, html=content)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smaller.data import splits
+from smaller.data.examples import Text
 from smaller.errors import did_you_mean
 from smaller.steps.base import Step, is_count, is_number, require
 
@@ -51,6 +52,16 @@ def require_languages(step: Step) -> None:
             "+" not in str(language), f"{_name(step)} languages are single ones; {language!r} is several: list them."
         )
         splits.check_text(step.corpus, language)
+
+
+def labels_in(dataset: str, language: str, *names: str) -> set[str]:
+    """The labels that occur in the splits of a data set. A model's are matched with them by name."""
+    return {
+        label
+        for split in names
+        for example in splits.sentences(dataset, language, split)
+        for label in ([example.label] if isinstance(example, Text) else example.tags)
+    }
 
 
 def _name(step: Step) -> str:

@@ -15,10 +15,18 @@ from smaller import forms
 from smaller.data import own, splits
 from smaller.data.encoding import IGNORED, Encoded, encode, encode_text
 from smaller.data.examples import Sentence, Text
+from smaller.data.languages import in_codes
 from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, is_count, is_number, later, require
-from smaller.steps.checks import require_choice, require_counts, require_languages, require_share, require_small
+from smaller.steps.checks import (
+    labels_in,
+    require_choice,
+    require_counts,
+    require_languages,
+    require_share,
+    require_small,
+)
 from smaller.steps.cutting import check_shape, layers_kept, shape_label
 from smaller.steps.finetuning import FineTune, labelled_batches, trimmed_where_exact
 from smaller.steps.imitation import HIDDEN, LOGITS, Imitation, first_pieces, teacher_logits
@@ -58,6 +66,8 @@ class Distil(Step):
     task-specific: both are taggers, and training goes over the labelled sentences of `dataset` and `language` as in
     `FineTune`, with `transfer_lines` lines of `transfer_corpus` (of each language) as sentences without labels.
     A field that is None takes its mode's default (`MODES`); one of the other mode is refused.
+
+    The student of a task has its teacher's labels, in their order: data are matched with them by name.
 
     The loss is the weighted sum of four: `logits` ("kl" at `temperature`, times its square, or "mse") at the masked
     pieces or first pieces of words, the true `labels` there, `hidden` ("cosine" or "mse") between each layer and the
@@ -153,6 +163,7 @@ class Distil(Step):
         for field in ("dataset", "language"):
             require(bool(getattr(self, field)), f"Distil(on='task') needs a value for {field}.")
         object.__setattr__(self, "dataset", own.named(self.dataset, language=self.language))
+        object.__setattr__(self, "language", in_codes(self.language))
         splits.check(self.dataset, self.language)
         splits.task(self.dataset)  # an error where there are no labels
         require_counts(self, "epochs")
@@ -245,9 +256,10 @@ class Distil(Step):
             return
         require(bool(model.labels), "Distil(on='task') needs a tagger as teacher, and a masked-language model "
                                     "arrives: put FineTune before it, or distil on a corpus.")  # fmt: skip
-        labels = splits.labels(self.dataset)
-        require(model.labels == labels, f"The teacher's labels are {', '.join(model.labels)}, those of {self.dataset} "
-                                        f"are {', '.join(labels)}: teacher and student need the same.")  # fmt: skip
+        absent = sorted(labels_in(self.dataset, self.language, "train") - set(model.labels))
+        require(not absent,
+                f"The teacher's labels are {', '.join(model.labels)}, and {', '.join(absent)} occur in {self.dataset}/"
+                f"{self.language} besides: it cannot teach what it does not know.")  # fmt: skip
 
     def _examples(self, model: Model) -> list[Tensor]:
         if self.width_by == "slice":

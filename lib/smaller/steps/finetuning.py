@@ -17,6 +17,7 @@ from smaller.adapters import adapter_size
 from smaller.data import own, splits
 from smaller.data.encoding import Batch, Encoded, batch_of, encode, shuffled_batches
 from smaller.data.examples import Example
+from smaller.data.languages import in_codes
 from smaller.encoders import Model, parameter_count, with_classifier
 from smaller.evaluation import true_labels
 from smaller.progress import Say, silent
@@ -52,6 +53,7 @@ class FineTune(Step):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dataset", own.named(self.dataset, language=self.language))
+        object.__setattr__(self, "language", in_codes(self.language))
         splits.check(self.dataset, self.language, "train")
         splits.task(self.dataset)  # an error where there are no labels
         require_counts(self, "seed", "epochs", "batch_size", "max_length")

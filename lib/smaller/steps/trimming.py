@@ -14,6 +14,7 @@ from smaller import forms
 from smaller.adapters import with_adapters
 from smaller.data import splits
 from smaller.encoders import Model, parameter_count
+from smaller.encoders.tokenizers import why_not_trimmed
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, is_count, is_number, later, require
 from smaller.steps.checks import require_languages
@@ -75,6 +76,8 @@ class TrimVocabulary(Step):
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """The model with fewer pieces; the report says how much of the text they cover."""
         forms.require_trainable(model, what="TrimVocabulary")
+        why = why_not_trimmed(model.tokenizer)
+        require(not why, why)
         lines = [line for language in self.languages for line in splits.some_lines(self.corpus, language, self.lines)]
         require(bool(lines), f"The corpus {self.corpus} is empty in {', '.join(self.languages)}.")
         counts = piece_counts(lines, model.tokenizer)
