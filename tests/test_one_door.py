@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smaller.compress.search import _data
+from smaller.compress.planning import _data
 from smaller.data import columns, own, readers, splits, tables, texts
 from smaller.data.datasets import DATASETS
 from smaller.data.examples import Sentence, Text
@@ -275,6 +275,8 @@ def test_any_language_by_its_code_or_tag():
     assert language("sw") is LANGUAGES["swa"] and language("sn").name == "Shona"
     assert (language("vi").code, language("vi").name, language("vi").script) == ("vie", "Vietnamese", "Latin")
     assert (language("zh-Hans").code, language("zh-Hans").name) == ("zho-Hans", "Chinese (Simplified)")
+    assert {language(tag).code for tag in ("tl", "tgl")} == {"tgl"} and language("tl").name == "Tagalog"
+    assert language("iw").code == "heb" and language("no").code == "nor" and language("en_US").code == "eng-US"
     assert language("aaa").name == "Ghotuo" and language("ur").script == "Arabic"
     assert in_codes("sw+yo") == "swa+yor" and in_codes("nothing") == "nothing"
     for wrong in ("xx", "swaa", "english", "qqq", "", "a+b", "Yoruba", None):

@@ -94,9 +94,11 @@ def language(code: str) -> Language:
     import langcodes
 
     try:
-        found = langcodes.Language.get(code)
+        # As it was given, since what is preferred is at times another one: Filipino for Tagalog.
+        found, preferred = langcodes.Language.get(code, normalize=False), langcodes.Language.get(code)
         own = found.to_alpha3()
-        if not found.is_valid() or found.language_name().startswith("Unknown language"):
+        named = found if found.is_valid() else preferred
+        if not named.is_valid() or named.language_name().startswith("Unknown language"):
             raise LookupError
     except (LookupError, ValueError, AttributeError, TypeError):
         raise SmallerError(
@@ -106,10 +108,10 @@ def language(code: str) -> Language:
     whole = "-".join([own, *found.to_tag().split("-")[1:]])
     if whole in LANGUAGES:
         return LANGUAGES[whole]
-    script = found.maximize().script
+    script = preferred.maximize().script
     return Language(
         code=whole,
-        name=found.display_name(),
+        name=named.display_name(),
         family=LANGUAGES[own].family if own in LANGUAGES else "unknown",
         script=_SCRIPTS.get(script) or langcodes.Language.make(script=script).script_name() if script else "unknown",
     )
