@@ -62,6 +62,9 @@ clean-all: clean  ## and the virtual environment
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
+# Threads that wait sleep (see lib/smaller/__init__.py), also where PyTorch is imported first.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 # Nothing is downloaded in the middle of a run: what a profile reads is fetched before, by `make fetch`.
 study test: export HF_HUB_OFFLINE ?= 1
 
