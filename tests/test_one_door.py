@@ -105,8 +105,15 @@ def test_conllu_is_known_by_what_it_is(tmp_path, name):
 
 
 def test_an_entity_that_one_word_lacks_and_other_columns_of_conllu(tmp_path):
-    with pytest.raises(SmallerError, match="train.txt:4: found a word without its tag"):
-        sentences(tmp_path, CONLLU.replace("name=O", "_", 1))
+    # O where the entry is absent; usual names go before others, and of others none is taken by chance.
+    assert [each.tags for each in sentences(tmp_path, CONLLU.replace("name=O", "_", 1))] == [
+        ("B-LOC", "O"),
+        ("O", "B-PER"),
+    ]
+    other = CONLLU.replace("name=", "LId=B-1|name=")
+    assert [each.tags for each in sentences(tmp_path, other)] == [("B-LOC", "O"), ("O", "B-PER")]
+    with pytest.raises(SmallerError, match="several entries of MISC may be entities: LId, Gold"):
+        sentences(tmp_path, other.replace("name=", "Gold="))
     plus = "# global.columns = ID FORM UPOS NER\n1\tAsha\tPROPN\tB-PER\n2\tleo\tADV\tO\n"
     assert sentences(tmp_path, plus)[0].tags == ("B-PER", "O")
     assert sentences(tmp_path, plus, "pos")[0].tags == ("PROPN", "ADV")
@@ -140,6 +147,60 @@ def test_parts_of_speech_are_not_taken_from_a_column_of_something_else(tmp_path)
         sentences(tmp_path, "Asha B-PER\nyupo O\n", "pos")
     with pytest.raises(SmallerError, match="found the word 'Asha yupo', with a space.*topics or sentiment"):
         sentences(tmp_path, "Asha yupo\tgood\n", "pos")
+
+
+def test_a_broken_tag_does_not_move_the_column(tmp_path):
+    rows = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n"
+    for broken in ("B_MISC", "b-ORG", "0"):
+        with pytest.raises(SmallerError, match=f"train.txt:3: found the tag '{broken}'"):
+            sentences(tmp_path, rows + f"German JJ B-NP {broken}\n")
+    late = "rejects VBZ B-VP O\n" * 3000 + "EU NNP B-NP B-ORG\n"
+    assert set(sentences(tmp_path, late)[0].tags) == {"O", "B-ORG"}
+    flat = "EU NNP B-NP ORG\nrejects VBZ B-VP O\n"
+    assert sentences(tmp_path, flat)[0].tags == ("B-ORG", "O")
+    assert sentences(tmp_path, "rejects VBZ B-VP O\ncall NN B-NP O\n")[0].tags == ("O", "O")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1\tAsha\tB-PER\n2\tran\tO\n\n3\tJuma\tB-PER\n",
+        "1\tAsha\tB-PER\n1\tran\tO\n2\tJuma\tB-PER\n",
+        "1\tAsha\tB-PER\n2\tran\tO\n1\tJuma\tB-PER\n",
+        "#FORMAT=WebAnno TSV 3.2\n\n#Text=Asha ran\n1-1\tAsha\tB-PER\n1-2\tran\tO\n\n#Text=Juma\n2-1\tJuma\tB-PER\n",
+        "sentence_id\tword\tlabel\ns1\tAsha\tB-PER\ns1\tran\tO\ns2\tJuma\tB-PER\n",
+        "Sentence #\tWord\tPOS\tTag\nSentence: 1\tAsha\tNNP\tB-PER\n\tran\tVB\tO\nSentence: 2\tJuma\tNNP\tB-PER\n",
+    ],
+    ids=["running", "of sentences", "restarting", "WebAnno", "named", "Kaggle"],
+)
+def test_numbers_are_no_words_and_part_sentences(tmp_path, content):
+    assert sentences(tmp_path, content) == [
+        Sentence(("Asha", "ran"), ("B-PER", "O")), Sentence(("Juma",), ("B-PER",)),
+    ]  # fmt: skip
+
+
+def test_comments_are_counted_and_a_broken_row_is_none(tmp_path):
+    found = readers.read(write(tmp_path, "train.txt", "# doc1\nAsha NOUN\n\n#begin document (a)\nJuma NOUN\n"), "pos")
+    assert [each.words for each in found.examples] == [("Asha",), ("Juma",)] and ", 2 comments (" in str(found)
+    for row in (
+        "#Mwanza B-LOC\nAsha\tB-PER\nleo\tO\n",
+        "#Kano\nAsha\tB-PER\nleo\tO\n",
+        "# B-NP\nEU B-NP B-ORG\na O O\n",
+    ):
+        with pytest.raises(SmallerError, match=r"train.txt:1: found [12] column\(s\) in '#"):
+            sentences(tmp_path, row)
+
+
+def test_columns_that_spaces_line_up(tmp_path):
+    for content in ("Asha  B-PER\nran   O\n", "  Asha B-PER\n  ran O\n", "Asha    NNP  B-PER\nran     VB   O\n"):
+        assert sentences(tmp_path, content)[0] == Sentence(("Asha", "ran"), ("B-PER", "O"))
+    with pytest.raises(SmallerError, match="the first column holds parts of speech"):
+        sentences(tmp_path, "NOUN kitabu\nVERB soma\n", "pos")
+
+
+def test_types_that_stand_alone_may_have_hyphens(tmp_path):
+    (found,) = sentences(tmp_path, "CD4 T-cell\nna O\nx E.coli\ny product-S\n")
+    assert found.tags == ("B-T-cell", "O", "B-E.coli", "B-product-S")
 
 
 # Schemes
@@ -184,17 +245,38 @@ def test_headers_that_are_known_and_their_order(tmp_path, name, turned):
     assert found.examples[0] == Text("Kahawa ni chungu", "hasi") and len(found.examples) == 4
 
 
+def bring(folder: Path, task: str, **files: str) -> tuple[str, list[str]]:
+    for split, content in files.items():
+        write(folder, f"{split}.tsv", content)
+    return own.bring(folder, task=task)
+
+
 def test_a_first_row_that_may_be_a_header_is_refused(tmp_path):
-    for header in ("maoni\thisia", "hisia\tmaoni"):
-        with pytest.raises(SmallerError, match="train.tsv:1: the first row is .* no header that is known.*headline"):
-            readers.read(write(tmp_path, "train.tsv", f"{header}\n{REVIEWS}"), "sentiment")
+    for place, header in enumerate(("maoni\thisia", "hisia\tmaoni")):
+        told = "train.tsv begins with .* as a header would. Call the columns"
+        with pytest.raises(SmallerError, match=told):
+            bring(tmp_path / f"{place}", "sentiment", train=f"{header}\n{REVIEWS}", dev=REVIEWS, test=REVIEWS)
     with pytest.raises(SmallerError, match="train.tsv:1: .* no header that is known"):
         readers.read(write(tmp_path, "train.tsv", "a\tb\tc\n1\tKahawa\thasi\n"), "sentiment")
     # The same first row in all files is no example, even where its label occurs elsewhere.
-    for split in ("train", "dev", "test"):
-        write(tmp_path / "mine", f"{split}.tsv", "maoni\thasi\n" + REVIEWS)
-    with pytest.raises(SmallerError, match="train.tsv, .*dev.tsv, .*test.tsv: all begin with 'maoni' and 'hasi'"):
-        own.bring(tmp_path / "mine", task="sentiment")
+    told = dict.fromkeys(("train", "dev", "test"), "maoni\thasi\n" + REVIEWS)
+    with pytest.raises(SmallerError, match="all files begin with 'maoni' and the label 'hasi'"):
+        bring(tmp_path / "mine", "sentiment", **told)
+    # A label that is rare in one file and known from another one is that of an example.
+    dev = "Sawa\thasi\n" + REVIEWS.replace("hasi", "chanya")
+    name, _ = bring(tmp_path / "rare", "sentiment", train=REVIEWS, dev=dev, test=REVIEWS)
+    assert splits.sentences(name, "und", "dev")[0] == Text("Sawa", "hasi")
+
+
+@pytest.mark.parametrize("task", ["ner", "pos"])
+def test_a_header_of_words_that_nobody_knows_is_refused_too(tmp_path, task):
+    rows = "Asha\tMTU\nleo\tO\n\nJuma\tMTU\nyupo\tO\n"
+    with pytest.raises(SmallerError, match="begins? with 'Neno.*' and the label 'Aina', as a header would"):
+        bring(tmp_path, task, train="Neno\tAina\n" + rows, dev=rows, test=rows)
+    assert (
+        readers.read(write(tmp_path, "train.tsv", "tag\tword\nMTU\tAsha\nO\tleo\n"), task).examples[0].words[0]
+        == "Asha"
+    )
 
 
 def test_texts_without_a_header_have_their_labels_where_they_repeat(tmp_path):
@@ -265,7 +347,8 @@ def test_notes_say_what_each_file_was_taken_for(tmp_path):
     for split in ("train", "dev", "test"):
         write(tmp_path / "mine", f"{split}.conllu", CONLLU)
     _, notes = own.bring(tmp_path / "mine", task="pos", language="wo")
-    assert notes[0] == "train: train.conllu, 2 sentences, 4 words (CoNLL-U, words from FORM, tags from 4th)"
+    found = "2 sentences, 4 words, 2 comments, 2 rows left out (CoNLL-U, words from FORM, tags from 4th)"
+    assert notes[0] == f"train: train.conllu, {found}"
 
 
 # Languages
@@ -308,8 +391,11 @@ def test_the_three_languages_of_masakhaner_2_that_were_missing():
 
 CHARACTERS = st.characters(codec="utf-8", exclude_characters="\0")
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r\t "), min_size=1, max_size=8).filter(
-    lambda word: not word.startswith(("#", columns.DOCUMENT, "\ufeff")) and not word.isdecimal()
-    and word.lower() not in columns.WORD_NAMES
+    lambda word: (
+        not word.startswith(("#", columns.DOCUMENT, "\ufeff"))
+        and not word.isdecimal()
+        and word.lower() not in columns.WORD_NAMES
+    )
 )
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC"])
 SENTENCES = st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=6), min_size=1, max_size=6)

@@ -41,6 +41,8 @@ def _say(line: object) -> None:
         print(line, flush=True)
     except BrokenPipeError:
         raise _NobodyReads from None
+    except OSError as problem:
+        raise SmallerError(f"standard output cannot be written: {problem.strerror or problem}.") from None
 
 
 class _Command(argparse.ArgumentParser):
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument("--max-latency", default="", help="for one sentence on one thread of this machine: 10ms")
     compress.add_argument("--max-drop", type=float, default=None, help="points below the whole model on dev: 1.0")
     compress.add_argument("--task", default="", help="of your own files: ner (default), pos, topics or sentiment")
-    compress.add_argument("--language", default="und", help="of your own files, as an ISO 639-3 code")
+    compress.add_argument("--language", default="und", help="of your own files: lug, sw, zh-Hans")
     compress.add_argument("--form", default="onnx-int8", help="of the weights: onnx-int8 (default), dynamic, fp16 ...")
     compress.add_argument("--seed", type=int, default=1, help="of all training")
     for name, kind in (("epochs", int), ("learning-rate", float), ("batch-size", int)):

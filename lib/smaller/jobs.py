@@ -11,7 +11,7 @@ from smaller import artefacts, cost, encoders, results
 from smaller.adversarial import attack
 from smaller.data import splits
 from smaller.data.examples import Example
-from smaller.data.schemes import types_of
+from smaller.data.schemes import labels_of_words, types_of
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
 from smaller.encoders import Model
 from smaller.evaluation import score, true_labels
@@ -181,7 +181,8 @@ def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
 def _types_that_count(place: EvaluationSet, model: Model, sentences: Sequence[Example]) -> list[str]:
     """The types of a set without those that neither occur in it nor are known to the model: they take no part."""
     occurring = {label for row in true_labels(sentences) for label in row}
-    known = [set(types_of(labels)) if place.task.spans else set(labels) for labels in (model.labels, occurring)]
+    sets = (labels_of_words(model.labels) if place.task.spans else model.labels, occurring)
+    known = [set(types_of(labels)) if place.task.spans else set(labels) for labels in sets]
     return [name for name in place.types if name in set().union(*known)]
 
 

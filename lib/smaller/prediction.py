@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,14 +13,11 @@ from torch.nn import functional
 
 from smaller.data.encoding import IGNORED, Encoded, batch_of, budget_batches, encode, pad
 from smaller.data.examples import Example, Text
-from smaller.data.schemes import WrongTag, scheme_of
+from smaller.data.schemes import WrongTag, labels_of_words, scheme_of
 from smaller.encoders import TRAINED, Model
 from smaller.encoders.folders import positions
 from smaller.errors import SmallerError
 from smaller.training import by_place, device, mixed_precision, placed
-
-# Some training scripts give special pieces a label of their own; no word has it.
-_OF_PIECES = re.compile(r"\[\w+\]|<\w+>")
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ def labels_of(model: Model, probabilities: Tensor) -> list[str]:
 
 def own_labels(model: Model) -> tuple[str, ...]:
     """The labels that a word, or a text, may have: of a tagger without those of special pieces."""
-    return tuple(label for label in model.labels if model.unit != "word" or not _OF_PIECES.fullmatch(label))
+    return labels_of_words(model.labels) if model.unit == "word" else model.labels
 
 
 def scheme(model: Model) -> str:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from smaller.data.encoding import budget_batches, pad, piece_limit
 from smaller.data.examples import Example, Sentence, Text
-from smaller.data.schemes import as_bio, scheme_of
+from smaller.data.schemes import as_bio, labels_of_words, scheme_of
 from smaller.encoders import Model
 from smaller.errors import SmallerError
 from smaller.evaluation import span_scores
@@ -88,7 +88,7 @@ def agreement(found: dict, reference: dict) -> float:
 
 def _tags(found: dict) -> list[list[str]]:
     rows = [[found["labels"][_DIGITS.index(digit)] for digit in row] for row in found["tags"]]
-    return [list(as_bio(row, scheme_of(found["labels"]))) for row in rows]
+    return [list(as_bio(row, scheme_of(labels_of_words(found["labels"])))) for row in rows]
 
 
 @dataclass(frozen=True)

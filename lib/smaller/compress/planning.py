@@ -9,7 +9,6 @@ from smaller import encoders, forms
 from smaller.compress.candidates import Plan
 from smaller.data import datasets, hub, own, splits
 from smaller.data.languages import in_codes
-from smaller.data.schemes import WrongTag, scheme_of
 from smaller.encoders import Inspection
 from smaller.errors import SmallerError
 from smaller.jobs import materialise
@@ -20,11 +19,6 @@ from smaller.steps.checks import labels_in
 
 TEXTS = ("corpus", "afriberta-corpus", "glotcc")
 """Where unlabelled text is looked for, in this order."""
-
-SCHEMES = {"bio": "BIO (such as B-PER, I-PER)", "io": "IO (I-PER alone)", "bioes": "BIOES (such as S-PER, E-PER)",
-           "flat": "types alone (PER)", "none": "tags of single words"}  # fmt: skip
-"""The schemes of labels in words: see `data.schemes.scheme_of`."""
-
 
 def plan_of(
     encoder: str, data: object, *, task: str, language: str, form: str, seed: int, tuning: Mapping
@@ -38,9 +32,7 @@ def plan_of(
     dataset, code, notes = _data(data, task=task, language=language)
     arrived, _ = materialise(model_start)
     found = encoders.inspect(arrived)
-    occurring = labels_in(dataset, code, "train", "dev", "test") if arrived.labels else set()
-    if arrived.labels:
-        _require_labels(encoder, found, dataset, occurring)
+    occurring = _occurring(encoder, found, dataset, code) if arrived.labels else set()
     shape = encoders.shape(arrived)
     given = {"epochs": 10, "learning_rate": _learning_rate(shape["hidden"]), "warm_up": 0.1} | dict(tuning)
     plan = Plan(
@@ -65,33 +57,29 @@ def _notes(found: Inspection, plan: Plan, occurring: set[str]) -> Iterator[str]:
         yield f"Of its labels {', '.join(unused)} never occur in the data; those that it teaches have them too."
 
 
-def _require_labels(encoder: str, found: Inspection, dataset: str, occurring: set[str]) -> None:
-    """Raise SmallerError unless a classifier that arrives can be the teacher of the data's labels, matched by name."""
+def _occurring(encoder: str, found: Inspection, dataset: str, language: str) -> set[str]:
+    """The labels that occur in the data, in the scheme of a classifier that arrives.
+
+    Raises SmallerError unless it can be their teacher: labels are matched by name.
+    """
     task = splits.task(dataset)
     if found.unit != task.unit:
         raise SmallerError(f"{encoder} labels {found.unit}s, and the data label {task.unit}s: give a model without a "
                            "classifier, or one of that task.")  # fmt: skip
+    if task.spans and not found.scheme:
+        raise SmallerError(f"{encoder} has labels of no scheme that is known: {', '.join(found.labels)}. Give a model "
+                           "with labels such as B-PER and I-PER, or one without a classifier.")  # fmt: skip
+    occurring = labels_in(dataset, language, "train", "dev", "test", taught_by=found.labels)
     absent = sorted(occurring - set(found.labels))
     if absent and not found.named:
         raise SmallerError(f"{encoder} has no names for its labels ({found.labels[0]}, ...), and those of the data are "
                            f"{', '.join(sorted(occurring))}: give them names in its config.json, such as "
                            '"id2label": {"0": "O", "1": "B-PER"}.')  # fmt: skip
-    theirs = _scheme(occurring) if task.spans else ""
-    if task.spans and found.scheme != theirs and (absent or found.scheme == "bioes"):
-        raise SmallerError(f"{encoder} has labels of the scheme {SCHEMES.get(found.scheme, 'of its own')}, and the "
-                           f"data are in {SCHEMES.get(theirs, 'another')}: students need the scheme of the data. Give "
-                           "a model whose labels are in it, or one without a classifier.")  # fmt: skip
     if absent:
         raise SmallerError(f"{encoder} has the labels {', '.join(found.labels)}, and {', '.join(absent)} occur in the "
                            "data besides: it cannot teach what it does not know. Give a model that has them, or one "
                            "without a classifier.")  # fmt: skip
-
-
-def _scheme(labels: set[str]) -> str:
-    try:
-        return scheme_of(sorted(labels))
-    except WrongTag:
-        return ""
+    return occurring
 
 
 def _learning_rate(hidden: int) -> float:

@@ -15,58 +15,67 @@ from dataclasses import dataclass, replace
 from smaller.data.tasks import Task
 from smaller.errors import SmallerError
 
-LOOKED_AT = 500
+LOOKED_AT = 2000
 """Rows from which a layout is found."""
 
 DOCUMENT = "-DOCSTART-"
 """The first column of a row that begins a document, and is no word (CoNLL-2003)."""
 
 WORD_NAMES = ("word", "words", "token", "tokens", "form", "text")
-TAG_NAMES = ("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "upos", "pos", "pos_tag", "pos_tags")
+NER_NAMES = ("ner", "ner_tag", "ner_tags", "entity", "entities", "iob")
+POS_NAMES = ("upos", "pos", "pos_tag", "pos_tags", "upos_tag")
+TAG_NAMES = ("tag", "tags", "label", "labels")
+SENTENCE_NAMES = ("sentence_id", "sentence_number", "sentence #", "sentence", "sent_id", "sent", "id")
 """What the header of a file calls its columns."""
 
 UNIVERSAL = frozenset("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split())
 """The universal parts of speech."""
 
 CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+ENTITY_KEYS = ("name", "ner", "ne", "entity")
+"""The entries of MISC that usually name entities, the likeliest first."""
+
 _NAMED = "# global.columns ="
 _COUNT = re.compile(r"\d+([-.]\d+)?")
 _TAG = re.compile(r"O|[BIESLU]-.+")
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
-
-Row = tuple[int, list[str] | None]
-"""A line's number and its columns; None for a line that ends a sentence."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """The columns of a file: their number, what parts them, and the places of the word and its tag.
 
-    `counted` says that the first one counts the words of a sentence. In CoNLL-U `tag` may be the MISC column, of which
-    `key` is the entry that names entities.
+    `ids` is the place of a column that numbers words or sentences (-1: none). Where no blank line parts sentences,
+    `parts` says how it does: by a "change" of the number, or its "restart". With `loose`, several spaces are as one.
+    In CoNLL-U `tag` may be the MISC column, of which `key` is the entry that names entities. `known` are tags that were
+    seen.
     """
 
     width: int
     tab: bool
     word: int = 0
     tag: int = -1
-    counted: bool = False
+    ids: int = -1
+    parts: str = ""
+    loose: bool = False
     conllu: bool = False
     key: str = ""
     header: bool = False
+    known: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         if self.conllu:
             what = "CoNLL-U" if self.width == len(CONLLU) else f"CoNLL-U of {self.width} columns"
-            return f"{what}, words from FORM, tags from {f'{self.key}= of MISC' if self.key else _th(self.tag)}"
+            place = f"{self.key}= of MISC, O where there is none" if self.key else _th(self.tag)
+            return f"{what}, words from FORM, tags from {place}"
         parted = "tabs" if self.tab else "spaces"
         rest = "" if self.width == 2 else f", word {_th(self.word)}, tag {_th(self.tag)}"
-        more = ", a counter" * self.counted + ", a header" * self.header
+        more = f", numbers {_th(self.ids)}" * (self.ids >= 0) + ", a header" * self.header
         return f"{self.width} columns between {parted}{rest}{more}"
 
     def cells(self, line: str) -> list[str]:
         """The columns of a line; several separators in a row count as one where the line else has too many."""
-        return _cells(line, tab=self.tab, width=self.width)
+        return _cells(line, tab=self.tab, loose=self.loose, width=self.width)
 
     def expected(self) -> str:
         """What a line has to hold, in words."""
@@ -90,27 +99,35 @@ def layout_of(lines: Sequence[tuple[int, str]], task: Task, *, where: str) -> La
     if not rows:
         raise SmallerError(f"{where}: the file has no sentences; expected lines of a word and its tag.")
     tab = 2 * sum("\t" in line for line in rows) >= len(rows)
-    widths = Counter(len(_cells(line, tab=tab)) for line in rows)
+    strict, loose = (Counter(len(_cells(line, tab=tab, loose=how)) for line in rows) for how in (False, True))
+    # Columns that spaces line up have one width only if several spaces count as one.
+    aligned = not tab and len(loose) == 1 and (len(strict) > 1 or all(line.startswith(" ") for line in rows))
+    widths = loose if aligned else strict
     # A file is as wide as most of its rows; of two widths that are as frequent, as the first row.
-    width = max(widths, key=lambda one: (widths[one], one > 1, one == len(_cells(rows[0], tab=tab))))
+    width = max(widths, key=lambda one: (widths[one], one > 1, one == len(_cells(rows[0], tab=tab, loose=aligned))))
     if width == 1:
         number, line = candidates[0]
         raise SmallerError(
             f"{where}:{number}: found 1 column(s) in {shorten(line)}; expected a word and its tag, separated by a tab "
             "or one space."
         )
-    counted = all(_COUNT.fullmatch(_cells(line, tab=tab)[0]) for line in rows)
+    found = Layout(width, tab, loose=aligned)
+    table = [cells for line in rows if len(cells := found.cells(line)) == width]
+    counted = all(_COUNT.fullmatch(cells[0]) for cells in table)
     if counted and tab and (width == len(CONLLU) or where.removesuffix(".gz").endswith(".conllu")):
         return _conllu(CONLLU, lines, task, where=where)
-    found = Layout(width, tab)
-    first = [cell.strip().lower() for cell in _cells(rows[0], tab=tab, width=width)]
-    header = len(first) == width and first[-1] in TAG_NAMES and any(cell in WORD_NAMES for cell in first)
-    table = [cells for line in rows[header:] if len(cells := _cells(line, tab=tab, width=width)) == width]
-    counted = width > 2 and _counts([_cells(line, tab=tab) if line else [] for _, line in lines[: 2 * LOOKED_AT]])
-    found = replace(found, header=header, counted=counted, word=int(counted))
-    if header and not counted:
-        found = replace(found, word=next(place for place, cell in enumerate(first) if cell in WORD_NAMES))
-    return replace(found, tag=_tag_column(table, found, task, where=where))
+    found = _with_header(found, [cell.strip().lower() for cell in table[0]], task)
+    table = table[found.header :]
+    # Numbers of words or sentences begin with the first; years and amounts may all be words.
+    first = re.split("[-.]", table[0][0])[0] if table else ""
+    if found.ids < 0 and width > 2 and first in ("0", "1") and all(_COUNT.fullmatch(cells[0]) for cells in table):
+        found = replace(found, ids=0, word=found.word or 1)
+    if found.ids >= 0:
+        found = replace(found, parts=_parted(lines, found))
+    if not found.header:
+        found = replace(found, tag=_tag_column(table, found, task, where=where))
+    seen = {cells[found.tag] for cells in table if not cells[0].startswith("#")}
+    return replace(found, known=frozenset(seen | (set() if task.spans else UNIVERSAL)))
 
 
 def rows_of(lines: Sequence[tuple[int, str]], layout: Layout, *, where: str) -> Iterator[tuple[str, int, list[str]]]:
@@ -118,15 +135,14 @@ def rows_of(lines: Sequence[tuple[int, str]], layout: Layout, *, where: str) -> 
 
     Raises SmallerError, with the line, for one that has another number of columns than the layout.
     """
-    began = False
-    header = layout.header
+    began, header, last = False, layout.header, ""
     for number, line in lines:
         if not line or _is_document(line):
             began = False
             yield "end", number, []
             continue
         cells = layout.cells(line)
-        if line.startswith("#") and (layout.conllu or (not began and not _is_row(cells, layout))):
+        if line.startswith("#") and (layout.conllu or (not began and _is_comment(line, cells, layout))):
             yield "comment", number, []
         elif header:
             header = False
@@ -142,14 +158,17 @@ def rows_of(lines: Sequence[tuple[int, str]], layout: Layout, *, where: str) -> 
                 "word a line, or, for texts that have one label each, the task topics or sentiment."
             )
         else:
+            if layout.parts and began and _new_sentence(last, cells[layout.ids], layout.parts):
+                yield "end", number, []
+            last = cells[layout.ids] or last
             began = True
             yield "row", number, cells
 
 
 def entity_of(misc: str, key: str) -> str:
-    """The tag that an entry of CoNLL-U's MISC column names, such as `name=B-PER`; the empty string without it."""
+    """The tag that an entry of CoNLL-U's MISC column names, such as `name=B-PER`; O without it."""
     entries = (entry.partition("=") for entry in misc.split("|"))
-    return next((value for name, _, value in entries if name == key), "")
+    return next((value for name, _, value in entries if name == key), "O")
 
 
 def shorten(line: str) -> str:
@@ -161,14 +180,23 @@ def _is_document(line: str) -> bool:
     return line.startswith(DOCUMENT) and line[len(DOCUMENT) :][:1] in ("", " ", "\t")
 
 
-def _is_row(cells: Sequence[str], layout: Layout) -> bool:
-    """Whether a line that begins with a hash sign is a word with its tag: not where a sentence may have a comment."""
-    if len(cells) != layout.width:
+def _is_comment(line: str, cells: Sequence[str], layout: Layout) -> bool:
+    """Whether a line that begins with a hash sign, where a sentence may begin, is none of its words.
+
+    What ends in a tag is a word, if perhaps a broken row.
+    """
+    if layout.ids == 0:
+        return True
+    last = cells[layout.tag] if len(cells) == layout.width else cells[-1].strip()
+    tagged = len(cells) > 1 or " " in line or "\t" in line
+    if tagged and (last.split(" ")[-1] in layout.known or _TAG.fullmatch(last.split(" ")[-1])):
         return False
-    return cells[0].isdecimal() if layout.counted else cells[0].startswith("#") and len(cells[layout.tag].split()) == 1
+    return line[1:2] in ("", " ", "\t") or "=" in line or line.startswith(("#begin ", "#end "))
 
 
-def _cells(line: str, *, tab: bool, width: int = 0) -> list[str]:
+def _cells(line: str, *, tab: bool, loose: bool = False, width: int = 0) -> list[str]:
+    if not tab and loose:
+        return [cell for cell in line.split(" ") if cell]
     cells = [cell.strip(" ") for cell in line.split("\t")] if tab else line.split(" ")
     if width and len(cells) > width:
         first, *rest = cells
@@ -177,32 +205,51 @@ def _cells(line: str, *, tab: bool, width: int = 0) -> list[str]:
     return cells
 
 
-def _counts(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first column counts the words of each sentence, from 1 or from 0, and once at least to two."""
-    longest, last = 0, -1
-    for cells in rows:
-        if not cells:
-            last = -1
-        elif cells[0].startswith("#") and last < 0:
-            continue  # a comment before a sentence
-        elif not cells[0].isdecimal() or (int(cells[0]) != last + 1 if last >= 0 else int(cells[0]) > 1):
-            return False
-        else:
-            longest = max(longest, last + 1)
-            last = int(cells[0])
-    return longest > 0
+def _with_header(found: Layout, first: Sequence[str], task: Task) -> Layout:
+    """The layout by the names in the first row; as it was, where they name no word with its tag."""
+    names = (NER_NAMES if task.spans else POS_NAMES) + TAG_NAMES
+    tag = next((first.index(name) for name in names if name in first), -1)
+    word = next((first.index(name) for name in WORD_NAMES if name in first), -1)
+    if word < 0 or tag < 0:
+        return found
+    ids = next((first.index(name) for name in SENTENCE_NAMES if name in first), -1)
+    return replace(found, header=True, word=word, tag=tag, ids=ids)
+
+
+def _parted(lines: Sequence[tuple[int, str]], layout: Layout) -> str:
+    """How the numbers in a column part sentences where no blank line does; the empty string where one does."""
+    numbers: list[str] = []
+    blank = False
+    for _, line in itertools.islice(lines, LOOKED_AT):
+        cells = layout.cells(line)
+        if line and not line.startswith("#") and len(cells) == layout.width:
+            if blank:
+                return ""
+            numbers.append(cells[layout.ids])
+        blank = blank or (not line and bool(numbers))
+    numbers = [cell for cell in numbers[layout.header :] if cell]
+    repeated = any(one == other for one, other in itertools.pairwise(numbers))
+    return "change" if repeated or not all(map(str.isdecimal, numbers)) else "restart"
+
+
+def _new_sentence(last: str, now: str, parts: str) -> bool:
+    if not now:  # only the first word of a sentence has its number
+        return False
+    if parts == "restart":
+        return now.isdecimal() and last.isdecimal() and int(now) <= int(last)
+    return now.partition("-")[0] != last.partition("-")[0]
 
 
 def _tag_column(table: Sequence[Sequence[str]], layout: Layout, task: Task, *, where: str) -> int:
-    """The column of the tags: the one whose cells are tags of the task; the last where several are, or none is.
+    """The column of the tags: of entities the last one that says O or B- somewhere, as such files have it.
 
-    Of columns behind a counter the first is the outermost annotation, or the one that was checked.
+    Behind a number it is the first: the outermost annotation, or the one that was checked.
     """
-    places = [place for place in range(layout.counted, layout.width) if place != layout.word]
+    places = [place for place in range(layout.width) if place not in (layout.word, layout.ids)]
     columns = {place: [cells[place] for cells in table] for place in places}
     if task.spans:
-        fitting = [place for place in places if _are_tags(columns[place]) and set(columns[place]) != {"O"}]
-        return (fitting[0] if layout.counted else fitting[-1]) if fitting else places[0 if layout.counted else -1]
+        places = places if layout.ids >= 0 else places[::-1]
+        return next((place for place in places if any(map(_TAG.fullmatch, columns[place]))), places[0])
     fitting = [place for place in places if set(columns[place]) <= UNIVERSAL]
     if not fitting and layout.width > 2:
         raise SmallerError(
@@ -211,6 +258,10 @@ def _tag_column(table: Sequence[Sequence[str]], layout: Layout, task: Task, *, w
         )
     if not fitting and _are_tags(columns[places[-1]]) and set(columns[places[-1]]) != {"O"}:
         raise SmallerError(f"{where}: its tags are those of entities, such as B-PER; they are read with the task ner.")
+    if not fitting and len({cells[layout.word] for cells in table} - UNIVERSAL) == 0 and len(table) > 1:
+        raise SmallerError(
+            f"{where}: the first column holds parts of speech and the second one words; expected a word and its tag."
+        )
     return fitting[0] if fitting else places[-1]
 
 
@@ -230,18 +281,18 @@ def _named(lines: Sequence[tuple[int, str]], task: Task, *, where: str) -> Layou
 
 
 def _conllu(names: Sequence[str], lines: Sequence[tuple[int, str]], task: Task, *, where: str) -> Layout:
-    found = Layout(len(names), tab=True, word=names.index("FORM"), counted=names[0] == "ID", conllu=True)
+    found = Layout(len(names), tab=True, word=names.index("FORM"), conllu=True)
     plain = ("UPOS",) if not task.spans else ("NER", "NE")
     if column := next((name for name in plain if name in names), ""):
         return replace(found, tag=names.index(column))
-    if key := _entity_key(names, lines) if task.spans else "":
+    if key := _entity_key(names, lines, where=where) if task.spans else "":
         return replace(found, tag=names.index("MISC"), key=key)
     wanted = "named entities (no entry such as name=B-PER in MISC)" if task.spans else "parts of speech"
     other = " Its parts of speech are read with the task pos." if task.spans and "UPOS" in names else ""
     raise SmallerError(f"{where}: this is CoNLL-U without {wanted}.{other}")
 
 
-def _entity_key(names: Sequence[str], lines: Sequence[tuple[int, str]]) -> str:
+def _entity_key(names: Sequence[str], lines: Sequence[tuple[int, str]], *, where: str) -> str:
     """The key of the entries of MISC that are tags of entities, as in `name=B-PER`; the empty string where none are."""
     found: dict[str, set[str]] = {}
     for _, line in lines:
@@ -250,7 +301,11 @@ def _entity_key(names: Sequence[str], lines: Sequence[tuple[int, str]]) -> str:
             for entry in cells[names.index("MISC")].split("|"):
                 key, _, value = entry.partition("=")
                 found.setdefault(key, set()).add(value)
-    return next((key for key, values in found.items() if _are_tags(values) and values != {"O"}), "")
+    fitting = [key for key, values in found.items() if _are_tags(values) and values != {"O"}]
+    usual = [key for name in ENTITY_KEYS for key in fitting if key.lower() == name]
+    if not usual and len(fitting) > 1:
+        raise SmallerError(f"{where}: several entries of MISC may be entities: {', '.join(fitting)}. Call one name.")
+    return (usual or fitting or [""])[0]
 
 
 def _th(place: int) -> str:

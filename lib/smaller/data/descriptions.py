@@ -104,6 +104,7 @@ class Dataset:
             raise SmallerError(
                 f"The data set {self.name!r} has no {known.name} ({code}). "
                 f"Its languages are {', '.join(self.languages)}."
+                + (f" Did you mean {known.code!r}?" if known.code in self.languages else "")
             )
 
     def require_split(self, code: str, split: str) -> None:

@@ -119,7 +119,7 @@ def language(code: str) -> Language:
 
 def in_codes(languages: str) -> str:
     """Languages as keys, records and steps name them: "sw+ha" is "swa+hau". What is no language stays as it is."""
-    return "+".join(_in_code(code) for code in languages.split("+"))
+    return "+".join(dict.fromkeys(_in_code(code) for code in str(languages).split("+")))
 
 
 def _in_code(code: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smaller.data import datasets, readers, tables, tasks
+from smaller.data.columns import UNIVERSAL
 from smaller.data.datasets import OWN
 from smaller.data.descriptions import SPLITS
 from smaller.data.examples import Example, Text
@@ -99,14 +101,29 @@ def bring(given: Path | str | Table | DatasetDict, *, task: str = "", language: 
 
 
 def _require_headers(read: Mapping[str, Reading], files: Mapping[str, str]) -> None:
-    """Raise SmallerError where files without a header begin with the same row: it is a header that nobody knows."""
+    """Raise SmallerError where a file seems to begin with a header that nobody knows.
+
+    Its label is then that of no other example of all files, or all files begin with the same row.
+    """
     firsts = {split: reading.examples[0] for split, reading in read.items() if not reading.titled}
-    if len(firsts) > 1 and len(set(firsts.values())) == 1:
-        row = next(iter(firsts.values()))
-        raise SmallerError(
-            f"{', '.join(files[split] for split in firsts)}: all begin with {row.text!r} and {row.label!r}, which is "
-            "no header that is known. Name its columns text and label."
-        )
+    labels = Counter(label for reading in read.values() for each in reading.examples for label in _labels_of(each))
+    labels.subtract(_labels_of(first)[0] for first in firsts.values())
+    same = len(firsts) > 1 and len({(each.words, _labels_of(each)) for each in firsts.values()}) == 1
+    for split, first in firsts.items():
+        label = _labels_of(first)[0]
+        if label == "O":
+            continue
+        if same or (labels[label] == 0 and label not in UNIVERSAL and max(labels.values()) > 1):
+            place = "all files begin" if same else f"{files[split]} begins"
+            raise SmallerError(
+                f"{place} with {' '.join(first.words)[:60]!r} and the label {label.removeprefix('B-')!r}, as a header "
+                "would. Call the columns of a header text and label, or word and tag; if it is an example, put it "
+                "further down."
+            )
+
+
+def _labels_of(example: Example) -> tuple[str, ...]:
+    return (example.label,) if isinstance(example, Text) else example.tags
 
 
 def _brought(brought: Brought, language: str) -> str:
@@ -285,7 +302,7 @@ def _files(place: Path) -> dict[str, Path]:
         )
     found = {}
     for split, names in NAMES.items():
-        fitting = [file for file in sorted(place.iterdir()) if _stem(file) in names]
+        fitting = [file for file in sorted(place.iterdir()) if _is_of(file, names)]
         if len(fitting) > 1:
             raise SmallerError(
                 f"{place} has several files for {split}: {', '.join(file.name for file in fitting)}. Leave one."
@@ -298,6 +315,12 @@ def _files(place: Path) -> dict[str, Path]:
             f"{', '.join((*readers.PLAIN, *readers.ROWS))}, plain or gz."
         )
     return found
+
+
+def _is_of(file: Path, names: Sequence[str]) -> bool:
+    """Whether a file is that of a split by its name: train.txt, or one with it among other words, xx-ud-train.iob2."""
+    words = re.split(r"[-_.]", _stem(file))
+    return words[-1] in names or (words[0] in names and len(words) == 1)
 
 
 def _stem(file: Path) -> str:

@@ -14,7 +14,7 @@ from smaller.data.words import read_words
 ROWS = (".parquet", ".csv", ".jsonl", ".json")
 """Endings of tables whose columns have names."""
 
-PLAIN = (".txt", ".tsv", ".conll", ".conllu", ".iob", ".iob2", ".bio")
+PLAIN = (".txt", ".tsv", ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio")
 """Endings of plain text: words with tags, or texts with labels."""
 
 

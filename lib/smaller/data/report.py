@@ -85,4 +85,6 @@ class Reading:
         unit = "sentences" if isinstance(self.examples[0], Sentence) else "texts"
         entities = self.report.entities + self.report.orphan_tags
         found = f", {entities:,} entities" if entities else ""
+        found += f", {self.report.comments:,} comments" if self.report.comments else ""
+        found += f", {self.report.skipped_rows:,} rows left out" if self.report.skipped_rows else ""
         return f"{len(self.examples):,} {unit}, {self.report.tokens:,} words{found} ({self.layout})"

@@ -8,9 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from smaller.errors import SmallerError
 
 _PREFIXED = re.compile(r"([BIESLU])-(.+)", re.DOTALL)
-# What stands for a tag with a prefix and is none: 0, o, B, b-per, O-LOC, M-PER, B_PER, PER-B. Without this, each of
-# them would be a type of its own where types stand alone. Few-NERD's person-actor is a type.
-_BROKEN = re.compile(r"\d+|[BIo]|[A-Za-z][\W_].*|.+[\W_][BIESLU]", re.DOTALL)
+# What stands for a tag with a prefix and is none: 0, o, B, b-per, O-LOC, B_PER, PER-B. Without this, each of them
+# would be a type of its own where types stand alone. T-cell and Few-NERD's person-actor are types.
+_BROKEN = re.compile(r"\d+|[BIo]|[BIESLUMObieslum][-_/].*|.+[-_/][BI]", re.DOTALL)
+
+
+# Some training scripts give special pieces, or those that go on with a word, a label of their own; no word has it.
+_OF_PIECES = re.compile(r"\[\w+\]|<\w+>")
+_OF_PIECES_BARE = ("X", "PAD", "IGNORE", "CLS", "SEP")
+
+
+def labels_of_words(labels: Iterable[str]) -> tuple[str, ...]:
+    """A tagger's labels without those that are of pieces alone: `[CLS]`, `<pad>`; beside B- and I- also X, PAD ..."""
+    found = [label for label in labels if not _OF_PIECES.fullmatch(label)]
+    prefixed = any(map(_PREFIXED.fullmatch, found))
+    return tuple(label for label in found if not (prefixed and label.upper() in _OF_PIECES_BARE))
 
 
 class WrongTag(SmallerError):

@@ -44,7 +44,7 @@ def read_texts(
             line = shorten("\t".join(cells))
             raise SmallerError(f"{where}:{number}: found {len(cells)} column(s) in {line}; expected {expected}.")
     if not titled:
-        text, label = _told_apart(rows, where=where)
+        text, label = _told_apart(rows)
     found: list[Text] = []
     quoted = decomposed = 0
     for number, cells in rows:
@@ -95,15 +95,10 @@ def _named(header: Sequence[str], columns: tuple[str, str] | None, *, where: str
     return None
 
 
-def _told_apart(rows: Sequence[tuple[int, Sequence[str]]], *, where: str) -> tuple[int, int]:
+def _told_apart(rows: Sequence[tuple[int, Sequence[str]]]) -> tuple[int, int]:
     """Which of two columns holds texts and which labels: labels repeat themselves."""
     values = [Counter(cells[place].strip() for _, cells in rows) for place in (0, 1)]
     label = 0 if len(values[0]) < len(values[1]) else 1
-    number, first = rows[0]
-    others = [count for name, count in values[label].items() if name != first[label].strip()]
-    # A header that nobody told of: its label stands in the first row alone, while others come again.
-    if values[label][first[label].strip()] == 1 and others and max(others) > 1:
-        raise SmallerError(f"{where}:{number}: {_unknown_header([cell.strip() for cell in first])}")
     return 1 - label, label
 
 

@@ -66,7 +66,9 @@ def read_words(path: Path, task: Task, *, tags: Collection[str] | None = None) -
         decomposed_words=counts["decomposed"],
         bom=marked,
     )
-    return Reading(found, report, said)
+    # A tag without a prefix may be the name of a column that nobody knows: who has all files can tell.
+    titled = layout.header or layout.conllu or any(tag[:2] in ("B-", "I-") for row in rows for tag in row)
+    return Reading(found, report, said, titled and not said.endswith("flat, which became bio"))
 
 
 def _require_known(

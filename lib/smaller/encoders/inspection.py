@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from smaller.adapters import adapter_size
-from smaller.data.schemes import WrongTag, scheme_of
+from smaller.data.schemes import WrongTag, labels_of_words, scheme_of
 from smaller.encoders.folders import positions
 from smaller.encoders.model import Model, head_note
 from smaller.encoders.tokenizers import (
@@ -68,7 +68,7 @@ def _scheme(model: Model) -> str:
     if model.unit != "word":
         return ""
     try:
-        return scheme_of(model.labels)
+        return scheme_of(labels_of_words(model.labels))
     except WrongTag:
         return ""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from smaller.data import splits
-from smaller.data.examples import Text
+from smaller.data.examples import Example, Sentence, Text
+from smaller.data.schemes import from_bio, labels_of_words, scheme_of
 from smaller.errors import did_you_mean
 from smaller.steps.base import Step, is_count, is_number, require
 
@@ -54,12 +56,24 @@ def require_languages(step: Step) -> None:
         splits.check_text(step.corpus, language)
 
 
-def labels_in(dataset: str, language: str, *names: str) -> set[str]:
-    """The labels that occur in the splits of a data set. A model's are matched with them by name."""
+def as_taught(examples: Sequence[Example], labels: Sequence[str]) -> list[Example]:
+    """The examples with their tags in the scheme of a teacher's labels: of spans that are there in BIO."""
+    own = labels_of_words(labels)
+    if not own or scheme_of(own) in ("bio", "none"):
+        return list(examples)
+    return [replace(each, tags=from_bio(each.tags, own)) if isinstance(each, Sentence) else each for each in examples]
+
+
+def labels_in(dataset: str, language: str, *names: str, taught_by: Sequence[str] = ()) -> set[str]:
+    """The labels that occur in the splits of a data set, in the scheme of the labels that they are `taught_by`.
+
+    Raises SmallerError for a teacher whose own labels do not go together.
+    """
+    spans = splits.task(dataset).spans
     return {
         label
         for split in names
-        for example in splits.sentences(dataset, language, split)
+        for example in as_taught(splits.sentences(dataset, language, split), taught_by if spans else ())
         for label in ([example.label] if isinstance(example, Text) else example.tags)
     }
 

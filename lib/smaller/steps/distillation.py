@@ -14,12 +14,13 @@ from torch import Tensor
 from smaller import forms
 from smaller.data import own, splits
 from smaller.data.encoding import IGNORED, Encoded, encode, encode_text
-from smaller.data.examples import Sentence, Text
+from smaller.data.examples import Example, Sentence, Text
 from smaller.data.languages import in_codes
 from smaller.encoders import Model, parameter_count
 from smaller.progress import Say, silent
 from smaller.steps.base import Step, is_count, is_number, later, require
 from smaller.steps.checks import (
+    as_taught,
     labels_in,
     require_choice,
     require_counts,
@@ -256,17 +257,21 @@ class Distil(Step):
             return
         require(bool(model.labels), "Distil(on='task') needs a tagger as teacher, and a masked-language model "
                                     "arrives: put FineTune before it, or distil on a corpus.")  # fmt: skip
-        absent = sorted(labels_in(self.dataset, self.language, "train") - set(model.labels))
+        absent = sorted(labels_in(self.dataset, self.language, "train", taught_by=model.labels) - set(model.labels))
         require(not absent,
                 f"The teacher's labels are {', '.join(model.labels)}, and {', '.join(absent)} occur in {self.dataset}/"
                 f"{self.language} besides: it cannot teach what it does not know.")  # fmt: skip
+
+    def _sentences(self, model: Model) -> list[Example]:
+        given = splits.sentences(self.dataset, self.language, "train")
+        return as_taught(given, model.labels) if splits.task(self.dataset).spans else given
 
     def _examples(self, model: Model) -> list[Tensor]:
         if self.width_by == "slice":
             return []
         if self.on == "corpus":
             return rows_of(self.corpus, self.languages, model.tokenizer, limit=EXAMPLES)
-        sentences = splits.sentences(self.dataset, self.language, "train")
+        sentences = self._sentences(model)
         chosen = sentences[:: -(-len(sentences) // EXAMPLES)]
         return encode(chosen, model.tokenizer, model.labels, max_length=self.max_length).pieces
 
@@ -308,10 +313,7 @@ class Distil(Step):
     def _on_task(
         self, model: Model, student: Model, imitation: Imitation, *, say: Say, scratch: Path | None
     ) -> tuple[Report, dict]:
-        encoded = encode(
-            splits.sentences(self.dataset, self.language, "train"), model.tokenizer, model.labels,
-            max_length=self.max_length,
-        )  # fmt: skip
+        encoded = encode(self._sentences(model), model.tokenizer, model.labels, max_length=self.max_length)
         labelled = len(encoded)
         if self.transfer_corpus:
             encoded = self._with_transfer(encoded, model)
