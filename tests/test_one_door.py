@@ -245,6 +245,14 @@ def test_headers_that_are_known_and_their_order(tmp_path, name, turned):
     assert found.examples[0] == Text("Kahawa ni chungu", "hasi") and len(found.examples) == 4
 
 
+@pytest.mark.parametrize("header", ["Text,Label", " text , label", "Text;Label"])
+def test_a_csv_has_the_headers_that_other_tables_have(tmp_path, header):
+    between = ";" if ";" in header else ","
+    rows = "".join(f'"hali ""njema"", {place}"{between}{"ab"[place % 2]}\n' for place in range(30))
+    name, _ = own.bring(write(tmp_path, "mine.csv", f"{header}\n{rows}"), language="swa")
+    assert splits.sentences(name, "swa", "train")[0] == Text('hali "njema", 0', "a")
+
+
 def bring(folder: Path, task: str, **files: str) -> tuple[str, list[str]]:
     for split, content in files.items():
         write(folder, f"{split}.tsv", content)

@@ -177,6 +177,7 @@ def named(given: object, *, language: str) -> str:
 
 def understood(splits: Mapping[str, Table], *, where: str, task: str = "") -> Brought:
     """What tables hold, by the features of their columns."""
+    splits = {split: tables.with_usual_names(table) for split, table in splits.items()}
     first = next(iter(splits.values()))
     kinds = {name: getattr(kind, "dtype", "") for name, kind in first.features.items()}
     text = next((name for name in tables.TEXT_COLUMNS if "string" in kinds.get(name, "")), None)

@@ -55,9 +55,16 @@ def raw_table(path: Path) -> Table:
         raise SmallerError(f"{path}: cannot be read as {Path(name).suffix[1:]} ({_one_line(problem)}).") from None
 
 
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+
 def _separated(content: bytes, path: Path, delimiter: str) -> dict[str, list[str]]:
     """The columns of a table with a header; a row of another width is an error with file and line."""
-    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter, strict=True)
+    text = content.decode("utf-8-sig")
+    first = text.partition("\n")[0]
+    if delimiter == "," and "," not in first and ";" in first:
+        delimiter = ";"  # as spreadsheets write it where a comma is the point of decimals
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header = next(rows, [])
     if len(set(header)) < max(len(header), 1):
         raise ValueError("it has no header of different names")
@@ -66,7 +73,7 @@ def _separated(content: bytes, path: Path, delimiter: str) -> dict[str, list[str
         if cells and len(cells) != len(header):
             raise SmallerError(
                 f"{path}:{rows.line_num}: found {len(cells)} column(s), and the header has {len(header)}: "
-                f"{', '.join(header)}. A text with a {'tab' if delimiter != ',' else 'comma'} stands in double quotes."
+                f"{', '.join(header)}. A text with a {_SEPARATORS[delimiter]} stands in double quotes."
             )
         for name, cell in zip(header, cells, strict=False):
             found[name].append(cell)

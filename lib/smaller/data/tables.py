@@ -143,6 +143,15 @@ def lines_table(chunks: Iterable[Array], *, where: str) -> Table:
     return Table(pyarrow.table({"text": whole}))
 
 
+def with_usual_names(table: Table) -> Table:
+    """The table with usual names of columns in small letters and without spaces around them, as they are looked for."""
+    usual = {*WORD_COLUMNS, *TAG_COLUMNS, *TEXT_COLUMNS, *CLASS_COLUMNS}
+    plain = {name: name.strip().lower() for name in table.column_names}
+    return table.rename_columns(
+        {name: other for name, other in plain.items() if other in usual and other not in table.column_names}
+    )
+
+
 def labelled(
     table: Table, *, where: str, task: str = "", columns: tuple[str, str] | None = None, classes: Sequence[str] = ()
 ) -> tuple[list[Example], str, list[str] | None]:
