@@ -11,7 +11,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from smaller.data.encoding import Encoded
-from smaller.data.examples import Example, Text
+from smaller.data.examples import Example
 from smaller.data.schemes import as_bio, from_bio, types_of
 from smaller.data.tasks import NER, Task
 from smaller.encoders import Model
@@ -33,7 +33,7 @@ def predict(model: Model, encoded: Encoded, sentences: Sequence[Example]) -> tup
 
 def true_labels(sentences: Sequence[Example]) -> list[list[str]]:
     """The true labels: a tag for each word of a sentence, and one for a text."""
-    return [[each.label] if isinstance(each, Text) else list(each.tags) for each in sentences]
+    return [list(each.labels) for each in sentences]
 
 
 def calibration_error(confidence: Tensor, right: Tensor) -> float:

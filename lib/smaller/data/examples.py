@@ -12,6 +12,11 @@ class Sentence:
     words: tuple[str, ...]
     tags: tuple[str, ...]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The tags, by the name that texts have for theirs."""
+        return self.tags
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -24,6 +29,11 @@ class Text:
     def words(self) -> tuple[str, ...]:
         """What stands between white space."""
         return tuple(self.text.split())
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label alone, as sentences have several."""
+        return (self.label,)
 
 
 Example = Sentence | Text

@@ -106,11 +106,11 @@ def _require_headers(read: Mapping[str, Reading], files: Mapping[str, str]) -> N
     Its label is then that of no other example of all files, or all files begin with the same row.
     """
     firsts = {split: reading.examples[0] for split, reading in read.items() if not reading.titled}
-    labels = Counter(label for reading in read.values() for each in reading.examples for label in _labels_of(each))
-    labels.subtract(_labels_of(first)[0] for first in firsts.values())
-    same = len(firsts) > 1 and len({(each.words, _labels_of(each)) for each in firsts.values()}) == 1
+    labels = Counter(label for reading in read.values() for each in reading.examples for label in each.labels)
+    labels.subtract(first.labels[0] for first in firsts.values())
+    same = len(firsts) > 1 and len({(each.words, each.labels) for each in firsts.values()}) == 1
     for split, first in firsts.items():
-        label = _labels_of(first)[0]
+        label = first.labels[0]
         if label == "O":
             continue
         if same or (labels[label] == 0 and label not in UNIVERSAL and max(labels.values()) > 1):
@@ -120,10 +120,6 @@ def _require_headers(read: Mapping[str, Reading], files: Mapping[str, str]) -> N
                 "would. Call the columns of a header text and label, or word and tag; if it is an example, put it "
                 "further down."
             )
-
-
-def _labels_of(example: Example) -> tuple[str, ...]:
-    return (example.label,) if isinstance(example, Text) else example.tags
 
 
 def _brought(brought: Brought, language: str) -> str:
@@ -145,11 +141,11 @@ def hold_out(splits: dict[str, list[Example]], *, where: str) -> list[str]:
         if split in splits:
             continue
         train = splits["train"]
-        left = Counter(label for each in train for label in _labels_in(each))
+        left = Counter(label for each in train for label in set(each.labels))
         held = []
         for first in range(0, len(train) - HELD_OUT + 1, HELD_OUT):
             for place in range(first + HELD_OUT - 1, first - 1, -1):
-                labels = _labels_in(train[place])
+                labels = set(train[place].labels)
                 if all(left[label] > 1 for label in labels):
                     left.subtract(labels)
                     held.append(place)
@@ -164,10 +160,6 @@ def hold_out(splits: dict[str, list[Example]], *, where: str) -> list[str]:
         splits[split] = [train[place] for place in held]
         notes.append(f"{split}: {len(held):,} of the training examples, since there is no file for it")
     return notes
-
-
-def _labels_in(example: Example) -> set[str]:
-    return {example.label} if isinstance(example, Text) else set(example.tags) - {"O"}
 
 
 def named(given: object, *, language: str) -> str:
@@ -335,7 +327,7 @@ def _classes(splits: Mapping[str, Sequence[Example]], files: Mapping[str, str], 
         split: Counter(
             tag[2:] if spans else tag
             for each in examples
-            for tag in ([each.label] if isinstance(each, Text) else each.tags)
+            for tag in each.labels
             if not (spans and tag == "O")
         )
         for split, examples in splits.items()

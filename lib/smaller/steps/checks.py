@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from smaller.data import splits
-from smaller.data.examples import Example, Sentence, Text
+from smaller.data.examples import Example, Sentence
 from smaller.data.schemes import from_bio, labels_of_words, scheme_of
 from smaller.errors import did_you_mean
 from smaller.steps.base import Step, is_count, is_number, require
@@ -74,7 +74,7 @@ def labels_in(dataset: str, language: str, *names: str, taught_by: Sequence[str]
         label
         for split in names
         for example in as_taught(splits.sentences(dataset, language, split), taught_by if spans else ())
-        for label in ([example.label] if isinstance(example, Text) else example.tags)
+        for label in example.labels
     }
 
 
