@@ -19,7 +19,10 @@ from smaller.data.encoding import Batch
 from smaller.progress import Say
 
 CHECKPOINT_SECONDS = 60.0
-"""The least time between two checkpoints; on a slow disk it is 20 times what writing one takes."""
+"""The least time between two checkpoints."""
+
+WRITING_SHARE = 1 / 20
+"""The largest share of the time that goes into checkpoints: on a slow disk they are further apart."""
 
 
 class Checkpoint:
@@ -89,7 +92,7 @@ class Checkpoint:
             self.say(f"no checkpoint could be kept at {self.file}: {problem}")
             draft.unlink(missing_ok=True)
         now = time.perf_counter()
-        self.due = now + max(CHECKPOINT_SECONDS, 20 * (now - began))
+        self.due = now + max(CHECKPOINT_SECONDS, (now - began) / WRITING_SHARE)
 
     def remove(self) -> None:
         """The training is done: its checkpoint has served."""
