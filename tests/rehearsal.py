@@ -76,6 +76,7 @@ SMALLER: dict[str, dict[str, object]] = {
         "languages": ["mlt", "swa"],
         "task_epochs": {},
         "layers": 2,
+        "layer_maps": {},
         "feed_forward": 24,
         "hidden_sizes": [12],
         "vocabularies": [150],

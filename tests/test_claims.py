@@ -1,17 +1,19 @@
-"""The list of claims: every page's rows have one form, and the summary says of each claim what became of it."""
+"""The list of claims: one rule judges each by what was found, and the summary says of each what became of it."""
 
 from __future__ import annotations
 
+import math
 import re
 
 import nbformat
-import numpy as np
-import pandas as pd
 import pytest
 
 from smaller import paths
+from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.errors import SmallerError
-from smaller.findings import claims, pruning, pruning_claims, robustness_claims
+from smaller.findings import claims
+from smaller.findings.finding import ANSWERED, Finding, missing
+from smaller.statistics import Interval
 
 NOTEBOOKS = {path.stem: path for path in paths.notebooks_folder().glob("*.ipynb")}
 
@@ -32,117 +34,145 @@ def test_every_question_of_the_papers_is_in_the_list():
     assert wanted <= set(claims.listed()["id"]) and claims.listed()["id"].is_unique
 
 
-def test_what_a_row_leaves_out_is_the_lists():
-    found = claims.of_page([{"id": "Q2", "measured": "80 %", "verdict": "agrees"},
-                            {"id": "Q9, D9", "claim": "own words", "measured": "x", "verdict": "differs"}])  # fmt: skip
-    assert list(found) == claims.COLUMNS
+def claim(kind: str, says: str = "", value: str = "", margin: str = "", paper: str = "1") -> dict[str, str]:
+    return {"id": "Q2", "kind": kind, "says": says, "value": value, "margin": margin, "paper": paper}
+
+
+def comparison(low: float, high: float, *, n: int = 3, p: float = 0.01) -> Comparison:
+    return Comparison(Interval((low + high) / 2, low, high, n), p, p)
+
+
+ONE_SEED = Comparison(Interval(-9.0, math.nan, math.nan, 1))
+AFRIBERTA, OTHER = "afriberta-base", "mini-base"
+
+
+@pytest.mark.parametrize(
+    ("says", "quantity", "verdict"),
+    [
+        ("more", comparison(0.6, 1.0), AGREES),
+        ("more", comparison(-1.0, -0.6), DIFFERS),
+        ("more", comparison(-0.4, 0.3, p=0.7), DIFFERS),
+        ("more", comparison(-3.1, 2.9, p=0.9), NOT_DECIDED),
+        ("less", comparison(-1.0, -0.6), AGREES),
+        ("same", comparison(-0.4, 0.3, p=0.7), AGREES),
+        ("keeps", comparison(-1.5, 0.2, p=0.2), AGREES),
+        ("keeps", comparison(-4.0, -2.5), DIFFERS),
+        ("keeps", comparison(-3.0, -0.5), NOT_DECIDED),
+        ("more", ONE_SEED, NOT_DECIDED),
+        ("keeps", ONE_SEED, NOT_DECIDED),
+    ],
+)
+def test_a_relation_is_judged_by_the_comparison(says, quantity, verdict):
+    found = Finding("Measured.", quantity=quantity)
+    assert claims.judged(claim("relation", says), found, encoder=AFRIBERTA) == verdict
+    elsewhere = claims.judged(claim("relation", says), found, encoder=OTHER)
+    assert elsewhere == (verdict if verdict == NOT_DECIDED else verdict + claims.ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("says", "value", "margin", "quantity", "verdict"),
+    [
+        ("is", "64", "2", 63.0, AGREES),
+        ("is", "64", "2", 60.0, DIFFERS),
+        ("is", "64", "2", Interval(64, 63, 65, 3), AGREES),
+        ("is", "64", "2", Interval(64, 60, 68, 3), NOT_DECIDED),
+        ("is", "64", "2", Interval(50, 49, 51, 3), DIFFERS),
+        ("is", "64", "2", Interval(64, math.nan, math.nan, 1), NOT_DECIDED),
+        ("is", "64", "2", Interval(math.nan, math.nan, math.nan, 0), NOT_MEASURED),
+        ("is", "-11", "1", comparison(-0.2, 0.2, p=0.9), DIFFERS),
+        ("least", "95", "", 96.0, AGREES),
+        ("least", "95", "", 90.0, DIFFERS),
+        ("most", "13", "", 12.0, AGREES),
+        ("most", "13", "1", Interval(14, 13.5, 15, 3), NOT_DECIDED),
+    ],
+)
+def test_a_number_is_judged_by_its_margin(says, value, margin, quantity, verdict):
+    found = Finding("Measured.", quantity=quantity, verdict="answered")
+    for kind in ("arithmetic", "level"):
+        assert claims.judged(claim(kind, says, value, margin), found, encoder=AFRIBERTA) == verdict
+    assert claims.judged(claim("arithmetic", says, value, margin), found, encoder=OTHER) == verdict
+    level = claims.judged(claim("level", says, value, margin), found, encoder=OTHER)
+    assert level == NOT_COMPARABLE + claims.ELSEWHERE
+
+
+def test_questions_what_was_not_measured_and_what_was_found_without_a_number():
+    question = claim("question")
+    assert claims.judged(question, Finding("So it is."), encoder=OTHER) == ANSWERED
+    assert claims.judged(question, Finding("Perhaps.", quantity=ONE_SEED), encoder=OTHER) == NOT_DECIDED
+    for kind in ("question", "relation", "level", "arithmetic"):
+        assert claims.judged(claim(kind, "is", "1"), missing("Random masks"), encoder=OTHER) == NOT_MEASURED
+    relation = claim("relation", "more")
+    assert claims.judged(relation, Finding("So it is."), encoder=AFRIBERTA) == NOT_MEASURED
+    assert claims.judged(relation, Finding("Open.", verdict=NOT_DECIDED), encoder=AFRIBERTA) == NOT_DECIDED
+    assert claims.judged(relation, Finding("Other.", verdict=NOT_COMPARABLE), encoder=AFRIBERTA) == NOT_COMPARABLE
+
+
+def test_an_encoder_of_the_other_paper_is_another_encoder():
+    found = Finding("Measured.", quantity=comparison(0.6, 1.0))
+    assert claims.judged(claim("relation", "more", paper="2"), found, encoder="mbert") == AGREES
+    assert claims.judged(claim("relation", "more", paper="2"), found, encoder=AFRIBERTA) == AGREES + claims.ELSEWHERE
+
+
+def test_a_claim_that_no_number_can_bear_out_is_an_error():
+    with pytest.raises(SmallerError, match="Q2 says 'more', which no float can bear out"):
+        claims.judged(claim("relation", "more"), Finding("Measured.", quantity=1.0), encoder=AFRIBERTA)
+    with pytest.raises(SmallerError, match="says ''"):
+        claims.judged(claim("level"), Finding("Measured.", quantity=1.0), encoder=AFRIBERTA)
+
+
+def test_every_claim_of_the_list_can_be_judged():
+    for one in claims.listed().to_dict("records"):
+        assert one["kind"] in ("question", "relation", "level", "arithmetic"), one
+        quantities = [comparison(-1.0, -0.6)] if one["kind"] == "relation" else [1.0, Interval(1, 0, 2, 3)]
+        for quantity in quantities if one["kind"] != "question" else [None]:
+            assert claims.judged(one, Finding("Measured.", quantity=quantity), encoder=AFRIBERTA)
+
+
+def test_a_page_gives_a_row_for_each_finding_of_a_claim():
+    more, less = (Finding(f"It is {word}.", quantity=found)
+                  for word, found in (("more", comparison(0.6, 1.0)), ("less", comparison(-1.0, -0.6))))  # fmt: skip
+    found = claims.of_page({"Q8": [more, less], "Q9, D9": less, "M1": missing("Random masks")}, encoder=OTHER)
+    assert list(found) == claims.COLUMNS and found["id"].tolist() == ["Q8", "Q8", "Q9, D9", "M1"]
+    elsewhere = [word + claims.ELSEWHERE for word in (AGREES, DIFFERS, DIFFERS)]
+    assert found["verdict"].tolist() == [*elsewhere, NOT_MEASURED]
+    assert found["measured"].tolist()[:2] == ["It is more.", "It is less."]
     known = claims.listed().set_index("id")
-    assert (
-        found.loc[0, ["claim", "printed", "figure"]].tolist()
-        == known.loc["Q2", ["claim", "printed", "figure"]].tolist()
-    )
-    assert found.loc[1, "claim"] == "own words" and found.loc[1, "figure"] == known.loc["Q9", "figure"]
+    assert found.loc[2, ["claim", "figure"]].tolist() == known.loc["Q9", ["claim", "figure"]].tolist()
     with pytest.raises(SmallerError, match="No claim has the id 'Q99'"):
-        claims.of_page([{"id": "Q2, Q99", "measured": "", "verdict": ""}])
+        claims.of_page({"Q2, Q99": more}, encoder=OTHER)
+
+
+def test_a_known_misprint_stands_beside_what_is_printed():
+    known = claims.listed().set_index("id")
+    name = known.index[known["misprint"] != ""][0]
+    (row,) = claims.of_page({name: missing("Students")}, encoder=OTHER).to_dict("records")
+    assert row["printed"] == f"{known.loc[name, 'printed']} ({known.loc[name, 'misprint']})"
+
+
+def test_the_legend_names_what_every_id_begins_with():
+    for name in claims.listed()["id"]:
+        start = re.match(r"P\d|[A-Z]+(?=\d)", name)
+        assert not start or re.search(rf"\b{start[0]}\b", claims.LEGEND) or name in claims.LEGEND, name
 
 
 def test_the_summary_has_every_claim_once_or_more(fresh_folders):
     folder = paths.outputs_folder() / "tables"
     folder.mkdir(parents=True)
-    rows = [{"id": "Q9, D9", "measured": "3 of 3", "verdict": "agrees"}]
-    claims.of_page(rows).to_csv(folder / "verdicts-one.csv", index=False)
-    rows = [{"id": "Q2", "measured": measured, "verdict": "differs"} for measured in ("60 %", "70 %")]
-    claims.of_page(rows).to_csv(folder / "verdicts-two.csv", index=False)
+    one, other = (Finding(f"It is {number} %.", quantity=comparison(-1.0, -0.6)) for number in (60, 70))
+    claims.of_page({"Q9, D9": one}, encoder=AFRIBERTA).to_csv(folder / "verdicts-one.csv", index=False)
+    claims.of_page({"Q2": [one, other]}, encoder=AFRIBERTA).to_csv(folder / "verdicts-two.csv", index=False)
     found = claims.gathered(["02_pruning", "04_quantization"])
     assert list(found) == ["id", "claim", "verdict", "printed", "measured", "where"]
     named = [name for row in found["id"] for name in row.split(", ")]
     assert set(named) == set(claims.listed()["id"])
-    assert found.loc[found["id"] == "Q2", "measured"].tolist() == ["60 %", "70 %"]
+    assert found.loc[found["id"] == "Q2", "measured"].tolist() == ["It is 60 %.", "It is 70 %."]
     by_id = found.drop_duplicates("id").set_index("id")
-    assert by_id.loc["Q9, D9", "where"] == "[04_quantization](04_quantization.ipynb#figure-quantization-f1)"
-    assert by_id.loc["D26", ["measured", "verdict"]].tolist() == ["not measured", "not measured"]
+    figure = claims.listed().set_index("id").loc["Q9", "figure"]
+    assert by_id.loc["Q9, D9", "where"] == f"[04_quantization](04_quantization.ipynb#{figure})"
+    assert by_id.loc["Q9, D9", "verdict"] == DIFFERS
+    assert by_id.loc["D26", ["measured", "verdict"]].tolist() == [NOT_MEASURED, NOT_MEASURED]
     assert by_id.loc["Q1", "measured"] == "not measured: 03_distillation was not run"
     assert by_id.loc["Q1", "where"] == "03_distillation (not run)"
     places = {name: place for place, name in enumerate(claims.listed()["id"])}
     order = [places[row.split(", ")[0]] for row in found["id"]]
     assert order == sorted(order)
-
-
-# Pruning: F1 of before 80, 79, 70 and of after 80, 78, 40 at 0, 60 and 90 %; random masks lose 20 points more.
-
-LEVELS = {
-    ("dense", 0.0): 80.0,
-    ("before", 0.6): 79.9,
-    ("before", 0.9): 70.0,
-    ("after", 0.6): 78.0,
-    ("after", 0.9): 40.0,
-}
-
-
-def grid(
-    encoder: str = "mini-base", *, millions: float = 10.0, lost: float = 0.0, random: bool = False
-) -> pd.DataFrame:
-    rows = [
-        {"encoder": encoder, "dataset": "masakhaner", "language": language, "seed": seed, "split": "test",
-         "order": order, "sparsity": sparsity, "method": method, "scope": "global", "include": "linear",
-         "parameters": 1e6 * millions,
-         "nonzero_parameters": 1e6 * millions * (1 - 0.5 * sparsity), "dense_bytes": 4e6 * millions,
-         "compressed_bytes": 4e6 * millions * (1 - 0.4 * sparsity),
-         "f1": level + seed + (language == "yor") * 0.1 * seed - (lost if sparsity else 0) - 20 * (method == "random")}
-        for (order, sparsity), level in LEVELS.items()
-        for method in (["magnitude", "random"] if random and sparsity and order == "before" else ["magnitude"])
-        for language in ("swa", "yor")
-        for seed in (1, 2, 3)
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def verdicts(*tables) -> pd.DataFrame:
-    return pruning_claims.claims(*tables).set_index("id")
-
-
-def test_claims_on_pruning():
-    found = verdicts(grid(), grid(random=True), pd.concat([grid(), grid("mini-large", millions=20.0)]))
-    assert found.loc["Q2", "measured"] == (
-        "before: F1 leaves the dense interval at 90 %; after: F1 leaves the dense interval at 90 %"
-    )
-    assert found.loc["Q2", "verdict"] == "agrees" and found.loc["Q8", "verdict"] == "agrees"
-    assert found.loc["D26", "verdict"] == "differs"  # 30 % of the parameters are zero, 24 % of the bytes are saved
-    assert "zeroes 30 % of all parameters" in found.loc["D26", "measured"]
-    assert found.loc["M1", "verdict"] == "agrees" and found.loc["NC1", "verdict"] == "agrees"
-    assert "mini-base (10.0 M)" in found.loc["NC1", "measured"]
-
-
-def test_claims_on_pruning_can_fail():
-    both = grid(random=True)
-    both["f1"] += np.where(both["method"] == "random", 40, 0)
-    smaller = grid("mini-small", millions=5.0, lost=10.0)
-    found = verdicts(grid(), both, pd.concat([grid(), smaller]))
-    assert found.loc["M1", "verdict"] == "differs"
-    assert found.loc["NC1", "verdict"].startswith("differs: it falls")
-    turned = grid()
-    turned["order"] = turned["order"].replace({"before": "after", "after": "before"})
-    assert verdicts(turned).loc["Q8", "verdict"] == "differs"
-    one = grid()
-    one = one[one["order"] != "before"]
-    assert verdicts(one).loc["Q8", "verdict"] == "not measured"
-    assert verdicts(one[one["sparsity"] != 0.6]).loc["D26", "verdict"] == "not measured"
-    assert verdicts(grid()).loc["NC1", "measured"] == "not measured beside others: this run has mini-base alone"
-
-
-def test_the_nearest_sparsity_tells_what_zeros_weigh():
-    saved = pruning.weight(grid())
-    assert (saved.sparsity, saved.zero, saved.packed) == pytest.approx((0.6, 0.3, 0.24))
-    assert pruning.weight(grid(), near=0.3) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [
-        ("Compression does not make the model brittle: 93 %.", "answered"),
-        ("Whether compression makes the model brittle stays open, as 2 intervals ...", "not decided"),
-        ("A search for harmful edits was not run, or the dense model tagged no sentence rightly.", "not measured"),
-    ],
-)
-def test_words_on_robustness(text, word):
-    assert robustness_claims._word(text) == word

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -13,7 +14,7 @@ from smaller.compress.candidates import Shape
 from smaller.compress.targets import parse_bytes, parse_milliseconds
 from smaller.errors import SmallerError
 from smaller.recipes import Recipe, start
-from smaller.shipping import open_shipped
+from smaller.shipping import folder_bytes, open_shipped
 from smaller.steps import Distil, FineTune
 from smaller.tagging import tag
 
@@ -100,7 +101,10 @@ def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small, monkeypatch):
     limit = 0.9 * whole.size
     found = compress(tiny_folder, "sample/swa", max_bytes=limit, say=said.append, **FAST)
     place = found.ship(small / "model")
-    assert measuring.shipped_bytes(place) <= limit
+    assert folder_bytes(place) == found.measured.size == results.read(found.chosen)["cost"]["shipped_bytes"] <= limit
+    assert f"MB to ship, {100 * found.measured.size / whole.size:.1f} % of the whole in fp32; " in found.notes()[2]
+    assert f"; {found.measured.time}. The whole in fp32, {found.whole.time}." in found.notes()[2]
+    assert found.measured.time.startswith("text to labels: ")
     assert found.missed == ()
     assert found.front["megabytes"].max() <= limit / 1e6
     assert (place / "README.md").read_text(encoding="utf-8").count("Tried: ") == len(found.front)
@@ -113,6 +117,19 @@ def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small, monkeypatch):
     monkeypatch.setattr(measuring.Scales, "_measure", None)
     monkeypatch.setattr(study, "_run_jobs", None)
     assert compress(tiny_folder, "sample/swa", max_bytes=limit, **FAST).chosen == found.chosen
+
+
+def test_measures_of_an_earlier_version_serve(tiny_folder, small, monkeypatch):
+    found = compress(tiny_folder, "sample/swa", max_drop=100, **FAST)
+    (file,) = (small / "out puts" / "compress").glob("*.json")
+    known = json.loads(file.read_bytes())
+    for measured in known.values():
+        del measured["end_to_end"]
+    file.write_text(json.dumps(known))
+    monkeypatch.setattr(measuring.Scales, "_measure", None)
+    again = compress(tiny_folder, "sample/swa", max_drop=100, **FAST)
+    assert (again.chosen, again.measured.size) == (found.chosen, found.measured.size)
+    assert again.measured.time == f"token ids to logits: {found.measured.milliseconds:.2f} ms for a sentence"
 
 
 def test_with_a_limit_on_the_loss_alone_the_smallest_is_taken(tiny_folder, small):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
+import unicodedata
 import zlib
 from types import SimpleNamespace
 
 import pytest
 import torch
+from foretold import foretold
 from torch import Tensor, nn
 
 from smaller import cost, forms
@@ -18,6 +21,7 @@ from smaller.data.encoding import bio_labels
 from smaller.encoders import Model, linear_weights, with_classifier
 from smaller.forms.eager import Half
 from smaller.steps import Prune
+from smaller.tagging import classify
 
 SENTENCES = [torch.tensor([0, *range(5, 5 + length), 2]) for length in (3, 5, 9, 4)]
 
@@ -198,6 +202,50 @@ def test_latency_times_models_in_turn_and_shapes_before_the_clock_runs(monkeypat
     )  # three calls, five rows
 
 
+def test_time_end_to_end_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    models = {name: clock.model(name, 1.0) for name in ("one", "two")}
+    read: list[tuple[object, list[str], str, int]] = []
+
+    def labels_of_texts(model: object, texts: list[str], *, place: str) -> None:
+        name = next(name for name, own in models.items() if own is model)
+        read.append((name, list(texts), place, torch.get_num_threads()))
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+        clock.now += {"one": 4.0, "two": 5.0}[name] * len(texts) / 1000
+
+    monkeypatch.setattr(cost, "labels_of_texts", labels_of_texts)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "as it was")
+    texts = ["three", "five", "nine", "four"]
+    setting = Setting(batch=2)
+    found = cost.latency(models, dict.fromkeys(models, SENTENCES), texts=texts, setting=setting, rounds=2)
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "as it was"
+    for name, each in (("one", 4), ("two", 5)):
+        times = [found[name][f"end_to_end_{key}"] for key in ("milliseconds", "low", "high")]
+        assert times == pytest.approx([each] * 3)
+        assert found[name]["milliseconds"] == pytest.approx(2 * 1 / 4)  # two calls of the network, four sentences
+    # By length, as the network has them: all once before the clock runs, then a batch that does not count, and all.
+    batches = [["three", "four"], ["five", "nine"]]
+    assert [texts for name, texts, *_ in read if name == "one"] == batches + 2 * [batches[1], *batches]
+    assert {(place, threads) for _, _, place, threads in read} == {("cpu", 1)}
+    assert "end_to_end_milliseconds" not in cost.latency(models, dict.fromkeys(models, SENTENCES), rounds=1)["one"]
+
+
+@pytest.mark.parametrize("unit", ["word", "text"])
+def test_labels_of_texts_are_those_that_the_model_gives(tiny: Model, unit: str) -> None:
+    model = foretold(tiny, ("O", "B-LOC"), {"Lagos": "B-LOC", "Ìbàdàn": "B-LOC"}, unit=unit)
+    texts = ["Lagos, jana.", unicodedata.normalize("NFD", "Ìbàdàn"), "Rais alifika Lagos"]
+    found = cost.labels_of_texts(model, texts)
+    if unit == "text":
+        assert found == [read.label for read in classify(model, texts)] == ["B-LOC", "B-LOC", "O"]
+    else:
+        assert found == ["B-LOC", "O", "O", "O", "B-LOC", "O", "O", "B-LOC"]
+
+
+def test_both_times_in_words() -> None:
+    assert cost.in_words(0.25) == "token ids to logits: 0.25 ms for a sentence"
+    assert cost.in_words(0.25, 0.4) == "text to labels: 0.40 ms for a sentence, of which the network 0.25 ms"
+
+
 def test_batches_hold_every_sentence_once_with_its_mask() -> None:
     batches = list(cost.batches_by_length(SENTENCES, size=3, padding=1))
     assert [tuple(batch.pieces.shape) for batch in batches] == [(3, 7), (1, 11)]
@@ -208,8 +256,12 @@ def test_batches_hold_every_sentence_once_with_its_mask() -> None:
 
 def test_latency_of_real_models_is_a_time(tagger: Model) -> None:
     models = {"dense": tagger, "dynamic": forms.convert(tagger, "dynamic")}
+    texts = ["Lagos " * length for length in (3, 5, 9, 4)]
     for setting in (Setting(), Setting(batch=8)):
-        for found in cost.latency(models, dict.fromkeys(models, SENTENCES), setting=setting, rounds=2).values():
+        timed = cost.latency(models, dict.fromkeys(models, SENTENCES), texts=texts, setting=setting, rounds=2)
+        for found in timed.values():
+            low, middle, high = (found[f"end_to_end_{name}"] for name in ("low", "milliseconds", "high"))
+            assert 0 < low <= middle <= high < math.inf
             assert 0 < found["low"] <= found["milliseconds"] <= found["high"] < math.inf
             assert found["high"] == pytest.approx(max(found["total_by_round"]) / len(SENTENCES))
 

@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 from seqeval.metrics import f1_score, precision_score, recall_score
+from seqeval.metrics.sequence_labeling import get_entities
 from torch.nn import functional
 
 from smaller import encoders, evaluation, prediction
 from smaller.data import sample
 from smaller.data.encoding import IGNORED, bio_labels, encode
-from smaller.data.examples import Sentence
+from smaller.data.examples import Sentence, Text
+from smaller.data.tasks import task
 from smaller.errors import SmallerError
 from smaller.evaluation import calibration_error, predict, score, span_scores
 
@@ -129,6 +131,44 @@ def test_score_says_all_that_a_record_keeps(tagger, sentences):
                              "confidence", "sentences", "truncated_words", "words_without_pieces"}  # fmt: skip
     assert scores["sentences"] == len(sentences) and scores["truncated_words"] == 0
     assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0 and 100 / len(LABELS) <= scores["confidence"] <= 100
+
+
+def test_counts_by_sentence_are_kept_when_asked_for_from_the_same_look_at_the_spans(tagger, sentences, monkeypatch):
+    looks = []
+    monkeypatch.setattr(evaluation, "get_entities", lambda rows: looks.append(1) or get_entities(rows))
+    plain, scores = score(tagger, sentences), score(tagger, sentences, by_sentence=True)
+    assert len(looks) == 4  # twice the gold and the predicted tags
+    kept = scores.pop("by_sentence")
+    assert scores == plain and kept["kind"] == "spans"
+    right, predicted, gold = evaluation.unpack(kept)
+    told = predict(tagger, encode(sentences, tagger.tokenizer, LABELS), sentences)[0]
+    for place, (sentence, tags) in enumerate(zip(sentences, told, strict=True)):
+        true, found = (set(get_entities(list(row))) for row in (sentence.tags, tags))
+        assert (right[place], predicted[place], gold[place]) == (len(true & found), len(found), len(true))
+
+
+@pytest.mark.parametrize("unit", ["word", "text"])
+def test_counts_of_tokens_and_classes_of_texts_give_the_main_score(tiny, unit):
+    labels = ("a", "b", "c")
+    model = encoders.with_classifier(tiny, labels, seed=3, unit=unit)
+    with torch.no_grad():
+        head = model.network.classifier
+        (head if unit == "word" else head.out_proj).weight.mul_(50)
+    draw = random.Random(1)
+    words = [[draw.choice(("leo", "Kano", "ni", "Musa", "na")) for _ in range(draw.randint(1, 6))] for _ in range(30)]
+    of = "pos" if unit == "word" else "topics"
+    examples = [Sentence(tuple(row), tuple(draw.choices(labels, k=len(row)))) if unit == "word" else
+                Text(" ".join(row), draw.choice(labels)) for row in words]  # fmt: skip
+    scores = score(model, examples, task=task(of), by_sentence=True)
+    counts = evaluation.unpack(scores["by_sentence"])
+    if unit == "word":
+        assert counts[1].tolist() == [len(row) for row in words]
+        assert 100 * counts[0].sum() / counts[1].sum() == scores["accuracy"]
+    else:
+        assert scores["by_sentence"]["classes"] == list(labels)
+        assert [labels[place] for place in counts[0]] == [each.label for each in examples]
+        assert 100 * (counts[0] == counts[1]).mean() == pytest.approx(scores["accuracy"])
+    assert "by_sentence" not in score(model, examples, task=task(of))
 
 
 def test_types_that_a_set_does_not_label_do_not_count(tagger, sentences, monkeypatch):

@@ -9,9 +9,9 @@ from smaller.explore import Explorer, explore
 from smaller.statistics import AVERAGE
 
 
-def row(language: str, seed: int, f1: float, family: str = "FineTune", **about) -> dict:
-    usual = {"technique": "dense", "order": "dense", "sparsity": 0.0, "download_bytes": 4e6}
-    return {"family": family, "language": language, "seed": seed, "f1": f1} | usual | about
+def row(language: str, seed: int, f1: float, kind: str = "fine-tune", **about) -> dict:
+    usual = {"technique": "dense", "order": "dense", "sparsity": 0.0, "bytes": 4e6, "whole": kind == "fine-tune"}
+    return {"kind": kind, "language": language, "seed": seed, "f1": f1} | usual | about
 
 
 @pytest.fixture
@@ -20,11 +20,12 @@ def table() -> pd.DataFrame:
     for language, points in (("swa", 80.0), ("yor", 60.0)):
         for seed in (1, 2):
             rows.append(row(language, seed, points + seed))
-            rows.append(row(language, seed, points - 1, "FineTune > Quantize(dynamic)", technique="quantized", order="",
-                            download_bytes=2e6))  # fmt: skip
+            rows.append(row(language, seed, points - 1, "fine-tune, then quantize (dynamic)", technique="quantized",
+                            order="", bytes=2e6))  # fmt: skip
             for sparsity in (0.5, 0.9) if language == "swa" else (0.5,):
-                rows.append(row(language, seed, points + seed - 100 * sparsity + 40, f"FineTune > Prune({sparsity:g})",
-                                technique="pruned", order="after", sparsity=sparsity))  # fmt: skip
+                rows.append(row(language, seed, points + seed - 100 * sparsity + 40,
+                                f"fine-tune, then prune ({100 * sparsity:g} % of the weights)", technique="pruned",
+                                order="after", sparsity=sparsity))  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -42,13 +43,13 @@ def test_moving_a_slider_changes_what_is_drawn(table):
     explorer.language.value = "swa"
     assert chosen(explorer)["f1"].tolist() == [71.5]
     assert (
-        "prune (50 % of the weights): F1 71.5 (seeds 71.0 to 72.0), -10.0 against the whole model, 4.00 MB"
+        "prune (50 % of the weights): F1 71.5 (seeds 71.0 to 72.0), -10.0 points against uncompressed, 4.00 MB"
         in explorer.said
     )
     explorer.sparsity.value = 0.9
     assert chosen(explorer)["f1"].tolist() == [31.5]
     explorer.technique.value, explorer.sparsity.value = "quantized", 0.0
-    assert chosen(explorer)["download_bytes"].tolist() == [2e6]
+    assert chosen(explorer)["bytes"].tolist() == [2e6]
     assert set(explorer.drawn["role"]) == {"others", "chosen"}
     assert explorer.image.value[:4] == b"\x89PNG" and explorer.image.value != before
 
@@ -64,7 +65,14 @@ def test_what_was_not_measured_is_said_and_not_drawn(table):
 def test_one_language_and_a_table_without_compression_do(table):
     explorer = Explorer(table[(table["language"] == "swa") & (table["technique"] == "dense")])
     assert explorer.language.options == (("Swahili", "swa"),)
-    assert chosen(explorer)["f1"].tolist() == [81.5] and "+0.0 against the whole model" in explorer.said
+    assert chosen(explorer)["f1"].tolist() == [81.5] and "+0.0 points against uncompressed" in explorer.said
+
+
+def test_a_model_without_an_encoder_has_a_place_of_its_own(table):
+    plain = row("swa", 0, 70.0, "a conditional random field", technique="plain", order=None, sparsity=None)
+    explorer = Explorer(pd.concat([table, pd.DataFrame([plain])], ignore_index=True))
+    explorer.language.value, explorer.technique.value = "swa", "plain"
+    assert chosen(explorer)[["kind", "f1"]].values.tolist() == [["a conditional random field", 70.0]]
 
 
 def test_a_batch_run_shows_nothing(table, monkeypatch):

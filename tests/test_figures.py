@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -39,6 +40,11 @@ def synthetic(languages=("swa", "yor"), *, encoders=("afriberta-base",), seeds=(
     return pd.DataFrame(rows)
 
 
+def bands(axes):
+    """What is filled between two curves."""
+    return [drawn for drawn in axes.collections if isinstance(drawn, PolyCollection)]
+
+
 def lines(axes):
     """The labelled lines of a panel: {label: (x, y)}."""
     return {
@@ -58,9 +64,9 @@ def test_mean_f1_has_a_line_for_each_order_and_encoder_with_seeds_band_and_dense
     assert len(drawn) == 6 and "pruned after fine-tuning, afriberta-large" in drawn
     x, y = drawn["pruned before fine-tuning, afriberta-base"]
     assert x == pytest.approx([10, 50, 90]) and y == pytest.approx([77.5, 69.5, 61.5])  # means of 80 and 75, and seeds
-    seeds = [line for line in axes.get_lines() if line.get_marker() == "."]
-    assert len(seeds[0].get_xdata()) == 9
-    band = axes.collections[0].get_datalim(axes.transData)
+    seeds = [drawn for drawn in axes.collections if isinstance(drawn, PathCollection)]
+    assert len(seeds[0].get_offsets()) == 9
+    band = bands(axes)[0].get_datalim(axes.transData)
     interval = t_interval([76.5, 77.5, 78.5])
     assert band.y1 == pytest.approx(interval.high)
     assert axes.get_xlabel() == "sparsity (%)" and axes.get_ylabel() == "F1 (points)"
@@ -85,7 +91,9 @@ def test_one_panel_a_language_with_the_average_first():
 
 def test_one_seed_is_drawn_without_a_band():
     axes = figures.f1_by_language(synthetic(("swa",), seeds=(1,)))[0]
-    assert all(np.isnan(band.get_datalim(axes.transData).height) or not band.get_paths() for band in axes.collections)
+    for path in (path for band in bands(axes) for path in band.get_paths()):
+        corners = pd.DataFrame(path.vertices, columns=["x", "y"]).groupby("x")["y"]
+        assert (corners.max() - corners.min()).max() == pytest.approx(0)  # no width anywhere
     assert lines(axes)["dense"][1] == pytest.approx([81, 81])
 
 
@@ -120,12 +128,23 @@ def test_dense_f1_sets_published_baselines_beside_ours():
     baselines = published(table="NER 1.0 baselines", row=["AfriBERTa base", "mBERT"], metric="f1")
     axes = figures.dense_f1(synthetic(), baselines)
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == ["Average", "Yoruba", "Swahili"]
+    assert names == ["Swahili", "Yoruba", "Average"] and axes.get_ylim()[0] > axes.get_ylim()[1]
     assert legend(axes.figure) == ["afriberta-base", "mBERT, published", "AfriBERTa base, published"]
     hollow = {line.get_label(): line for line in axes.get_lines() if line.get_markerfacecolor() == "none"}
-    assert hollow["AfriBERTa base, published"].get_xdata() == pytest.approx([78.60, 79.36, 88.00])
+    assert hollow["AfriBERTa base, published"].get_xdata() == pytest.approx([88.00, 79.36, 78.60])
     assert hollow["mBERT, published"].get_color() == GREY
     assert figures.dense_f1(synthetic()).get_xlabel() == "F1 (points)"
+
+
+def test_dense_f1_shows_seeds_mean_and_interval_of_each_encoder():
+    axes = figures.dense_f1(synthetic(encoders=("a", "b"), seeds=(1, 2, 3)))
+    seeds = [line for line in axes.get_lines() if line.get_marker() == "."]
+    drawn = sorted([81, 82, 83, 76, 77, 78, 78.5, 79.5, 80.5])  # Swahili, Yoruba, average
+    assert [sorted(line.get_xdata()) for line in seeds] == [drawn, drawn]
+    spans = [tuple(line.get_xdata()) for line in axes.get_lines() if len(line.get_xdata()) == 2]
+    expected = t_interval([81, 82, 83])
+    assert any(span == pytest.approx((expected.low, expected.high)) for span in spans)
+    assert legend(axes.figure) == ["a", "b"]
 
 
 def test_size_is_drawn_dense_and_compressed():
@@ -133,6 +152,9 @@ def test_size_is_drawn_dense_and_compressed():
     x, y = lines(axes)["dense"]
     assert x == pytest.approx([400]) and y == pytest.approx([79.5])
     assert axes.get_xlabel() == "size (MB)" and axes.get_xlim()[0] == 0
+    low, high = axes.collections[0].get_segments()[0][:, 1]
+    expected = t_interval([78.5, 79.5, 80.5])
+    assert (low, high) == pytest.approx((expected.low, expected.high))
 
 
 def test_sparse_kernel_takes_a_logarithmic_axis_for_large_differences():

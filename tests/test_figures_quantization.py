@@ -32,26 +32,31 @@ def timings(device="a processor"):
     ])  # fmt: skip
 
 
-def lines(axes, label):
-    return [np.asarray(line.get_xdata(), float) for line in axes.get_lines() if line.get_label() == label]
-
-
 def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_f1_has_a_row_for_each_form_with_the_printed_change():
+def points(axes, marker):
+    """The places of all markers of one kind, in the order drawn."""
+    return [np.column_stack(line.get_data()).astype(float) for line in axes.get_lines()
+            if line.get_marker() == marker and len(line.get_xdata())]  # fmt: skip
+
+
+def test_f1_has_a_row_for_each_format_with_the_printed_change():
     printed = pd.DataFrame({"dense": [79.0], "dynamic": [68.0]}, index=["average"])
     ours, beside = figures.f1_by_form(table(), printed)
-    assert [label.get_text() for label in ours.get_yticklabels()] == ["llm.int8", "dynamic"]
+    assert [label.get_text() for label in ours.get_yticklabels()] == ["dynamic", "llm.int8"]
     for panel in (ours, beside):
-        assert np.concatenate(lines(panel, "average over languages")) == pytest.approx([0.12, -2.4])
-    assert np.concatenate(lines(beside, "printed in the paper")) == pytest.approx([-11])
-    assert not lines(ours, "printed in the paper") and ours.get_xlim()[0] > -4 > -11 > beside.get_xlim()[0]
-    dots = [line for line in ours.get_lines() if line.get_marker() == "."]
-    assert [len(line.get_xdata()) for line in dots] == [6, 6]
+        assert np.concatenate(points(panel, "o"))[:, 0] == pytest.approx([-2.4, 0.12])
+    assert points(beside, "s")[0].tolist() == [[pytest.approx(-11), 0]]
+    assert not points(ours, "s") and ours.get_xlim()[0] > -4 > -11 > beside.get_xlim()[0]
+    (dots,) = points(ours, ".")
+    assert len(dots) == 6, "a dot for each format and seed: languages are averaged first"
+    band = ours.patches[0].get_bbox()
+    assert (band.x0, band.x1) == (-0.5, 0.5)
+    assert legend(ours.figure)[0] == "within 0.5 points of fp32"
     (only,) = figures.f1_by_form(table(("swa",)))
-    assert legend(only.figure) == ["Swahili"]
+    assert len(points(only, ".")[0]) == 6
 
 
 def test_bytes_are_stacked_by_part_with_what_is_saved():
@@ -91,7 +96,8 @@ def test_time_has_a_panel_for_each_setting_and_the_noise_floor_of_fp32():
     ]  # fmt: skip
     band = axes[0].patches[0].get_bbox()
     assert (band.x0, band.x1) == pytest.approx((20 / 1.1, 22)) and axes[0].get_xlim()[0] == 0
-    assert np.concatenate(lines(axes[0], "mean")) == pytest.approx([10, 20])
+    assert np.concatenate(points(axes[0], "D"))[:, 0] == pytest.approx([20, 10])
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["fp32", "dynamic"]
     assert axes[0].get_xscale() == "linear"
     far = pd.concat([timings(), timings().assign(form="onnx-int8", milliseconds=0.05)])
     assert figures.time_by_form(far)[0].get_xscale() == "log"
@@ -101,11 +107,12 @@ def test_time_has_a_panel_for_each_setting_and_the_noise_floor_of_fp32():
         figures.time_by_form(timings().assign(milliseconds=math.nan))
 
 
-def test_bits_fall_from_left_to_right():
-    found = pd.DataFrame({"part": ["all", "all", "classifier"], "bits": [8, 3, 8], "mean": [0.0, -20.0, -0.1],
-                          "low": [-1.0, -25.0, math.nan], "high": [1.0, -15.0, math.nan], "n": [4, 4, 1]})  # fmt: skip
-    axes = figures.f1_against_bits(found)
+def test_bits_stand_from_many_to_few_with_a_marker_for_each_part():
+    lost = {("all", 8): 0.0, ("all", 3): -20.0, ("classifier", 8): -0.1}
+    whole = table().query("form == 'fp32'")
+    rounded = [whole.assign(bits=bits, part=part, f1=whole["f1"] + change) for (part, bits), change in lost.items()]
+    axes = figures.f1_against_bits(pd.concat([table(), *rounded]))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "3"]
-    assert legend(axes.figure) == ["all weights", "classifier"]
-    whole = next(line for line in axes.get_lines() if line.get_label() == "all weights")
-    assert whole.get_ydata() == pytest.approx([0, -20]) and whole.get_xdata() == pytest.approx([-0.04, 0.96])
+    assert legend(axes.figure) == ["within 0.5 points of fp32", "all weights", "classifier"]
+    assert axes.get_yscale() == "symlog" and len(np.concatenate(points(axes, "."))) == 9
+    assert sorted(np.concatenate(points(axes, "."))[:, 1]) == pytest.approx([-20] * 3 + [-0.1] * 3 + [0] * 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from smaller.encoders import Model
 from smaller.errors import SmallerError
 from smaller.forms import processor
 from smaller.forms.base import Folder, quietly
-from smaller.forms.onnx_runtime import Onnx
+from smaller.forms.onnx_runtime import ONNX_FILE, Onnx
 
 LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
 SENTENCES = ["Wizkid yayi wasa a Lagos ranar Asabar , kuma ya gana da jama'a .", "Kano", "Emeka anọghị na Abuja taa ."]
@@ -230,6 +231,16 @@ def test_all_are_called_alike(form, converted, batch):
     counted = network(input_ids=row, attention_mask=torch.ones_like(row)).logits.detach()  # integers, not booleans
     assert torch.equal(plain, counted)
     assert torch.equal(logits(model.copy(), batch), logits(model, batch))
+
+
+@pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
+def test_a_graph_holds_no_notes_of_the_machine_that_made_it(converted, form, tmp_path):
+    network = converted(form).network
+    network.write(tmp_path)
+    content = (tmp_path / ONNX_FILE).read_bytes()
+    assert not [word for word in (sys.prefix, str(Path.home()), "site-packages", ".py") if word.encode() in content]
+    kept = forms.bytes_by_part(network)
+    assert len(content) < 1.25 * sum(kept.values()) + 60_000  # the nodes of two layers themselves
 
 
 @pytest.mark.parametrize("form", ["fp16", "dynamic", "llm.int8", "onnx", "onnx-int8"])

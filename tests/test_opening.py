@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from smaller.encoders import Model
 from smaller.errors import Planned, SmallerError
-from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, SCRATCH, SPECIFIC, TEACHER
+from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
 from smaller.opening import VARIANTS, before_tuning, begin, distillation_study, fine_tunings, learning_panels, preview
 from smaller.parameters import Settings
-from smaller.recipes import dense
-from smaller.steps import Cut, Distil, FineTune, Pretrain
+from smaller.recipes import dense, recipe_from_canonical
+from smaller.steps import Cut, Distil, FineTune, Pretrain, imitation
 
 GIVEN = {
     "encoders": ["afriberta-base", "sample-small"], "dataset": "sample", "languages": ["swa", "yor"], "seeds": [1, 2],
@@ -83,7 +85,8 @@ def test_a_folder_has_the_shape_that_its_configuration_tells(tiny_folder: str) -
 def test_a_study_has_teachers_students_and_controls(study: dict) -> None:
     counts = {strategy: len(recipes) for strategy, recipes in study.items()}
     assert counts == {
-        TEACHER: 2 * 4, AGNOSTIC: 2 * 2 * 4, SPECIFIC: 2 * 2 * 4, CUT: 2 * 4, CONTINUED: 2 * 4, SCRATCH: 2 * 4,
+        TEACHER: 2 * 4, AGNOSTIC: 2 * 2 * 4, SPECIFIC: 2 * 2 * 4,
+        LABELS: 2 * 4, CUT: 2 * 4, CONTINUED: 2 * 4, SCRATCH: 2 * 4,
         f"{AGNOSTIC}: temperature 6": 2 * 2, f"{SPECIFIC}: temperature 6": 2 * 2,
         f"{AGNOSTIC}: attention relation": 2 * 2, f"{SPECIFIC}: attention relation": 2 * 2,
         f"{SPECIFIC}: transfer text": 2 * 2,
@@ -104,6 +107,34 @@ def test_students_differ_from_their_controls_in_the_teacher_alone(study: dict) -
     assert teacher == tuned and last[CUT] == (Cut(2, 3), tuned)
     for field in ("seed", "epochs", "learning_rate", "batch_size", "max_length", "warm_up", "dataset", "language"):
         assert getattr(on_task, field) == getattr(teacher, field)
+
+
+def test_one_control_lacks_the_teachers_answers_and_nothing_else(study: dict) -> None:
+    """Same teacher, start, data, seed and updates: two weights and what only the answers use are all that differs."""
+    own = [recipe for recipe in study[SPECIFIC] if "2 layers" in recipe.label]
+    students = {(recipe.encoder, recipe.fine_tuning): recipe for recipe in own}
+    assert len(study[LABELS]) == len(students) == 8
+    for control in study[LABELS]:
+        student = students[control.encoder, control.fine_tuning]
+        assert control.steps[:-1] == student.steps[:-1] and control.steps[-2] == control.fine_tuning
+        ours, theirs = (recipe.steps[-1].canonical() for recipe in (control, student))
+        differing = {name for name in ours if ours[name] != theirs[name]}
+        assert differing == {"logits_weight", "labels_weight"} and control.identity != student.identity
+        assert control.steps[-1].weights == {"labels": 1.0}
+        assert recipe_from_canonical(control.canonical()) == control
+
+
+def test_training_on_labels_alone_never_asks_the_teacher(
+    monkeypatch: pytest.MonkeyPatch, tiny: Model, study: dict, few_sentences: None
+) -> None:
+    teacher, _ = FineTune("sample", "swa", epochs=1).apply(tiny)
+    step = dataclasses.replace(study[LABELS][0].steps[-1], layers=1, heads=2, epochs=1)
+    ran, look = [], imitation.look
+    monkeypatch.setattr(imitation, "look", lambda network, *given, **named: ran.append(network)
+                        or look(network, *given, **named))  # fmt: skip
+    student, report = step.apply(teacher)
+    assert list(report["losses"]) == ["labels"] and student.network.config.num_hidden_layers == 1
+    assert ran and all(network is not teacher.network for network in ran)
 
 
 def test_every_variant_makes_a_recipe_of_its_own() -> None:
@@ -137,16 +168,17 @@ def test_what_stands_before_fine_tuning_is_a_recipe_too(study: dict) -> None:
 def test_curves_of_one_panel_are_of_one_loss(study: dict) -> None:
     panels = learning_panels(study, Settings(GIVEN))
     assert list(panels) == [
-        "imitation on text", "pre-training of the controls", "imitation on the task",
+        "distillation on text", "pre-training of the controls", "distillation on the task",
         "fine-tuning of 2x3 and the teacher",
     ]  # fmt: skip
-    assert list(panels["imitation on text"]) == list(panels["imitation on the task"]) == ["4x6", "2x3"]
+    assert list(panels["distillation on text"]) == list(panels["distillation on the task"]) == ["4x6", "2x3"]
     assert list(panels["pre-training of the controls"]) == [f"{CONTINUED}, 2x3", f"{SCRATCH}, 2x3"]
     tuned = panels["fine-tuning of 2x3 and the teacher"]
-    assert list(tuned) == [TEACHER, AGNOSTIC, CUT, CONTINUED, SCRATCH]
+    assert list(tuned) == [TEACHER, AGNOSTIC, LABELS, CUT, CONTINUED, SCRATCH]
     every = [recipe for series in panels.values() for own in series.values() for recipe in own]
     assert all(recipe.encoder == "afriberta-base" for recipe in every)
-    assert all(isinstance(own[0].steps[-1], FineTune) and len(own) == 1 for own in tuned.values())
+    last = {name: type(own[0].steps[-1]) for name, own in tuned.items() if len(own) == 1}
+    assert last == dict.fromkeys(tuned, FineTune) | {LABELS: Distil}, "the loss of labels alone is fine-tuning's"
     few = learning_panels(study | {name: [] for name in (CUT, CONTINUED, SCRATCH)}, Settings(GIVEN | {"controls": []}))
     assert "pre-training of the controls" not in few and list(few)[-1] == "fine-tuning of 4x6 and the teacher"
 

@@ -32,9 +32,9 @@ ROOMS = [
     "errors", "paths", "progress", "pipes", "notebook_files", "hub_client", "data", "initialisation", "adapters",
     "encoders", "vocabulary", "forms", "checkpoints", "training", "prediction", "evaluation", "tagging", "unlabelled",
     "adversarial", "cost", "model_card", "shipping", "steps", "beginnings", "recipes", "artefacts", "results", "family",
-    "jobs", "engines", "study", "worker", "timing", "statistics", "release", "compress", "published",
-    "findings", "parameters", "needs", "fetching", "figures", "explore", "runner", "report", "opening", "extreme",
-    "bench", "check", "__main__",
+    "jobs", "engines", "study", "worker", "plain", "timing", "statistics", "comparison", "sentences",
+    "release", "compress", "published", "findings", "parameters", "needs", "fetching", "figures", "explore", "runner",
+    "report", "opening", "extreme", "extreme_checks", "bench", "check", "__main__",
 ]  # fmt: skip
 
 

@@ -1,13 +1,9 @@
-import math
-
 import pytest
 
 from smaller.errors import SmallerError
-from smaller.published import published, verdict
-from smaller.statistics import Interval, t_interval
+from smaller.published import published
 
 LANGUAGES = ["amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor"]
-OURS = Interval(80.0, 79.0, 81.0, 3)
 
 
 def by_row(**filters):
@@ -70,22 +66,3 @@ def test_a_caller_cannot_change_the_numbers():
     table = published()
     table["value"] = 0.0
     assert published()["value"].max() > 0
-
-
-@pytest.mark.parametrize(
-    ("value", "tolerance", "word"),
-    [(81.0, 0, "agrees"), (81.2, 0, "differs"), (81.2, 0.5, "agrees"), (78.0, 0.5, "differs")],
-)
-def test_verdict_is_about_the_interval(value, tolerance, word):
-    assert verdict(OURS, value, tolerance=tolerance).verdict == word
-
-
-def test_not_comparable_says_why():
-    other = verdict(OURS, 80.0, not_comparable="another encoder")
-    assert (other.verdict, other.reason) == ("not comparable", "another encoder")
-    alone = verdict(t_interval([80.0]), 80.0)
-    assert alone.verdict == "not comparable" and "one run" in alone.reason
-    assert verdict(t_interval([80.0]), 80.4, tolerance=0.5).verdict == "agrees"
-    assert verdict(t_interval([]), 80.0).reason == "not measured here"
-    assert verdict(OURS, math.nan).verdict == "not comparable"
-    assert "below" in verdict(OURS, 70.0).reason

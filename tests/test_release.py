@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from smaller import release, results, study
+from smaller import release, results, study, timing
+from smaller.cost import Setting
 from smaller.errors import SmallerError
-from smaller.recipes import Recipe
+from smaller.jobs import materialise
+from smaller.recipes import Recipe, imitation
 from smaller.release import card_of, finished, ship_command
-from smaller.shipping import open_shipped
+from smaller.shipping import folder_bytes, open_shipped, ship
 from smaller.statistics import t_interval
-from smaller.steps import FineTune, Prune
+from smaller.steps import FineTune, Prune, TrimVocabulary
+from smaller.steps.quantization import Quantize
 
 pytestmark = pytest.mark.usefixtures("fresh_folders", "few_sentences")
 
@@ -28,11 +31,41 @@ def recipes(tiny_folder) -> list[Recipe]:
 def test_a_finished_recipe_is_shipped_as_it_is_and_quantized(recipes, tmp_path):
     lines = list(ship_command(recipes[0].identity, tmp_path / "model"))
     assert str(recipes[0]) in lines[0]
-    assert "MB in the form trained" in lines[-1]
+    shipped = results.read(recipes[0])["cost"]["shipped_bytes"]
+    assert f"model: {shipped / 1e6:.2f} MB in the form trained" in lines[-1]
+    assert shipped == folder_bytes(tmp_path / "model")
     assert open_shipped(tmp_path / "model").labels[0] == "O"
     list(ship_command(recipes[2].identity[:8], tmp_path / "small", form="fp16"))
     assert open_shipped(tmp_path / "small").form == "fp16"
     assert "Prune(0.5) > Quantize(fp16)" in (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+
+
+def test_records_have_the_bytes_that_ship_of_every_kind_of_model(recipes, tmp_path):
+    dense = recipes[0]
+    small = dense.then(TrimVocabulary(900, languages=("swa",)))
+    student = dense.then(imitation(dense.fine_tuning, 1))
+    made = [*recipes, small, student, small.then(Prune(0.5)),
+            *(dense.then(Quantize(form)) for form in ("fp16", "dynamic", "llm.int8", "onnx")),
+            *(recipe.then(Quantize("onnx-int8")) for recipe in (dense, recipes[2], small, student))]  # fmt: skip
+    table = study.run(made, workers=1, say=lambda line: None)
+    said = table.groupby("identity")["shipped_bytes"].first()
+    for place, recipe in enumerate(made):
+        folder = ship(materialise(recipe)[0], tmp_path / str(place))
+        assert said[recipe.identity] == folder_bytes(folder), recipe
+
+
+def test_the_card_says_both_times(recipes):
+    assert "latency" not in card_of(recipes[0])["cost"]
+    timing.time_side_by_side(recipes[:1], sentences=2, rounds=1, settings=[Setting()])
+    record = results.read(recipes[0])
+    entry = record["cost"]["latency"]
+    entry |= {"milliseconds": 0.25, "end_to_end_milliseconds": 0.4}
+    results.write(record)
+    said = "text to labels: 0.40 ms for a sentence, of which the network 0.25 ms"
+    assert card_of(recipes[0])["cost"]["latency"] == f"{said} ({Setting().protocol})"
+    del entry["end_to_end_milliseconds"]
+    results.write(record)
+    assert card_of(recipes[0])["cost"]["latency"].startswith("token ids to logits: 0.25 ms for a sentence (batch 1")
 
 
 def test_the_card_has_the_interval_over_seeds_and_both_licences(recipes):

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import re
 import sys
@@ -9,8 +10,11 @@ import pytest
 from bs4 import BeautifulSoup
 
 from smaller import report, runner
+from smaller.comparison import Comparison
 from smaller.errors import SmallerError
-from smaller.report import display, front
+from smaller.findings.finding import Finding, missing
+from smaller.report import display
+from smaller.statistics import Interval, t_interval
 
 PARAMETERS = 'encoder: str = "sample-small"  # which encoder\nseeds: list[int] = [1]  # one run for each\n'
 CHECK = "from smaller.parameters import check\nsettings = check(globals())"
@@ -18,11 +22,12 @@ RESULT = """
 import pandas as pd
 from matplotlib.figure import Figure
 from smaller import figures, report
+from smaller.findings.finding import Finding
 
 table = pd.DataFrame({"seed": settings.seeds, "f1": [81.25] * len(settings.seeds)})
 axes = Figure(figsize=(3, 2)).subplots()
 axes.plot(table["seed"], table["f1"], "o")
-report.answer(f"About {table['f1'].mean():.1f} <points>.\\n\\nNot more.")
+report.answer(Finding(f"About {table['f1'].mean():.1f} <points>.", "\\n\\nNot more."))
 report.show(table, "Scores, n = 2", "scores")
 figures.save(axes, "scores", table=table, caption="F1 is flat & <high>", alt="two dots at 81")
 """
@@ -285,11 +290,127 @@ def test_a_named_index_and_two_level_columns_become_plain_columns(outputs):
     assert (outputs / "tables" / "wide.csv").read_text() == "language,f1 before\nswa,1.0\n"
 
 
-def test_marks_around_a_whole_cell_become_tags():
-    assert display._marked("__**65.8 ± 1.4**__") == "<u><strong>65.8 ± 1.4</strong></u>"
-    assert display._marked("**<b>**") == "<strong>&lt;b&gt;</strong>"
-    for plain in ("a ** b", "****", "__init__.py", "**half"):
-        assert display._marked(plain) == plain
+def captured(monkeypatch, call, *arguments, **options) -> tuple[BeautifulSoup, str, dict]:
+    """What a call displays: HTML, plain text, and the card that the page reads."""
+    displayed = []
+    monkeypatch.setattr(display, "_display", lambda *parts: displayed.append(parts))
+    call(*arguments, **options)
+    content, plain, card = displayed[0]
+    return BeautifulSoup(content, "html.parser"), plain, card
+
+
+DIFFERENCE = Comparison(Interval(-1.25, -1.5, -1.0, 3), 0.002, 0.004, 2, ("hau", "swa"), ("the adaptation",))
+ONE_SEED = Comparison(Interval(2.0, float("nan"), float("nan"), 1))
+UNMEASURED = Comparison(Interval(float("nan"), float("nan"), float("nan"), 0))
+
+
+def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outputs, monkeypatch):
+    frame = pd.DataFrame({
+        "model": ["small", "tiny", "none", "dense"],
+        "F1": [Interval(81.256, 79.9, 82.5, 3), Interval(70.0, float("nan"), float("nan"), 1), None, t_interval([])],
+        "minus dense": [DIFFERENCE, ONE_SEED, UNMEASURED, None],
+        "loss": [-0.01, 0.5, float("nan"), 1.0],
+    })  # fmt: skip
+    soup, markdown, _ = captured(monkeypatch, report.show, frame, "x", "cells", decimals={"F1": 2})
+    rows = [[cell.get_text() for cell in row.select("th, td")] for row in soup.select("tbody tr")]
+    assert rows == [
+        ["small", "81.26 ± 1.24", "-1.2 ± 0.2 (differs)", "0.0"],
+        ["tiny", "70.00", "+2.0 (not decided)", "0.5"],
+        ["none", "–", "not measured", "–"],
+        ["dense", "–", "–", "1.0"],
+    ]
+    assert "| small | 81.26 ± 1.24 | -1.2 ± 0.2 (differs) | 0.0 |" in markdown
+    classes = [cell.get("class") for cell in soup.select("tbody tr:first-child > *")]
+    assert classes == [None, ["number"], None, ["number"]]
+    kept = pd.read_csv(outputs / "tables" / "cells.csv")
+    fields = ["mean", "low", "high", "n"]
+    assert list(kept) == ["model", *(f"F1, {name}" for name in fields), *(f"minus dense, {name}" for name in
+                          [*fields, "p", "p (Holm)", "verdict"]), "loss"]  # fmt: skip
+    assert kept.loc[0, [f"F1, {name}" for name in fields]].tolist() == [81.256, 79.9, 82.5, 3]
+    assert kept["F1, n"].tolist()[:2] == [3, 1] and kept["F1, n"].tolist()[3] == 0 and pd.isna(kept.loc[2, "F1, n"])
+    back = Interval(*kept.loc[0, [f"minus dense, {name}" for name in fields]])
+    again = Comparison(back, *kept.loc[0, ["minus dense, p", "minus dense, p (Holm)"]])
+    assert again.interval == DIFFERENCE.interval and again.verdict == kept.loc[0, "minus dense, verdict"] == "differs"
+    assert kept["minus dense, verdict"].tolist()[1:3] == ["not decided", "not measured"]
+    assert pd.isna(kept.loc[3, "minus dense, verdict"]) and kept.loc[0, "loss"] == -0.01
+    assert "3.0" not in (outputs / "tables" / "cells.csv").read_text(), "a count has no decimals"
+
+
+def test_a_table_without_such_cells_stays_as_it_is():
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+    assert report.in_numbers(frame).equals(frame) and report.in_numbers(pd.DataFrame()).empty
+
+
+def test_an_interval_beside_a_comparison_is_kept_too():
+    found = report.in_numbers(pd.DataFrame({"d": [DIFFERENCE, Interval(1.0, 0.5, 1.5, 2)]}))
+    assert found["d, mean"].tolist() == [-1.25, 1.0] and found["d, n"].tolist() == [3, 2]
+    assert found["d, verdict"].iloc[0] == "differs" and pd.isna(found["d, verdict"].iloc[1])
+
+
+def test_cells_are_bold_or_underlined_by_place_and_name(outputs, monkeypatch):
+    frame = pd.DataFrame({"model": ["a", "<b>"], "F1": [Interval(81.0, 80.0, 82.0, 3), Interval(70.0, 69.0, 71.0, 3)],
+                          "of": ["x", "y"]}, index=[7, 9])  # fmt: skip
+    frame.attrs |= {"bold": {(0, "F1"), (1, "model")}, "underlined": {(0, "F1")}}
+    soup, markdown, _ = captured(monkeypatch, report.show, frame, "x", "marked")
+    assert [cell.get_text() for cell in soup.select("tbody strong")] == ["81.0 ± 1.0", "<b>"]
+    assert [cell.get_text() for cell in soup.select("tbody u")] == ["81.0 ± 1.0"] and not soup.select("thead strong")
+    assert "| a | **_81.0 ± 1.0_** | x |" in markdown
+    text = (outputs / "tables" / "marked.csv").read_text()
+    assert "*" not in text and "_" not in text
+
+
+def test_marks_hold_for_columns_of_two_levels_and_a_named_index(outputs, monkeypatch):
+    wide = pd.DataFrame({"language": ["swa"], "order": ["before"], "f1": [1.0]}).pivot(
+        index="language", columns="order", values=["f1"])  # fmt: skip
+    wide.attrs["bold"] = {(0, "f1 before")}
+    soup, *_ = captured(monkeypatch, report.show, wide, "x", "wide")
+    assert soup.select_one("tbody strong").get_text() == "1.0"
+
+
+def test_what_looks_like_markdown_is_text(outputs, monkeypatch):
+    frame = pd.DataFrame({"cell": ["__**65.8**__", "a ** b", "__init__.py"]})
+    soup, *_ = captured(monkeypatch, report.show, frame, "x", "plain")
+    assert [cell.get_text() for cell in soup.select("tbody th")] == frame["cell"].tolist()
+    assert not soup.select("strong, u")
+
+
+def test_a_cell_leads_to_a_page(outputs, monkeypatch):
+    frame = pd.DataFrame({"where": ["[02_x](02_x.ipynb#figure-a)", "[no](http://x)", "see [02_x](02_x.ipynb)"]})
+    soup, *_ = captured(monkeypatch, report.show, frame, "x", "links")
+    assert [link["href"] for link in soup.select("a")] == ["02_x.ipynb#figure-a"]
+
+
+def test_an_answer_carries_the_headline_of_what_was_measured(monkeypatch):
+    nothing, found = missing("Random masks"), Finding("It falls.", "By 2 points.\n\nSo & so.", quantity=ONE_SEED)
+    soup, plain, card = captured(monkeypatch, report.answer, nothing, found)
+    assert [part.get_text() for part in soup.select("p")] == [str(nothing), "It falls. By 2 points.", "So & so."]
+    assert (card["headline"], card["verdict"], card["lead"]) == ("It falls.", "not decided", "It falls. By 2 points.")
+    assert plain == card["text"] == "\n\n".join([str(nothing), "It falls. By 2 points.", "So & so."])
+    _, _, card = captured(monkeypatch, report.answer, nothing)
+    assert (card["headline"], card["verdict"]) == (nothing.headline, "not measured")
+    with pytest.raises(SmallerError, match="was given none"):
+        report.answer()
+
+
+def test_the_index_takes_headlines_leads_and_verdicts(tmp_path, monkeypatch):
+    nothing, found = missing("Random masks"), Finding("It falls.", "By 2 points.\n\nMore.", quantity=ONE_SEED)
+    soup, plain, card = captured(monkeypatch, report.answer, nothing, found)
+    box = shown({"text/html": str(soup), "text/plain": plain}, smaller=card)
+    page = report.render(executed(tmp_path / "00_x.ipynb", box, cells=["# How?"]))
+    assert (page.headline, page.lead, page.verdict) == ("It falls.", "It falls. By 2 points.", "not decided")
+    first = BeautifulSoup(report.index([page]), "html.parser")
+    (row,) = first.select(".answers tbody td")
+    assert row.find(string=True).strip() == "It falls." and row.select_one(".label").get_text() == "not decided"
+    assert "It falls. By 2 points." in first.select_one("article").get_text()
+    assert "were not measured" not in first.select_one("article").get_text()
+    decided = dataclasses.replace(page, verdict="answered")
+    assert not BeautifulSoup(report.index([decided]), "html.parser").select(".answers .label")
+
+
+def test_a_box_of_an_earlier_version_still_has_its_text(tmp_path):
+    card = {"kind": "answer", "text": "F1 is 81.2.\n\nMore."}
+    page = report.render(executed(tmp_path / "00_x.ipynb", shown({"text/html": "<div></div>"}, smaller=card)))
+    assert (page.answer, page.headline, page.verdict) == (card["text"], "", "")
 
 
 def test_pages_lead_to_their_neighbours(tmp_path):
@@ -312,19 +433,6 @@ def test_long_tables_scroll_and_short_numbers_do_not_break(tmp_path):
     assert page.select("td")[1].get_text() == "81.0\u00a0±\u00a00.9"
 
 
-@pytest.mark.parametrize(
-    ("answer", "sentence"),
-    [
-        ("F1 is 81.2 [79.9, 82.5], n = 3. More.", "F1 is 81.2 [79.9, 82.5], n = 3."),
-        ("At 0.5 points. fp16 too. “Then” more.", "At 0.5 points. fp16 too."),
-        ("Away was not measured: no data. Yes.\n\nAt home it is 3. And so on.", "At home it is 3."),
-        ("It was not measured.", "It was not measured."),
-    ],
-)
-def test_an_answer_in_a_sentence(answer, sentence):
-    assert front.first_sentence(front.first_paragraph(answer)) == sentence
-
-
 def test_the_index_says_what_was_studied_and_what_it_took():
     step = {"step": "FineTune", "dataset": "sample", "language": "swa", "seed": 1}
     record = {
@@ -333,7 +441,7 @@ def test_the_index_says_what_was_studied_and_what_it_took():
         "cost": {"evaluation_seconds": 1800.0},
         "provenance": {"device": "x86_64 processor, 2 threads"},
     }
-    page = report.Page("08_x", "Which?", "That one. And more.", "", seconds=120.0, sample=True, parts={
+    page = report.Page("08_x", "Which?", "That one. And more.", "", "That one.", seconds=120.0, sample=True, parts={
         "pareto": '<figure id="figure-pareto"><img alt="a front" src="data:,"></figure>'})  # fmt: skip
     # One shared training of an hour and two scorings of half an hour, on two threads: four core hours.
     text = BeautifulSoup(report.index([page], [record, record]), "html.parser")
@@ -348,4 +456,4 @@ def test_the_index_says_what_was_studied_and_what_it_took():
     assert "Swahili (swa)" in studied and "sample-small" in studied
     assert "Demonstration." in text.find("header").get_text()
     assert text.find("figure") and text.select_one(".lead").get_text() == "That one. And more."
-    assert "That one." in text.select_one(".answers td").get_text()
+    assert text.select_one(".answers td").get_text().strip() == "That one."

@@ -15,6 +15,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from smaller import report
+from smaller.comparison import NOT_DECIDED
+from smaller.findings.finding import Finding
 from smaller.report import display, page
 
 CHROMIUM = next(
@@ -32,9 +34,9 @@ def folder(tmp_path_factory) -> Path:
         patch.setenv("SMALLER_OUTPUTS", str(outputs))
         patch.setattr(display, "_display", lambda content, plain, card: shown.append(
             nbformat.v4.new_output("display_data", {"text/html": content}, metadata={"smaller": card})))  # fmt: skip
-        report.answer("F1 is 81.2.\n\nMore of it.")
+        report.answer(Finding("F1 is 81.2.", "\n\nMore of it.", verdict=NOT_DECIDED))
         words = pd.DataFrame({"word": ["Àlejò"], "F1": [81.25]})
-        words.attrs["languages"] = {"word": "yor"}
+        words.attrs |= {"languages": {"word": "yor"}, "bold": {(0, "F1")}, "underlined": {(0, "word")}}
         report.show(words, "Words. And tags.", "words")
         report.show(pd.DataFrame({"place": range(40), "said": ["a long line " * 12] * 40}), "Long: much.", "long")
         picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="

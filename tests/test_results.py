@@ -222,6 +222,27 @@ def test_table_gives_the_latency_where_it_was_measured() -> None:
     record["cost"]["latency"] = {"milliseconds": 2.0, "low": 1.5, "high": 2.5}
     row = results.table([record]).iloc[0]
     assert (row.milliseconds, row.milliseconds_low, row.milliseconds_high) == (2.0, 1.5, 2.5)
+    assert math.isnan(row.end_to_end_milliseconds)  # a record of an earlier version
+    record["cost"]["latency"]["end_to_end_milliseconds"] = 3.0
+    assert results.table([record]).iloc[0].end_to_end_milliseconds == 3.0
+
+
+def test_table_gives_the_bytes_that_ship_where_they_were_counted() -> None:
+    old, new, encoder = (record_of(DENSE) for _ in range(3))
+    new["cost"]["shipped_bytes"], encoder["cost"]["shipped_bytes"] = 1234, None  # of what does not ship, there are none
+    found = results.table([old, new, encoder])["shipped_bytes"]
+    assert found.isna().tolist() == [True, True, False, False, True, True] and set(found.dropna()) == {1234}
+    assert pd.api.types.is_float_dtype(found)
+
+
+def test_counts_by_sentence_stay_in_the_record() -> None:
+    record = record_of(DENSE)
+    with_counts = json.loads(json.dumps(record))
+    with_counts["scores"]["sample/swa/test"]["by_sentence"] = {"kind": "spans", "numbers": "eJxjYGBgAAAABAAB"}
+    pd.testing.assert_frame_equal(results.table([with_counts]), results.table([record]))
+    results.write(with_counts)
+    assert results.read(DENSE) == results.of_identity(DENSE.identity) == with_counts
+    assert results.of_identity("0" * 16) is None
 
 
 def test_table_of_nothing_has_its_columns() -> None:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForTokenClassification
 
-from smaller import encoders, forms
+from smaller import encoders, forms, shipping
 from smaller.data.encoding import bio_labels
 from smaller.encoders import Model
 from smaller.errors import SmallerError
-from smaller.shipping import open_shipped, predict_command, ship
-from smaller.steps import Prune
+from smaller.shipping import folder_bytes, open_shipped, predict_command, ship, shipped_bytes
+from smaller.steps import FineTune, Prune, TrimVocabulary
 from smaller.tagging import tag
 
 LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
@@ -129,6 +130,54 @@ def test_folders_weigh_what_the_weights_take(models, shipped):
         (file,) = (shipped / form).glob("*.safetensors")
         taken = forms.bytes_in_memory(models[form].network)
         assert taken <= file.stat().st_size < taken + 10_000  # the names of the tensors come on top
+
+
+def test_the_bytes_that_ship_are_known_before_and_after_to_the_byte(models, shipped):
+    for name, model in models.items():
+        files = [file for file in (shipped / name).iterdir() if file.name != "README.md"]
+        assert shipped_bytes(model) == sum(file.stat().st_size for file in files) == folder_bytes(shipped / name), name
+        assert shipped_bytes(open_shipped(shipped / name)) == folder_bytes(shipped / name), name
+        said = f"- {folder_bytes(shipped / name) / 1e6:,.2f} MB to ship: all files of this folder but this page\n"
+        assert said in (shipped / name / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_bytes_that_ship_of_other_models(tiny, tagger, few_sentences, tmp_path):
+    adapted, _ = FineTune("sample", "swa", epochs=1, adapter=4).apply(tiny)
+    texts = encoders.with_classifier(tiny, ("health", "sports"), seed=0, unit="text")
+    trimmed, _ = TrimVocabulary(900, languages=("swa",)).apply(tagger)
+    pruned, _ = Prune(0.6).apply(tagger)
+    for place, model in enumerate((adapted, texts, trimmed, pruned)):
+        folder = ship(model, tmp_path / str(place))
+        assert shipped_bytes(model) == folder_bytes(folder)
+    assert folder_bytes(tmp_path / "3") == shipped_bytes(tagger)  # a zero takes as many bytes as any other weight
+    assert shipped_bytes(tiny) is None
+
+
+def test_the_weights_are_counted_without_being_written(models, monkeypatch):
+    monkeypatch.setattr(shipping, "write_network", None)
+    assert [shipped_bytes(models[name]) > 4e5 for name in (encoders.TRAINED, "fp32", "fp16", "bf16")] == [True] * 4
+
+
+def test_a_file_of_tensors_is_counted_to_the_byte(tmp_path):
+    tensors = {"b": torch.zeros(3, 5), "a": torch.zeros(7, dtype=torch.float16), "c": torch.zeros(2, dtype=torch.int64),
+               "d": torch.zeros(1, dtype=torch.uint8), "e": torch.zeros(1, dtype=torch.bool)}  # fmt: skip
+    for count in range(1, 6):
+        kept = dict(list(tensors.items())[:count])
+        save_file(kept, tmp_path / "file", metadata={"format": "pt"})
+        assert shipping._safetensors_bytes(kept) == (tmp_path / "file").stat().st_size
+
+
+def test_a_folder_does_not_depend_on_what_the_tokenizer_read_last(tagger, tmp_path):
+    def content(folder):
+        return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != "README.md"}
+
+    first = content(ship(tagger, tmp_path / "first"))
+    tagger.tokenizer([["Wizkid"]], is_split_into_words=True, truncation=True, max_length=7, padding=True)
+    assert content(ship(tagger, tmp_path / "second")) == first
+    encoders.save(tagger, tmp_path / "kept")  # with what the last call has left
+    tagger.tokenizer([["Wizkid"]], is_split_into_words=True, truncation=True, max_length=7, padding=True)
+    encoders.save(tagger, tmp_path / "kept")
+    assert content(ship(encoders.open_folder(tmp_path / "kept"), tmp_path / "third")) == first
 
 
 @pytest.mark.parametrize("form", [encoders.TRAINED, "fp32", "fp16", "bf16", "llm.int8"])
@@ -243,6 +292,8 @@ def test_a_full_disk_leaves_what_was_there(tagger, models, tmp_path, small_files
     ship(models["dynamic"], tmp_path / "model")
     with small_files(20_000), pytest.raises(SmallerError, match="could not be written"):
         ship(tagger, tmp_path / "model")
+    with small_files(20_000), pytest.raises(SmallerError, match="bytes that ship could not be counted.*Make room in"):
+        shipped_bytes(tagger)
     assert open_shipped(tmp_path / "model").form == "dynamic"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -7,7 +7,7 @@ import io
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +28,7 @@ from smaller.timing import latency, memory
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=1e-3, batch_size=16)
 BOTH = (Setting(), Setting(batch=8, threads=2))
+HERE = latency.device().type
 
 pytestmark = pytest.mark.usefixtures("fresh_folders", "few_sentences")
 
@@ -42,15 +43,17 @@ def recipes(tiny_folder: str) -> list[Recipe]:
 
 
 class Script:
-    """`cost.latency` by the script: the n-th model takes n milliseconds, and its copy 10 % more."""
+    """`cost.latency` by the script: the n-th model takes n milliseconds, its copy 10 % more; end to end thrice that."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.runs: list[tuple[list[str], Setting, int, int]] = []
         monkeypatch.setattr(cost, "latency", self)
         monkeypatch.setattr(cost, "machine", lambda kind="cpu": f"a {kind}")
 
-    def __call__(self, models: Mapping, sentences: Mapping, *, setting: Setting, rounds: int) -> dict:
-        counts = {len(sentences[name]) for name in models}
+    def __call__(
+        self, models: Mapping, sentences: Mapping, *, texts: Sequence[str] = (), setting: Setting, rounds: int
+    ) -> dict:
+        counts = {len(sentences[name]) for name in models} | ({len(texts)} if texts else set())
         assert len(counts) == 1
         self.runs.append((list(models), setting, rounds, counts.pop()))
         own = [name for name in models if name != "again"]
@@ -59,7 +62,7 @@ class Script:
             name: {
                 "milliseconds": each[name], "low": 0.5 * each[name], "high": 2 * each[name], "rounds": rounds,
                 "total_by_round": [each[name] * self.runs[-1][3]] * rounds, "protocol": setting.protocol,
-            }
+            } | ({"end_to_end_milliseconds": 3 * each[name]} if texts else {})
             for name in models
         }  # fmt: skip
 
@@ -87,8 +90,11 @@ def test_latency_of_real_models_is_kept_in_their_records(recipes: list[Recipe]) 
         found = cost_of(recipe)["latency"]
         assert found == cost_of(recipe)["latency_by_setting"][0]
         assert 0 < found["low"] <= found["milliseconds"] <= found["high"] < math.inf
+        assert 0 < found["end_to_end_low"] <= found["end_to_end_milliseconds"] <= found["end_to_end_high"] < math.inf
         assert (found["rounds"], found["sentences"], found["noise_floor"]) == (2, 4, floor)
         assert found["device"] == cost.machine(found["device_type"])
+    shown = results.table(map(results.read, recipes))
+    assert (shown.end_to_end_milliseconds > shown.milliseconds_low).all()
     assert [bool(cost_of(recipe)["latency"]["sparse_kernel"]) for recipe in recipes] == [False, False, True]
     kernels = timing.kernel_times(recipes)
     assert list(kernels.kernel) == ["dense", "sparse"] and set(kernels.sparsity.round(2)) == {0.9}
@@ -127,6 +133,23 @@ def test_what_was_timed_together_is_not_timed_again(recipes: list[Recipe], scrip
     assert len(script.runs) == 3  # the sample again, and the split
     timing.time_side_by_side(recipes, settings=BOTH[:1])
     assert len(script.runs) == 3
+
+
+def test_records_without_the_time_end_to_end_are_read_and_not_timed_again(
+    recipes: list[Recipe], script: Script
+) -> None:
+    timing.time_side_by_side(recipes[:2])
+    for recipe in recipes[:2]:
+        record = results.read(recipe)
+        for entry in (record["cost"]["latency"], *record["cost"]["latency_by_setting"]):
+            del entry["end_to_end_milliseconds"]
+        del record["cost"]["shipped_bytes"]
+        results.write(record)
+    timing.time_side_by_side(recipes[:2])
+    assert len(script.runs) == 1
+    for table in (results.table(map(results.read, recipes[:2])), timing.settings_table(recipes[:2], device_type=HERE)):
+        assert table[["end_to_end_milliseconds", "shipped_bytes"]].isna().all(axis=None)
+        assert set(table.milliseconds) == {1, 2}
 
 
 def test_a_form_that_joins_is_timed_with_all_others(recipes: list[Recipe], script: Script) -> None:
@@ -190,12 +213,14 @@ def test_settings_table_by_hand(recipes: list[Recipe], script: Script, monkeypat
         ["dynamic", 1, 1, 2, 1, 4], ["dynamic", 8, 2, 2, 1, 4],
     ]  # fmt: skip
     assert set(table.language) == {"swa"} and set(table.seed) == {1} and set(table.device) == {"a cpu"}
+    assert table.end_to_end_milliseconds.tolist() == [3, 3, 6, 6]
     assert table.noise_floor.tolist() == pytest.approx([0.1] * 4)
     assert table.seconds_per_split.tolist() == pytest.approx([0.024, 0.024, 0.048, 0.048])
     assert table.sentences_per_second.tolist() == pytest.approx([1000, 1000, 500, 500])
     assert table.memory_bytes.tolist()[:2] == [6, 13] and table.memory_bytes[2:].isna().all()
     assert table.disk_bytes[0] > 0 and table.disk_bytes[2:].isna().all()
-    assert [table.dense_bytes[row] for row in (0, 2)] == [cost_of(recipe)["dense_bytes"] for recipe in recipes[:2]]
+    for name in ("dense_bytes", "shipped_bytes"):
+        assert [table[name][row] for row in (0, 2)] == [cost_of(recipe)[name] for recipe in recipes[:2]]
 
 
 def test_speed_comes_from_the_sentences_where_the_split_was_not_run(recipes: list[Recipe], script: Script) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import resource
@@ -19,9 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from smaller import forms
-from smaller.data.encoding import Batch, pad
+from smaller.data.encoding import Batch, batch_of, encode, pad
+from smaller.data.examples import Sentence, Text
+from smaller.data.text import composed
 from smaller.encoders import Model
-from smaller.training import device, placed
+from smaller.prediction import labels_of
+from smaller.tagging import words_of
+from smaller.training import by_place, device, placed
 
 BATCHES = (1, 8)
 """Sentences in a call: one that somebody waits for, and as many as a small server collects."""
@@ -102,6 +107,9 @@ def machine(kind: str = "cpu") -> str:
 PAUSE = 0.05
 """Seconds of rest before a model's turn: worker threads of PyTorch and ONNX Runtime wait for work that long."""
 
+_TOKENIZERS = "TOKENIZERS_PARALLELISM"
+"""The variable by which the tokenizers' library is told whether a batch may be read on several threads."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -116,9 +124,9 @@ class Setting:
         """The setting and the protocol in one line."""
         threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
         return (
-            f"batch {self.batch}, {threads}, {self.device}; pieces to logits in the model's own form, sentences by "
-            "length, every shape once before the clock runs, models in turn after a rest; a round's mean over "
-            "sentences, median over rounds"
+            f"batch {self.batch}, {threads}, {self.device}; the network's time is from token ids to logits in the "
+            "model's own form, the time end to end from text to labels; sentences by length, every shape once before "
+            "the clock runs, models in turn after a rest; a round's mean over sentences, median over rounds"
         )
 
 
@@ -133,26 +141,35 @@ def latency(
     models: Mapping[str, Model],
     sentences: Mapping[str, Sequence[Tensor]],
     *,
+    texts: Sequence[str] = (),
     setting: Setting | None = None,
     rounds: int = 7,
 ) -> dict[str, dict]:
     """Milliseconds for a sentence, for several models timed side by side on this machine.
 
-    `sentences` are the same ones for each model, as rows of its own tokenizer's piece ids. In every round each model
+    `sentences` are the same ones for each model, as rows of its own tokenizer's token ids. In every round each model
     runs every batch once, one model after another, so that slow moments of the machine fall on all alike. For each
     name: `milliseconds` (a round's mean time for a sentence, median over rounds), `low` and `high` (that mean in the
     fastest and the slowest round), `rounds`, `total_by_round` (milliseconds for all sentences) and `protocol`.
+
+    With `texts`, the same sentences as text and in the same order, each model also labels them in each round, right
+    after its network has run (see `labels_of_texts`): `end_to_end_milliseconds`, `end_to_end_low`, `end_to_end_high`.
     """
     setting = setting or Setting()
-    before = torch.get_num_threads()
+    before, tokenizers = torch.get_num_threads(), os.environ.get(_TOKENIZERS)
     torch.set_num_threads(setting.threads)
+    os.environ[_TOKENIZERS] = "true" if setting.threads > 1 else "false"
     totals: dict[str, list[float]] = {name: [] for name in models}
+    whole: dict[str, list[float]] = {name: [] for name in models}
     try:
         networks = {name: placed(model.network, setting.device) for name, model in models.items()}
         batches = {name: _batches(sentences[name], model, setting) for name, model in models.items()}
         for name, network in networks.items():
             for batch in {batch.pieces.shape: batch for batch in batches[name]}.values():
                 _milliseconds(network, batch)
+        read = {name: _texts_by_batch(texts, sentences[name], setting) for name in models if texts}
+        for name, batched in read.items():
+            _end_to_end(models[name], batched, setting)
         for turn in range(rounds):
             # The order turns with the rounds: whoever runs first after a pause finds a cold cache.
             names = list(networks)[turn % len(networks) :] + list(networks)[: turn % len(networks)]
@@ -161,9 +178,52 @@ def latency(
                 time.sleep(PAUSE)
                 _milliseconds(networks[name], batches[name][-1])
                 totals[name].append(sum(_milliseconds(networks[name], batch) for batch in batches[name]))
+                if texts:
+                    _end_to_end(models[name], read[name][-1:], setting)
+                    whole[name].append(_end_to_end(models[name], read[name], setting))
     finally:
         torch.set_num_threads(before)
-    return {name: _summary(own, count=len(sentences[name]), setting=setting) for name, own in totals.items()}
+        os.environ.pop(_TOKENIZERS)
+        if tokenizers is not None:
+            os.environ[_TOKENIZERS] = tokenizers
+    return {name: _summary(own, whole[name], count=len(sentences[name]), setting=setting)
+            for name, own in totals.items()}  # fmt: skip
+
+
+@torch.inference_mode()
+def labels_of_texts(model: Model, texts: Sequence[str], *, place: str = "cpu") -> list[str]:
+    """The likeliest label of each word of the texts, or of each text, by one call of the network on a device.
+
+    All that has to be between text and labels is here, and no more: words are found as `tagging.words_of` finds them,
+    at most 164 tokens of a text are read; probabilities are not computed, and entities are not put together.
+    """
+    own = [_sentence(composed(text)) if model.unit == "word" else Text(composed(text), "") for text in texts]
+    encoded = encode(own, model.tokenizer, model.labels)
+    batch = batch_of(encoded, range(len(encoded)), padding=model.tokenizer.pad_token_id).to(torch.device(place))
+    logits = by_place(model.network(input_ids=batch.pieces, attention_mask=batch.mask).logits).float().cpu()
+    return labels_of(model, logits[pad(encoded.words, value=-1)[:, : logits.shape[1]] >= 0])
+
+
+def _sentence(text: str) -> Sentence:
+    words = tuple(text[start:end] for start, end in words_of(text))
+    return Sentence(words, ("O",) * len(words))
+
+
+def _texts_by_batch(texts: Sequence[str], rows: Sequence[Tensor], setting: Setting) -> list[list[str]]:
+    """The texts in the batches in which `batches_by_length` has their rows."""
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+    return [
+        [texts[place] for place in order[start : start + setting.batch]]
+        for start in range(0, len(order), setting.batch)
+    ]
+
+
+def _end_to_end(model: Model, batches: Sequence[Sequence[str]], setting: Setting) -> float:
+    """Milliseconds from text to labels, all batches one after another; the labels are on the processor at the end."""
+    began = time.perf_counter()
+    for batch in batches:
+        labels_of_texts(model, batch, place=setting.device)
+    return 1000 * (time.perf_counter() - began)
 
 
 def batches_by_length(rows: Sequence[Tensor], *, size: int, padding: int) -> Iterator[Batch]:
@@ -196,7 +256,12 @@ def _synchronise(values: Tensor) -> None:
         torch.cuda.synchronize()
 
 
-def _summary(totals: list[float], *, count: int, setting: Setting) -> dict:
+def _summary(totals: list[float], whole: list[float], *, count: int, setting: Setting) -> dict:
+    end_to_end = {
+        "end_to_end_milliseconds": float(np.median(whole)) / count,
+        "end_to_end_low": min(whole) / count,
+        "end_to_end_high": max(whole) / count,
+    } if whole else {}  # fmt: skip
     return {
         "milliseconds": float(np.median(totals)) / count,
         "low": min(totals) / count,
@@ -204,7 +269,14 @@ def _summary(totals: list[float], *, count: int, setting: Setting) -> dict:
         "rounds": len(totals),
         "total_by_round": totals,
         "protocol": setting.protocol,
-    }
+    } | end_to_end
+
+
+def in_words(milliseconds: float, end_to_end: float = math.nan) -> str:
+    """The time for a sentence, end to end (NaN where it was not measured) and of the network alone, in words."""
+    if math.isnan(end_to_end):
+        return f"token ids to logits: {milliseconds:.2f} ms for a sentence"
+    return f"text to labels: {end_to_end:.2f} ms for a sentence, of which the network {milliseconds:.2f} ms"
 
 
 def noise_floor(first: Mapping, second: Mapping) -> float:

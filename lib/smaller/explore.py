@@ -9,11 +9,10 @@ import ipywidgets as widgets
 import pandas as pd
 
 from smaller.figures import explored, language_name
-from smaller.findings.summary import WHOLE, in_words
+from smaller.figures.summary import WHOLE
 from smaller.progress import attended
 from smaller.statistics import AVERAGE
 
-WHOLE_MODEL = "left whole"
 _ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
 
 
@@ -34,15 +33,16 @@ def explore(table: pd.DataFrame) -> Explorer | None:
 class Explorer:
     """Three sliders, a drawing and a line of text over what was measured.
 
-    `drawn` is the data of the drawing: a row for each kind of recipe with `family`, `kind`, `sparsity`, `f1` (mean over
-    seeds, in points), `lowest`, `highest`, `seeds`, `download_bytes`, and `role`: "others", "technique" (the one that
-    the slider names) or "chosen" (at the chosen sparsity too). What has no record has no row; `said` tells.
+    `drawn` is the data of the drawing: a row for each kind of recipe with `kind`, `whole`, `group` (the technique as
+    its slider has it), `sparsity`, `f1` (mean over seeds, in points), `lowest`, `highest`, `seeds`, `bytes` and `role`:
+    "others", "technique" (the group that the slider names) or "chosen" (at the chosen sparsity too). What has no record
+    has no row; `said` tells.
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        kinds = _kinds(table)
+        kinds = _grouped(table)
         self._points = {language: _points(kinds, language) for language in _languages(kinds)}
-        techniques = sorted(set(kinds["kind"]) - {WHOLE_MODEL}) or [WHOLE_MODEL]
+        techniques = sorted(set(kinds["group"]) - {WHOLE}) or [WHOLE]
         sparsities = [(f"{100 * share:.0f} % of weights zero" if share else "not pruned", share)
                       for share in sorted({0.0, *kinds["sparsity"]})]  # fmt: skip
         languages = [(language_name(code), code) for code in self._points]
@@ -63,7 +63,7 @@ class Explorer:
 
     def _draw(self) -> None:
         points = self._points[self.language.value]
-        mine = points["kind"] == self.technique.value
+        mine = points["group"] == self.technique.value
         chosen = mine & (points["sparsity"] == self.sparsity.value)
         role = pd.Series("others", points.index).mask(mine, "technique").mask(chosen, "chosen")
         self.drawn = points.assign(role=role)
@@ -76,20 +76,20 @@ class Explorer:
 
     def _lines(self, place: str) -> list[str]:
         rows = self.drawn
-        whole = rows.loc[rows["family"].isin(WHOLE), "f1"]
+        whole = rows.loc[rows["whole"], "f1"]
         technique, sparsity = self.technique.value, self.sparsity.value
         wanted = f"{technique}, {f'{100 * sparsity:.0f} % of weights zero' if sparsity else 'not pruned'}"
         chosen = rows[rows["role"] == "chosen"].sort_values("f1", ascending=False)
         if chosen.empty:
-            known = sorted(rows.loc[rows["kind"] == technique, "sparsity"])
+            known = sorted(rows.loc[rows["group"] == technique, "sparsity"])
             where = ", ".join(dict.fromkeys(f"{100 * share:.0f} %" if share else "not pruned" for share in known))
             return [f"Not measured: {place}, {wanted}."
                     + (f" With this technique there are records at: {where}." if where else "")]  # fmt: skip
         lines = [f"{place}, {wanted}:"]
         for row in chosen.itertuples():
             spread = f" (seeds {row.lowest:.1f} to {row.highest:.1f})" if row.seeds > 1 else " (one seed)"
-            lost = f", {row.f1 - whole.iloc[0]:+.1f} against the whole model" if len(whole) else ""
-            lines.append(f"{in_words(row.family)}: F1 {row.f1:.1f}{spread}{lost}, {row.download_bytes / 1e6:.2f} MB")
+            lost = f", {row.f1 - whole.iloc[0]:+.1f} points against uncompressed" if len(whole) else ""
+            lines.append(f"{row.kind}: F1 {row.f1:.1f}{spread}{lost}, {row.bytes / 1e6:.2f} MB")
         return lines
 
 
@@ -97,11 +97,11 @@ def _slider(name: str, options: list[tuple[str, object]]) -> widgets.SelectionSl
     return widgets.SelectionSlider(description=name, options=options, layout=widgets.Layout(width="100%"))
 
 
-def _kinds(table: pd.DataFrame) -> pd.DataFrame:
+def _grouped(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the words of the technique slider."""
     order = table["order"].map(_ORDERS)
-    kind = table["technique"].mask(table["technique"] == "pruned", order)
-    return table.assign(kind=kind.mask(kind == "dense", WHOLE_MODEL))
+    group = table["technique"].mask(table["technique"] == "pruned", order)
+    return table.assign(group=group.mask(table["whole"], WHOLE), sparsity=table["sparsity"].fillna(0.0))
 
 
 def _languages(kinds: pd.DataFrame) -> list[str]:
@@ -112,9 +112,9 @@ def _languages(kinds: pd.DataFrame) -> list[str]:
 def _points(kinds: pd.DataFrame, language: str) -> pd.DataFrame:
     """One row for each kind of recipe: over seeds, and over languages first where the average is asked for."""
     own = kinds if language == AVERAGE else kinds[kinds["language"] == language]
-    keys = ["family", "kind", "sparsity"]
-    seeds = own.groupby([*keys, "seed"], as_index=False)[["f1", "download_bytes"]].mean()
+    keys = ["kind", "whole", "group", "sparsity"]
+    seeds = own.groupby([*keys, "seed"], as_index=False)[["f1", "bytes"]].mean()
     return seeds.groupby(keys, as_index=False).agg(
         f1=("f1", "mean"), lowest=("f1", "min"), highest=("f1", "max"), seeds=("f1", "size"),
-        download_bytes=("download_bytes", "mean"),
+        bytes=("bytes", "mean"),
     )  # fmt: skip

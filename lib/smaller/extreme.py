@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from smaller.data import splits
 from smaller.data.sets import UNLABELLED, EvaluationSet
-from smaller.errors import SmallerError, did_you_mean
-from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT
+from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, UNTAUGHT
+from smaller.findings.extreme_curves import KINDS
 from smaller.findings.words import count_of, names_of, percent
 from smaller.opening import fine_tunings, imitating
 from smaller.parameters import Settings
@@ -31,7 +31,17 @@ from smaller.recipes import (
     start,
     starting_configuration,
 )
-from smaller.steps import Adapt, Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary
+from smaller.steps import (
+    Adapt,
+    Cut,
+    Distil,
+    FineTune,
+    Prune,
+    PruneFeedForward,
+    Quantize,
+    TrimVocabulary,
+    TruncateHidden,
+)
 
 Families = dict[str, dict[str, list[Recipe]]]
 """Recipes by family (the pipeline, or a single technique) and, inside it, by stage."""
@@ -43,102 +53,10 @@ CHANGES = {
     "layers": lambda number: count_of(number, "layer"),
     "feed_forward": "{:,} neurons".format,
     "hidden_size": "{:,} wide".format,
-    "vocabulary": "{:,} pieces".format,
+    "vocabulary": "{:,} tokens".format,
     "corpus_updates": "{:,} updates".format,
 }
 """What a combination may change in the pipeline, in words: its sizes, and how long each of its distillations is."""
-
-
-def require_extreme(settings: Settings) -> None:
-    """Raise SmallerError unless every step of the pipeline can be taken from every encoder of the settings."""
-    for dataset in settings.tasks:
-        splits.task(dataset)
-        if not languages_of(settings, dataset):
-            raise SmallerError(f"The data set {dataset!r} has no training split in {', '.join(settings.languages)}: "
-                               "leave the task out, or study a language that it has.")  # fmt: skip
-    for language in settings.languages:
-        if not any(language in languages_of(settings, dataset) for dataset in settings.tasks):
-            raise SmallerError(f"No task of {', '.join(settings.tasks)} has a training split in {language}: leave the "
-                               "language out, or add a task.")  # fmt: skip
-        splits.check_text(corpus_of(settings, language), language)
-        if not any(map(str.strip, splits.text(corpus_of(settings, language), language))):
-            raise SmallerError(f"The text of {corpus_of(settings, language)}/{language} is empty, and every step "
-                               "before fine-tuning reads it.")  # fmt: skip
-    for change in [*settings.combinations, *settings.taught]:
-        _require_combination(change)
-    for change in settings.combinations:
-        if not change:
-            raise SmallerError(f"A combination is empty: change some of {', '.join(CHANGES)}.")
-    for change in settings.taught:
-        if "corpus_updates" in change:
-            raise SmallerError("A student that is taught on the task has no corpus_updates; see transfer_lines.")
-    for field in ("transfer_lines", "transfer_epochs") if settings.taught else ():
-        if settings[field] < 1:
-            raise SmallerError(f"{field} is a number of at least 1; it is {settings[field]}.")
-    for name in settings.encoders:
-        config = starting_configuration(name)
-        for size in _tried(settings, "hidden_size"):
-            if size % config.num_attention_heads or size > config.hidden_size:
-                raise SmallerError(
-                    f"A hidden size of {size} cannot be reached from {name}: it is a multiple of the "
-                    f"{config.num_attention_heads} heads, and at most {config.hidden_size}."
-                )
-        for field, most in (("layers", config.num_hidden_layers), ("feed_forward", config.intermediate_size)):
-            for size in _tried(settings, field):
-                if not 0 < size <= most:
-                    raise SmallerError(f"{field} is a number from 1 to {most} for {name}; it is {size}.")
-        stages = _stages(settings, settings.languages[0], heads=config.num_attention_heads)
-        for question in settings.questions:
-            if question not in ablations(stages):
-                raise SmallerError(f"The study has no question {question!r}; it has {', '.join(ablations(stages))}."
-                                   f"{did_you_mean(question, ablations(stages))}")  # fmt: skip
-        for order in settings.orders:
-            reordered(stages, *order)
-            if not order:
-                raise SmallerError(f"An order of stages is empty: name some of {', '.join(stages)}.")
-    for dataset in settings.adapter_tasks:
-        if dataset not in settings.tasks:
-            raise SmallerError(f"Adapters are trained on some of the tasks {', '.join(settings.tasks)}; {dataset!r} is "
-                               f"none of them.{did_you_mean(dataset, settings.tasks)}")  # fmt: skip
-    for factor in settings.adapters:
-        if factor < 1:
-            raise SmallerError(f"Adapters are so many times narrower than the hidden states: at least 1, not {factor}.")
-    _require_room(settings)
-
-
-def _require_combination(change: Mapping[str, int]) -> None:
-    for field, size in change.items():
-        if field not in CHANGES:
-            raise SmallerError(f"A combination changes some of {', '.join(CHANGES)}; {field!r} is none of them."
-                               f"{did_you_mean(field, CHANGES)}")  # fmt: skip
-        if size < 1:
-            raise SmallerError(f"{field} is a number of at least 1; in a combination it is {size}.")
-
-
-def _tried(settings: Settings, field: str) -> list[int]:
-    """Every value of a size that the study comes to."""
-    lists = {"hidden_size": "hidden_sizes", "vocabulary": "vocabularies"}
-    own = settings[lists[field]] if field in lists else [settings[field]]
-    changes = [*settings.combinations, *settings.taught]
-    return [*own, *(change[field] for change in changes if field in change)]
-
-
-def _require_room(settings: Settings) -> None:
-    """Raise SmallerError for so few pieces that special ones and the letters of a language's text take them all."""
-    least = min(_tried(settings, "vocabulary"))
-    for language in settings.languages if least < LETTERS else ():
-        text = "".join(splits.text(corpus_of(settings, language), language))
-        needed = len(set("".join(text.split()))) + SPECIAL
-        if least < needed:
-            raise SmallerError(f"A vocabulary of {least} pieces is too small for {language}: special pieces and the "
-                               f"single characters of its text are {needed} at least.")  # fmt: skip
-
-
-SPECIAL = 5
-"""The special pieces that every tokenizer of this study has: begin, end, padding, unknown, mask."""
-
-LETTERS = 2000
-"""More than the texts of these languages have of single characters: so many pieces leave room without a look."""
 
 
 def languages_of(settings: Settings, dataset: str) -> list[str]:
@@ -169,21 +87,19 @@ def extreme_study(settings: Settings) -> Families:
     """The pipeline's stages, its other sizes and orders, and single techniques, on every task, language and seed.
 
     Each language has a pipeline of its own, on its own text. Other sizes change one size and nothing else, or those of
-    a combination; they, other orders, and students that are taught on the task stand there as they are and closed by
-    quantization.
+    a combination. Every family but the quantized one stands there as it is and closed by quantization.
     """
     found: Families = {PIPELINE: {}}
     for encoder, heads, tuning in _each(settings):
-        stages = _stages(settings, tuning.language, heads=heads)
+        stages = stages_of(settings, encoder, tuning.language, heads=heads)
         families = {PIPELINE: pipeline(encoder, stages, tuning, _closing(settings))}
         families[SIZES] = _other_sizes(encoder, heads, tuning, settings)
-        families[ORDERS] = {}
-        for order in settings.orders:
-            whole = _whole(encoder, reordered(stages, *order), tuning)
-            families[ORDERS] |= _with_closed(" > ".join(order), whole, settings)
+        families[ORDERS] = {" > ".join(order): _whole(encoder, reordered(stages, *order), tuning)
+                            for order in settings.orders}  # fmt: skip
         families[TAUGHT] = _taught(encoder, heads, tuning, settings)
+        families[UNTAUGHT] = _untaught(encoder, heads, tuning, settings)
         for family, own in (families | _singles(encoder, tuning, settings)).items():
-            for stage, recipe in own.items():
+            for stage, recipe in (own if family in (PIPELINE, "quantized") else _with_closed(own, settings)).items():
                 found.setdefault(family, {}).setdefault(stage, []).append(recipe)
     return found
 
@@ -193,7 +109,7 @@ def variants(settings: Settings) -> dict[str, list[Recipe]]:
     found: dict[str, list[Recipe]] = {}
     for encoder, heads, tuning in _each(settings):
         if tuning.seed in settings.variant_seeds:
-            asked = ablations(_stages(settings, tuning.language, heads=heads))
+            asked = ablations(stages_of(settings, encoder, tuning.language, heads=heads))
             for question in settings.questions:
                 found.setdefault(question, []).append(_whole(encoder, asked[question], tuning))
     return found
@@ -205,7 +121,7 @@ def with_adapters(settings: Settings) -> dict[str, list[Recipe]]:
     for encoder, heads, tuning in _each(settings):
         if tuning.seed not in settings.variant_seeds or tuning.dataset not in settings.adapter_tasks:
             continue
-        stages = pipeline(encoder, _stages(settings, tuning.language, heads=heads), tuning)
+        stages = pipeline(encoder, stages_of(settings, encoder, tuning.language, heads=heads), tuning)
         for stage in FROZEN_STAGES:
             before = Recipe(encoder, stages[stage].steps[:-1])
             for factor in settings.adapters:
@@ -225,7 +141,7 @@ def untuned(settings: Settings) -> dict[str, dict[str, list[Recipe]]]:
         for language, own in found.items():
             here = start(encoder)
             own.setdefault(DENSE, []).append(here)
-            for name, steps in _stages(settings, language, heads=heads).items():
+            for name, steps in stages_of(settings, encoder, language, heads=heads).items():
                 here = here.then(*steps)
                 own.setdefault(name, []).append(here)
     return found
@@ -261,12 +177,9 @@ def to_time(settings: Settings, families: Families) -> list[Recipe]:
 
     The dense model comes first. Of the first encoder, task, language and seed.
     """
-    first = tunings(settings)[0]
-    closed = (SIZES, ORDERS, TAUGHT, "quantized")
-    chosen = [*families[PIPELINE].values(),
-              *(own for family in closed for stage, own in families.get(family, {}).items()
-                if settings.closing and settings.closing in stage)]  # fmt: skip
-    own = [recipe for recipes in chosen for recipe in recipes]
+    first, closing = tunings(settings)[0], _closing(settings)
+    own = [recipe for family, stages in families.items() for recipes in stages.values() for recipe in recipes
+           if family == PIPELINE or recipe.steps[-1] in closing]  # fmt: skip
     return [recipe for recipe in own if recipe.fine_tuning == first and recipe.encoder == settings.encoders[0]]
 
 
@@ -280,9 +193,9 @@ def tunings(settings: Settings) -> list[FineTune]:
     return made
 
 
-def pieces_stages(settings: Settings) -> list[str]:
-    """The stages that differ in their number of pieces alone, the untrimmed one first."""
-    return [NARROWER, TRIMMED, *(f"{pieces:,} pieces" for pieces in settings.vocabularies[1:])]
+def vocabulary_stages(settings: Settings) -> list[str]:
+    """The stages that differ in the size of their vocabulary alone, the untrimmed one first."""
+    return [NARROWER, TRIMMED, *(in_words({"vocabulary": size}) for size in settings.vocabularies[1:])]
 
 
 def flat(found: Mapping[str, object]) -> list[Recipe]:
@@ -300,7 +213,7 @@ def _each(settings: Settings) -> Iterator[tuple[str, int, FineTune]]:
 
 
 def in_words(change: Mapping[str, int]) -> str:
-    """The sizes that a combination changes, such as "48 wide, 1,500 pieces"."""
+    """The sizes that a combination changes, such as "48 wide, 1,500 tokens"."""
     return ", ".join(say(change[field]) for field, say in CHANGES.items() if field in change)
 
 
@@ -310,17 +223,21 @@ def _sizes(settings: Settings, change: Mapping[str, int]) -> dict[str, int]:
             "vocabulary": settings.vocabularies[0], "corpus_updates": settings.corpus_updates} | change  # fmt: skip
 
 
-def _stages(settings: Settings, language: str, *, heads: int, **changes: int) -> Stages:
-    """The pipeline for a language; `changes` are those of a combination."""
+def stages_of(settings: Settings, encoder: str, language: str, *, heads: int, **changes: int) -> Stages:
+    """The pipeline for an encoder and a language; `changes` are those of a combination."""
     sizes = _sizes(settings, changes)
-    shared = {"batch_size": settings.corpus_batch_size, "learning_rate": settings.corpus_learning_rate,
-              "max_length": settings.corpus_max_length, "rate": settings.corpus_rate}  # fmt: skip
+    text = {"max_length": settings.corpus_max_length, "rate": settings.corpus_rate, "lines": settings.corpus_lines}
     corpus, adapt = corpus_of(settings, language), None
     if settings.adaptation_updates:
-        adapt = Adapt(corpus, language, updates=settings.adaptation_updates, warm_up=0.1, lines=settings.corpus_lines,
-                      **shared)  # fmt: skip
+        adapt = Adapt(corpus, language, updates=settings.adaptation_updates, warm_up=0.1,
+                      batch_size=settings.adaptation_batch_size, learning_rate=settings.adaptation_learning_rate,
+                      **text)  # fmt: skip
+    # A map is of the pipeline's own number of layers; a combination may keep fewer.
+    chosen = settings.layer_maps.get(encoder, ())
     distil = Distil(sizes["layers"], corpus=corpus, languages=(language,), updates=sizes["corpus_updates"],
-                    logits="mse", lines=settings.corpus_lines, **shared)  # fmt: skip
+                    layer_map=tuple(chosen) if len(chosen) == sizes["layers"] else "stride", logits="mse",
+                    batch_size=settings.corpus_batch_size, learning_rate=settings.corpus_learning_rate,
+                    **text)  # fmt: skip
     return second_paper(adapt, distil, heads=heads, feed_forward=sizes["feed_forward"], hidden=sizes["hidden_size"],
                         vocabulary=sizes["vocabulary"], width_by=settings.width_by)  # fmt: skip
 
@@ -333,48 +250,86 @@ def _closing(settings: Settings) -> list[Quantize]:
     return [Quantize(settings.closing)] if settings.closing else []
 
 
-def _with_closed(name: str, whole: Recipe, settings: Settings) -> dict[str, Recipe]:
-    """A recipe under its name, and closed by quantization."""
-    return {name: whole} | {f"{name}, {step.form}": whole.then(step) for step in _closing(settings)}
+def _with_closed(recipes: Mapping[str, Recipe], settings: Settings) -> dict[str, Recipe]:
+    """Each recipe under its name, and closed by quantization; that trains nothing."""
+    found = {}
+    for name, recipe in recipes.items():
+        found |= {name: recipe} | {f"{name}, {step.form}": recipe.then(step) for step in _closing(settings)}
+    return found
 
 
 def _other_sizes(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
-    """The whole pipeline at each further width and number of pieces, and each combination, by what is different."""
+    """The whole pipeline at each further width and vocabulary, and each combination, by what is different."""
     changes = [{"hidden_size": size} for size in settings.hidden_sizes[1:]]
     changes += [{"vocabulary": size} for size in settings.vocabularies[1:]]
-    found = {}
-    for change in [*changes, *settings.combinations]:
-        stages = _stages(settings, tuning.language, heads=heads, **change)
-        found |= _with_closed(in_words(change), _whole(encoder, stages, tuning), settings)
-    return found
+    stages = {in_words(change): stages_of(settings, encoder, tuning.language, heads=heads, **change)
+              for change in [*changes, *settings.combinations]}  # fmt: skip
+    return {name: _whole(encoder, own, tuning) for name, own in stages.items()}
+
+
+def _named(kind: str, change: Mapping[str, int]) -> str:
+    return ", ".join(filter(None, [kind, in_words(change)]))
+
+
+def untaught_pairs(settings: Settings) -> dict[str, dict[str, str]]:
+    """For each taught student that has controls, their stages by kind, as `findings.extreme_curves.teacher` asks."""
+    return {_named("taught", change): {kind: _named(kind, change) for kind in KINDS}
+            for change in settings.taught[: settings.untaught]}  # fmt: skip
+
+
+def _student(
+    heads: int, tuning: FineTune, settings: Settings, change: Mapping[str, int]
+) -> tuple[TrimVocabulary, Distil]:
+    """The trimming and the distillation of a student that is taught on the task."""
+    corpus, sizes = corpus_of(settings, tuning.language), _sizes(settings, change)
+    trim = TrimVocabulary(sizes["vocabulary"], corpus=corpus, languages=(tuning.language,), lines=settings.corpus_lines)
+    return trim, imitation(tuning, sizes["layers"], heads, hidden_size=sizes["hidden_size"],
+                           feed_forward=sizes["feed_forward"], width_by=settings.width_by,
+                           epochs=settings.transfer_epochs, transfer_corpus=corpus,
+                           transfer_lines=settings.transfer_lines)  # fmt: skip
 
 
 def _taught(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
-    """Students of the pipeline's shape, and of changed ones: pieces trimmed, fine-tuned, then taught on the task.
+    """Students of the pipeline's shape, and of changed ones: vocabulary trimmed, fine-tuned, then taught on the task.
 
-    As in XtremeDistil (Mukherjee and Awadallah 2020), the teacher's logits on text without labels are what teaches
-    most; here in one stage, and with the teacher's own weights, projected, as a start.
+    As in XtremeDistil (Mukherjee and Awadallah 2020), the teacher's logits on unlabelled text are what teaches most;
+    here in one stage, and with the teacher's own weights, projected, as a start.
     """
-    corpus, found = corpus_of(settings, tuning.language), {}
+    found = {}
     for change in settings.taught:
-        sizes = _sizes(settings, change)
-        trim = TrimVocabulary(
-            sizes["vocabulary"], corpus=corpus, languages=(tuning.language,), lines=settings.corpus_lines
-        )
-        student = imitation(
-            tuning,
-            sizes["layers"],
-            heads,
-            hidden_size=sizes["hidden_size"],
-            feed_forward=sizes["feed_forward"],
-            width_by=settings.width_by,
-            epochs=settings.transfer_epochs,
-            transfer_corpus=corpus,
-            transfer_lines=settings.transfer_lines,
-        )
-        name = ", ".join(filter(None, ["taught", in_words(change)]))
-        found |= _with_closed(name, start(encoder).then(trim, tuning, student), settings)
+        trim, student = _student(heads, tuning, settings, change)
+        found[_named("taught", change)] = start(encoder).then(trim, tuning, student)
     return found
+
+
+def _untaught(encoder: str, heads: int, tuning: FineTune, settings: Settings) -> dict[str, Recipe]:
+    """Models of a taught student's shape that no teacher teaches, with as many updates: a recipe for each of `KINDS`.
+
+    Unlabelled lines teach nothing without a teacher, so all updates are passes over the labelled sentences. The first
+    kind begins where the student begins, the second as the encoder is, cut down; the third draws its weights.
+    """
+    found = {}
+    for change in settings.taught[: settings.untaught] if tuning.seed in settings.untaught_seeds else ():
+        trim, student = _student(heads, tuning, settings, change)
+        passes = _as_many_updates(student)
+        alone = dataclasses.replace(student, logits_weight=0.0, labels_weight=1.0, transfer_corpus="", transfer_lines=0,
+                                    epochs=passes)  # fmt: skip
+        text = {"corpus": trim.corpus, "languages": trim.languages}
+        looking = text if student.width_by != "slice" else {}
+        cut = (Cut(student.layers), PruneFeedForward(student.feed_forward, **text),
+               TruncateHidden(student.hidden_size, student.width_by, **looking))  # fmt: skip
+        whole = start(encoder).then(trim)
+        ways = (whole.then(tuning, alone), whole.then(*cut, dataclasses.replace(tuning, epochs=passes)),
+                whole.then(tuning, dataclasses.replace(alone, start="random", width_by="slice")))  # fmt: skip
+        found |= {_named(kind, change): way for kind, way in zip(KINDS, ways, strict=True)}
+    return found
+
+
+def _as_many_updates(student: Distil) -> int:
+    """The passes over the labelled sentences alone that take as many updates as a student's over text as well."""
+    labelled = len(splits.sentences(student.dataset, student.language, "train"))
+    lines = min(student.transfer_lines, len(splits.text(student.transfer_corpus, student.language)))
+    return max(1, round(student.epochs * (labelled + lines) / labelled))
 
 
 def _singles(encoder: str, tuning: FineTune, settings: Settings) -> dict[str, dict[str, Recipe]]:
@@ -387,8 +342,8 @@ def _singles(encoder: str, tuning: FineTune, settings: Settings) -> dict[str, di
         "cut": {f"cut, {layers} layers": cut_then_tuned(encoder, Cut(layers), tuning) for layers in cuts},
         "distilled": {f"distilled, {shape}": distilled_for_task(encoder, tuning, imitating(shape, tuning))
                       for shape in settings.students},
-        "trimmed": {f"trimmed, {pieces:,} pieces":
-                    dense(encoder, tuning).then(TrimVocabulary(pieces, lines=settings.corpus_lines, **text))
-                    for pieces in settings.vocabularies},
+        "trimmed": {f"trimmed, {size:,} tokens":
+                    dense(encoder, tuning).then(TrimVocabulary(size, lines=settings.corpus_lines, **text))
+                    for size in settings.vocabularies},
         "quantized": {f"quantized, {form}": dense(encoder, tuning).then(Quantize(form)) for form in settings.forms},
     }  # fmt: skip

@@ -17,6 +17,7 @@ from smaller.encoders import Model
 from smaller.evaluation import score, true_labels
 from smaller.progress import Say, silent
 from smaller.recipes import Recipe, recipe_from_canonical
+from smaller.shipping import shipped_bytes
 from smaller.steps import Step
 from smaller.unlabelled import look
 
@@ -159,7 +160,7 @@ def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
     """Scores on one set. Away from home, sentences that the model was fine-tuned on are left out, and counted."""
     tuned, sentences = recipe.fine_tuning, place.sentences()
     if place in home_sets(recipe):
-        return score(model, sentences, task=place.task)
+        return score(model, sentences, task=place.task, by_sentence=True)
     if place.noise == UNLABELLED:
         return look(model, sentences) | {"data": place.checksum()}
     if place.noise == ATTACK:
@@ -198,6 +199,7 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
         "scores": scores,
         "cost": cost.size(model)
         | {
+            "shipped_bytes": shipped_bytes(model),
             "shape": encoders.shape(model),
             "achieved_sparsity": cost.masked_share(model) if model.masks else 0.0,
             "training_seconds": sum(report["report"].get("seconds", 0.0) for report in reports),

@@ -35,18 +35,20 @@ _KINDS = {"word": ("token-classification", "Tags words of running text with", "A
 """By what is labelled: the hub's word for the task, what the model does, and the class that loads it."""
 
 
-def model_card(about: Mapping, card: Mapping, *, name: str) -> str:
-    """The card in Markdown. `about` is what `smaller.json` says; `card` gives the rest, all of it optional.
+def model_card(about: Mapping, card: Mapping, *, name: str, shipped_bytes: int) -> str:
+    """The card in Markdown, from what `smaller.json` says and from `card`, all of which is optional.
+
+    `shipped_bytes` are those of all the other files of the folder.
 
     `title`, `languages` (codes), `licence` and `notes` are text or lists of it; `recipe` is one line; `example` is a
     sentence in the model's language; `data` rows have `name`, `licence` and `citation`; `scores` rows have `set`,
     `metric`, `score`, and `mean`, `low`, `high` and `seeds` where there is an interval; `cost` is what to say of each
     name. What is not given is said to be not given.
     """
-    return "\n".join(_lines(about, card, name=name)) + "\n"
+    return "\n".join(_lines(about, card, name=name, shipped_bytes=shipped_bytes)) + "\n"
 
 
-def _lines(about: Mapping, card: Mapping, *, name: str) -> Iterator[str]:
+def _lines(about: Mapping, card: Mapping, *, name: str, shipped_bytes: int) -> Iterator[str]:
     unit = about.get("unit", "word")
     hub_task, what, loader = _KINDS[unit]
     yield from _front_matter(card, hub_task)
@@ -61,6 +63,7 @@ def _lines(about: Mapping, card: Mapping, *, name: str) -> Iterator[str]:
     yield "## Scores\n"
     yield from _scores(card.get("scores", ()))
     yield "## Cost\n"
+    yield f"- {shipped_bytes / 1e6:,.2f} MB to ship: all files of this folder but this page"
     yield from _cost(about, card.get("cost", {}))
     yield "## Licence\n"
     yield f"{card.get('licence', 'Not given: ask whoever shipped the model.')}\n"

@@ -15,7 +15,16 @@ from smaller.data.datasets import name_and_rest
 from smaller.data.noise import check_noise
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid
 from smaller.errors import Planned, SmallerError, did_you_mean
-from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, SCRATCH, SPECIFIC, TEACHER, layers_and_heads
+from smaller.findings.distillation import (
+    AGNOSTIC,
+    CONTINUED,
+    CUT,
+    LABELS,
+    SCRATCH,
+    SPECIFIC,
+    TEACHER,
+    layers_and_heads,
+)
 from smaller.findings.robustness import DENSE, TYPING
 from smaller.findings.words import percent
 from smaller.parameters import Settings, check
@@ -187,7 +196,7 @@ def preview(
 def distillation_study(settings: Settings) -> dict[str, list[Recipe]]:
     """The recipes of a distillation study by strategy, as `findings.distillation.by_strategy` takes their tables.
 
-    The teachers; the task-agnostic and task-specific students of every shape; the three controls for the shapes
+    The teachers; the task-agnostic and task-specific students of every shape; the four controls for the shapes
     `controls`; and under "strategy: variant" what `temperatures` after the first, and `variants`, make of
     `variant_student` with the seeds `variant_seeds`. Every corpus distillation and pre-training serves all languages.
     """
@@ -270,13 +279,13 @@ def learning_panels(recipes: Mapping[str, Sequence[Recipe]], settings: Settings)
                       if recipe.encoder == settings.encoders[0] and recipe.fine_tuning == tuning}
            for strategy, found in recipes.items()}  # fmt: skip
     chosen = next(iter(settings.controls), settings.variant_student)
-    tuned = {strategy: own.get(strategy, {}).get(chosen) for strategy in (AGNOSTIC, CUT, CONTINUED, SCRATCH)}
+    tuned = {strategy: own.get(strategy, {}).get(chosen) for strategy in (AGNOSTIC, LABELS, CUT, CONTINUED, SCRATCH)}
     panels = {
-        "imitation on text": {shape: before_tuning([recipe]) for shape, recipe in own[AGNOSTIC].items()},
+        "distillation on text": {shape: before_tuning([recipe]) for shape, recipe in own[AGNOSTIC].items()},
         "pre-training of the controls": {f"{strategy}, {shape}": before_tuning([recipe])
                                          for strategy in (CONTINUED, SCRATCH)
                                          for shape, recipe in own.get(strategy, {}).items()},
-        "imitation on the task": {shape: [recipe] for shape, recipe in own[SPECIFIC].items()},
+        "distillation on the task": {shape: [recipe] for shape, recipe in own[SPECIFIC].items()},
         f"fine-tuning of {chosen} and the teacher": {TEACHER: list(own[TEACHER].values())}
         | {strategy: [recipe] for strategy, recipe in tuned.items() if recipe},
     }  # fmt: skip
@@ -321,7 +330,10 @@ def _students(
 
 def _controls(encoder: str, shape: str, tunings: Sequence[FineTune], settings: Settings) -> dict[str, list[Recipe]]:
     cut, plain = Cut(*layers_and_heads(shape)), plain_pretraining(_on_corpus(shape, settings))
+    # The task-specific student in all but the teacher's answers: what these add is measured against it alone.
+    alone = {"logits_weight": 0.0, "labels_weight": 1.0}
     return {
+        LABELS: [distilled_for_task(encoder, tuning, _on_task(shape, tuning, settings, **alone)) for tuning in tunings],
         CUT: [cut_then_tuned(encoder, cut, tuning) for tuning in tunings],
         CONTINUED: [cut_then_pretrained(encoder, cut, plain, tuning) for tuning in tunings],
         SCRATCH: [from_scratch(encoder, cut, plain, tuning) for tuning in tunings],

@@ -1,31 +1,13 @@
-"""The numbers that the papers print, and the verdict of our interval beside each."""
+"""The numbers that the papers print."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from smaller.errors import SmallerError, did_you_mean
-from smaller.statistics import Interval, describe
-
-AGREES, DIFFERS, NOT_COMPARABLE = "agrees", "differs", "not comparable"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What our interval says of a published number, and why."""
-
-    verdict: str
-    reason: str
-    value: float
-    interval: Interval
-
-    def __str__(self) -> str:
-        return f"{self.verdict}: {self.reason}"
 
 
 def published(**filters: object) -> pd.DataFrame:
@@ -58,28 +40,3 @@ def published(**filters: object) -> pd.DataFrame:
 def _numbers() -> pd.DataFrame:
     path = Path(__file__).with_name("published.csv")
     return pd.read_csv(path, keep_default_na=False, dtype={"value": float})
-
-
-def verdict(interval: Interval, value: float, *, tolerance: float = 0.0, not_comparable: str = "") -> Verdict:
-    """Whether `value` lies in our interval, widened on both sides by `tolerance` (in the unit of the value).
-
-    'agrees' or 'differs', or 'not comparable' where `not_comparable` gives the reason (another encoder, other data)
-    or where there is nothing to compare: no measurement, or a single run and no tolerance.
-    """
-
-    def judged(word: str, reason: str) -> Verdict:
-        return Verdict(word, reason, float(value), interval)
-
-    ours = describe(interval, decimals=2)
-    if not_comparable:
-        return judged(NOT_COMPARABLE, not_comparable)
-    if interval.n == 0 or math.isnan(value):
-        return judged(NOT_COMPARABLE, "not measured here" if interval.n == 0 else "no value is published")
-    if not interval.known and tolerance == 0:
-        return judged(NOT_COMPARABLE, f"one run has no interval: ours {ours}")
-    low, high = (interval.low, interval.high) if interval.known else (interval.mean, interval.mean)
-    margin = f" with a tolerance of {tolerance:g}" if tolerance else ""
-    if low - tolerance <= value <= high + tolerance:
-        return judged(AGREES, f"{value:g} lies within ours, {ours}{margin}")
-    side = "below" if value < low else "above"
-    return judged(DIFFERS, f"{value:g} lies {side} ours, {ours}{margin}")

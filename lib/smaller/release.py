@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from smaller import results
+from smaller import cost, results
 from smaller.data import datasets, splits
 from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
@@ -14,7 +15,7 @@ from smaller.encoders.registry import UNKNOWN
 from smaller.errors import SmallerError, did_you_mean
 from smaller.jobs import materialise
 from smaller.recipes import Recipe, recipe_from_canonical
-from smaller.shipping import ship
+from smaller.shipping import folder_bytes, ship
 from smaller.statistics import t_interval
 from smaller.steps.quantization import Quantize
 from smaller.study import run
@@ -35,9 +36,8 @@ def ship_command(name: str, folder: Path | str, *, form: str = "") -> Iterator[s
         run([recipe], workers=1, say=lambda line: None)
     model, _ = materialise(recipe)
     place = ship(model, folder, card=card_of(recipe))
-    size = sum(file.stat().st_size for file in place.iterdir())
     yield f"{recipe}"
-    yield f"{place}: {size / 1e6:,.1f} MB in the form {model.form}; README.md says how to use it"
+    yield f"{place}: {folder_bytes(place) / 1e6:,.2f} MB in the form {model.form}; README.md says how to use it"
 
 
 def finished(name: str) -> Recipe:
@@ -103,11 +103,12 @@ def _scores(record: dict, siblings: list[dict]) -> Iterator[dict]:
                "low": interval.low, "high": interval.high, "seeds": interval.n}  # fmt: skip
 
 
-def _cost(cost: dict) -> dict[str, str]:
-    found = {"training": f"{cost['training_seconds']:,.0f} s"}
-    timing = cost.get("latency") or {}
+def _cost(measured: dict) -> dict[str, str]:
+    found = {"training": f"{measured['training_seconds']:,.0f} s"}
+    timing = measured.get("latency") or {}
     if "milliseconds" in timing:
-        found["latency"] = f"{timing['milliseconds']:.1f} ms for a sentence ({timing['protocol']})"
+        said = cost.in_words(timing["milliseconds"], timing.get("end_to_end_milliseconds", math.nan))
+        found["latency"] = f"{said} ({timing['protocol']})"
     return found
 
 

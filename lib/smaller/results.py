@@ -40,12 +40,16 @@ COLUMNS = (
     "form", "bits", "part", "adapter", "layers", "heads", "hidden", "feed_forward", "vocabulary", "task", "metric",
     "score", "f1", "accuracy", "macro_f1", "precision", "recall", "loss", "calibration_error", "support", "sentences",
     "confidence", "tagged", "f1_before", "right_before", "attack_success", "random_success", "attack_edits",
-    "parameters", "nonzero_parameters", "achieved_sparsity", "dense_bytes", "compressed_bytes", "milliseconds",
-    "milliseconds_low", "milliseconds_high", "training_seconds", "scoring_seconds", "device",
+    "parameters", "nonzero_parameters", "achieved_sparsity", "shipped_bytes", "dense_bytes", "compressed_bytes",
+    "end_to_end_milliseconds", "milliseconds", "milliseconds_low", "milliseconds_high", "training_seconds",
+    "scoring_seconds", "device",
 )  # fmt: skip
 """The columns of the table, one row for each recipe and evaluation split.
 
-`score` is the main score of the set's task, and `metric` says which it is; `f1` is that of spans.
+`score` is the main score of the set's task, and `metric` says which it is; `f1` is that of spans. Sizes are compared in
+`shipped_bytes`, those of the folder that ships without its README. `dense_bytes` are those of the weights in memory,
+`compressed_bytes` what zlib leaves of them. `end_to_end_milliseconds` are from text to labels; the network's part of
+them, from token ids to logits, are `milliseconds`. What a record of an earlier version lacks is NaN.
 """
 
 _NOT_SAID = {
@@ -69,6 +73,11 @@ def _place(identity: str) -> Path:
     return folder() / f"{identity}.json"
 
 
+def plain_place(identity: str) -> Path:
+    """Where the record of a plain model lies: it has no recipe, and is in no table of recipes."""
+    return folder() / "plain" / f"{identity}.json"
+
+
 def require_writable() -> None:
     """Raise SmallerError unless records can be written; called before anything is trained."""
     artefacts.require_room(folder(), what="Results", variable="SMALLER_OUTPUTS")
@@ -78,12 +87,12 @@ def require_writable() -> None:
                 draft.unlink()
 
 
-def write(record: dict) -> Path:
-    """Write a record whole or not at all."""
+def write(record: dict, *, place: Path | None = None) -> Path:
+    """Write a record whole or not at all; at its recipe's place unless another is given."""
     missing = [section for section in _SECTIONS if section not in record]
     if missing:
         raise SmallerError(f"The record of {record.get('identity')} has no {', '.join(missing)}.")
-    place = _place(record["identity"])
+    place = place or _place(record["identity"])
     draft = place.with_name(f"{_DRAFT}{uuid.uuid4().hex}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +116,11 @@ def read(recipe: Recipe) -> dict | None:
     """The recipe's record; None if there is none, or if it was made from other inputs than are here now."""
     record = _read_file(_place(recipe.identity))
     return record if record is not None and record["inputs"] == recipe.inputs() else None
+
+
+def of_identity(identity: str) -> dict | None:
+    """The record of a recipe, or of a plain model, by its identity, whatever inputs it was made from."""
+    return _read_file(_place(identity)) or _read_file(plain_place(identity))
 
 
 def read_all() -> list[dict]:
@@ -216,6 +230,8 @@ def _costs(record: dict) -> dict:
                                           "compressed_bytes", "training_seconds")} | {
         name: cost["shape"][name] for name in _SHAPE
     } | {
+        "shipped_bytes": cost.get("shipped_bytes") or math.nan,
+        "end_to_end_milliseconds": timing.get("end_to_end_milliseconds", math.nan),
         "milliseconds": timing.get("milliseconds", math.nan),
         "milliseconds_low": timing.get("low", math.nan),
         "milliseconds_high": timing.get("high", math.nan),

@@ -12,12 +12,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
 from smaller import __version__, forms, pipes
 from smaller.adapters import adapter_size
 from smaller.encoders import ABOUT_FILE, Model, open_folder, write_network
 from smaller.encoders.tokenizers import read_tokenizer
 from smaller.errors import SmallerError
-from smaller.forms.eager import configuration
+from smaller.forms.eager import Half, configuration, weights_file
 from smaller.model_card import model_card
 from smaller.paths import expanded, require_place
 from smaller.tagging import Classified, Tagged, classify, tag
@@ -28,6 +31,11 @@ PLAIN = (*forms.FULL_PRECISION, "fp16", "bf16")
 
 _LIBRARIES = {"llm.int8": ("bitsandbytes",), "onnx": ("onnxruntime",), "onnx-int8": ("onnxruntime",),
               "openvino-int8": ("openvino", "nncf")}  # fmt: skip
+
+_CARD_FILE = "README.md"
+_OF_READING = ("is_local", "local_files_only", "trust_remote_code", "max_length", "stride", "truncation_strategy",
+               "pad_to_multiple_of", "pad_token_type_id")  # fmt: skip
+"""What a tokenizer's configuration holds of how it was opened and last called."""
 
 
 def ship(model: Model, folder: Path | str, *, card: Mapping | None = None) -> Path:
@@ -44,7 +52,8 @@ def ship(model: Model, folder: Path | str, *, card: Mapping | None = None) -> Pa
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         about = _written(model, draft)
-        (draft / "README.md").write_text(model_card(about, card or {}, name=folder.name), encoding="utf-8")
+        text = model_card(about, card or {}, name=folder.name, shipped_bytes=folder_bytes(draft))
+        (draft / _CARD_FILE).write_text(text, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         draft.chmod(0o755)
         draft.rename(folder)
@@ -58,13 +67,91 @@ def ship(model: Model, folder: Path | str, *, card: Mapping | None = None) -> Pa
     return folder
 
 
+def folder_bytes(folder: Path) -> int:
+    """The bytes of a shipped folder: all of its files but the README, which is for people."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.name != _CARD_FILE)
+
+
+def shipped_bytes(model: Model) -> int | None:
+    """What `folder_bytes` would be of the folder that `ship` writes; None for a model that cannot be shipped.
+
+    Weights in floats, which are most of the bytes of a model that was not quantized, are counted without being written.
+    """
+    if not model.labels:
+        return None
+    try:
+        with tempfile.TemporaryDirectory(prefix="smaller-") as place:
+            folder = Path(place)
+            counted = _write(model, folder, weights=False)
+            names = sorted({file.name for file in folder.iterdir()} | counted.keys())
+            _describe(model, folder, dict.fromkeys(names, f"sha256:{'0' * 64}"))
+            return folder_bytes(folder) + sum(counted.values())
+    except Exception as problem:  # as in `ship`
+        reason = getattr(problem, "strerror", None) or problem
+        raise SmallerError(f"The bytes that ship could not be counted: {reason}. Make room in {tempfile.gettempdir()}, "
+                           "or name another folder in TMPDIR.") from problem  # fmt: skip
+
+
 def _written(model: Model, folder: Path) -> dict:
     """Write all but the card; returns what `smaller.json` says."""
-    if model.form in forms.FULL_PRECISION:
-        write_network(model.network, folder)
+    _write(model, folder)
+    return _describe(model, folder, {file.name: _checksum(file) for file in sorted(folder.iterdir())})
+
+
+def _write(model: Model, folder: Path, *, weights: bool = True) -> dict[str, int]:
+    """Write network and tokenizer; returns the bytes of what is not written: without `weights`, the file of floats."""
+    network = model.network.network if isinstance(model.network, Half) else model.network
+    counted = {}
+    if isinstance(network, forms.Form):
+        network.write(folder)
+    elif weights:
+        write_network(network, folder)
     else:
-        model.network.write(folder)
-    model.tokenizer.save_pretrained(folder)
+        network.save_pretrained(folder, state_dict={})  # the configuration alone
+        counted[weights_file(network.config)] = _safetensors_bytes(network.state_dict())
+    _write_tokenizer(model.tokenizer, folder)
+    return counted
+
+
+def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """The bytes of a safetensors file, as Transformers writes it (https://github.com/huggingface/safetensors).
+
+    Eight bytes hold the length of the header; the header is compact JSON, filled up with spaces to a multiple of eight
+    bytes; the values follow, those of the widest type first, and of one type in the order of their names.
+    """
+    header: dict = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in sorted(tensors, key=lambda name: (-tensors[name].element_size(), name)):
+        tensor = tensors[name]
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _type_name(tensor), "shape": list(tensor.shape), "data_offsets": [start, end]}
+    length = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
+    return 8 + -(-length // 8) * 8 + end
+
+
+def _type_name(tensor: Tensor) -> str:
+    """A tensor's type as safetensors calls it: F32, BF16, I64, U8, BOOL."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    for ours, theirs in (("float", "F"), ("uint", "U"), ("int", "I")):
+        name = name.replace(ours, theirs)
+    return name.upper()
+
+
+def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write the tokenizer without what its last call left in it, so that one model always gives the same folder."""
+    # Every call of the tokenizer sets both anew.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    said = json.loads(file.read_bytes())
+    kept = {name: value for name, value in said.items() if name not in _OF_READING and
+            not (name in ("padding_side", "truncation_side") and value == "right")}  # fmt: skip
+    file.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _describe(model: Model, folder: Path, files: Mapping[str, str]) -> dict:
+    """Write `smaller.json`, with the checksums of the files, and return what it says."""
     libraries = ("torch", "transformers", "tokenizers", *_LIBRARIES.get(model.form, ()))
     about = {
         "format": FORMAT,
@@ -77,7 +164,7 @@ def _written(model: Model, folder: Path) -> dict:
         "bytes": forms.bytes_by_part(model.network),
         "versions": {"smaller": __version__} | {name: metadata.version(name) for name in libraries},
         "load": "smaller.shipping.open_shipped(folder)",
-        "files": {file.name: _checksum(file) for file in sorted(folder.iterdir())},
+        "files": dict(files),
     }
     (folder / ABOUT_FILE).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return about

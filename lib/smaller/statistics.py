@@ -1,11 +1,11 @@
-"""Intervals, paired tests and read-outs of the tidy table; every answer carries its n."""
+"""Intervals, correlations and read-outs of the tidy table; every answer carries its n. Comparisons: `comparison`."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ SERIES = ["dataset", "encoder", "language", "order", "method", "scope", "include
 STUDENTS = ["strategy", "variant", "technique", "on", "temperature", "start", "layer_map", "layers", "heads"]
 """What tells students of one teacher apart, where a table says it."""
 
-EXACT_UP_TO = 16
 AVERAGE = "average"
 
 
@@ -36,16 +35,6 @@ class Interval:
     def known(self) -> bool:
         """Whether there is an interval at all."""
         return math.isfinite(self.low) and math.isfinite(self.high)
-
-
-@dataclass(frozen=True)
-class Permutation:
-    """A paired permutation test: mean difference, two-sided p value, number of pairs, and whether it is exact."""
-
-    difference: float
-    p_value: float
-    n: int
-    exact: bool
 
 
 @dataclass(frozen=True)
@@ -73,73 +62,6 @@ def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval
         return Interval(mean, math.nan, math.nan, 1, confidence)
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * present.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, n, confidence)
-
-
-def paired_difference(a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """Mean of `a - b` and its t interval, pair by pair (same seed, same language in the same place)."""
-    return t_interval(_differences(a, b), confidence=confidence)
-
-
-def simultaneous(interval: Interval, *, of: int) -> Interval:
-    """A t interval widened so that `of` such intervals hold all at once at its confidence (Bonferroni)."""
-    usual, wide = (stats.t.ppf(1 - (1 - interval.confidence) / 2 / number, interval.n - 1) for number in (1, of))
-    half = float((interval.high - interval.mean) * wide / usual)
-    return replace(interval, low=interval.mean - half, high=interval.mean + half)
-
-
-def bootstrap_interval(
-    groups: Mapping[str, Sequence[float]],
-    *,
-    generator: np.random.Generator,
-    confidence: float = 0.95,
-    repeats: int = 5000,
-) -> Interval:
-    """Mean over groups (languages) of the mean over their values (seeds), with a stratified percentile bootstrap.
-
-    Seeds are drawn anew within each language; languages are the study's own and are not drawn.
-    n is the smallest number of values in a group. The interval is too narrow for a single group of few seeds.
-    """
-    strata = [_present(values) for values in groups.values()]
-    if not strata or min(map(len, strata)) == 0:
-        raise SmallerError("A bootstrap needs at least one value in each group; leave out the languages without runs.")
-    means = [values[generator.integers(len(values), size=(repeats, len(values)))].mean(axis=1) for values in strata]
-    n = min(map(len, strata))
-    mean = float(np.mean([values.mean() for values in strata]))
-    if n == 1:
-        return Interval(mean, math.nan, math.nan, 1, confidence, "stratified bootstrap")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.mean(means, axis=0), [tail, 1 - tail])
-    return Interval(mean, float(low), float(high), n, confidence, "stratified bootstrap")
-
-
-def permutation_test(
-    a: Sequence[float],
-    b: Sequence[float],
-    *,
-    generator: np.random.Generator | None = None,
-    repeats: int = 100_000,
-) -> Permutation:
-    """Two-sided paired sign-flip test of the mean of `a - b`.
-
-    All sign patterns are tried up to 16 pairs; above that `repeats` are drawn, which needs a generator. The smallest
-    possible p value is 2 / 2**n, so fewer than six pairs cannot reach 0.05.
-    """
-    differences = _differences(a, b)
-    n = len(differences)
-    if n == 0:
-        return Permutation(math.nan, math.nan, 0, True)
-    observed = float(differences.mean())
-    exact = n <= EXACT_UP_TO
-    if exact:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-    elif generator is None:
-        raise SmallerError(f"{n} pairs are too many to try every sign; pass a generator to draw sign patterns.")
-    else:
-        signs = generator.choice((1.0, -1.0), size=(repeats, n))
-    # The margin keeps patterns that equal the observed one on the extreme side despite rounding.
-    extreme = int((np.abs(signs @ differences) / n >= abs(observed) - 1e-12).sum())
-    p_value = extreme / len(signs) if exact else (extreme + 1) / (len(signs) + 1)
-    return Permutation(observed, p_value, n, exact)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -183,6 +105,18 @@ def describe(interval: Interval, *, decimals: int = 1) -> str:
     return f"{interval.mean:.{decimals}f} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}], n = {interval.n}"
 
 
+def plus_minus(interval: Interval, decimals: int = 1, *, sign: str = "") -> str:
+    """A mean and half its interval for the cell of a table: "81.2 ± 0.4"; the mean alone where there is no interval.
+
+    `sign` "+" writes the sign of positive means too.
+    """
+    if interval.n == 0:
+        return "–"
+    # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
+    mean = f"{round(interval.mean, decimals) + 0.0:{sign},.{decimals}f}"
+    return f"{mean} ± {interval.high - interval.mean:,.{decimals}f}" if interval.known else mean
+
+
 def language_average(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each seed and series, with language "average": numbers are means over the languages.
 
@@ -221,26 +155,6 @@ def one_kind(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
                 f"for example table[table[{column!r}].isin({kept})]."
             )
     return rows
-
-
-def departure(table: pd.DataFrame, *, split: str = "test", confidence: float = 0.95) -> pd.DataFrame:
-    """The smallest sparsity from which on mean F1 is below the dense interval, and stays below, for each series.
-
-    One row for each dataset, encoder, language, order, method, scope and include, with columns `dense_mean`,
-    `dense_low`, `dense_high`, `n` (dense seeds) and `departure` (0..1). `departure` is NaN where F1 never leaves the
-    interval on the grid and also where there is none (n < 2); `n` tells which.
-    """
-    rows = []
-    for keys, curve, dense in _curves(table, split=split):
-        interval = t_interval(dense, confidence=confidence)
-        inside = curve.index[curve >= interval.low] if interval.known else curve.index
-        later = curve.index[curve.index > inside.max()] if len(inside) else curve.index
-        rows.append(
-            keys
-            | {"dense_mean": interval.mean, "dense_low": interval.low, "dense_high": interval.high, "n": interval.n}
-            | {"departure": float(later.min()) if len(later) else math.nan}
-        )
-    return pd.DataFrame(rows, columns=[*SERIES, "dense_mean", "dense_low", "dense_high", "n", "departure"])
 
 
 def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> pd.DataFrame:
@@ -289,8 +203,3 @@ def _pairs(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarr
         raise SmallerError(f"Pairs need two lists of equal length, not {len(first)} and {len(second)} values.")
     both = ~(np.isnan(first) | np.isnan(second))
     return first[both], second[both]
-
-
-def _differences(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
-    first, second = _pairs(a, b)
-    return first - second

@@ -249,6 +249,8 @@ def train(
     with the losses and weights of an undisturbed run, bit for bit (on the same device and number of threads).
 
     Masked weights get no gradient and no decay, so they stay exactly zero, as with `torch.nn.utils.prune`.
+    `weight_decay` is that of one group with all parameters, biases and norms among them, where RoBERTa's recipe (Liu et
+    al. 2019) is commonly run without decay on those. AfriBERTa's recipe for fine-tuning has no decay at all.
     Raises SmallerError when the loss stops being a number.
     """
     network = placed(model.network).train()

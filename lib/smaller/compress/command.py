@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from smaller.compress.measuring import shipped_bytes
 from smaller.compress.search import Found, compress
 from smaller.encoders import ABOUT_FILE
 from smaller.paths import require_place
+from smaller.shipping import folder_bytes
 
 
 def compress_command(encoder: str, data: str, folder: Path | str, *, say: Callable[[str], None], **options) -> Found:
@@ -22,5 +22,5 @@ def compress_command(encoder: str, data: str, folder: Path | str, *, say: Callab
     say(f"chosen: {found.candidate}")
     for line in found.notes()[:3]:
         say(line)
-    say(f"{place}: {shipped_bytes(place) / 1e6:.2f} MB; README.md says how to use it")
+    say(f"{place}: {folder_bytes(place) / 1e6:.2f} MB; README.md says how to use it")
     return found

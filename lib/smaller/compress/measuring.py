@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,12 +20,14 @@ from smaller.compress.targets import Target
 from smaller.cost import Setting
 from smaller.data import splits
 from smaller.data.encoding import encode
+from smaller.data.examples import Example
 from smaller.encoders import Model
 from smaller.errors import SmallerError, in_one_line
 from smaller.jobs import materialise
 from smaller.progress import Say
-from smaller.shipping import ship
+from smaller.shipping import shipped_bytes
 from smaller.steps import TrimVocabulary
+from smaller.timing.latency import text_of
 
 SENTENCES = 24
 """Sentences of the dev split that latency is measured on, evenly over the lengths."""
@@ -36,10 +38,20 @@ MARGIN = 1.2
 
 @dataclass(frozen=True)
 class Measured:
-    """The bytes of a shipped folder, and milliseconds for a sentence, alone and on one thread."""
+    """The bytes of a shipped folder, and milliseconds for a sentence, alone and on one thread.
+
+    `milliseconds` are the network's, from token ids to logits; `end_to_end` are from text to labels (NaN where an
+    earlier version has not measured them).
+    """
 
     size: float
     milliseconds: float
+    end_to_end: float = math.nan
+
+    @property
+    def time(self) -> str:
+        """Both times in words."""
+        return cost.in_words(self.milliseconds, self.end_to_end)
 
 
 class Scales:
@@ -69,7 +81,7 @@ class Scales:
             model = self._shaped(shape)
             self.known[name] = self._measure(model)
             found = self.known[name]
-            self.say(f"{name}: {found.size / 1e6:.2f} MB, {found.milliseconds:.2f} ms for a sentence")
+            self.say(f"{name}: {found.size / 1e6:.2f} MB; {found.time}")
             self._keep()
         return self.known[name]
 
@@ -165,19 +177,22 @@ class Scales:
             model, _ = step.apply(model)
         return forms.convert(model, self.plan.form, rows=self._rows(model))
 
-    def _rows(self, model: Model) -> list[Tensor]:
+    def _sentences(self, model: Model) -> list[Example]:
+        """Sentences of the dev split, evenly over the lengths that they have in the model's tokens."""
         tuning = self.plan.tuning
-        encoded = encode(splits.sentences(tuning.dataset, tuning.language, "dev"), model.tokenizer, model.labels)
-        by_length = sorted(encoded.pieces, key=len)
-        stride = max(1, len(by_length) // SENTENCES)
-        return by_length[stride // 2 :: stride][:SENTENCES]
+        split = splits.sentences(tuning.dataset, tuning.language, "dev")
+        order = np.argsort(encode(split, model.tokenizer, model.labels).lengths, kind="stable")
+        stride = max(1, len(order) // SENTENCES)
+        return [split[place] for place in order[stride // 2 :: stride][:SENTENCES]]
+
+    def _rows(self, model: Model) -> list[Tensor]:
+        return encode(self._sentences(model), model.tokenizer, model.labels).pieces
 
     def _measure(self, model: Model) -> Measured:
-        with tempfile.TemporaryDirectory(prefix="smaller-") as place:
-            folder = ship(model, Path(place) / "model")
-            size = shipped_bytes(folder)
-            timed = cost.latency({"": model}, {"": self._rows(model)}, setting=Setting(), rounds=3)
-        return Measured(size, timed[""]["milliseconds"])
+        chosen = self._sentences(model)
+        rows, texts = encode(chosen, model.tokenizer, model.labels).pieces, [text_of(sentence) for sentence in chosen]
+        timed = cost.latency({"": model}, {"": rows}, texts=texts, setting=Setting(), rounds=3)[""]
+        return Measured(shipped_bytes(model), timed["milliseconds"], timed["end_to_end_milliseconds"])
 
     def _keep(self) -> None:
         results.require_writable()
@@ -185,11 +200,6 @@ class Scales:
         draft = self.file.with_suffix(".draft")
         draft.write_text(json.dumps({name: asdict(found) for name, found in self.known.items()}, indent=1))
         draft.replace(self.file)
-
-
-def shipped_bytes(folder: Path) -> int:
-    """The bytes of a shipped folder: all of its files but the README, which is for people."""
-    return sum(file.stat().st_size for file in folder.iterdir() if file.name != "README.md")
 
 
 def nearest(known: dict[str, Measured], target: Target) -> Iterator[str]:

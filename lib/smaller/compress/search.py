@@ -67,12 +67,12 @@ class Found:
             f"{self.metric} beside that of the model that was left whole: {scores['dev']:.1f} and "
             f"{scores['dense dev']:.1f} on dev, {scores['test']:.1f} and {scores['dense test']:.1f} on test; the "
             "choice was made on dev.",
-            f"{self.measured.size / 1e6:.2f} MB, {100 * self.measured.size / self.whole.size:.1f} % of the whole in "
-            f"fp32; {self.measured.milliseconds:.2f} ms for a sentence, the whole {self.whole.milliseconds:.2f} ms.",
+            f"{self.measured.size / 1e6:.2f} MB to ship, {100 * self.measured.size / self.whole.size:.1f} % of the "
+            f"whole in fp32; {self.measured.time}. The whole in fp32, {self.whole.time}.",
         ]
         for row in self.front.itertuples(index=False):
             lines.append(f"Tried: {row.way}, {row.shape}, {_epochs(row.epochs)}: {row.score:.1f} on dev, "
-                         f"{row.megabytes:.2f} MB, {row.milliseconds:.2f} ms.")  # fmt: skip
+                         f"{row.megabytes:.2f} MB, {row.milliseconds:.2f} ms for the network.")  # fmt: skip
         return lines
 
 
@@ -108,8 +108,7 @@ def compress(
     scales = Scales(plan, say=say)
     whole = scales.of(None)
     candidates = _candidates(plan, scales, target)
-    say(f"{_count(candidates)} within the limits; the whole is {whole.size / 1e6:.2f} MB, "
-        f"{whole.milliseconds:.2f} ms")  # fmt: skip
+    say(f"{_count(candidates)} within the limits; the whole is {whole.size / 1e6:.2f} MB; {whole.time}")
     for why in _finish([plan.dense], plan, say).values():
         raise SmallerError(f"The model that is left whole could not be made. {why}")
     dense = _score(plan.dense, plan, "dev")
@@ -240,6 +239,7 @@ def _row(tried: dict) -> dict:
         "score": tried["score"],
         "megabytes": measured.size / 1e6,
         "milliseconds": measured.milliseconds,
+        "end_to_end_milliseconds": measured.end_to_end,
         "training_seconds": tried["seconds"],
     }
 

@@ -17,9 +17,9 @@ from smaller.errors import SmallerError
 SEGMENT = 1000
 
 FEATURES = {
-    "pieces_per_word": "pieces per word (fertility)",
+    "pieces_per_word": "tokens per word (fertility)",
     "whole_words": "words kept whole (%)",
-    "unknown_pieces": "unknown pieces (%)",
+    "unknown_pieces": "unknown tokens (%)",
     "type_token_ratio": f"type-token ratio of {SEGMENT} words",
     "word_length": "letters per word",
     "training_sentences": "training sentences",
@@ -30,7 +30,7 @@ FEATURES = {
 DISTANCES = {
     "same_script": "same script as the source",
     "relatedness": "related to the source (family, branch)",
-    "piece_overlap": "overlap of pieces with the source (%)",
+    "piece_overlap": "overlap of tokens with the source (%)",
     "unknown_pieces": FEATURES["unknown_pieces"],
     "pieces_per_word": FEATURES["pieces_per_word"],
     "seen": "seen in pre-training",

@@ -9,7 +9,6 @@ from smaller.figures.robustness import attack_success, brittleness, calibration_
 from smaller.figures.summary import explored, pareto, pareto_by_language
 from smaller.figures.transfer import (
     correlations,
-    domain_gap,
     out_of_domain,
     transfer_and_distance,
     transfer_matrix,
@@ -23,5 +22,5 @@ __all__ = [
     "change_by_language", "f1_by_student", "learning_curves", "retention", "temperatures",
     "attack_success", "brittleness", "calibration_errors", "noise_curves",
     "explored", "pareto", "pareto_by_language",
-    "correlations", "domain_gap", "out_of_domain", "transfer_and_distance", "transfer_matrix", "zero_shot",
+    "correlations", "out_of_domain", "transfer_and_distance", "transfer_matrix", "zero_shot",
 ]  # fmt: skip

@@ -8,16 +8,19 @@ import html
 import io
 import math
 import re
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
 from smaller.data.languages import LANGUAGES
@@ -124,12 +127,12 @@ def panels_of(rows: pd.DataFrame, *, average: bool) -> dict[str, pd.DataFrame]:
     return ({AVERAGE: language_average(rows)} if average and len(panels) > 1 else {}) | panels
 
 
-def new_axes(panels: int, *, height: float | None = None) -> np.ndarray:
-    """Axes in a grid that suits their number, 7 inches wide, sharing both scales; no pyplot, nothing global."""
+def new_axes(panels: int, *, height: float | None = None, share_x: bool = True) -> np.ndarray:
+    """Axes in a grid that suits their number, 7 inches wide, sharing their scales; no pyplot, nothing global."""
     columns = panels if panels <= 3 else 2 if panels == 4 else 3 if panels in (5, 6, 9) else 4
     lines = math.ceil(panels / columns)
     figure = Figure(figsize=(7, height or 0.6 + lines * (2.3 if columns <= 2 else 1.6)))
-    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    grid = figure.subplots(lines, columns, sharex=share_x, sharey=True, squeeze=False).ravel()
     for spare in grid[panels:]:
         spare.remove()
     # The panel above a gap is the last of its column, so it has to show the numbers of the shared axis.
@@ -138,18 +141,109 @@ def new_axes(panels: int, *, height: float | None = None) -> np.ndarray:
     return grid[:panels]
 
 
-def curve(axes: Axes, rows: pd.DataFrame, *, label: str, color: str, marker: str, linestyle: object) -> None:
-    """Seeds as faint dots, their mean as a line with markers, their t interval as a band."""
+def bounds(values: Iterable[float], *, clip: bool = False) -> tuple[float, float]:
+    """The 95 % t interval of values, as seaborn's `errorbar` asks for it; the mean itself where there is none.
+
+    `clip` keeps it within what a score can be, 0 to 100.
+    """
+    interval = t_interval(list(values))
+    low, high = (interval.low, interval.high) if interval.known else (interval.mean, interval.mean)
+    return (max(low, 0.0), min(high, 100.0)) if clip else (low, high)
+
+
+score_bounds = functools.partial(bounds, clip=True)
+
+
+def curve(
+    axes: Axes, rows: pd.DataFrame, *, x: str = "sparsity", y: str = "f1", percent: bool = True, clip: bool = True,
+    band: bool = True, bars: bool = False, **look: object,
+) -> None:  # fmt: skip
+    """Seeds as faint dots, their mean as a line with markers, their t interval as a band; `x` in per cent of a share.
+
+    A band has no width at a single place, so a bar stands there, and with `bars` everywhere. `clip` keeps intervals
+    within 0 to 100, and without `band` there are none. `look` is what matplotlib's `plot` takes: label,
+    color, marker, linestyle.
+    """
     if rows.empty:
         return
-    groups = rows.groupby("sparsity")["f1"]
-    intervals = pd.DataFrame({sparsity: vars(t_interval(values)) for sparsity, values in groups}).T
-    x = 100 * intervals.index.to_numpy(dtype=float)
-    axes.plot(100 * rows["sparsity"], rows["f1"], ".", color=color, alpha=0.4, markersize=4, zorder=1.5)
-    low, high = (intervals[side].astype(float).clip(0, 100) for side in ("low", "high"))
-    axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
-    look = {"color": color, "marker": marker, "linestyle": linestyle, "markerfacecolor": "white"}
-    axes.plot(x, intervals["mean"].astype(float), label=label, **look)
+    own = pd.DataFrame({x: 100 * rows[x] if percent else rows[x], y: rows[y]})
+    labels = axes.get_xlabel(), axes.get_ylabel()
+    sns.scatterplot(own, x=x, y=y, ax=axes, color=look["color"], s=8, alpha=0.4, linewidth=0, zorder=1.5, legend=False)
+    one = bars or own[x].nunique() == 1
+    errorbar = score_bounds if clip else bounds
+    sns.lineplot(own, x=x, y=y, ax=axes, errorbar=errorbar if band else None,
+                 err_style="bars" if one else "band",
+                 err_kws={"linewidth": 1} if one else {"alpha": 0.15, "linewidth": 0},
+                 markerfacecolor="white", markeredgecolor=look["color"], **look)  # fmt: skip
+    _as_before(axes, *labels)
+
+
+def _as_before(axes: Axes, x: str, y: str) -> None:
+    """Take away what seaborn adds to axes by itself: names of columns for labels, and a legend in each panel."""
+    axes.set(xlabel=x, ylabel=y)
+    if legend := axes.get_legend():
+        legend.remove()
+
+
+def dots_mean_interval(
+    axes: Axes, rows: pd.DataFrame, *, x: str, y: str, hue: str | None = None,
+    order: Sequence[str] | None = None, hue_order: Sequence[str] | None = None, clip: bool = True, spread: float = 0.5,
+) -> None:  # fmt: skip
+    """Each group's seeds as faint dots, their mean as a marker with its 95 % t interval; groups stand side by side.
+
+    `x` or `y` holds the names of the groups; hues have colours and markers of their own, in `hue_order`. `spread` is
+    the width that the hues of one group share.
+    """
+    hues = list(hue_order or (dict.fromkeys(rows[hue]) if hue else [""]))
+    palette = [COLOURS[place % len(COLOURS)] for place in range(len(hues))]
+    common = {"data": rows, "x": x, "y": y, "ax": axes, "order": order}
+    if hue:
+        common |= {"hue": hue, "hue_order": hues, "palette": palette}
+    else:
+        common |= {"color": palette[0]}
+    labels = axes.get_xlabel(), axes.get_ylabel()
+    dodge = spread * (len(hues) - 1) / len(hues)
+    sns.pointplot(**common, errorbar=score_bounds if clip else bounds, dodge=dodge or False, linestyle="none",
+                  markersize=4.5,
+                  markers=[MARKERS[place % len(MARKERS)] for place in range(len(hues))] if hue else MARKERS[0],
+                  err_kws={"linewidth": 1.1})  # fmt: skip
+    _as_before(axes, *labels)
+    # The seeds stand close beside their own mean, where seaborn's strips would stand in the next group.
+    upright = not pd.api.types.is_numeric_dtype(rows[x])
+    groups, values = (x, y) if upright else (y, x)
+    places = {name: place for place, name in enumerate(order if order is not None else dict.fromkeys(rows[groups]))}
+    for number, name in enumerate(hues):
+        own = rows[rows[hue] == name] if hue else rows
+        own = own[own[groups].isin(list(places))]
+        offset = dodge * number / (len(hues) - 1) - dodge / 2 if dodge else 0.0
+        at = own[groups].map(places).astype(float) + offset - 0.07
+        pair = (at, own[values]) if upright else (own[values], at)
+        axes.plot(*pair, ".", color=palette[number], alpha=0.45, markersize=4, zorder=1.5)
+
+
+def heat_map(axes: Axes, wide: pd.DataFrame, *, decimals: int = 0, label: str = "", centre: float | None = None,
+             sign: str = "", **look: object) -> None:  # fmt: skip
+    """A table of numbers as coloured cells with the numbers in them; what was not measured stays blank.
+
+    Colours run from light to dark, or from blue through white to orange around `centre`; `sign` "+" marks gains.
+    """
+    colours = "cividis_r" if centre is None else sns.diverging_palette(245, 40, s=80, l=55, as_cmap=True)
+    with warnings.catch_warnings():
+        # Seaborn colours missing cells in a way that matplotlib is going to deprecate.
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        sns.heatmap(wide.astype(float), ax=axes, annot=True, fmt=f"{sign}.{decimals}f", cmap=colours, center=centre,
+                    linewidths=0.6, linecolor="white", cbar_kws={"label": label, "pad": 0.02},
+                    annot_kws={"fontsize": 6.5}, **look)  # fmt: skip
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+
+
+def in_steps(axis: Axis) -> None:
+    """A logarithmic axis whose ticks read 1, 2, 5, 10, 20 ..., as plain numbers."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def dense_line(axes: Axes, rows: pd.DataFrame, *, label: str, line: object = "-") -> None:
@@ -170,18 +264,18 @@ def sparsity_axes(axes: Axes, y: str) -> None:
         axes.set(xlabel="sparsity (%)", ylabel=y)
 
 
-def finish(axes: np.ndarray, *, x: str, y: str) -> None:
+def finish(axes: np.ndarray, *, x: str, y: str, columns: int = 4) -> None:
     figure = axes[0].figure
     figure.supxlabel(x, fontsize=8)
     figure.supylabel(y, fontsize=8)
-    legend_above(figure, axes)
+    legend_above(figure, axes, columns=columns)
 
 
-def legend_above(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels, above them."""
+def legend_above(figure: Figure, axes: Iterable[Axes], *, columns: int = 4) -> None:
+    """One legend for all panels, above them, in at most so many columns."""
     entries = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    columns = math.ceil(len(entries) / math.ceil(len(entries) / 4))
+    columns = math.ceil(len(entries) / math.ceil(len(entries) / columns))
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)

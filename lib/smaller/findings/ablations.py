@@ -1,4 +1,4 @@
-"""Answers on what distillation adds: against models of the same shape without a teacher, and against other losses.
+"""What distillation adds beside models without a teacher, and what other losses and temperatures change.
 
 `table` is what `distillation.by_strategy` makes.
 """
@@ -7,146 +7,100 @@ from __future__ import annotations
 
 import pandas as pd
 
-from smaller.findings.cells import give_or_take, with_unit
-from smaller.findings.comparisons import compared, verdicts, within_reach
-from smaller.findings.distillation import AGNOSTIC, CONTINUED, CONTROLS, CUT, SCRATCH, SPECIFIC, STUDENTS, plain
-from smaller.statistics import language_average, of_split, one_kind, t_interval
+from smaller.comparison import NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.findings import distillation
+from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, MODELS, SCRATCH, SPECIFIC, compared
+from smaller.findings.finding import ANSWERED, Finding, missing
+from smaller.findings.words import count_of
+from smaller.statistics import language_average, of_split, t_interval
 
-KEYS = ["encoder", "layers", "heads"]
 TEMPERATURE = "temperature "
-MEANINGS = {
-    CUT: "dropping layers and fine-tuning the rest",
-    CONTINUED: "dropping layers and going on with pre-training",
-    SCRATCH: "pre-training the same shape from scratch",
-}
+DIFFERENCE = "difference (points)"
+ISOLATING = {(SPECIFIC, LABELS): "On the task", (AGNOSTIC, CONTINUED): "On unlabelled text"}
+"""Pairs of strategies in which nothing differs but the teacher's answers: start, batches and updates are the same."""
+
+OTHERS = [(AGNOSTIC, CUT), (AGNOSTIC, SCRATCH), (SPECIFIC, CUT), (SPECIFIC, CONTINUED), (SPECIFIC, SCRATCH),
+          (LABELS, CUT)]  # fmt: skip
 
 
-def against_controls(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each kind of student minus each control of its shape and teacher: a row for each, `student`, `control`, `shape`.
-
-    Pairs are languages and seeds; p values are corrected for the number of all these comparisons.
-    """
-    rows = plain(table, split=split)
-    found = []
-    for (encoder, layers, heads), own in rows.groupby(KEYS):
-        for student in STUDENTS:
-            for control in CONTROLS:
-                first, second = (own[own["strategy"] == strategy] for strategy in (student, control))
-                interval, test = compared(first, second, keys=KEYS)
-                if interval.n:
-                    found.append({"encoder": encoder, "shape": f"{layers}x{heads}", "student": student,
-                                  "control": control, "difference": interval, "p_value": test.p_value})  # fmt: skip
-    return verdicts(found)
+def against_controls(table: pd.DataFrame, *, isolating: bool = False, split: str = "test") -> pd.DataFrame:
+    """Students minus controls of the same teacher and shape; or the pairs that isolate the teacher's answers."""
+    found = compared(table, ISOLATING if isolating else OTHERS, split=split)
+    named = found[["model", "minus", "encoder", "shape", "comparison"]]
+    return named.rename(columns={"encoder": "teacher", "shape": "student", "comparison": DIFFERENCE})
 
 
-def controls_verdict(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Whether distillation beats pre-training from scratch, and beats dropping layers: a sentence for each control."""
+def controls(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Whether distillation beats pre-training from scratch, and beats dropping layers."""
     found = against_controls(table, split=split)
     if found.empty:
-        return "Distillation was not measured against models without a teacher: no shape has controls in this run."
-    several = found["encoder"].nunique() > 1
-    sentences = []
-    for control, own in found.groupby("control", sort=False):
-        parts = [
-            f"{row['student']} {row['shape']}{' of ' + row['encoder'] if several else ''} is "
-            f"{with_unit(row['difference'], 'points')}, {row['verdict']}"
-            for _, row in own.iterrows()
-        ]
-        sentences.append(f"Against {MEANINGS[control]}, {'; '.join(parts)}.")
-    return " ".join(sentences) + _reach(found)
+        return missing("Models of the same shape without a teacher")
+    ahead = found[found[DIFFERENCE].map(lambda one: one.sign > 0)]
+    told = [f"{(ahead['minus'] == control).sum()} of {len(own)} for “{control}”"
+            for control, own in found.groupby("minus", sort=False)]  # fmt: skip
+    return Finding(
+        f"In {len(ahead)} of {count_of(len(found), 'comparison')} a model has a higher F1 than a control of its shape.",
+        f"By control: {', '.join(told)}.",
+        values={"each": found, "ahead": len(ahead)}, verdict=_settled(found[DIFFERENCE]),
+    )  # fmt: skip
 
 
-def what_the_teacher_adds(table: pd.DataFrame, *, split: str = "test") -> str:
-    """The comparisons in which nothing differs but the teacher's answers: same start, same batches, same updates."""
-    found = against_controls(table, split=split)
-    sentences = []
-    for student, control, text in ((AGNOSTIC, CONTINUED, "On the same text"), (SPECIFIC, CUT, "On the same task")):
-        own = found[(found["student"] == student) & (found["control"] == control)] if len(found) else found
-        for _, row in own.iterrows():
-            added = with_unit(row["difference"], "points")
-            sentences.append(
-                f"{text}, the answers of {row['encoder']} add to {row['shape']} {added} ({row['verdict']})."
-            )
-    return " ".join(sentences) or "What the teacher alone adds was not measured."
+def what_the_teacher_adds(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """What the teacher's answers add on the task, from the one control that lacks nothing else; then on text."""
+    found = against_controls(table, isolating=True, split=split)
+    told = [(f"{ISOLATING[model, minus]}, {student} students that learn from the answers of {teacher} "
+             f"{distillation.relation(one)} students that do not: {one}.", one, minus)
+            for model, minus, teacher, student, one in found.itertuples(index=False)]  # fmt: skip
+    on_task = [one for _, one, minus in told if minus == LABELS]
+    sentences = [sentence for sentence, *_ in told]
+    if not on_task:
+        return Finding("The control that isolates the teacher was not measured.", " ".join(sentences),
+                       values={"each": found}, verdict=NOT_MEASURED)  # fmt: skip
+    return Finding(sentences[0], " ".join(sentences[1:]), quantity=on_task[0], values={"each": found})
 
 
-def variants(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each variant but the temperatures minus the plain student of the same shape, strategy and seeds: a row for each.
+def variants(table: pd.DataFrame, *, temperatures: bool = False, split: str = "test") -> pd.DataFrame:
+    """F1 of each variant, and that minus the plain student's of the same strategy, shape and seeds (P1-T6).
 
-    Columns: strategy, variant, encoder, shape, `f1` (interval of the language average over seeds), `plain` (the same
-    of the plain students), `first` (the plain students' temperature), difference, p_value, verdict.
+    Of the temperatures after the first, or of all other variants.
     """
-    return _changes(table, temperatures=False, split=split)
+    rows = of_split(table, split)
+    rows = rows[(rows["variant"] != "") & (rows["variant"].str.startswith(TEMPERATURE) == temperatures)]
+    names = rows[["strategy", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+    found = compared(table, [(f"{strategy}: {variant}", strategy) for strategy, variant in names], split=split)
+    scores = language_average(rows).groupby(["variant", *MODELS])["f1"].agg(t_interval) if len(rows) else {}
+    return pd.DataFrame([
+        {"variant": (variant := row.model.partition(": ")[2]), "strategy": row.minus, "teacher": row.encoder,
+         "student": row.shape, "F1": scores[variant, row.minus, row.encoder, row.layers, row.heads],
+         DIFFERENCE: row.comparison}
+        for row in found.itertuples()
+    ], columns=["variant", "strategy", "teacher", "student", "F1", DIFFERENCE])  # fmt: skip
 
 
-def _changes(table: pd.DataFrame, *, temperatures: bool, split: str) -> pd.DataFrame:
-    rows = one_kind(of_split(table, split), "dataset")
-    base, found = rows[rows["variant"] == ""], []
-    chosen = rows[(rows["variant"] != "") & (rows["variant"].str.startswith(TEMPERATURE) == temperatures)]
-    for (variant, strategy, encoder, layers, heads), own in chosen.groupby(["variant", "strategy", *KEYS], sort=False):
-        same = base[(base["strategy"] == strategy) & base["seed"].isin(own["seed"])]
-        same = same[(same[KEYS] == [encoder, layers, heads]).all(axis="columns")]
-        interval, test = compared(own, same, keys=KEYS)
-        found.append({
-            "strategy": strategy, "variant": variant, "encoder": encoder, "shape": f"{layers}x{heads}",
-            "f1": t_interval(language_average(own)["f1"]), "plain": t_interval(language_average(same)["f1"]),
-            "first": same["temperature"].mean(), "difference": interval, "p_value": test.p_value,
-        })  # fmt: skip
-    return verdicts(found)
-
-
-def temperatures(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """F1 of one student at each temperature (P1-T6): language averages over seeds, and the change against the first."""
-    found = _changes(table, temperatures=True, split=split)
-    rows = []
-    for (strategy, encoder, shape), own in found.groupby(["strategy", "encoder", "shape"]) if len(found) else ():
-        about = {"strategy": strategy, "teacher": encoder, "student": shape}
-        first = own.iloc[0]
-        rows.append(about | {"temperature": first["first"], "F1": give_or_take(first["plain"], 1),
-                             "against the first": "–", "n": first["plain"].n, "p (Holm)": "–"})  # fmt: skip
-        rows += [
-            about | {
-                "temperature": float(row["variant"].removeprefix(TEMPERATURE)),
-                "F1": give_or_take(row["f1"], 1),
-                "against the first": give_or_take(row["difference"], 1, sign="+"),
-                "n": row["difference"].n,
-                "p (Holm)": f"{row['p_value']:.3f}",
-            }
-            for _, row in own.iterrows()
-        ]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def temperature_in_words(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Which temperature is best for each strategy, and whether that is decided."""
-    found = _changes(table, temperatures=True, split=split)
+def other_ways(table: pd.DataFrame, *, temperatures: bool = False) -> Finding:
+    """Whether a variant, such as the attention relation of MiniLMv2, or a temperature changes F1; the best on dev."""
+    found = variants(table, temperatures=temperatures)
     if found.empty:
-        return "Other temperatures were not measured."
-    sentences = []
-    for (strategy, encoder), own in found.groupby(["strategy", "encoder"], sort=False):
-        best = own.loc[own["difference"].map(lambda interval: interval.mean).idxmax()]
-        said = f"{with_unit(best['difference'], 'points')} against the first, p = {best['p_value']:.3f}"
-        place = (
-            f"{best['variant']} has the highest mean, {said}"
-            if best["difference"].mean > 0
-            else f"the first temperature has the highest mean; {best['variant']} comes next, {said}"
-        )
-        sentences.append(f"{strategy.capitalize()} ({encoder}, {best['shape']}): {place}, {best['verdict']}.")
-    return " ".join(sentences) + _reach(found)
+        return missing("Other temperatures" if temperatures else "Other losses")
+    changed, best, told = [one for one in found[DIFFERENCE] if one.sign], {}, []
+    dev = variants(table, temperatures=temperatures, split="dev")
+    for names, own in dev.groupby(["strategy", "student", "teacher"], sort=False):
+        means = {row.variant: row[-1].interval.mean for row in own.itertuples(index=False)}
+        best[names] = highest = max(["", *means], key=lambda name: means.get(name, 0.0))
+        mine = found[(found[["strategy", "student", "teacher"]] == list(names)).all(axis="columns")]
+        told.append(f"For {names[0]} {names[1]} of {names[2]}, the highest mean F1 on dev is that of "
+                    f"{f'“{highest}”' if highest else 'the plain student'}.")  # fmt: skip
+        if highest:
+            (one,) = mine.loc[mine["variant"] == highest, DIFFERENCE]
+            told.append(f"On test, its F1 minus the plain student's is {one}.")
+    return Finding(
+        f"{len(changed) or 'None'} of {count_of(len(found), 'comparison')} with "
+        f"{'the first temperature' if temperatures else 'plain students'} show{'s' * (len(changed) <= 1)} another F1.",
+        " ".join(told), values={"best": best, "changed": len(changed), "each": found},
+        verdict=_settled(found[DIFFERENCE]),
+    )  # fmt: skip
 
 
-def modern(table: pd.DataFrame, *, variant: str = "attention relation", split: str = "test") -> str:
-    """The attention relation of MiniLMv2 against plain divergence of logits."""
-    found = variants(table, split=split)
-    own = found[found["variant"] == variant] if len(found) else found
-    if own.empty:
-        return f"The {variant} was not measured."
-    return " ".join(
-        f"{row['strategy'].capitalize()} {row['shape']} of {row['encoder']}: with the {variant} F1 changes by "
-        f"{with_unit(row['difference'], 'points')} against plain logits (p = {row['p_value']:.3f}, {row['verdict']})."
-        for _, row in own.iterrows()
-    )
-
-
-def _reach(found: pd.DataFrame) -> str:
-    return within_reach(max(interval.n for interval in found["difference"]), comparisons=len(found))
+def _settled(found: pd.Series[Comparison]) -> str:
+    """Whether every comparison is decided."""
+    return NOT_DECIDED if any(one.verdict == NOT_DECIDED for one in found) else ANSWERED

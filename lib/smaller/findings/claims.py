@@ -1,51 +1,115 @@
-"""The claims and questions of both papers, and what each page makes of them: one list, one form of a row.
+"""The claims and questions of both papers as data, and one rule that judges each by what a page has measured.
 
-A page shows the rows that `of_page` makes of its own and saves them as `verdicts-<topic>.csv`; the summary gathers them
-all with `gathered`, and says of each claim in the list that no page has measured.
+A page gives a `Finding` for each claim that it takes up, shows the rows that `of_page` makes of them, and saves them as
+`verdicts-<topic>.csv`; the summary gathers them all with `gathered`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
+from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.errors import SmallerError, did_you_mean
-from smaller.findings.words import first_sentence
+from smaller.findings.finding import Finding, Quantity
 from smaller.paths import outputs_folder
-
-ANSWERED, NOT_MEASURED = "answered", "not measured"
-"""Verdicts on a question that was asked without a number, and on what a run says nothing about."""
+from smaller.statistics import Interval
 
 COLUMNS = ["id", "claim", "printed", "measured", "verdict", "figure"]
+
+ENCODERS = {"1": ("afriberta-small", "afriberta-base", "afriberta-large"), "2": ("xlm-r-base", "mbert")}
+"""The encoders that each paper speaks of: what was measured on another one is no test of what it says of these."""
+
+ELSEWHERE = ", on another encoder"
+"""The end of a verdict on an encoder that the paper does not speak of."""
+
+LEGEND = (
+    "Q: questions of the first paper; M: its mechanisms, with their break conditions; D: errors and contradictions; "
+    "OQ: open questions; NC: next checks; P1, P2: tables of the two papers; X1: both papers at equal bytes."
+)
+"""What the ids of claims begin with."""
 
 
 @cache
 def listed() -> pd.DataFrame:
     """Every claim, question and misprint that touches a number, in reading order.
 
-    Columns: id, paper, claim, printed (what a paper says of it), notebook (that takes it up) and figure (the anchor on
-    its page). Ids are those of the study's list of questions; several of them may be about one number.
+    Columns: id, paper, claim, printed (what a paper says of it), misprint (what is known to be wrong in that), kind,
+    says, value, margin, notebook (that takes it up) and figure (the anchor on its page). What `kind` and `says` may be
+    stands at `judged`. Several ids may be about one number.
     """
     return pd.read_csv(Path(__file__).with_name("claims.csv"), dtype=str, keep_default_na=False)
 
 
-def of_page(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
-    """A page's verdicts with the columns `COLUMNS`; what a row leaves out of claim, printed and figure is the list's.
+def judged(claim: Mapping[str, str], found: Finding, *, encoder: str) -> str:
+    """The verdict on a claim of the list by what a page has found.
 
-    `id` may name several claims that one measurement decides: "Q9, D9". An id that is not listed raises SmallerError.
+    A `kind` of "question" is answered, not decided or not measured, as the finding itself is. An "arithmetic" claim is
+    judged on any encoder, a "relation" ("more", "less", "same", "keeps") and a "level" (a number) on the paper's own
+    encoders; elsewhere the verdict on a relation says so, and a level is not comparable. `says` is "more", "less" or
+    "same" of a comparison; "keeps" of one that loses less than two points; "is", "least" or "most" of a number, which
+    `value` and `margin` give in the number's own unit.
     """
-    known = listed().set_index("id")
-    found = []
-    for row in rows:
-        first, *_ = ids = row["id"].split(", ")
-        if unknown := [name for name in ids if name not in known.index]:
+    if not found.measured:
+        return NOT_MEASURED
+    if claim["kind"] == "question":
+        return found.verdict
+    if found.quantity is None:
+        return found.verdict if found.verdict in (NOT_DECIDED, NOT_COMPARABLE) else NOT_MEASURED
+    elsewhere = claim["kind"] != "arithmetic" and encoder not in ENCODERS.get(claim["paper"], ())
+    if elsewhere and claim["kind"] == "level":
+        return NOT_COMPARABLE + ELSEWHERE
+    verdict = _borne_out(claim, found.quantity)
+    return verdict + ELSEWHERE if elsewhere and verdict in (AGREES, DIFFERS) else verdict
+
+
+def _borne_out(claim: Mapping[str, str], quantity: Quantity) -> str:
+    says = claim["says"]
+    if isinstance(quantity, Comparison) and says in ("more", "less", "same"):
+        return quantity.bears_out(says)
+    if isinstance(quantity, Comparison) and says == "keeps":
+        return {AGREES: DIFFERS, DIFFERS: AGREES}.get(word := quantity.departs(), word)
+    if says not in ("is", "least", "most"):
+        raise SmallerError(f"The claim {claim['id']} says {says!r}, which no {type(quantity).__name__} can bear out.")
+    interval = quantity.interval if isinstance(quantity, Comparison) else quantity
+    if isinstance(interval, Interval):
+        if interval.n == 0 or not interval.known:
+            return NOT_MEASURED if interval.n == 0 else NOT_DECIDED
+        low, high = interval.low, interval.high
+    else:
+        low = high = float(interval)
+    value, margin = float(claim["value"]), float(claim["margin"] or 0)
+    least = value - margin if says in ("is", "least") else -float("inf")
+    most = value + margin if says in ("is", "most") else float("inf")
+    if least <= low and high <= most:
+        return AGREES
+    return DIFFERS if high < least or low > most else NOT_DECIDED
+
+
+def of_page(found: Mapping[str, Finding | Sequence[Finding]], *, encoder: str) -> pd.DataFrame:
+    """A page's verdicts on the claims that it takes up, with the columns `COLUMNS`: one row for each finding.
+
+    A key may name several claims that one measurement decides, "Q9, D9": the first is the one that is judged. An id
+    that is not listed raises SmallerError. `encoder` is the one that was measured.
+    """
+    known = listed().set_index("id", drop=False)
+    rows = []
+    for key, findings in found.items():
+        first, *_ = names = key.split(", ")
+        if unknown := [name for name in names if name not in known.index]:
             hint = did_you_mean(unknown[0], known.index)
             raise SmallerError(f"No claim has the id {unknown[0]!r}.{hint} The list is findings/claims.csv.")
-        found.append(known.loc[first, ["claim", "printed", "figure"]].to_dict() | dict(row))
-    return pd.DataFrame(found, columns=COLUMNS)
+        claim = known.loc[first].to_dict()
+        printed = f"{claim['printed']} ({claim['misprint']})" if claim["misprint"] else claim["printed"]
+        rows += [
+            {"id": key, "claim": claim["claim"], "printed": printed, "measured": one.headline,
+             "verdict": judged(claim, one, encoder=encoder), "figure": claim["figure"]}
+            for one in ([findings] if isinstance(findings, Finding) else findings)
+        ]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def gathered(pages: Sequence[str]) -> pd.DataFrame:
@@ -72,6 +136,6 @@ def gathered(pages: Sequence[str]) -> pd.DataFrame:
         place = f"[{page}]({page}.ipynb#{row['figure']})" if page in pages else f"{page} (not run)"
         found.append({
             "id": row["id"], "claim": row["claim"][:1].upper() + row["claim"][1:], "verdict": row["verdict"],
-            "printed": row["printed"], "measured": first_sentence(row["measured"]), "where": place,
+            "printed": row["printed"], "measured": row["measured"], "where": place,
         })  # fmt: skip
     return pd.DataFrame(found)

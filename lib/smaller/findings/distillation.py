@@ -1,31 +1,44 @@
-"""Answers on distillation: students beside their teachers and beside each other.
-
-`table` is what `by_strategy` makes of the tidy tables of a study. A student's name is its shape, layers x heads.
-"""
+"""What students keep of their teachers' F1. `table` is what `by_strategy` makes; 4x6 is four layers of six heads."""
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from smaller.comparison import AGREES, DEPARTURE, DIFFERS, MARGIN, NOT_DECIDED, Comparison, corrected, paired
 from smaller.errors import SmallerError, did_you_mean
-from smaller.findings.cells import best, give_or_take, one_or_span, with_unit
-from smaller.findings.words import name_of
+from smaller.findings.finding import ANSWERED, Finding, missing
+from smaller.findings.words import count_of, name_of
 from smaller.recipes import Recipe
-from smaller.statistics import Interval, language_average, of_split, one_kind, t_interval
+from smaller.statistics import AVERAGE, describe, language_average, of_split, one_kind, t_interval
 
 TEACHER, AGNOSTIC, SPECIFIC = "teacher", "task-agnostic", "task-specific"
-CUT, CONTINUED, SCRATCH = "layers dropped", "layers dropped, pre-trained on", "from scratch"
-STUDENTS, CONTROLS = (AGNOSTIC, SPECIFIC), (CUT, CONTINUED, SCRATCH)
+LABELS, CUT, CONTINUED, SCRATCH = "labels alone", "layers dropped", "layers dropped, pre-trained on", "from scratch"
+STUDENTS, CONTROLS = (AGNOSTIC, SPECIFIC), (LABELS, CUT, CONTINUED, SCRATCH)
 STRATEGIES = (TEACHER, *STUDENTS, *CONTROLS)
-MODELS = ["strategy", "encoder", "layers", "heads"]
+SHAPE = ["layers", "heads"]
+MODELS = ["strategy", "encoder", *SHAPE]
 """What tells the models of a table apart, beside language and seed."""
 
-COLLAPSE = 0.9
-"""The share of its teacher's F1 below which a student counts as too small (the capacity limit of paper 1)."""
+ONCE = {
+    AGNOSTIC: "the corpus distillation",
+    CONTINUED: "the control's pre-training",
+    SCRATCH: "the control's pre-training",
+}
+"""What is drawn once for all seeds and languages of a strategy, so that no interval covers its chance."""
+
+COLLAPSE = 90.0
+"""The share of its teacher's F1, in per cent, below which a student counts as too small (paper 1's capacity limit)."""
+
+LOSES = {
+    AGREES: f"it loses {DEPARTURE:g} points or more",
+    DIFFERS: f"it loses less than {DEPARTURE:g} points",
+    NOT_DECIDED: f"whether it loses {DEPARTURE:g} points is not decided",
+}
 
 
 def layers_and_heads(shape: str) -> tuple[int, int]:
@@ -39,7 +52,8 @@ def layers_and_heads(shape: str) -> tuple[int, int]:
 def by_strategy(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """One table of several, with the columns `strategy` (one of `STRATEGIES`), `variant` (empty for none) and `shape`.
 
-    The names of the tables are strategies, or "strategy: variant". A strategy without rows is not in the result.
+    The names of the tables are strategies, or "strategy: variant". Rows go by strategy and teacher, the largest shape
+    first. A strategy without rows is not in the result.
     """
     parts = []
     for name, table in tables.items():
@@ -52,7 +66,11 @@ def by_strategy(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     if not parts:
         raise SmallerError("None of these recipes has been run: there is nothing to compare.")
     whole = pd.concat(parts, ignore_index=True)
-    return whole.assign(shape=whole["layers"].astype(str) + "x" + whole["heads"].astype(str))
+    whole["shape"] = whole["layers"].astype(str) + "x" + whole["heads"].astype(str)
+    places = {"strategy": STRATEGIES.index, "encoder": list(dict.fromkeys(whole["encoder"])).index}
+    return whole.sort_values(
+        MODELS, key=lambda column: column.map(places.get(column.name, operator.neg)), kind="stable", ignore_index=True
+    )
 
 
 def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
@@ -61,193 +79,167 @@ def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     return rows[rows["variant"] == ""]
 
 
-def results(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Every model's F1 by language and on average: mean over seeds, half its t interval, and n (P1-T1).
+def averages(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, and where there are several languages the averages over them at the end."""
+    return pd.concat([rows, language_average(rows)]) if rows["language"].nunique() > 1 else rows
 
-    Of the students the best average of each strategy and teacher stands between double asterisks, and the best of each
-    strategy between double underscores, as the paper prints them bold and underlined.
+
+def once(*strategies: str) -> tuple[str, ...]:
+    """What the strategies draw once for all seeds."""
+    return tuple(dict.fromkeys(ONCE[name] for strategy in strategies if (name := strategy.partition(": ")[0]) in ONCE))
+
+
+def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: str = "test") -> pd.DataFrame:
+    """Models minus others of the same teacher and shape, or minus the teacher: a `comparison` for each, paired by seed.
+
+    `pairs` name strategies, or "strategy: variant". Columns: model, minus, encoder, layers, heads, shape, comparison,
+    verdict. The p values are corrected for the number of rows.
     """
-    rows = plain(table, split=split)
-    languages = sorted(rows["language"].unique(), key=name_of)
-    average = language_average(rows)
-    last = "average" if len(languages) > 1 else name_of(languages[0])
-    found, means = [], []
-    for model in sorted(rows.groupby(MODELS).groups, key=_order(rows)):
-        own = _of_model(rows, model)
-        cells = {name_of(code): t_interval(own.loc[own["language"] == code, "f1"]) for code in languages}
-        cells[last] = t_interval(_of_model(average, model)["f1"])
-        about = dict(zip(("strategy", "teacher", "layers", "heads"), model, strict=True))
-        about["parameters (M)"] = own["parameters"].iloc[0] / 1e6
-        told = {name: give_or_take(interval, 1) for name, interval in cells.items()}
-        found.append(about | told | {"n": one_or_span(interval.n for interval in cells.values())})
-        means.append(round(cells[last].mean, 1))
-    whole = pd.DataFrame(found)
-    return whole.assign(**{last: mark_best(whole, pd.Series(means), whole[last])})
+    rows = one_kind(of_split(table, split), "dataset")
+    names = rows["strategy"].where(rows["variant"] == "", rows["strategy"] + ": " + rows["variant"])
+    found = [
+        paired(
+            own, rows[(names == second) & (rows["encoder"] == encoder)], by=["encoder", *SHAPE],
+            one_for_all=second == TEACHER, drawn_once=once(first, second),
+        ).assign(model=first, minus=second)
+        for first, second in pairs
+        for encoder, own in rows[names == first].groupby("encoder", sort=False)
+    ]  # fmt: skip
+    columns = ["model", "minus", "encoder", *SHAPE, "comparison"]
+    whole = pd.concat([pd.DataFrame(columns=columns), *(one for one in found if len(one))], ignore_index=True)[columns]
+    return corrected(whole.assign(shape=whole["layers"].astype(str) + "x" + whole["heads"].astype(str)))
 
 
-def mark_best(table: pd.DataFrame, means: pd.Series, cells: Iterable[str]) -> list[str]:
-    """The cells; of the students, the best mean of each strategy and teacher stands between double asterisks.
+def beside(first: pd.DataFrame, second: pd.DataFrame, *, on: Sequence[str]) -> pd.DataFrame:
+    """Rows of `first` that have one of `second` with the same `on`, which figures draw seed by seed.
 
-    The best of each strategy stands between double underscores as well.
+    New columns: `change` (F1 minus the other's, in points), `kept` (F1 in per cent of it; NaN where that is 0) and
+    `saved` (parameters that are gone, in per cent of its).
     """
-    students = table["strategy"].isin(STUDENTS)
-    of_teacher = students & (means == means.groupby([table["strategy"], table["teacher"]]).transform("max"))
-    of_strategy = students & (means == means.groupby(table["strategy"]).transform("max"))
-    marked = [best(cell, of_row=first) for cell, first in zip(cells, of_teacher, strict=True)]
-    return [f"__{cell}__" if first else cell for cell, first in zip(marked, of_strategy, strict=True)]
-
-
-def _order(rows: pd.DataFrame) -> Callable[[tuple], tuple]:
-    """A key that sorts models: strategies as listed, teachers as they come, the largest shape last."""
-    encoders = list(dict.fromkeys(rows["encoder"]))
-    return lambda model: (STRATEGIES.index(model[0]), encoders.index(model[1]), *model[2:])
-
-
-def _of_model(rows: pd.DataFrame, model: tuple) -> pd.DataFrame:
-    return rows[(rows[MODELS] == list(model)).all(axis="columns")]
-
-
-def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each student's and control's row beside its own teacher's of that language and seed; language averages first.
-
-    The columns of the table, and `change` (F1 minus the teacher's, in points), `kept` (F1 over the teacher's; NaN of a
-    teacher that finds nothing) and `saved` (the share of the teacher's parameters that is gone).
-    """
-    rows = plain(table, split=split)
-    several = rows["language"].nunique() > 1
-    rows = pd.concat([language_average(rows), rows]) if several else rows
-    keys = ["encoder", "language", "seed"]
-    teachers = rows[rows["strategy"] == TEACHER].set_index(keys)[["f1", "parameters"]]
-    students = rows[rows["strategy"] != TEACHER]
-    found = students.join(teachers, on=keys, suffixes=("", "_teacher")).dropna(subset="f1_teacher")
-    if found.empty:
-        raise SmallerError("There is no student beside its own teacher of the same language and seed: run the teachers "
-                           "with the students' seeds.")  # fmt: skip
+    other = second.set_index(list(on))[["f1", "parameters"]]
+    found = first.join(other, on=list(on), suffixes=("", "_other")).dropna(subset="f1_other")
     return found.assign(
-        change=found["f1"] - found["f1_teacher"],
-        kept=found["f1"] / found["f1_teacher"].where(found["f1_teacher"] > 0),
-        saved=1 - found["parameters"] / found["parameters_teacher"],
+        change=found["f1"] - found["f1_other"],
+        kept=100 * found["f1"] / found["f1_other"].where(found["f1_other"] > 0),
+        saved=100 * (1 - found["parameters"] / found["parameters_other"]),
     )
 
 
+def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """Students and controls `beside` their own teacher of that language and seed; language averages last."""
+    rows = averages(plain(table, split=split))
+    whole = rows["strategy"] == TEACHER
+    found = beside(rows[~whole], rows[whole], on=["encoder", "language", "seed"])
+    if found.empty:
+        raise SmallerError("There is no student beside its own teacher of the same language and seed: run the teachers "
+                           "with the students' seeds.")  # fmt: skip
+    return found
+
+
 def against_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """One row a model, on average over languages: `saved`, and the intervals `change` and `kept`, paired by seed.
-
-    Models are in the order of strategies and teachers, the largest first.
-    """
+    """One row a model, averaged over languages: `saved` (%), `change` (a comparison) and `kept` (%, an interval)."""
     found = beside_teacher(table, split=split)
-    first = found[found["language"] == found["language"].iloc[0]]  # the average, or the only language
-    rows = [
-        dict(zip(MODELS, model, strict=True)) | {
-            "shape": f"{model[2]}x{model[3]}",
-            "parameters": own["parameters"].iloc[0],
-            "saved": own["saved"].mean(),
-            "change": t_interval(own["change"]),
-            "kept": t_interval(own["kept"]),
-        }
-        for model, own in first.groupby(MODELS)
-    ]  # fmt: skip
-    key = _order(found)
-    rows.sort(key=lambda row: (*key((row["strategy"], row["encoder"])), -row["layers"], -row["heads"]))
-    return pd.DataFrame(rows)
+    found = found[found["language"] == found["language"].iloc[-1]]  # the average, or the only language
+    each = found.groupby(MODELS, sort=False).agg(
+        parameters=("parameters", "first"), saved=("saved", "mean"), kept=("kept", t_interval)
+    )
+    changes = compared(table, [(name, TEACHER) for name in STRATEGIES[1:]], split=split)
+    changes = changes.rename(columns={"model": "strategy", "comparison": "change"})
+    return changes[[*MODELS, "shape", "change"]].merge(each.reset_index(), on=MODELS)
 
 
-def retention(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """F1 in per cent of the student's own teacher as layers and heads shrink (P1-T7).
-
-    Means over seeds, paired by seed, ± half their t intervals, on average over languages.
-    """
-    found = against_teacher(table, split=split)
-    several = found["encoder"].nunique() > 1
-    rows = []
-    for (layers, heads), own in found.groupby(["layers", "heads"]):
-        cells = {row.strategy + f", {row.encoder}" * several: give_or_take(scaled(row.kept), 1)
-                 for row in own.itertuples()}  # fmt: skip
-        counts = {"n": one_or_span(interval.n for interval in own["kept"])}
-        rows.append({"layers": layers, "heads": heads} | cells | counts)
-    wide = pd.DataFrame(rows[::-1]).fillna("–")
-    names = [row.strategy + f", {row.encoder}" * several for row in found.itertuples()]
-    return wide[["layers", "heads", *dict.fromkeys(names), "n"]]
-
-
-def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """What each student saves and loses against its own teacher, in points and in per cent (P1-T8)."""
-    return pd.DataFrame([
-        {
-            "strategy": row.strategy,
-            "teacher": row.encoder,
-            "student": row.shape,
-            "parameters (M)": row.parameters / 1e6,
-            "fewer parameters (%)": 100 * row.saved,
-            "F1 against teacher (points)": give_or_take(row.change, 1, sign="+"),
-            "F1 against teacher (%)": give_or_take(scaled(row.kept, less=1), 1, sign="+"),
-            "n": row.change.n,
-        }
-        for row in against_teacher(table, split=split).itertuples()
-    ])  # fmt: skip
-
-
-def scaled(interval: Interval, *, less: float = 0.0, from_whole: bool = False) -> Interval:
-    """An interval of shares in per cent, minus `less` (a share); or of what is missing from the whole."""
-    if from_whole:
-        return Interval(*(100 * (1 - value) for value in (interval.mean, interval.high, interval.low)), interval.n)
-    return Interval(*(100 * (value - less) for value in (interval.mean, interval.low, interval.high)), interval.n)
-
-
-def _of_students(found: pd.DataFrame) -> pd.DataFrame:
+def of_students(found: pd.DataFrame) -> pd.DataFrame:
+    """The rows of students, without controls and teachers."""
     return found[found["strategy"].isin(STUDENTS)]
 
 
-def how_tiny(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> str:
-    """The smallest student within `points` of its teacher, for each teacher and strategy (paper 1, Q1)."""
-    found = _of_students(against_teacher(table, split=split))
-    found = found.assign(mean=[interval.mean for interval in found["change"]])
-    near, none = [], []
-    for (encoder, strategy), own in found.groupby(["encoder", "strategy"], sort=False):
-        within = own[own["mean"] >= -points].sort_values(["parameters", "mean"], ascending=[True, False])
-        chosen = within.iloc[0] if len(within) else own.sort_values("mean").iloc[-1]
-        (near if len(within) else none).append(
-            f"{strategy} from {encoder}: {chosen['shape']}, {100 * chosen['saved']:.1f} % fewer parameters, F1 against "
-            f"the teacher {with_unit(chosen['change'], 'points')}"
-        )
-    text = ""
-    if near:
-        text = f"The smallest students (layers x heads) whose mean F1 is at most {points:g} points below their "
-        text += f"teacher's: {'; '.join(near)}. "
-    if none:
-        text += f"No student comes within {points:g} points where the nearest is: {'; '.join(none)}."
-    return text.strip()
+def relation(one: Comparison, what: str = "F1") -> str:
+    """What a comparison shows of the first, as the verb of a sentence whose subject is plural."""
+    if one.verdict == AGREES:
+        return f"have the same {what} (within {MARGIN:g} points) as"
+    sides = {1: f"have a higher {what} than", -1: f"have a lower {what} than"}
+    return sides.get(one.sign, f"are not shown to have another {what} than")
 
 
-def too_small(table: pd.DataFrame, *, share: float = COLLAPSE, split: str = "test") -> str:
-    """Where retention collapses: the capacity limit of a student (paper 1, break condition of its mechanism 2; T24)."""
-    found = _of_students(against_teacher(table, split=split))
-    sentences = []
-    for (encoder, strategy), own in found.groupby(["encoder", "strategy"], sort=False):
-        kept = own["kept"].map(lambda interval: interval.mean)
-        below = own[kept < share]
-        if kept.isna().any():
-            sentences.append(f"What {strategy} students keep of {encoder} was not measured: it finds nothing itself.")
-            continue
-        row = below.iloc[0] if len(below) else own.loc[kept.idxmin()]
-        sentences.append(
-            f"{strategy.capitalize()} students of {encoder} "
-            + (f"keep less than {100 * share:.0f} % of its F1 from {row['shape']} downwards" if len(below)
-               else f"all keep {100 * share:.0f} % of its F1 or more; the least is {row['shape']}")
-            + f" ({with_unit(scaled(row['kept']), '%')}){_steepest(own['layers'], kept)}."
-        )  # fmt: skip
-    return " ".join(sentences)
+def results(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """Every model's F1 by language and on average, each an interval over seeds (P1-T1).
+
+    Of the students the best average of each strategy and teacher is marked bold, and the best of each strategy is
+    underlined, as the paper prints them.
+    """
+    rows = averages(plain(table, split=split))
+    languages = sorted(set(rows["language"]) - {AVERAGE}, key=name_of) + [AVERAGE] * (AVERAGE in set(rows["language"]))
+    found = []
+    for (strategy, encoder, layers, heads), own in rows.groupby(MODELS, sort=False):
+        cells = {name_of(code): t_interval(own.loc[own["language"] == code, "f1"]) for code in languages}
+        about = {"strategy": strategy, "teacher": encoder, "layers": layers, "heads": heads}
+        found.append(about | {"parameters (M)": own["parameters"].iloc[0] / 1e6} | cells)
+    return with_best(pd.DataFrame(found), name_of(languages[-1]))
 
 
-def _steepest(layers: pd.Series, kept: pd.Series) -> str:
-    """Between which depths a layer costs most, means over the heads."""
-    by_depth = kept.groupby(layers).mean()
-    if len(by_depth) < 2:
-        return ""
-    slopes = by_depth.diff() / by_depth.index.to_series().diff()
-    above = slopes.idxmax()
-    below = by_depth.index[by_depth.index.get_loc(above) - 1]
-    return f"; steepest from {above} to {below} layers, {100 * slopes[above]:.1f} points of retention for a layer"
+def with_best(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The table, whose best students in a column are marked: bold for a strategy and teacher, underlined for both."""
+    means = table[column].map(lambda cell: getattr(cell, "mean", cell)).where(table["strategy"].isin(STUDENTS))
+    for mark, keys in (("bold", ["strategy", "teacher"]), ("underlined", ["strategy"])):
+        best = means == means.groupby([table[key] for key in keys]).transform("max")
+        table.attrs[mark] = {(place, column) for place in np.flatnonzero(best)}
+    return table
+
+
+def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """What each student saves and loses against its own teacher, in points and in per cent (P1-T7, P1-T8)."""
+    found = against_teacher(table, split=split)
+    return pd.DataFrame({
+        "strategy": found["strategy"], "teacher": found["encoder"], "student": found["shape"],
+        "parameters (M)": found["parameters"] / 1e6, "fewer parameters (%)": found["saved"],
+        "F1 minus the teacher's (points)": found["change"], "F1 kept (%)": found["kept"],
+    })  # fmt: skip
+
+
+def students_to_choose(table: pd.DataFrame) -> pd.DataFrame:
+    """Students against their teachers on test, beside their mean change on `dev`, by which they are chosen."""
+    dev, test = (of_students(against_teacher(table, split=split)) for split in ("dev", "test"))
+    return test.merge(dev.assign(dev=[one.interval.mean for one in dev["change"]])[[*MODELS, "dev"]], on=MODELS)
+
+
+def how_tiny(table: pd.DataFrame, *, points: float = DEPARTURE) -> Finding:
+    """The smallest student within `points` of its teacher, chosen on dev and reported on test (paper 1, Q1)."""
+    told, chosen = [], []
+    for (encoder, strategy), own in students_to_choose(table).groupby(["encoder", "strategy"], sort=False):
+        within = own[own["dev"] >= -points].sort_values(["parameters", "dev"], ascending=[True, False])
+        row = within.iloc[0] if len(within) else own.loc[own["dev"].idxmax()]
+        chosen += [row.to_dict()] * bool(len(within))
+        told.append(f"The {'smallest' if len(within) else 'nearest'} {strategy} student of {encoder} is "
+                    f"{row['shape']} ({row['saved']:.1f} % fewer parameters). On test, "
+                    f"{LOSES[row['change'].departs()]}: {row['change']}.")  # fmt: skip
+    if not chosen:
+        return Finding(f"No student is within {points:g} points of its teacher's F1 on dev.", " ".join(told))
+    least = min(chosen, key=lambda row: (row["parameters"], -row["dev"]))
+    return Finding(
+        f"The smallest student within {points:g} points of its teacher's F1 on dev is {least['strategy']} "
+        f"{least['shape']} of {least['encoder']}, with {least['saved']:.1f} % fewer parameters.",
+        " ".join(told), quantity=least["change"], values={"chosen": chosen},
+        verdict=NOT_DECIDED if least["change"].departs() == NOT_DECIDED else ANSWERED,
+    )  # fmt: skip
+
+
+def too_small(table: pd.DataFrame, *, share: float = COLLAPSE, split: str = "test") -> Finding:
+    """Which students keep less than `share` per cent of their teacher's F1 (paper 1, mechanism 2; T24)."""
+    found = of_students(against_teacher(table, split=split))
+    found = found[[one.n > 0 for one in found["kept"]]]
+    if found.empty:
+        return missing("Shares of a teacher's F1")
+    least = min(found.to_dict("records"), key=lambda row: row["kept"].mean)
+    below, shown = ([row.shape for row in found.itertuples() if getattr(row.kept, end) < share]
+                    for end in ("mean", "high"))  # fmt: skip
+    undecided = any(not one.known or one.low < share <= one.high for one in found["kept"])
+    told = f" The whole interval lies below that for {len(shown)} of them." if below else ""
+    return Finding(
+        f"{len(below) or 'None'} of {count_of(len(found), 'student')} keep{'s' * (len(below) <= 1)} less than "
+        f"{share:g} % of the teacher's F1.",
+        f"The least is {least['strategy']} {least['shape']} of {least['encoder']}: {describe(least['kept'])}.{told}",
+        verdict=NOT_DECIDED if undecided else ANSWERED, values={"below": below, "shown": shown, "least": least["kept"]},
+    )  # fmt: skip
 
 
 def curves(found: Mapping[str, Iterable[tuple[Recipe, list[float], int]]]) -> pd.DataFrame:

@@ -1,111 +1,103 @@
-"""The paper's distillation table and claims beside what was measured, with their misprints named."""
+"""The paper's distillation table beside what was measured, its misprints, and its claims."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import torch
 from transformers import AutoModelForMaskedLM
 
+from smaller.comparison import MARGIN, NOT_COMPARABLE
 from smaller.encoders import configuration, parameter_count
 from smaller.findings import distillation, teachers
-from smaller.findings.cells import with_unit
-from smaller.findings.claims import ANSWERED, NOT_MEASURED, of_page
-from smaller.findings.comparisons import judged
-from smaller.findings.distillation import AGNOSTIC, SPECIFIC, STUDENTS, against_teacher, mark_best, plain, scaled
-from smaller.findings.teachers import agnostic_minus_specific
-from smaller.findings.words import count_of, first_sentence, name_of
-from smaller.published import AGREES, DIFFERS, NOT_COMPARABLE, published, verdict
-from smaller.statistics import AVERAGE, describe, language_average, t_interval
+from smaller.findings.claims import judged
+from smaller.findings.distillation import AGNOSTIC, SPECIFIC, averages, plain, students_to_choose, with_best
+from smaller.findings.finding import Finding, missing
+from smaller.findings.words import name_of, one_of
+from smaller.published import published
+from smaller.statistics import AVERAGE, Interval, describe, t_interval
 
 WORDS = {"agnostic": AGNOSTIC, "specific": SPECIFIC}
 TEACHERS, DEPTHS = ("afriberta-base", "afriberta-large"), (4, 6)
 """The paper's teachers, and the layers of its students."""
 
 
-def printed() -> pd.DataFrame:
-    """The sixteen rows of P1-T1 as printed, with the paper's parameter counts and a note where a row is not evidence.
-
-    The best average of each strategy and teacher stands between double asterisks, the best of each strategy between
-    double underscores: the underlining is lost in the paper's text, and is computed here from the numbers.
-    """
-    numbers = published(table="P1-T1")
-    f1 = numbers[numbers["metric"] == "f1"]
-    order = list(dict.fromkeys(f1["language"]))
-    wide = f1.pivot(index="row", columns="language", values="value")[order]
-    notes = f1.groupby("row")["note"].first()
-    counts = numbers[numbers["metric"] == "parameters"].set_index("row")["value"]
-    rows = []
-    for row, own in wide.iterrows():
-        strategy, teacher, layers, heads = _parts(row)
-        rows.append({"strategy": strategy, "teacher": teacher, "layers": layers, "heads": heads,
-                     "parameters (M)": int(counts[row])} | {name_of(code): own[code] for code in order}
-                    | {"note": "printed twice" if notes[row] else ""})  # fmt: skip
-    table = pd.DataFrame(rows)
-    return table.assign(**{AVERAGE: mark_best(table, table[AVERAGE], [f"{value:.2f}" for value in table[AVERAGE]])})
+def _wide() -> pd.DataFrame:
+    """The printed F1 of P1-T1: a row for each student, named as "agnostic/base/4L6H", a column for each language."""
+    numbers = published(table="P1-T1", metric="f1")
+    return numbers.pivot(index="row", columns="language", values="value")[list(dict.fromkeys(numbers["language"]))]
 
 
-def _parts(row: str) -> tuple[str, str, int, int]:
+def _parts(row: str) -> dict[str, object]:
     """The printed row "agnostic/base/4L6H" in the words of this study."""
     strategy, teacher, layers, heads = re.fullmatch(r"(\w+)/(\w+)/(\d+)L(\d+)H", row).groups()
-    return WORDS[strategy], f"afriberta-{teacher}", int(layers), int(heads)
+    return {"strategy": WORDS[strategy], "teacher": f"afriberta-{teacher}", "layers": int(layers), "heads": int(heads)}
+
+
+def printed() -> pd.DataFrame:
+    """The sixteen rows of P1-T1 as printed, with the paper's parameter counts; marked as `distillation.with_best` does.
+
+    The underlining is lost in the paper's text, and is computed here from the numbers.
+    """
+    counts = published(table="P1-T1", metric="parameters").set_index("row")["value"]
+    wide = _wide()
+    copies = wide.duplicated(keep=False)
+    rows = [_parts(row) | {"parameters (M)": int(counts[row])} | own.rename(name_of).to_dict()
+            | {"note": "printed twice" if copies[row] else ""} for row, own in wide.iterrows()]  # fmt: skip
+    return with_best(pd.DataFrame(rows), AVERAGE)
 
 
 def beside_printed(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Our average of each printed row that this run has too, with the verdict; empty where it has none.
+    """Our F1 beside each printed one of the same teacher and shape, with the verdict; empty where there is none.
 
-    A row that is printed twice with identical numbers is not comparable: which of the two is a copy is unknown.
+    Averages stand beside each other where the languages are the paper's. A row that is printed twice is not comparable:
+    which of the two is a copy is unknown.
     """
-    rows = plain(table, split=split)
-    numbers = published(table="P1-T1", metric="f1")
-    languages = set(numbers["language"]) - {AVERAGE}
-    whole = set(rows["language"]) == languages
-    rows = language_average(rows) if whole else rows
-    found = []
-    for row, own in numbers.groupby("row"):
-        strategy, teacher, layers, heads = _parts(row)
-        ours = rows[(rows["strategy"] == strategy) & (rows["encoder"] == teacher) & (rows["layers"] == layers)
-                    & (rows["heads"] == heads)]  # fmt: skip
-        for printed_row in own[own["language"].isin(set(ours["language"]))].itertuples():
-            interval = t_interval(ours.loc[ours["language"] == printed_row.language, "f1"])
-            why = "printed twice, one of them a copy" if printed_row.note else ""
-            found.append({"strategy": strategy, "teacher": teacher, "student": f"{layers}x{heads}",
-                          "language": name_of(printed_row.language), "printed": printed_row.value,
-                          "ours": describe(interval), "verdict": verdict(interval, printed_row.value,
-                                                                         not_comparable=why).verdict})  # fmt: skip
+    wide, rows, found = _wide(), plain(table, split=split), []
+    copies = wide.duplicated(keep=False)
+    rows = averages(rows) if set(rows["language"]) == set(wide) - {AVERAGE} else rows
+    ours = rows.groupby(["strategy", "encoder", "layers", "heads", "language"])["f1"].agg(t_interval)
+    for row, own in wide.iterrows():
+        about = _parts(row)
+        for language, value in own.items():
+            if (*about.values(), language) in ours.index:
+                interval = ours[(*about.values(), language)]
+                level = {"id": row, "kind": "level", "says": "is", "paper": "1", "value": value, "margin": MARGIN}
+                verdict = judged(level, Finding(row, quantity=interval), encoder=about["teacher"])
+                found.append(about | {"language": name_of(language), "printed": value, "ours": interval,
+                                      "verdict": NOT_COMPARABLE if copies[row] else verdict})  # fmt: skip
     return pd.DataFrame(found)
 
 
-def misprints() -> str:
+def misprints() -> Finding:
     """What is wrong with the printed numbers on distillation, computed from them."""
-    numbers = published(table="P1-T1", metric="f1")
-    average = numbers[numbers["language"] == AVERAGE]
-    by_row = average.set_index("row")["value"]
-    strategies = by_row.groupby(by_row.index.str.split("/").str[0]).mean()
-    pairs = by_row.rename(lambda row: row.partition("/")[2]).groupby(level=0)
-    ahead = pairs.apply(lambda pair: pair.iloc[0] > pair.iloc[1]).sum()
-    tied = pairs.apply(lambda pair: pair.iloc[0] == pair.iloc[1]).sum()
-    copies = [row for row, note in zip(average["row"], average["note"], strict=True) if note]
-    claims = published(table="claims").set_index("row")
+    by_row = _wide()[AVERAGE]
+    copies = [row for row, same in _wide().duplicated(keep=False).items() if same]
+    means = {strategy: by_row[by_row.index.str.startswith(strategy)].mean() for strategy in WORDS}
+    pairs = by_row.rename(lambda row: row.partition("/")[2]).groupby(level=0).agg(["first", "last"])
+    ahead, tied = int((pairs["first"] > pairs["last"]).sum()), int((pairs["first"] == pairs["last"]).sum())
+    told = published(table="claims").set_index("row")["value"]
     base = published(table="NER 1.0 baselines", row="AfriBERTa base", language=AVERAGE)["value"].iloc[0]
     best = by_row[by_row.index.str.contains("/base/")].max()
-    drop = claims.loc["distillation: drop of the best student of base", "value"]
-    saved = exact()
-    largest = saved["fewer parameters (%)"].max()
-    told = claims.loc["distillation: compression, to", "value"]
-    card = claims.loc["parameters of afriberta-small", "value"]
-    return (
-        f"The rows {' and '.join(copies)} are printed with identical numbers: one is a copy, and neither is evidence. "
-        f"The text says that task-agnostic students performed better; the printed means are "
-        f"{strategies['agnostic']:.2f} (agnostic) and {strategies['specific']:.2f} (specific), and agnostic is ahead "
-        f"in {ahead} of {len(pairs)} pairs of rows, with {tied} tie, the copy. The drop of {drop:g} % from the base "
-        f"teacher to its best student follows from no printed number: from {base:.2f}, as its authors publish it, to "
-        f"{best:.2f} it is {base - best:.2f} points or {100 * (1 - best / base):.1f} %. A compression of {told:g} % "
-        f"matches no shape either: the parameters give at most {largest:.1f} %. The {card:g} million parameters that "
-        f"AfriBERTa's card gives its small encoder of 4 layers are those of 6 layers "
-        f"({_millions('afriberta-small', layers=6):.1f}); 4 layers have {_millions('afriberta-small'):.1f}."
+    values = {"copies": copies, "means": means, "ahead": ahead, "tied": tied, "drop": base - best,
+              "drop in per cent": 100 * (1 - best / base), "largest": exact()["fewer parameters (%)"].max(),
+              "small": _millions("afriberta-small"),
+              "small of six": _millions("afriberta-small", layers=6)}  # fmt: skip
+    return Finding(
+        f"The rows {' and '.join(copies)} are printed with identical numbers, so neither is evidence.",
+        f"The text says that task-agnostic students performed better. The printed means are {means['agnostic']:.2f} "
+        f"(agnostic) and {means['specific']:.2f} (specific); agnostic is ahead in {ahead} of {len(pairs)} pairs of "
+        f"rows, and {tied} is a tie, the copy. From {base:.2f}, the base teacher as its authors publish it, to "
+        f"{best:.2f}, its best student, F1 falls by {values['drop']:.2f} points or {values['drop in per cent']:.1f} %, "
+        f"not by {told['distillation: drop of the best student of base']:g} %. The shapes save at most "
+        f"{values['largest']:.1f} % of the parameters, not {told['distillation: compression, to']:g} %. AfriBERTa's "
+        f"small encoder of 4 layers has {values['small']:.1f} million parameters; the "
+        f"{told['parameters of afriberta-small']:g} million on its card are those of 6 layers "
+        f"({values['small of six']:.1f}).",
+        values=values,
     )
 
 
@@ -114,14 +106,12 @@ def exact() -> pd.DataFrame:
 
     Computed from the shapes alone; heads do not change the number.
     """
-    rows = []
-    for teacher in TEACHERS:
-        whole = _millions(teacher)
-        for layers in DEPTHS:
-            own = _millions(teacher, layers=layers)
-            rows.append({"teacher": teacher, "teacher (M)": whole, "layers": layers, "student (M)": own,
-                         "fewer parameters (%)": 100 * (1 - own / whole)})  # fmt: skip
-    return pd.DataFrame(rows)
+    table = pd.DataFrame([
+        {"teacher": teacher, "teacher (M)": _millions(teacher), "layers": layers,
+         "student (M)": _millions(teacher, layers=layers)}
+        for teacher in TEACHERS for layers in DEPTHS
+    ])  # fmt: skip
+    return table.assign(**{"fewer parameters (%)": 100 * (1 - table["student (M)"] / table["teacher (M)"])})
 
 
 def _millions(encoder: str, *, layers: int | None = None) -> float:
@@ -131,97 +121,40 @@ def _millions(encoder: str, *, layers: int | None = None) -> float:
         return parameter_count(AutoModelForMaskedLM.from_config(config)) / 1e6
 
 
-def claims(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each published claim and question on distillation, what this run shows of it, and the verdict."""
-    found = against_teacher(table, split=split)
-    found = found[found["strategy"].isin(STUDENTS)]
-    drops = published(table="claims")
-    drops = drops[drops["row"].str.startswith("distillation: drop")]
-    several = found["encoder"].nunique() > 1
-    told = teachers.best_teacher(table, split=split)
-    rows = [
-        _answered("Q1", distillation.how_tiny(table, split=split)),
-        *(_drop(name, claim, found) for name, claim in zip(("D6", "D7", "D8"), drops.itertuples(), strict=True)),
-        _saved(found),
-        _answered("Q5, D18", told, measured=several),
-        _agnostic(table, split=split),
-        _larger(table, several=several, split=split),
-        _answered("M2", distillation.too_small(table, split=split)),
-        _copies(),
-        _small_encoder(),
-        _answered("OQ3", teachers.heads(table, split=split)),
-    ]
-    return of_page(rows)
-
-
-def _answered(name: str, text: str, *, measured: bool = True) -> dict[str, str]:
-    known = measured and "not measured" not in first_sentence(text)
-    return {"id": name, "measured": text, "verdict": ANSWERED if known else NOT_MEASURED}
-
-
-def _agnostic(table: pd.DataFrame, *, split: str) -> dict[str, str]:
-    overall, p_value = agnostic_minus_specific(table, split=split)
-    word = judged(overall, p_value)
+def claims(table: pd.DataFrame) -> dict[str, Finding | Sequence[Finding]]:
+    """What this page says of each claim on distillation; `table` has the rows of dev and of test."""
+    shares, wrong = exact()["fewer parameters (%)"].sort_values(), misprints()
     return {
-        "id": "Q6, D4",
-        "measured": f"task-agnostic minus task-specific: {with_unit(overall, 'points')}, p = {p_value:.3f}",
-        "verdict": word.replace("ahead", AGREES).replace("behind", DIFFERS),
-    }
+        "Q1": distillation.how_tiny(table),
+        **{name: _drop(table, encoder, least=least) for name, encoder, least in (
+            ("D6", "afriberta-base", False), ("D7", "afriberta-large", False), ("D8", "afriberta-large", True))},
+        "D5": Finding(f"The paper's shapes save {one_of(f'{share:.1f}' for share in shares)} % of the parameters.",
+                      quantity=shares.max()),
+        "Q5, D18": teachers.best_teacher(table),
+        "Q6, D4": teachers.agnostic_or_specific(table),
+        "Q7": teachers.above_teachers(table),
+        "M2": distillation.too_small(table),
+        "D3": replace(wrong, quantity=float(len(wrong.values["copies"]))),
+        "D15": Finding(f"Its 4 layers have {wrong.values['small']:.1f} million parameters, and 6 layers would have "
+                       f"{wrong.values['small of six']:.1f} million.", quantity=wrong.values["small"]),
+        "OQ3": teachers.heads(table),
+    }  # fmt: skip
 
 
-def _larger(table: pd.DataFrame, *, several: bool, split: str) -> dict[str, str]:
-    """Whether some student of a larger teacher has its whole interval above the smaller teacher in some language."""
-    text = first_sentence(teachers.above_teachers(table, split=split))
-    clear = not text.endswith("in 0 languages.") and "no student has" not in text
-    return {"id": "Q7", "measured": text,
-            "verdict": NOT_MEASURED if not several else AGREES if clear else "not decided"}  # fmt: skip
+def _drop(table: pd.DataFrame, encoder: str, *, least: bool) -> Finding:
+    """What the best or the least student keeps, chosen on dev and reported on test, in per cent less than all.
 
-
-def _saved(found: pd.DataFrame) -> dict[str, str]:
-    told = published(table="claims").set_index("row")
-    high = told.loc["distillation: compression, to", "value"]
-    shares = sorted(exact()["fewer parameters (%)"])
-    near = any(abs(share - high) < 1 for share in shares)
-    return {
-        "id": "D5",
-        "measured": f"{100 * found['saved'].min():.1f} to {100 * found['saved'].max():.1f} % here; "
-        f"{', '.join(f'{share:.1f}' for share in shares)} % by the paper's own shapes",
-        "verdict": AGREES if near else f"{DIFFERS}: no shape of the paper's saves {high:g} %",
-    }
-
-
-def _drop(name: str, claim, found: pd.DataFrame) -> dict[str, str]:
-    """A printed loss of the best or the least student beside ours; of another encoder it cannot be compared."""
-    same = found[found["encoder"] == claim.encoder]
-    own = same[same["layers"].isin(DEPTHS)] if len(same) else found
-    means = [interval.mean for interval in own["change"]]
-    row = own.iloc[int(np.argmin(means) if "least" in claim.row else np.argmax(means))]
-    lost = scaled(row["kept"], from_whole=True)
-    judgement = verdict(lost, claim.value, tolerance=0.05, not_comparable="" if len(same) else "another encoder")
-    return {
-        "id": name,
-        "claim": f"{claim.row.removeprefix('distillation: ')} ({claim.encoder}): {claim.value:g} %",
-        "measured": f"{row['strategy']} {row['shape']} of {row['encoder']}: {with_unit(lost, '% of the teacher')}",
-        "verdict": str(judgement) if judgement.verdict == NOT_COMPARABLE else judgement.verdict,
-    }
-
-
-def _copies() -> dict[str, str]:
-    """Rows of the printed table that hold the same numbers: at most one of them was measured."""
-    wide = published(table="P1-T1", metric="f1").pivot(index="row", columns="language", values="value")
-    same = wide[wide.duplicated(keep=False)]
-    return {
-        "id": "D3",
-        "measured": f"{' and '.join(same.index)} are the same in {count_of(len(wide.columns), 'column')}",
-        "verdict": f"{DIFFERS}: one is a copy, and neither is evidence" if len(same) else AGREES,
-    }
-
-
-def _small_encoder() -> dict[str, str]:
-    told = published(table="claims").set_index("row").loc["parameters of afriberta-small", "value"]
-    four, six = _millions("afriberta-small"), _millions("afriberta-small", layers=6)
-    return {
-        "id": "D15",
-        "measured": f"its 4 layers have {four:.1f} million, counted from the shape; 6 layers would have {six:.1f}",
-        "verdict": AGREES if abs(four - told) < 0.5 else DIFFERS,
-    }
+    Of the claim's own encoder, where it was measured, only the paper's depths are evidence.
+    """
+    own, here = students_to_choose(table), encoder in set(table["encoder"])
+    own = own[(own["encoder"] == encoder) & own["layers"].isin(DEPTHS)] if here else own
+    if own.empty or not own["kept"].iloc[0].n:
+        return missing("Students of the paper's depths")
+    row = own.loc[own["dev"].idxmin() if least else own["dev"].idxmax()].to_dict()
+    kept = row["kept"]
+    change = Interval(kept.mean - 100, kept.low - 100, kept.high - 100, kept.n)
+    return Finding(
+        f"In per cent of its teacher's F1, the {'least' if least else 'best'} student on dev ({row['strategy']} "
+        f"{row['shape']} of {row['encoder']}) changes it by {describe(change)}.",
+        quantity=change if here else None, verdict="" if here else NOT_COMPARABLE, values={"model": row},
+    )  # fmt: skip

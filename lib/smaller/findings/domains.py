@@ -2,7 +2,8 @@
 
 `table` is the tidy table of one encoder with the rows of further evaluation sets (`study.run(recipes, sets=...)`).
 A model is in domain in the data set and language that it was fine-tuned on, out of domain in another data set of its
-language, and transfers zero-shot to a language that it was not fine-tuned on.
+language, and transfers zero-shot to a language that it was not fine-tuned on. Languages, and pairs of source and
+target, are fixed; seeds are the sample.
 """
 
 from __future__ import annotations
@@ -10,29 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
+from smaller.comparison import MARGIN, NOT_DECIDED, paired
 from smaller.encoders import TRAINED
-from smaller.findings.cells import give_or_take, with_unit
+from smaller.findings.finding import ANSWERED, Finding, missing
 from smaller.findings.words import count_of, name_of, percent
-from smaller.statistics import (
-    Interval,
-    describe,
-    holm,
-    language_average,
-    of_split,
-    paired_difference,
-    permutation_test,
-    t_interval,
-)
+from smaller.statistics import language_average, of_split, t_interval
 
 ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
 IN_DOMAIN, OUT_OF_DOMAIN, ZERO_SHOT = SETTINGS = ("in domain", "out of domain", "zero-shot")
 ONE, JOINT = "one language", "joint"
-NOT_MEASURED = (
-    "Out of domain was not measured: no target is another data set of a language that the models were fine-tuned on."
-)
 
 
 def languages_of(trained_on: str) -> tuple[str, ...]:
@@ -58,13 +47,14 @@ def settings(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     return rows.assign(setting=found, trained=joint.map({False: ONE, True: JOINT}))
 
 
-def masked_only(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of dense models and of those that are pruned and nothing else."""
+def masked_only(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """Of `settings` the rows of dense models and of those that are pruned and nothing else."""
+    rows = settings(table, split=split)
     return rows[rows["technique"].isin(["dense", "pruned"]) & (rows["form"] == TRAINED)]
 
 
 def of_pruned(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of those sources that were also pruned, so that no mean over sources changes them on the way.
+    """The rows of those sources that were also pruned, so that every mean over sources is over the same ones.
 
     Where no model of a language, or no joint model, was pruned, all of that kind.
     """
@@ -72,31 +62,21 @@ def of_pruned(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[pruned | ~pruned.groupby(rows["trained"]).transform("any")]
 
 
+def at_home(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """F1 on their own test sets of dense and pruned models, of the sources that were pruned."""
+    rows = of_pruned(masked_only(table, split=split))
+    return rows[rows["dataset"].str.cat(rows["language"], sep="/") == rows["trained_on"]]
+
+
 def domains(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     """Dense and pruned models of one language that were also tested in another domain of it.
 
     One row for each model and other data set: `f1` there, `in_domain`, and `gap`, in domain minus out of domain.
     """
-    rows = masked_only(settings(table, split=split))
-    rows = rows[rows["trained"] == ONE]
+    rows = masked_only(table, split=split).query("trained == @ONE")
     home = rows.loc[rows["setting"] == IN_DOMAIN, ["identity", "language", "f1"]]
     away = rows[rows["setting"] == OUT_OF_DOMAIN].merge(home.rename(columns={"f1": "in_domain"}))
     return away.assign(gap=away["in_domain"] - away["f1"])
-
-
-def gaps(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """In domain, out of domain, and the gap between them for each order and sparsity: means over the languages.
-
-    Behind each mean stands half its t interval over seeds.
-    """
-    average = language_average(of_pruned(domains(table, split=split)))
-    rows = []
-    for (order, sparsity), own in average.groupby(["order", "sparsity"]):
-        found = {name: t_interval(own[column])
-                 for name, column in ((IN_DOMAIN, "in_domain"), (OUT_OF_DOMAIN, "f1"), ("gap", "gap"))}  # fmt: skip
-        cells = {name: give_or_take(interval, 1) for name, interval in found.items()}
-        rows.append({"order": order, "sparsity": percent(sparsity)} | cells | {"n": found["gap"].n})
-    return pd.DataFrame(rows)
 
 
 def by_language(
@@ -104,117 +84,96 @@ def by_language(
 ) -> pd.DataFrame:
     """The dense models in both domains of their language, and how the encoder's tokenizer cuts the words of each.
 
-    `features` and `distances` are the tables of `data.features`. More pieces to a word out of domain mean another
-    spelling or another vocabulary. Behind each mean of F1 stands half its t interval over seeds.
+    `features` and `distances` are the tables of `data.features`. More tokens to a word out of domain mean another
+    spelling or another vocabulary.
+    """
+    dense = domains(table, split=split).query("order == 'dense'")
+    cut = features.set_index("language")["pieces_per_word"]
+    there = distances.drop_duplicates(["dataset", "language"]).set_index(["dataset", "language"])["pieces_per_word"]
+    columns = {IN_DOMAIN: "in_domain", OUT_OF_DOMAIN: "f1", "gap": "gap"}
+    return pd.DataFrame([
+        {"language": name_of(place[1])} | {name: t_interval(own[column]) for name, column in columns.items()} | {
+            "tokens per word, training": cut.get(place[1], math.nan),
+            "tokens per word, out of domain": there.get(place, math.nan),
+        }
+        for place, own in dense.groupby(["dataset", "language"])
+    ])  # fmt: skip
+
+
+def changes(table: pd.DataFrame, *, language: str = "", split: str = "test") -> pd.DataFrame:
+    """What pruning does to F1 out of domain, a row for each order and sparsity, against the dense models.
+
+    `change` is the comparison out of domain, `beyond` that of the change out of domain with the change in domain.
+    With `language`, of that one alone.
     """
     found = domains(table, split=split)
-    cut = features.set_index("language")["pieces_per_word"]
-    there = distances.drop_duplicates(["dataset", "language"]).set_index(["dataset", "language"])
-    rows = []
-    for place, own in found[found["order"] == "dense"].groupby(["dataset", "language"]):
-        cells = {name: give_or_take(t_interval(own[column]), 1)
-                 for name, column in ((IN_DOMAIN, "in_domain"), (OUT_OF_DOMAIN, "f1"), ("gap", "gap"))}  # fmt: skip
-        rows.append({"language": name_of(place[1])} | cells | {
-            "pieces per word, training": cut.get(place[1], math.nan),
-            "pieces per word, out of domain": there["pieces_per_word"].get(place, math.nan),
-            "n": own["seed"].nunique(),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+    found = found[found["language"] == language] if language else found
+    dense, pruned, key = found[found["order"] == "dense"], found[found["order"] != "dense"], ["order", "sparsity"]
+    away = paired(pruned, dense, by=key, one_for_all=True)
+    # F1 away minus F1 at home, pruned minus dense: the same as the change away minus the change at home.
+    beyond = paired(*(rows.assign(f1=-rows["gap"]) for rows in (pruned, dense)), by=key, one_for_all=True)
+    both = away.assign(change=away["comparison"], beyond=beyond["comparison"])
+    return both[[*key, "change", "beyond"]].sort_values(key, ascending=[False, True], ignore_index=True)
 
 
-def changes(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """What pruning does to F1 out of domain, a row for each order and sparsity, against the dense model.
+def pruning_helps(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Does pruning help out of domain (paper 1, Q4)?
 
-    Pairs are languages and seeds. `mean`, `low`, `high` and `n` are of the change; `p_value` is that of the sign-flip
-    test, `holm` the same after Holm's correction for the number of rows; `gains` counts the `languages` whose mean
-    rises. `beyond` is the change out of domain minus the change in domain, with `beyond_low` and `beyond_high`.
+    It helps where a gain is shown, and does not where no interval holds a gain of the margin; else nothing is decided.
     """
-    wide = domains(table, split=split).pivot_table(
-        index=["language", "seed"], columns=["order", "sparsity"], values=["f1", "in_domain"]
-    )
-    rows = []
-    for order, sparsity in [column[1:] for column in wide if column[0] == "f1" and column[1] != "dense"]:
-        away, home = (wide[of, order, sparsity] - wide[of, "dense", 0.0] for of in ("f1", "in_domain"))
-        change, beyond = t_interval(away), paired_difference(away, home)
-        test = permutation_test(away, 0 * away, generator=np.random.default_rng(0))
-        by_language = away.groupby("language").mean().dropna()
-        rows.append({
-            "order": order, "sparsity": sparsity, "mean": change.mean, "low": change.low, "high": change.high,
-            "n": change.n, "p_value": test.p_value, "gains": int((by_language > 0).sum()),
-            "languages": len(by_language), "beyond": beyond.mean, "beyond_low": beyond.low, "beyond_high": beyond.high,
-        })  # fmt: skip
-    found = pd.DataFrame(rows)
-    return found.assign(holm=holm(found["p_value"])) if len(found) else found
-
-
-def changes_in_words(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `changes` as the cells of a table."""
-    return pd.DataFrame(
-        {
-            "order": row["order"],
-            "sparsity": percent(row["sparsity"]),
-            "out of domain, against dense": describe(_interval(row)),
-            "languages that gain": f"{row['gains']} of {row['languages']}",
-            "p": row["p_value"],
-            "p, Holm": row["holm"],
-            "beyond the change in domain": describe(_interval(row, of="beyond")),
-        }
-        for row in found.to_dict("records")
-    )
-
-
-def pruning_helps(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Does pruning help out of domain (paper 1, Q4)?"""
     found = changes(table, split=split)
     if found.empty:
-        return NOT_MEASURED
-    sure = found["holm"] < 0.05
-    up, down = int((sure & (found["mean"] > 0)).sum()), int((sure & (found["mean"] < 0)).sum())
-    verdict = "does not help" if not up else "helps at some sparsities and hurts at others" if down else "helps"
-    best, pairs = found.loc[found["mean"].idxmax()], int(found["n"].min())
-    least = 2 / 2**pairs * len(found)
-    blind = f" {count_of(pairs, 'pair').capitalize()} are too few for this test: its p cannot fall below {least:.2f}."
-    kinder, harder = int((found["beyond_low"] > 0).sum()), int((found["beyond_high"] < 0).sum())
-    return (
-        f"Pruning {verdict} out of domain: against the dense model, F1 there is higher at {up} and lower at {down} of "
-        f"{count_of(len(found), 'setting')} of order and sparsity (sign-flip test over languages and seeds, p < 0.05 "
-        f"after Holm's correction).{blind * (least >= 0.05)} The best, {percent(best['sparsity'])} "
-        f"{ORDERS[best['order']]}, changes F1 by {with_unit(_interval(best), 'points')}. Beside the change in domain, "
-        f"pruning costs less out of domain at {kinder} of these settings and more at {harder}, by the intervals of the "
-        "paired difference."
+        return missing("models out of domain")
+    of = f"{count_of(len(found), 'setting')} of order and sparsity"
+    signs, beyond = ([one.sign for one in found[column]] for column in ("change", "beyond"))
+    up, down = signs.count(1), signs.count(-1)
+    unsure = [one for one in found["change"] if one.sign < 1 and not one.interval.high < MARGIN]
+    if up:
+        headline = f"Pruning raises F1 out of domain at {up} of {of}."
+    elif unsure:
+        headline = f"Whether pruning helps out of domain is not decided at {len(unsure)} of {of}."
+    else:
+        headline = f"Pruning does not help out of domain: no interval of {of} holds a gain of {MARGIN:g} points."
+    highest = found["change"].map(lambda one: one.interval.high).groupby(found["order"]).max()
+    excluded = highest.dropna().clip(lower=0.0).to_dict()
+    bounds = " and ".join(f"above {gain:.1f} points when {ORDERS[order]}" for order, gain in excluded.items())
+    unit = found["change"].iloc[0]
+    return Finding(
+        headline,
+        f"F1 is shown to fall at {down} of the {len(found)}. "
+        + (f"The intervals exclude a gain {bounds}. " if bounds else "One seed excludes no gain. ")
+        + f"Each setting is compared with the dense models over {count_of(unit.interval.n, 'seed')}, after averaging "
+        f"over {count_of(len(unit.languages), 'language')}. Pruning is shown to cost less out of domain than in domain "
+        f"at {beyond.count(1)} of them and more at {beyond.count(-1)}.",
+        values={"changes": found, "up": up, "down": down, "unsure": len(unsure), "excluded": excluded},
+        verdict=NOT_DECIDED if unsure and not up else ANSWERED,
     )
-
-
-def _interval(row: Mapping, *, of: str = "") -> Interval:
-    names = (of, f"{of}_low", f"{of}_high") if of else ("mean", "low", "high")
-    return Interval(*(row[name] for name in names), int(row["n"]))
 
 
 def techniques(table: pd.DataFrame, *, sparsity: float = 0.5, split: str = "test") -> pd.DataFrame:
-    """Models of one language, dense and compressed, in domain, out of domain and zero-shot.
+    """F1 of models of one language in domain, out of domain and zero-shot, and its change against the dense models.
 
-    Of the pruned ones those whose sparsity is nearest to `sparsity`; of the sources those that were pruned. Means over
-    sources and targets with half the t interval over seeds, and the change against the dense models with that over
-    sources and seeds, whose pairs n counts. A dash is what was not measured.
+    Of the pruned ones those whose sparsity is nearest to `sparsity`; of the sources those that were pruned. Pairs of
+    source and target are averaged first, intervals and comparisons are over seeds; p is corrected for all of them.
     """
-    rows = of_pruned(settings(table, split=split))
-    rows = rows[rows["trained"] == ONE]
+    rows = of_pruned(settings(table, split=split)).query("trained == @ONE")
     grid = rows.loc[rows["sparsity"] > 0, "sparsity"].unique()
     nearest = min(grid, key=lambda share: abs(share - sparsity), default=0.0)
     rows = rows[rows["sparsity"].isin([0.0, nearest])]
-    place = ["setting", "trained_on", "dataset", "language", "seed"]
-    dense = rows[rows["order"] == "dense"].set_index(place)["f1"].rename("dense")
-    lines = []
-    for model, own in rows.assign(model=[_model(row) for row in rows.to_dict("records")]).groupby("model", sort=False):
-        own = own.join(dense, on=place).dropna(subset="dense")
-        line: dict[str, object] = {"model": model}
-        for setting in SETTINGS:
-            runs = own[own["setting"] == setting].groupby(["trained_on", "seed"])[["f1", "dense"]].mean()
-            change = paired_difference(runs["f1"], runs["dense"])
-            line[setting] = give_or_take(t_interval(runs["f1"].groupby("seed").mean()), 1)
-            line[f"{setting}, change"] = "–" if model == "dense" else give_or_take(change, 1, sign="+")
-        lines.append(line | {"n": own[["trained_on", "seed"]].drop_duplicates().shape[0]})
-    return pd.DataFrame(lines)
+    rows = rows.assign(
+        model=[_model(row) for row in rows.to_dict("records")],
+        language=rows["trained_on"] + ">" + rows["dataset"] + "/" + rows["language"],
+        dataset=rows["setting"],
+    )
+    dense, others = rows[rows["order"] == "dense"], rows[rows["order"] != "dense"]
+    changes = paired(others, dense, by=["model", "setting"], one_for_all=True).set_index(["model", "setting"])
+    # Models take the place of techniques, so that two forms of one technique are no mean.
+    average = language_average(rows.assign(technique=rows["model"]))
+    levels = average.groupby(["technique", "dataset"])["f1"].apply(t_interval).rename_axis(changes.index.names)
+    table = levels.to_frame("F1").join(changes["comparison"].rename("change")).unstack("setting")
+    columns = [(name, setting) for setting in SETTINGS for name in ("F1", "change") if (name, setting) in table]
+    table = table.reindex(sorted(rows["model"].unique(), key=lambda name: name != "dense"))[columns]
+    return table.set_axis([f"{setting}, {name}" for name, setting in columns], axis="columns").reset_index()
 
 
 def _model(row: Mapping) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +36,12 @@ class Expense:
 
 def expense(records: Sequence[dict]) -> Expense:
     """What the records of a study say that it took; a training that many recipes share is counted once."""
-    trained = {_key(step): (step["report"]["seconds"], _threads(record))
-               for record in records for step in _trained(record)}  # fmt: skip
+    trained = {
+        json.dumps([record["recipe"]["encoder"], [dict(before, report=None) for before in steps[: place + 1]]]):
+        (step["report"]["seconds"], _threads(record))
+        for record in records for steps in [record["steps"]] for place, step in enumerate(steps)
+        if step["report"].get("updates")
+    }  # fmt: skip
     scored = [(record["cost"].get("evaluation_seconds", 0.0), _threads(record)) for record in records]
     spent = [*trained.values(), *scored]
     core_seconds = sum(seconds * threads for seconds, threads in spent if threads)
@@ -55,7 +60,7 @@ def _threads(record: dict) -> int:
     return int(found[1]) if found else 0
 
 
-def energy_in_words(spent: Expense) -> str:
+def energy(spent: Expense) -> str:
     """The estimate of energy to one digit, with what it assumes."""
     if not spent.kilowatt_hours:
         return "not estimated: nothing ran on a processor whose threads are known"
@@ -98,16 +103,7 @@ def checklist(records: Sequence[dict]) -> pd.DataFrame:
             ("devices", "; ".join(sorted({one["device"] for one in made}))),
             ("hours of training", f"{spent.training / 3600:.2f}"),
             ("hours of scoring", f"{spent.scoring / 3600:.2f}"),
-            ("energy", energy_in_words(spent)),
+            ("energy", energy(spent)),
         ],
         columns=["item", "here"],
     )
-
-
-def _trained(record: dict) -> list[dict]:
-    return [step for step in record["steps"] if step["report"].get("updates")]
-
-
-def _key(step: dict) -> str:
-    """What tells one training from another among the step reports of records: its settings, seconds and losses."""
-    return repr(sorted((name, repr(value)) for name, value in step.items()))

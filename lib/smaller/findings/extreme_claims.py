@@ -1,92 +1,83 @@
-"""What is claimed of extreme compression, and what the pipeline here shows of it at the same size."""
+"""What is claimed of extreme compression, and what was measured here of it."""
 
 from __future__ import annotations
 
-import itertools
-
 import pandas as pd
 
+from smaller.comparison import NOT_COMPARABLE
 from smaller.findings import extreme, extreme_curves, smallest
-from smaller.findings.cells import with_unit
-from smaller.findings.claims import ANSWERED, NOT_MEASURED, of_page
-from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, averaged
-from smaller.published import AGREES, DIFFERS, NOT_COMPARABLE
-from smaller.recipes import DENSE
-from smaller.statistics import of_split, t_interval
-
-_SHARES = {"parameters": "parameter_share", "bytes": "share"}
-_LOST = "8 to 13 % lost (v2 of the abstract; v1: 2 to 10 %)"
-_PIPELINE = (PIPELINE, SIZES, ORDERS)
-_BOTH = (*_PIPELINE, TAUGHT)
-CLAIMS = (
-    ("D24, D23", "up to 92 % compression (XLM-R, a width of 312, 40,000 pieces)", _PIPELINE, "parameters", 0.08, 13.0,
-     _LOST),
-    ("D24, D23", "the same, counted in bytes with int8", _PIPELINE, "bytes", 0.08, 13.0, _LOST),
-    ("XtremeDistil", "35 times fewer parameters at 95 % of F1", _BOTH, "parameters", 1 / 35, 5.0, "5 % lost"),
-    ("XtremeDistil", "the same, counted in bytes with int8", _BOTH, "bytes", 1 / 35, 5.0, "5 % lost"),
-)  # fmt: skip
-"""What was claimed: id, in words, the families here that it speaks of, what is counted, the share of it that is left,
-the per cent of the score lost at most, and the same as printed. Both counted fp32 models, of which parameters and bytes
-are the same share; int8 is this study's own."""
+from smaller.findings.extreme import ON_TEXT, PIPELINE, PLACE, TAUGHT, Findings, averaged, on_dev, only_where_ahead
+from smaller.findings.finding import Finding, missing
+from smaller.recipes import DENSE, TRIMMED
+from smaller.statistics import Interval, describe, of_split, t_interval
 
 
 def claims(
-    table: pd.DataFrame,
-    times: pd.DataFrame | None = None,
-    lost: pd.DataFrame | None = None,
-    equal: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Each claim and question on extreme compression with what was measured, and the verdict.
+    table: pd.DataFrame, *, times: pd.DataFrame, lost: pd.DataFrame, equal: pd.DataFrame, plain: Findings
+) -> dict[str, Finding | list[Finding]]:
+    """What this page says of each claim: a finding for each data set on which the dense encoder is not behind.
 
     `times` is the table of timings, `lost` what `extreme_curves.drops` gives, `equal` what `extreme.at_equal_bytes`
-    gives. A row for each data set.
+    gives, `plain` what `extreme.beside_plain` gives.
     """
-    rows = []
-    for name, own in table.groupby(["encoder", "dataset"], sort=False):
-        told = extreme.in_the_end(own)
-        rows.append({"id": "P2-T1", "claim": f"what each step costs, {name[1]}", "measured": told,
-                     "verdict": NOT_MEASURED if "not measured" in told else ANSWERED})  # fmt: skip
-    rows += of_size(table)
-    if times is not None and len(times):
-        rows.append({"id": "XtremeDistil", "claim": "51 times faster", "printed": "51 times, in batches",
-                     "measured": smallest.faster(table, times).partition(" XtremeDistil")[0],
-                     "verdict": f"{NOT_COMPARABLE}: another device, encoder and start"})  # fmt: skip
-    for name, own in [] if lost is None else lost.groupby("dataset", sort=False):
-        enough = own["language"].nunique() >= extreme_curves.ENOUGH
-        rows.append({"id": "D25", "claim": f"the drop goes with a language's amount of text, {name}",
-                     "measured": extreme_curves.drop_in_words(own),
-                     "verdict": ANSWERED if enough else "not decided: too few languages"})  # fmt: skip
-    if equal is not None and len(equal):
-        rows.append({"id": "X1", "measured": extreme.best_families(equal), "verdict": ANSWERED})
-    return of_page(rows)
+    faster = smallest.faster(table, times)
+    return {
+        "P2-T1": only_where_ahead(extreme.costs(table), plain),
+        "D23": only_where_ahead(whole_pipeline(table), plain),
+        "D24": compression(table),
+        "XtremeDistil": [*only_where_ahead(thirty_five_times_fewer(table), plain), *([faster] * faster.measured)],
+        "D25": only_where_ahead(extreme_curves.drop_and_text(lost), plain),
+        "X1": only_where_ahead(extreme.best_families(equal), plain),
+    }  # fmt: skip
 
 
-def of_size(table: pd.DataFrame) -> list[dict[str, str]]:
-    """`CLAIMS` beside the best model here that is as small: chosen on dev, measured on test; a row for each data set.
+def kept(own: pd.DataFrame, model: tuple[str, str]) -> Interval:
+    """The score of a model (family and stage) in per cent of the dense score of the same seed, over seeds.
 
-    Of the pipeline in all its sizes and orders, and where the claim is of teaching on the task, of that too.
+    `own` are the averages of one encoder on one data set. A dense score of 0 leaves nothing to keep, and is left out.
     """
-    dev, test = (averaged(of_split(table, split)) for split in ("dev", "test"))
-    found = []
-    for (name, claim, families, counted, left, most, printed), (keys, rows) in itertools.product(
-        CLAIMS, list(test.groupby(["encoder", "dataset"], sort=False))
-    ):
-        column, own = _SHARES[counted], rows[rows["family"].isin(families)]
-        dense = own[own["stage"] == DENSE].set_index("seed")["score"]
-        chosen = dev[(dev["encoder"] == keys[0]) & (dev["dataset"] == keys[1]) & dev["family"].isin(families)
-                     & (dev[column] <= left * 1.005)]  # fmt: skip
-        about = {"id": name, "claim": f"{claim}: {keys[0]}, {keys[1]}", "printed": printed}
-        if chosen.empty:
-            least = f"not reached: {100 * own[column].min():.1f} % of the {counted} are left at the least"
-            found.append(about | {"measured": least, "verdict": NOT_COMPARABLE})
+    dense, score = (own[(own["family"] == family) & (own["stage"] == stage)].set_index("seed")["score"]
+                    for family, stage in ((PIPELINE, DENSE), model))  # fmt: skip
+    return t_interval((100 * score / dense.where(dense > 0)).dropna())
+
+
+def whole_pipeline(table: pd.DataFrame) -> Findings:
+    """What the pipeline loses before quantization, as paper 2 counts it, in per cent of the dense score (D23)."""
+    found = {}
+    for place, own in averaged(of_split(table, "test")).groupby(PLACE, sort=False):
+        left = kept(own, (PIPELINE, TRIMMED))
+        lost = Interval(100 - left.mean, 100 - left.high, 100 - left.low, left.n)
+        found[place] = missing(f"Trimmed models of {place[0]} on {place[1]}") if left.n == 0 else Finding(
+            f"On {place[1]}, {place[0]} keeps {left.mean:.1f} % of its score through the pipeline before quantization.",
+            f"It loses {describe(lost)}.", quantity=lost,
+        )  # fmt: skip
+    return found
+
+
+def compression(table: pd.DataFrame) -> Finding:
+    """How many per cent of the first encoder's parameters the pipeline takes away (D24)."""
+    own = table[(table["encoder"] == table["encoder"].iloc[0]) & (table["family"] == PIPELINE)]
+    less = 100 * (1 - own["parameter_share"].min())
+    return Finding(f"The whole pipeline takes away {less:.1f} % of the parameters of {own['encoder'].iloc[0]}.",
+                   quantity=less)  # fmt: skip
+
+
+def thirty_five_times_fewer(table: pd.DataFrame) -> Findings:
+    """What the best model keeps that has 35 times fewer parameters; chosen on dev."""
+    most, dev, found = 1.005 / smallest.MARK["parameters"], on_dev(table), {}
+    families = [*ON_TEXT, TAUGHT]
+    for place, own in averaged(of_split(table, "test")).groupby(PLACE, sort=False):
+        small = dev[(dev[PLACE] == list(place)).all(axis="columns") & dev["family"].isin(families)]
+        models = small[small["parameter_share"] <= most].groupby(["family", "stage"])["score"].mean()
+        if models.empty:
+            least = 100 * small["parameter_share"].min()
+            found[place] = Finding(f"No student of {place[0]} on {place[1]} is {smallest.MARK['parameters']} times "
+                                   f"smaller: the smallest has {least:.1f} % of the parameters.",
+                                   verdict=NOT_COMPARABLE)  # fmt: skip
             continue
-        stage = chosen.groupby("stage", sort=False)["score"].mean().idxmax()
-        model = own[own["stage"] == stage]
-        lost = t_interval((100 * (1 - model.set_index("seed")["score"] / dense)).dropna())
-        low, high = (lost.low, lost.high) if lost.known else (lost.mean, lost.mean)
-        verdict = (f"{AGREES} (up to {most:g} % lost)" if high <= most else
-                   f"{DIFFERS} (more than {most:g} % lost)" if low > most else
-                   f"not decided (the interval holds {most:g} % lost)")  # fmt: skip
-        size = f"{100 * model[column].max():.1f} % of the {counted}"
-        found.append(about | {"measured": f"{stage}, {size}: {with_unit(lost, '% lost')}", "verdict": verdict})
+        model = models.idxmax()
+        left, size = kept(own, model), 100 * own.loc[own["stage"] == model[1], "parameter_share"].max()
+        found[place] = Finding(f"On {place[1]}, “{model[1]}” keeps {left.mean:.1f} % of the dense score with "
+                               f"{size:.1f} % of the parameters.", f"Over seeds: {describe(left)}.",
+                               quantity=left)  # fmt: skip
     return found

@@ -1,219 +1,253 @@
-"""Answers on pruning, computed from the table."""
+"""What pruning costs: where F1 falls, which order keeps more of it, which weights stay, and what zeros save."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
 
 import pandas as pd
 
-from smaller.findings.cells import with_unit
-from smaller.findings.comparisons import verdicts
+from smaller.comparison import AGREES, DEPARTURE, DIFFERS, NOT_DECIDED, Comparison, paired
+from smaller.findings.finding import ANSWERED, Finding, missing
 from smaller.findings.words import count_of, name_of, percent
-from smaller.statistics import (
-    Interval,
-    departure,
-    describe,
-    drop_at,
-    language_average,
-    of_split,
-    paired_difference,
-    permutation_test,
-    spearman,
-)
+from smaller.statistics import drop_at, language_average, of_split, spearman, t_interval
 
-ORDERS = {"before": "pruning before fine-tuning", "after": "pruning after fine-tuning"}
+ORDERS = {"before": "before fine-tuning", "after": "after fine-tuning"}
+HIGH = 0.7
+"""The sparsity from which on the study calls pruning high."""
 
 
-def limits(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> str:
-    """Where average F1 has dropped by `points`, for both orders, and what the weights weigh there (paper 1, Q2)."""
-    average = language_average(of_split(table, split))
-    found = drop_at(average, points=points, split=split).set_index("order")["sparsity"]
-    parts = [f"with {words} at {percent(found[order])}" for order, words in ORDERS.items() if order in found]
+def against_dense(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """A `comparison` of each order and sparsity with the dense models of the same seeds, averaged over languages."""
+    rows = of_split(table, split)
+    dense, pruned = rows[rows["order"] == "dense"], rows[rows["order"] != "dense"]
+    return paired(pruned, dense, by=["order", "sparsity"], one_for_all=True).sort_values(["order", "sparsity"])
+
+
+def shown_from(found: pd.DataFrame) -> float:
+    """The smallest sparsity from which on every interval excludes a loss of less than two points; NaN for none.
+
+    `found` has the comparisons of one order, as `against_dense` gives them.
+    """
+    lost = found.sort_values("sparsity", ascending=False)
+    shown = [one.departs() == AGREES for one in lost["comparison"]]
+    count = shown.index(False) if False in shown else len(shown)
+    return float(lost["sparsity"].iloc[count - 1]) if count else math.nan
+
+
+def limits(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Where average F1 has dropped by two points in both orders, and from where on that is shown (paper 1, Q2)."""
+    found = against_dense(table, split=split)
+    drops = drop_at(language_average(of_split(table, split)), points=DEPARTURE, split=split)
+    drops = drops.set_index("order")["sparsity"]
+    orders = [order for order in ORDERS if order in drops]
+    shown = {order: shown_from(found[found["order"] == order]) for order in orders}
+    places = {order: f"at {percent(drops[order])} sparsity" if drops[order] > 0 else "nowhere on this grid"
+              for order in orders}  # fmt: skip
+    headline = ", and ".join(f"{places[order]} when the encoder is pruned {ORDERS[order]}" for order in orders)
+    told = "; ".join(f"from {percent(shown[order])} on ({order})" if shown[order] > 0 else f"nowhere ({order})"
+                     for order in orders)  # fmt: skip
     saved = weight(table, split=split)
-    return (
-        f"Averaged over languages, F1 has dropped by {points:g} points {' and '.join(parts)} sparsity "
-        f"(linear between the points of the grid).{f' {saved}' if saved else ''}"
+    return Finding(
+        f"Mean F1 has fallen by {DEPARTURE:g} points {headline}.",
+        f"Between the points of the grid this is linear. The interval excludes a smaller loss {told}. {saved}".strip(),
+        quantity=_nearest(found, 0.5),
+        values={"drop": drops.to_dict(), "shown": shown},
+        verdict=ANSWERED,
     )
 
 
-@dataclass(frozen=True)
-class Weight:
-    """What a sparsity of the Linear weights makes of the model: shares from 0 to 1, and bytes of the plain file."""
-
-    sparsity: float
-    zero: float
-    packed: float
-    dense_bytes: float
-
-    def __str__(self) -> str:
-        return (
-            f"A sparsity of {percent(self.sparsity)} on the encoder's Linear weights zeroes {percent(self.zero)} of "
-            f"all parameters. The model file stays at {self.dense_bytes / 1e6:.1f} MB; compressed, it is "
-            f"{percent(self.packed)} smaller than the dense one compressed."
-        )
-
-
-def weight(table: pd.DataFrame, *, near: float = 0.6, split: str = "test") -> Weight | None:
-    """What the sparsity of the grid that is nearest to `near` saves; None where nothing within 0.1 was pruned."""
-    rows = of_split(table, split)
-    unpruned, pruned = rows[rows["order"] == "dense"], rows[rows["order"] != "dense"]
-    pruned = pruned[pruned["sparsity"].sub(near).abs() < 0.101]
-    if pruned.empty or unpruned.empty:
+def _nearest(found: pd.DataFrame, sparsity: float) -> Comparison | None:
+    """At the grid's sparsity nearest to a claimed one (within 0.1), the comparison of the order that loses more."""
+    near = found[found["sparsity"].sub(sparsity).abs() < 0.101]
+    if near.empty:
         return None
+    distance = near["sparsity"].sub(sparsity).abs().round(6)
+    return min(near.loc[distance == distance.min(), "comparison"], key=lambda one: one.interval.mean)
+
+
+def weight(table: pd.DataFrame, *, near: float = 0.6, split: str = "test") -> Finding:
+    """What the sparsity of the grid that is nearest to `near` saves; the quantity is compressed bytes in per cent."""
+    rows = of_split(table, split)
+    dense, pruned = rows[rows["order"] == "dense"], rows[rows["order"] != "dense"]
+    pruned = pruned[pruned["sparsity"].sub(near).abs() < 0.101]
+    if pruned.empty or dense.empty:
+        return missing(f"Models near a sparsity of {percent(near)}")
     distance = pruned["sparsity"].sub(near).abs().round(6)
     one = pruned[distance == distance.min()].sort_values("sparsity").iloc[-1]
-    zero = 1 - one["nonzero_parameters"] / one["parameters"]
-    packed = 1 - one["compressed_bytes"] / unpruned["compressed_bytes"].iloc[0]
-    return Weight(one["sparsity"], zero, packed, one["dense_bytes"])
+    zero = 100 * (1 - one["nonzero_parameters"] / one["parameters"])
+    packed = 100 * (1 - one["compressed_bytes"] / dense["compressed_bytes"].iloc[0])
+    return Finding(
+        f"At a sparsity of {percent(one['sparsity'])} on the encoder's Linear weights, {zero:.0f} % of all parameters "
+        f"are zero, and the compressed file is {packed:.0f} % smaller.",
+        f"Uncompressed, the file stays at {one['dense_bytes'] / 1e6:.1f} MB.",
+        quantity=packed,
+        values={"sparsity": one["sparsity"], "zero": zero, "packed": packed, "bytes": one["dense_bytes"]},
+    )
 
 
 def departures(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Per language and order: dense F1, where F1 leaves the dense interval, and where it has dropped by 2 points."""
-    keys = ["language", "order"]
-    leaves = departure(table, split=split).set_index(keys)
-    drops = drop_at(table, split=split).set_index(keys)["sparsity"]
+    """Per language and order: dense F1, where mean F1 has dropped by two points, and from where on that is shown."""
     rows = []
-    for language in dict.fromkeys(leaves.index.get_level_values("language")):
-        own = leaves.loc[language].iloc[0]
-        interval = Interval(own["dense_mean"], own["dense_low"], own["dense_high"], int(own["n"]))
-        row = {"language": name_of(language), "dense F1": describe(interval)}
-        for order in ORDERS:
-            if (language, order) in leaves.index:
-                row[f"{order}: leaves the dense interval at"] = percent(leaves.loc[(language, order), "departure"])
-                row[f"{order}: 2 points lost at"] = percent(drops.loc[(language, order)])
+    for language, own in of_split(table, split).groupby("language"):
+        found = against_dense(own, split=split)
+        drops = drop_at(own, points=DEPARTURE, split=split).set_index("order")["sparsity"]
+        row = {"language": name_of(language), "dense F1": t_interval(own.loc[own["order"] == "dense", "f1"])}
+        for order in (order for order in ORDERS if order in drops):
+            row[f"{order}: 2 points lost at (%)"] = 100 * drops[order]
+            row[f"{order}: shown from (%)"] = 100 * shown_from(found[found["order"] == order])
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def stability(table: pd.DataFrame, *, from_sparsity: float = 0.7, split: str = "test") -> str:
-    """Is pruning before fine-tuning better and steadier at high sparsity than pruning after it (paper 1, Q8)?
-
-    Pairs are (language, seed) at equal sparsity; the p-value is of the exact sign-flip test over languages and seeds.
-    """
-    rows = of_split(table, split)
-    sentences = []
-    for sparsity in sorted(share for share in rows["sparsity"].unique() if share >= from_sparsity):
-        both = rows[rows["sparsity"] == sparsity].pivot_table(index=["language", "seed"], columns="order", values="f1")
-        both = both.dropna()
-        if not {"before", "after"} <= set(both.columns) or both.empty:
-            continue
-        difference = paired_difference(both["before"], both["after"])
-        test = permutation_test(both["before"], both["after"])
-        spread = both.groupby("language").mean().std() if both.index.nunique() > 1 else both.std()
-        sentences.append(
-            f"At {percent(sparsity)} sparsity, before minus after is {with_unit(difference, 'points')} "
-            f"(p = {test.p_value:.3f}); the standard deviation over languages is {spread['before']:.1f} points "
-            f"before and {spread['after']:.1f} after."
-        )
-    return " ".join(sentences) or "Both orders were not measured at high sparsity."
-
-
-def stability_verdict(table: pd.DataFrame, *, from_sparsity: float = 0.7, split: str = "test") -> str:
-    """One sentence on Q8: at how many high sparsities "before" is better, and at how many the interval says so."""
-    rows = of_split(table, split)
-    better = clear = total = 0
-    for sparsity in sorted(share for share in rows["sparsity"].unique() if share >= from_sparsity):
-        both = rows[rows["sparsity"] == sparsity].pivot_table(index=["language", "seed"], columns="order", values="f1")
-        if not {"before", "after"} <= set(both.columns):
-            continue
-        difference = paired_difference(both["before"], both["after"])
-        total += 1
-        better += difference.mean > 0
-        clear += difference.known and difference.low > 0
-    return (
-        f"Pruning before fine-tuning is the better order at {better} of {total} sparsities from "
-        f"{percent(from_sparsity)} on; at {clear} of them the interval of the paired difference lies above zero."
-    )
+def stability(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Does pruning before fine-tuning keep more F1 at high sparsity than pruning after it (paper 1, Q8)?"""
+    rows = of_split(table, split).query("sparsity >= @HIGH")
+    before, after = (rows[rows["order"] == order] for order in ORDERS)
+    each = paired(before, after, by=["sparsity"]).sort_values("sparsity")
+    if each.empty:
+        return missing(f"Both orders at a sparsity of {percent(HIGH)} or more")
+    (overall,) = paired(before, after)["comparison"]
+    spread = {
+        order: own.groupby("language")["f1"].mean().std() for order, own in (("before", before), ("after", after))
+    }
+    told = "; ".join(f"{percent(row.sparsity)}: {row.comparison} ({row.verdict})" for row in each.itertuples())
+    text = f"By sparsity, {told}."
+    if rows["language"].nunique() > 1:
+        text += (f" Over languages, the standard deviation of F1 is {spread['before']:.1f} points before and "
+                 f"{spread['after']:.1f} after.")  # fmt: skip
+    verb = {1: "keeps more F1 than", -1: "keeps less F1 than"}.get(overall.sign, "is not shown to differ from")
+    return Finding(
+        f"From {percent(each['sparsity'].min())} sparsity on, pruning before fine-tuning {verb} pruning after it: "
+        f"{overall}.",
+        text, quantity=overall, values={"each": each, "spread": spread},
+    )  # fmt: skip
 
 
-def masks(table: pd.DataFrame, *, split: str = "test") -> str:
+def masks(table: pd.DataFrame, *, split: str = "test") -> Finding:
     """Do magnitude masks beat random masks of equal sparsity (paper 1, mechanism 1; its break condition is T22)?
 
     If random masks did as well, which weights survive would not matter, and there would be no subnetwork to speak of.
     """
-    differences = mask_differences(table, split=split)
-    if differences.empty:
-        return "Random masks were not measured here."
-    return " ".join(
-        f"At {percent(row['sparsity'])} sparsity, magnitude masks are ahead of random ones by "
-        f"{with_unit(row['difference'], 'points')} (p = {row['p_value']:.3f} after Holm's correction)."
-        for _, row in differences.iterrows()
-    )
-
-
-def mask_differences(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """F1 of magnitude minus random masks at each sparsity that has both, paired by language and seed.
-
-    Columns: sparsity, and those of `comparisons.verdicts`.
-    """
     rows = of_split(table, split).query("order == 'before'")
-    found = []
-    for sparsity in sorted(rows.query("method == 'random'")["sparsity"].unique()):
-        both = rows[rows["sparsity"] == sparsity].pivot_table(index=["language", "seed"], columns="method", values="f1")
-        both = both.dropna()
-        if len(both) > 1:
-            found.append({"sparsity": sparsity, "difference": paired_difference(both["magnitude"], both["random"]),
-                          "p_value": permutation_test(both["magnitude"], both["random"]).p_value})  # fmt: skip
-    return verdicts(found)
+    magnitude, random = (rows[rows["method"] == method] for method in ("magnitude", "random"))
+    each = paired(magnitude, random, by=["sparsity"]).sort_values("sparsity")
+    if each.empty:
+        return missing("Random masks")
+    # The sparsity where the masks are least apart speaks for all of them.
+    least = min(each["comparison"], key=lambda one: one.interval.mean)
+    told = "; ".join(f"{percent(row.sparsity)}: {row.comparison} ({row.verdict})" for row in each.itertuples())
+    verb = {1: "keep more F1 than", -1: "keep less F1 than"}.get(least.sign, "are not shown to keep more F1 than")
+    return Finding(f"Magnitude masks {verb} random masks of equal sparsity.", f"By sparsity, {told}.",
+                   quantity=least, values={"each": each})  # fmt: skip
 
 
-def time(table: pd.DataFrame, floors: dict[str, float], *, split: str = "test") -> str:
+def time(table: pd.DataFrame, floors: Mapping[str, float], *, split: str = "test") -> Finding:
     """Does inference get faster with sparsity (paper 1, OQ2)? Per language, against the noise floor of A/A timing."""
     rows = of_split(table, split)
     rows = rows[rows["milliseconds"].notna()]
-    sentences, faster = [], 0
+    sentences, gains = [], {}
     for language, own in rows.groupby("language"):
         base = own.loc[own["order"] == "dense", "milliseconds"].median()
         pruned = own[own["order"] != "dense"]
-        change = pruned.groupby("sparsity")["milliseconds"].median() / base - 1
-        lowest, floor = change.idxmin(), floors[language]
-        faster += -change.min() > floor
-        trend = spearman(pruned["sparsity"], pruned["milliseconds"])
+        gain = 1 - pruned.groupby("sparsity")["milliseconds"].median() / base
+        gains[language], trend = gain.max(), spearman(pruned["sparsity"], pruned["milliseconds"])
         sentences.append(
-            f"{name_of(language)}: dense {base:.2f} ms a sentence, noise floor {100 * floor:.1f} %, the largest gain "
-            f"{-100 * change.min():.1f} % (at {percent(lowest)}), rank correlation of time with sparsity "
-            f"{trend.rho:.2f} [{trend.low:.2f}, {trend.high:.2f}], n = {trend.n}."
+            f"{name_of(language)}: the dense model takes {base:.2f} ms a sentence; the noise floor is "
+            f"{100 * floors[language]:.1f} %; the largest gain is {100 * gain.max():.1f} %, at "
+            f"{percent(gain.idxmax())}; the rank correlation of time with sparsity is {trend.rho:.2f} "
+            f"[{trend.low:.2f}, {trend.high:.2f}], n = {trend.n}."
         )
-    head = (
-        f"With dense kernels a pruned model is faster than the noise floor allows to say in {faster} of "
-        f"{count_of(len(sentences), 'language')}."
-    )
-    return head + "\n\n" + " ".join(sentences)
+    faster = sum(gains[language] > floors[language] for language in gains)
+    return Finding(
+        f"With dense kernels, pruning speeds inference up by more than the noise floor in {faster} of "
+        f"{count_of(len(gains), 'language')}.",
+        "\n\n" + " ".join(sentences), values={"gains": gains, "faster": faster},
+    )  # fmt: skip
 
 
-def best_sparsity(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> pd.DataFrame:
-    """Per language the highest sparsity of the grid whose mean F1 is at most `points` below dense, and its time.
+def best_sparsity(table: pd.DataFrame, *, points: float = DEPARTURE) -> pd.DataFrame:
+    """Per language the highest sparsity whose mean dev F1 over all seeds is at most `points` below dense, and its time.
 
-    OQ2 of paper 1 asks for the sparsity that balances F1 and time; where time does not change, F1 alone decides.
+    It is chosen on dev and reported on test. OQ2 of paper 1 asks for the sparsity that balances F1 and time; where time
+    does not change, F1 alone decides.
     """
-    rows = of_split(table, split)
     found = []
-    for language, own in rows.groupby("language"):
-        base = own[own["order"] == "dense"]
-        kept = own[own["order"] != "dense"].groupby(["order", "sparsity"])[["f1", "milliseconds"]].mean()
-        kept = kept[kept["f1"] >= base["f1"].mean() - points].reset_index()
+    for language, own in table.groupby("language"):
+        means = own.groupby(["split", "order", "sparsity"])[["f1", "milliseconds"]].mean()
+        dev = means.loc["dev"].reset_index()
+        dense = dev.loc[dev["order"] == "dense", "f1"].item()
+        kept = dev[(dev["order"] != "dense") & (dev["f1"] >= dense - points)]
         if kept.empty:
             continue
         best = kept.sort_values(["sparsity", "f1"]).iloc[-1]
+        test = own[own["split"] == "test"]
+        chosen = test[(test["order"] == best["order"]) & (test["sparsity"] == best["sparsity"])]
+        whole = test[test["order"] == "dense"]
         found.append({
             "language": name_of(language),
-            "highest sparsity": percent(best["sparsity"]),
+            "highest sparsity (%)": 100 * best["sparsity"],
             "order": best["order"],
-            "F1": best["f1"],
-            "dense F1": base["f1"].mean(),
-            "time against dense (%)": 100 * best["milliseconds"] / base["milliseconds"].mean(),
+            "F1": t_interval(chosen["f1"]),
+            "minus dense": paired(chosen, whole)["comparison"].iloc[0],
+            "time against dense (%)": 100 * chosen["milliseconds"].mean() / whole["milliseconds"].mean(),
         })  # fmt: skip
     return pd.DataFrame(found)
 
 
-def sparse_kernel(frame: pd.DataFrame) -> str:
+def sparse_kernel(frame: pd.DataFrame) -> Finding:
     """From which sparsity on a sparse kernel is faster than the dense one, from timings of both."""
     wide = frame.pivot_table(index="sparsity", columns="kernel", values="milliseconds")
     ratio = wide["dense"] / wide["sparse"]
-    best = ratio.idxmax()
-    ahead = ratio[ratio > 1]
-    verdict = f"is ahead from {percent(ahead.index.min())} on" if len(ahead) else "is never ahead on this grid"
-    return (
-        f"The sparse kernel (compressed sparse rows) {verdict}; at best it takes {1 / ratio[best]:.2f} times the dense "
-        f"kernel's time, at {percent(best)} sparsity."
+    best, ahead = ratio.idxmax(), ratio[ratio > 1]
+    verb = f"is faster than the dense one from {percent(ahead.index.min())} sparsity on" if len(ahead) else (
+        "is slower than the dense one on the whole grid")  # fmt: skip
+    return Finding(
+        f"A sparse kernel (compressed sparse rows) {verb}.",
+        f"At best, at {percent(best)}, it takes {1 / ratio[best]:.2f} times the dense kernel's time.",
+        values={"ratio": ratio},
     )
+
+
+def encoders(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Whether the smallest of several encoders loses two points of F1 earlier than the others (paper 1, NC1)."""
+    sizes = table.groupby("encoder")["parameters"].first().sort_values()
+    if len(sizes) < 2:
+        return missing("Encoders of other sizes")
+    drops = drop_at(language_average(of_split(table, split)), points=DEPARTURE, split=split)
+    wide = drops.pivot_table(index="encoder", columns="order", values="sparsity", dropna=False).fillna(1.0)
+    smallest, others = sizes.index[0], sizes.index[1:]
+    lost = {name: against_dense(own, split=split) for name, own in table.groupby("encoder")}
+    each = [_further(lost[smallest], lost[other], sparsity) for other in others
+            for sparsity in sorted(set(lost[smallest]["sparsity"]) & set(lost[other]["sparsity"]))]  # fmt: skip
+    verdict = NOT_DECIDED if any(one == NOT_DECIDED for one in each) else DIFFERS if DIFFERS in each else AGREES
+    told = "; ".join(
+        f"{name} ({sizes[name] / 1e6:.1f} M parameters): "
+        + ", ".join(f"{percent(wide.loc[name, order])} ({order})" for order in wide)
+        for name in sizes.index
+    )
+    earlier = (wide.loc[others].max() - wide.loc[smallest]).max()
+    return Finding(
+        f"{smallest}, the smallest encoder, loses {DEPARTURE:g} points of F1 "
+        + (f"up to {percent(earlier)} of sparsity earlier than the others." if earlier > 0.005 else
+           "no earlier than the others."),
+        f"The sparsities: {told}.", verdict=verdict, values={"drops": wide},
+    )  # fmt: skip
+
+
+def _further(smaller: pd.DataFrame, larger: pd.DataFrame, sparsity: float) -> str:
+    """Whether the intervals of two encoders' losses at one sparsity lie apart: their seeds are not paired."""
+    losses = [found.loc[found["sparsity"] == sparsity, "comparison"].iloc[0].interval for found in (smaller, larger)]
+    if not all(one.known for one in losses):
+        return NOT_DECIDED
+    return DIFFERS if losses[0].high < losses[1].low or losses[1].high < losses[0].low else AGREES
+
+
+def claims(
+    table: pd.DataFrame, random: pd.DataFrame, several: pd.DataFrame, *, split: str = "test"
+) -> dict[str, Finding]:
+    """What this page says of each claim on pruning; `random` has both masks, `several` the grids of all encoders."""
+    return {
+        "Q2": limits(table, split=split), "D26": weight(table, split=split), "Q8": stability(table, split=split),
+        "M1": masks(random, split=split), "NC1": encoders(several, split=split),
+    }  # fmt: skip

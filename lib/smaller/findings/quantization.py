@@ -1,283 +1,285 @@
-"""Answers on quantization: F1, loss and time of every form of a model, against fp32.
+"""What quantization saves and costs: F1, loss, bytes and time of every format of a model, against fp32.
 
-`table` is the tidy table of one encoder with one recipe for each form, language and seed; rows of pruned models and of
-rounded weights are left out where they do not belong. `settings` is the table of `timing.settings_table`, of one
-device; `parts` are sizes as `findings.sizes` gives them.
+`table` is the tidy table of one encoder with one recipe for each format, language and seed; its column `form` names the
+format, and rows of pruned models and of rounded weights are left out where they do not belong. `settings` is the table
+of `timing.settings_table`, of one device; `parts` are sizes as `findings.sizes` gives them.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from smaller.comparison import AGREES, DIFFERS, MARGIN, NOT_DECIDED, corrected, paired
 from smaller.errors import SmallerError
 from smaller.findings import sizes
-from smaller.findings.cells import best, give_or_take, in_points, one_or_span, row_name, share
+from smaller.findings.finding import Finding, missing
 from smaller.findings.words import count_of, name_of
 from smaller.forms import FORMS
-from smaller.statistics import AVERAGE, Interval, of_split, one_kind, paired_difference, t_interval
+from smaller.statistics import Interval, of_split, one_kind, t_interval
 
 REFERENCE = sizes.REFERENCE
-NAMES = {"dynamic": "Dynamic quantization", "llm.int8": "LLM.int8()", "onnx-int8": "The int8 graph (onnx-int8)",
-         "openvino-int8": "The static int8 graph (openvino-int8)", "fp16": "The cast to fp16"}  # fmt: skip
-MARGIN = 0.5
-"""A form keeps F1 when the whole interval of its difference to fp32 lies above minus this, in points."""
 
 
-def by_seed(table: pd.DataFrame, *, of: str = "f1", split: str = "test") -> pd.DataFrame:
-    """A row for each language and seed, a column for each form; first the averages, of seeds with all languages."""
+def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """The rows that are compared: one for each format, language and seed, of whole models with weights as they are.
+
+    Raises SmallerError where fp32 is missing, or two recipes have one format, language and seed.
+    """
     rows = one_kind(of_split(table, split), "dataset", "encoder")
     rows = rows[rows["form"].isin(FORMS) & rows["bits"].isna() & (rows["sparsity"] == 0)]
     twice = rows[rows.duplicated(["language", "seed", "form"])]
     if len(twice):
-        raise SmallerError(f"The table holds two recipes of one form, language and seed, such as "
+        raise SmallerError(f"The table holds two recipes of one format, language and seed, such as "
                            f"{twice['label'].iloc[0]}: filter it first.")  # fmt: skip
     if REFERENCE not in set(rows["form"]):
-        raise SmallerError(f"There is no run in the form {REFERENCE} to compare with: add it to the forms.")
-    wide = rows.pivot(index=["language", "seed"], columns="form", values=of)
-    wide = wide[[form for form in FORMS if form in wide]]
-    languages = sorted(rows["language"].unique(), key=name_of)
-    wide = wide.loc[languages]
-    if len(languages) == 1:
-        return wide
-    apart = wide.unstack("language")
-    average = pd.DataFrame({form: apart[form].mean(axis="columns", skipna=False) for form in wide})
-    return pd.concat([pd.concat({AVERAGE: average}, names=["language"]), wide])
+        raise SmallerError(f"There is no run in the format {REFERENCE} to compare with: add it to the formats.")
+    return rows
+
+
+def against_fp32(table: pd.DataFrame, *, of: str = "f1", split: str = "test") -> pd.Series:
+    """The comparison of each other format with fp32, seed by seed, averaged over the languages of the table."""
+    rows = plain(table, split=split)
+    whole = rows["form"] == REFERENCE
+    found = paired(rows[~whole], rows[whole], by=["form"], value=of, one_for_all=True)
+    return found.set_index("form")["comparison"].sort_index(key=lambda forms: forms.map(list(FORMS).index))
+
+
+def by_language(first: pd.DataFrame, second: pd.DataFrame, *, value: str = "f1") -> pd.Series:
+    """The comparison of two selections in each language, by its code, with p values corrected for all of them."""
+    found = [paired(own, second[second["language"] == code], value=value).assign(language=code)
+             for code, own in first.groupby("language")]  # fmt: skip
+    return corrected(pd.concat(found)).set_index("language")["comparison"]
+
+
+def seed_means(rows: pd.DataFrame, columns: str | list[str], *, of: str = "f1") -> pd.DataFrame:
+    """A row for each seed, a column for each value of `columns`: means over the languages, NaN where one is missing."""
+    count = rows["language"].nunique()
+    wide = rows.pivot(index=["language", "seed"], columns=columns, values=of)
+    return wide.groupby("seed").sum(min_count=count) / count
+
+
+def changes(rows: pd.DataFrame, whole: pd.DataFrame, by: str | list[str] = "form") -> pd.DataFrame:
+    """The differences to fp32 that a comparison is made of, averaged over languages: columns seed, `by` and change."""
+    wide = seed_means(rows, by).sub(seed_means(whole, "form")[REFERENCE], axis="index")
+    return wide.melt(value_name="change", ignore_index=False).reset_index().dropna(subset="change")
 
 
 def scores(table: pd.DataFrame, *, of: str = "f1", decimals: int = 1, split: str = "test") -> pd.DataFrame:
-    """Language by form: mean over seeds and half its t interval; the best of each row stands between asterisks."""
-    rows = []
-    for language, own in by_seed(table, of=of, split=split).groupby("language", sort=False):
-        found = {form: t_interval(own[form]) for form in own}
-        means = {form: round(interval.mean, decimals) for form, interval in found.items() if interval.n}
-        first = (max if of == "f1" else min)(means.values())
-        cells = {form: best(give_or_take(interval, decimals), of_row=means.get(form) == first)
-                 for form, interval in found.items()}  # fmt: skip
-        rows.append({"language": row_name(language)} | cells | {"n": one_or_span(own.n for own in found.values())})
-    return pd.DataFrame(rows)
+    """Language by format: mean over seeds with its t interval, the average over languages first.
+
+    The best mean of each row is marked as bold, as are all that print the same with `decimals` places.
+    """
+    found = _table({name: seed_means(own, "form", of=of).apply(t_interval)
+                    for name, own in _groups(plain(table, split=split)).items()})  # fmt: skip
+    means = found.drop(columns="language").map(lambda cell: round(cell.mean, decimals))
+    best = means.eq(means.max(axis="columns") if of == "f1" else means.min(axis="columns"), axis="index")
+    found.attrs["bold"] = {place for place, is_best in best.stack().items() if is_best}
+    return found
 
 
-def differences(table: pd.DataFrame, *, of: str = "f1", decimals: int = 2, split: str = "test") -> pd.DataFrame:
-    """Language by form: the paired difference to fp32, seed by seed, with half its t interval; n counts the pairs."""
-    rows = []
-    for language, own in by_seed(table, of=of, split=split).groupby("language", sort=False):
-        found = _to_reference(own)
-        cells = {form: give_or_take(interval, decimals, sign="+") for form, interval in found.items()}
-        rows.append({"language": row_name(language)} | cells | {"n": one_or_span(own.n for own in found.values())})
-    return pd.DataFrame(rows)
+def differences(table: pd.DataFrame, *, of: str = "f1", split: str = "test") -> pd.DataFrame:
+    """Language by format: the comparison with fp32, the average over languages first; of a loss, its interval alone.
+
+    The margin of a verdict is one of points of F1. P values are corrected over the formats of a row.
+    """
+    found = {name: against_fp32(own, of=of, split=split) for name, own in _groups(plain(table, split=split)).items()}
+    return _table(found if of == "f1" else {name: own.map(lambda one: one.interval) for name, own in found.items()})
 
 
-def average_differences(table: pd.DataFrame, *, of: str = "f1", split: str = "test") -> dict[str, Interval]:
-    """For each form but fp32 the paired difference to fp32, averaged over the languages; pairs are seeds."""
-    return _to_reference(_first(by_seed(table, of=of, split=split)))
+def _groups(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Rows by the name of their language; of several languages, all of them come first, as their average."""
+    languages = {name_of(code): own for code, own in rows.groupby("language")}
+    return ({"Average": rows} if len(languages) > 1 else {}) | dict(sorted(languages.items()))
 
 
-def _first(wide: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the average, or of the only language."""
-    return wide.loc[[wide.index[0][0]]]
+def _table(found: Mapping[str, pd.Series]) -> pd.DataFrame:
+    wide = pd.DataFrame(found).T.rename_axis(index="language", columns=None)
+    return wide[[form for form in FORMS if form in wide]].reset_index()
 
 
-def _languages(wide: pd.DataFrame) -> pd.DataFrame:
-    """The rows of single languages."""
-    return wide.drop(AVERAGE, level="language", errors="ignore")
-
-
-def _to_reference(own: pd.DataFrame) -> dict[str, Interval]:
-    return {form: paired_difference(own[form], own[REFERENCE]) for form in own if form != REFERENCE}
-
-
-def times(settings: pd.DataFrame, *, of: str = "milliseconds", batch: int = 1, threads: int = 1) -> pd.DataFrame:
-    """Language by form on one device, in one setting, with the noise floor in per cent.
+def times(settings: pd.DataFrame, *, of: str = "milliseconds") -> pd.DataFrame:
+    """Language by format on one device, one sentence at a time on one thread, with the noise floor in per cent.
 
     `of` is milliseconds (for a sentence), sentences_per_second or seconds_per_split.
     """
-    rows = _setting(settings, batch=batch, threads=threads)
-    wide = _by_language(rows, of)
-    wide["noise floor (%)"] = 100 * _floors(rows)
+    wide, floors = _timed(settings, of)
+    wide["noise floor (%)"] = 100 * floors
     if len(wide) > 1:
-        wide = pd.concat([wide.mean().to_frame(AVERAGE).T, wide])
-        wide.loc[AVERAGE, "noise floor (%)"] = 100 * _floors(rows).max()
-    return wide.rename(row_name).rename_axis("language").reset_index()
+        average = wide.mean().to_frame("Average").T.assign(**{"noise floor (%)": 100 * floors.max()})
+        wide = pd.concat([average, wide])
+    return wide.rename_axis("language").reset_index()
 
 
-def time_ratios(settings: pd.DataFrame, *, batch: int = 1, threads: int = 1) -> pd.DataFrame:
-    """For each form its time over fp32's: `ratio`, a mean over `languages`.
+def _timed(settings: pd.DataFrame, of: str = "milliseconds") -> tuple[pd.DataFrame, pd.Series]:
+    """Language by format of one sentence at a time on one thread, and the noise floor of each language (a share)."""
+    rows = one_kind(settings[(settings["batch"] == 1) & (settings["threads"] == 1)], "device")
+    if rows.empty:
+        raise SmallerError("No time was measured at batch 1 on 1 thread.")
+    rows = rows.assign(language=rows["language"].map(name_of))
+    wide = rows.pivot(index="language", columns="form", values=of)
+    if REFERENCE not in wide:
+        raise SmallerError(f"The format {REFERENCE} was not timed: add it to the formats.")
+    return wide[[form for form in FORMS if form in wide]], rows.groupby("language")["noise_floor"].max()
+
+
+def time_ratios(settings: pd.DataFrame) -> pd.DataFrame:
+    """For each other format its time over fp32's: `ratio`, a mean over `languages`.
 
     `faster` and `slower` count the languages where it leaves the noise floor.
     """
-    rows = _setting(settings, batch=batch, threads=threads)
-    wide, floors = _by_language(rows, "milliseconds"), _floors(rows)
-    if REFERENCE not in wide:
-        raise SmallerError(f"The form {REFERENCE} was not timed: add it to the forms.")
-    ratio = wide.div(wide[REFERENCE], axis="index").drop(columns=REFERENCE)
+    wide, floors = _timed(settings)
+    ratio = wide.drop(columns=REFERENCE).div(wide[REFERENCE], axis="index")
     return pd.DataFrame({
-        "ratio": ratio.mean(),
-        "faster": ratio.lt(1 / (1 + floors), axis="index").sum(),
-        "slower": ratio.gt(1 + floors, axis="index").sum(),
-        "languages": ratio.notna().sum(),
+        "ratio": ratio.mean(), "languages": ratio.notna().sum(),
+        "faster": ratio.lt(1 / (1 + floors), axis="index").sum(), "slower": ratio.gt(1 + floors, axis="index").sum(),
     })  # fmt: skip
 
 
-def faster(settings: pd.DataFrame) -> str:
-    """Which forms are faster or slower than fp32 beyond the noise floor in every language, one sentence at a time."""
-    ratios = time_ratios(settings)
-    found = {word: ", ".join(ratios.index[ratios[word] == ratios["languages"]]) for word in ("faster", "slower")}
-    floor = _floors(_setting(settings, batch=1, threads=1)).max()
-    said = [f"{word} than fp32 in every language: {forms}" for word, forms in found.items() if forms]
-    return (
-        f"Beyond the noise floor of {share(floor)}, " + ("; ".join(said) or "none is faster or slower throughout") + "."
-    )
+def speed(settings: pd.DataFrame) -> Finding:
+    """Which formats are faster than fp32 beyond the noise floor in every language, one sentence at a time."""
+    ratios, floor = time_ratios(settings), 100 * _timed(settings)[1].max()
+    found = {word: list(ratios.index[ratios[word] == ratios["languages"]]) for word in ("faster", "slower")}
+    told = [f"{', '.join(forms) or 'No format'} {'is' if len(forms) < 2 else 'are'} {word} than fp32 in every "
+            f"language, by more than the noise floor of {floor:.1f} %." for word, forms in found.items()]  # fmt: skip
+    return Finding(*told, values={"ratios": ratios, "floor": floor} | found)
 
 
 def all_settings(settings: pd.DataFrame) -> pd.DataFrame:
-    """A row for each form, batch size and number of threads: means over the languages; memory where it was measured."""
-    numbers = ["milliseconds", "milliseconds_low", "milliseconds_high", "sentences_per_second", "noise_floor",
-               "memory_bytes"]  # fmt: skip
-    found = one_kind(settings, "device").groupby(["threads", "batch", "form"])[numbers].mean()
+    """A row for each number of threads, batch size and format: means over the languages, with the noise floor."""
+    columns = {"milliseconds": "ms", "milliseconds_low": "fastest round", "milliseconds_high": "slowest round",
+               "sentences_per_second": "sentences/s", "noise_floor": "noise floor (%)",
+               "memory_bytes": "memory (MB)"}  # fmt: skip
+    found = one_kind(settings, "device").groupby(["threads", "batch", "form"])[list(columns)].mean()
     found = found.sort_index(key=lambda level: level.map(list(FORMS).index) if level.name == "form" else level)
-    base = found["milliseconds"].xs(REFERENCE, level="form")
-    rounds = zip(found["milliseconds_low"], found["milliseconds_high"], strict=True)
-    return pd.DataFrame({
-        "ms": found["milliseconds"],
-        "rounds": [f"{low:.2f} to {high:.2f}" for low, high in rounds],
-        "of fp32": found["milliseconds"] / found.index.droplevel("form").map(base),
-        "sentences/s": found["sentences_per_second"],
-        "noise floor (%)": 100 * found["noise_floor"],
-        "memory (MB)": found["memory_bytes"] / 1e6,
-    }).reset_index()  # fmt: skip
+    found = found.rename(columns=columns)
+    found.insert(1, "of fp32", found["ms"] / found.index.droplevel("form").map(found["ms"].xs(REFERENCE, level="form")))
+    scaled = {"noise floor (%)": 100 * found["noise floor (%)"], "memory (MB)": found["memory (MB)"] / 1e6}
+    return found.assign(**scaled).rename_axis(index={"form": "format"}).reset_index()
 
 
-def _setting(settings: pd.DataFrame, *, batch: int, threads: int) -> pd.DataFrame:
-    rows = settings[(settings["batch"] == batch) & (settings["threads"] == threads)]
-    if rows.empty:
-        raise SmallerError(f"No time was measured at batch {batch} on {count_of(threads, 'thread')}.")
-    return one_kind(rows, "device")
+def overview(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame, **options: object) -> pd.DataFrame:
+    """A row for each format: its bytes (`sizes.by_form`), its time as a share of fp32's, and its F1 against fp32."""
+    found = sizes.by_form(parts, **options)
+    ratio, f1 = time_ratios(settings)["ratio"], against_fp32(table)
+    return found.assign(**{"time (of fp32)": found["format"].map(ratio.to_dict() | {REFERENCE: 1.0}),
+                           "F1 against fp32": found["format"].map(f1.to_dict())})  # fmt: skip
 
 
-def _by_language(rows: pd.DataFrame, of: str) -> pd.DataFrame:
-    wide = rows.pivot(index="language", columns="form", values=of)
-    return wide.loc[sorted(wide.index, key=name_of), [form for form in FORMS if form in wide]]
+def keeps(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Which formats keep the F1 of fp32: the interval of the difference lies within the margin (paper 1, Q3)."""
+    found = against_fp32(table, split=split)
+    kept = [form for form, one in found.items() if one.verdict == AGREES]
+    return Finding(
+        f"{len(kept)} of {count_of(len(found), 'format')} keep the F1 of fp32 within {MARGIN:g} points.",
+        " ".join(f"F1 with {form}: {one} ({one.verdict})." for form, one in found.items() if form not in kept),
+        values={"found": found, "kept": kept},
+    )  # fmt: skip
 
 
-def _floors(rows: pd.DataFrame) -> pd.Series:
-    return rows.groupby("language")["noise_floor"].max()
+def best(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> Finding:
+    """The smallest and the fastest format, chosen among those that keep F1 on dev and reported on test (paper 1, Q3).
 
-
-def kept(table: pd.DataFrame, *, margin: float = MARGIN) -> dict[str, str]:
-    """For each form but fp32 whether F1 is "kept", "lost" or "open", by the interval of the averaged paired difference.
-
-    Kept: it lies above minus `margin`. Lost: it lies below zero and reaches below minus `margin`. Open: it is too wide
-    to tell, or there is none.
+    The quantity is for LLM.int8(): the share of three conditions that hold, that it keeps F1 on test, and that no other
+    format which keeps F1 on dev has fewer bytes, or less time.
     """
-    return {form: _judged(interval, margin) for form, interval in average_differences(table).items()}
+    kept, test = keeps(table, split="dev").values["kept"], against_fp32(table)
+    costs = [parts.groupby("form")["bytes"].sum(), time_ratios(settings)["ratio"]]
+    small, fast = (min((form for form in kept if form in cost), key=cost.get, default="") for cost in costs)
+    if not (small and fast):
+        return Finding(f"No format is shown to keep the F1 of fp32 within {MARGIN:g} points on dev.",
+                       verdict=NOT_DECIDED, values={"small": small, "fast": fast})  # fmt: skip
+    quantity = None
+    if all("llm.int8" in own for own in (test, *costs)):
+        words = {True: DIFFERS, False: AGREES if "llm.int8" in kept else NOT_DECIDED}
+        beaten = [cost[form] < cost["llm.int8"] for form, cost in zip((small, fast), costs, strict=True)]
+        quantity = holding([test["llm.int8"].bears_out("same"), *(words[bool(other)] for other in beaten)])
+    saved, ratio = 100 * sizes.saved(parts, small), costs[1][fast]
+    told = " ".join(f"On test, the F1 of {form} differs from fp32's by {test[form]} ({test[form].verdict})."
+                    for form in dict.fromkeys((small, fast)))  # fmt: skip
+    return Finding(
+        f"{small} is the smallest format that keeps F1, with {saved:.1f} % fewer bytes in memory than fp32, and "
+        f"{'' if small == fast else f'{fast} is '}the fastest, with {ratio:.2f} times fp32's time.",
+        f"They are chosen by F1 on dev. {told} Times are of one sentence at a time on one thread "
+        f"({settings['device'].iloc[0]}).",
+        quantity=quantity, values={"small": small, "fast": fast, "saved": saved, "ratio": ratio},
+    )  # fmt: skip
 
 
-def _judged(interval: Interval, margin: float) -> str:
-    if not interval.known:
-        return "open"
-    return "kept" if interval.low > -margin else "lost" if interval.high < 0 else "open"
+def holding(words: Sequence[str]) -> Interval:
+    """The share of conditions that hold, in per cent: at least those shown to, at most those not shown to fail."""
+    low, high = (100 * count / len(words) for count in (words.count(AGREES), len(words) - words.count(DIFFERS)))
+    return Interval(low, low, high, len(words), kind="conditions")
 
 
-def summary(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> str:
-    """What the int8 forms and fp16, which they have to beat, save and cost: a sentence each."""
-    f1, time = average_differences(table), time_ratios(settings)["ratio"]
-    sentences = []
-    for form in [form for form in NAMES if form in f1 and form in time]:
-        sentences.append(
-            f"{NAMES[form]} saves {share(sizes.saved(parts, form))} of fp32's bytes{_against_fp16(parts, form)}, takes "
-            f"{time[form]:.2f} times its time and changes F1 by {f1[form].mean:+.2f} points."
-        )
-    if "onnx" in time and "onnx-int8" in time:
-        sentences.append(f"ONNX Runtime takes {time['onnx']:.2f} times fp32's time without any int8.")
-    return " ".join(sentences) + f" Times are of one sentence at a time on one thread ({settings['device'].iloc[0]})."
+def against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> Finding:
+    """Is LLM.int8() ahead of dynamic quantization in F1, loss and time in each language (paper 1, Q9)?
 
-
-def _against_fp16(parts: pd.DataFrame, form: str) -> str:
-    saved = sizes.saved(parts, form, base="fp16")
-    if form == "fp16" or math.isnan(saved):
-        return ""
-    return f" ({share(abs(saved))} {'fewer' if saved > 0 else 'more'} than fp16)"
-
-
-def winners(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame, *, margin: float = MARGIN) -> str:
-    """The smallest and the fastest form that keeps F1 (paper 1, Q3)."""
-    judged = kept(table, margin=margin)
-    found = {word: [form for form in judged if judged[form] == word] for word in ("kept", "lost", "open")}
-    sentences = [f"F1 is kept by {', '.join(found['kept']) or 'no form'} (the interval of its change lies above "
-                 f"-{margin:g} points)."]  # fmt: skip
-    sentences += [f"It is lost by {', '.join(found['lost'])}."] if found["lost"] else []
-    sentences += [f"The interval does not decide for {', '.join(found['open'])}."] if found["open"] else []
-    small, fast = smallest_and_fastest(found["kept"], parts, settings)
-    if small:
-        sentences.append(f"The smallest that keeps it is {small}, {share(sizes.saved(parts, small))} below fp32.")
-    if fast:
-        ratio = time_ratios(settings)["ratio"][fast]
-        sentences.append(f"The fastest is {fast}, at {ratio:.2f} times fp32's time.")
-    return " ".join(sentences)
-
-
-def smallest_and_fastest(forms: list[str], parts: pd.DataFrame, settings: pd.DataFrame) -> tuple[str, str]:
-    """The form with the fewest bytes and the one with the least time; the empty string where none was measured."""
-    total, time = parts.groupby("form")["bytes"].sum(), time_ratios(settings)["ratio"]
-    sized, timed = [form for form in forms if form in total], [form for form in forms if form in time]
-    return (min(sized, key=total.get) if sized else "", min(timed, key=time.get) if timed else "")
-
-
-def int8_against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> tuple[str, bool | None]:
-    """In how many languages LLM.int8() beats dynamic quantization in F1, loss and time (paper 1, Q9), and if in all.
-
-    A time is better only beyond the noise floor. None where one of the two was not measured.
+    The quantity is the share of these comparisons in which it is. A time is ahead beyond the noise floor only, and a
+    loss where the corrected p value is below 0.05.
     """
-    rows = _setting(settings, batch=1, threads=1)
-    time, floors = _by_language(rows, "milliseconds"), _floors(rows)
-    f1, loss = (_languages(by_seed(table, of=of)).groupby("language").mean() for of in ("f1", "loss"))
-    if any(form not in wide for wide in (f1, loss, time) for form in ("llm.int8", "dynamic")):
-        return "LLM.int8() and dynamic quantization were not both measured.", None
-    ahead = {
-        "F1": f1["llm.int8"] > f1["dynamic"],
-        "loss": loss["llm.int8"] < loss["dynamic"],
-        "time": time["llm.int8"] * (1 + floors) < time["dynamic"],
-    }
-    average = _first(by_seed(table))
-    gap = paired_difference(average["llm.int8"], average["dynamic"])
-    counts = ", ".join(f"{name} in {int(won.sum())} of {len(won)}" for name, won in ahead.items())
-    text = f"LLM.int8() is better than dynamic quantization in {counts} languages; F1 differs by {in_points(gap)}."
-    return text, all(bool(won.all()) for won in ahead.values())
-
-
-def by_language(table: pd.DataFrame, form: str) -> dict[str, Interval]:
-    """The paired difference of a form's F1 to fp32 in each language, where it was measured."""
-    found = {code: _to_reference(own).get(form) for code, own in _languages(by_seed(table)).groupby("language")}
-    return {code: interval for code, interval in found.items() if interval and interval.n}
+    rows, (time, floors) = plain(table).assign(less=lambda own: -own["loss"]), _timed(settings)
+    ours, theirs = (rows[rows["form"] == form] for form in ("llm.int8", "dynamic"))
+    if ours.empty or theirs.empty or not {"llm.int8", "dynamic"} <= set(time):
+        return missing("LLM.int8() and dynamic quantization of one model")
+    ratio = time["llm.int8"] / time["dynamic"]
+    words = {
+        "F1": [one.bears_out("more") for one in by_language(ours, theirs)],
+        "loss": [replace(one, margin=0.0).bears_out("more") for one in by_language(ours, theirs, value="less")],
+        "time": [AGREES if of < 1 / (1 + floor) else DIFFERS if of > 1 + floor else NOT_DECIDED
+                 for of, floor in zip(ratio, floors, strict=True)],
+    }  # fmt: skip
+    every = sum(words.values(), [])
+    average = paired(ours, theirs)["comparison"].iloc[0]
+    told = " ".join(f"Its {name} is better in {own.count(AGREES)} of {count_of(len(own), 'language')}, and is shown "
+                    f"not to be in {own.count(DIFFERS)}." for name, own in words.items())  # fmt: skip
+    return Finding(
+        f"LLM.int8() is better than dynamic quantization in {every.count(AGREES)} of {len(every)} comparisons of F1, "
+        f"loss and time, and is shown not to be in {every.count(DIFFERS)}.",
+        f"{told} On average over the languages, its F1 differs by {average} ({average.verdict}).",
+        quantity=holding(every), values=words | {"average": average},
+    )  # fmt: skip
 
 
 def after_pruning(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Quantization of a pruned model: what each step alone does to F1, what both do, and how far that is from the sum.
+    """A row for each format and sparsity of models that are pruned and then quantized: their F1 against dense fp32.
 
-    Pairs are languages and seeds. Sizes are compressed, since zeros weigh nothing there.
+    The last comparison is of what quantization changes in a pruned model with what it changes in a dense one. Sizes are
+    compressed, since zeros weigh nothing there.
     """
     rows = one_kind(of_split(table, split), "dataset", "encoder")
     rows = rows[rows["form"].isin(FORMS) & rows["bits"].isna()]
-    f1 = rows.pivot(index=["language", "seed"], columns=["sparsity", "form"], values="f1")
     packed = rows.groupby(["sparsity", "form"])["compressed_bytes"].mean() / 1e6
-    lines = []
-    for sparsity, form in [key for key in f1 if key[0] > 0 and key[1] != REFERENCE]:
-        if (0.0, form) in f1 and (sparsity, REFERENCE) in f1:
-            plain = f1[0.0, REFERENCE]
-            quantized, pruned, both = f1[0.0, form] - plain, f1[sparsity, REFERENCE] - plain, f1[sparsity, form] - plain
-            found = {"quantized": quantized, "pruned": pruned, "both": both, "both − sum": both - quantized - pruned}
-            intervals = {name: t_interval(values) for name, values in found.items()}
-            lines.append(
-                {"form": form, "sparsity (%)": round(100 * sparsity)}
-                | {name: give_or_take(interval, 2, sign="+") for name, interval in intervals.items()}
-                | {"n": one_or_span(interval.n for interval in intervals.values()),
-                   "quantized (MB)": packed[0.0, form], "both (MB)": packed[sparsity, form]}
-            )  # fmt: skip
-    return pd.DataFrame(lines)
+    # What quantization changes in a model is its difference to the fp32 model of the same sparsity.
+    step = rows.pivot(index=["sparsity", "language", "seed"], columns="form", values="f1")
+    step = step.drop(columns=REFERENCE).sub(step[REFERENCE], axis="index").stack().rename("f1").reset_index()
+    pruned, dense = step[step["sparsity"] > 0], step[step["sparsity"] == 0].drop(columns="sparsity")
+    each = dense.merge(pruned[["sparsity"]].drop_duplicates(), how="cross")
+    more = paired(pruned, each, by=["form", "sparsity"])
+    whole = rows[(rows["form"] == REFERENCE) & (rows["sparsity"] == 0)]
+    loss = paired(rows[rows["sparsity"] > 0], whole, by=["form", "sparsity"], one_for_all=True)
+    loss = loss.set_index(["form", "sparsity"])["comparison"]
+    return pd.DataFrame([
+        {"format": row.form, "sparsity (%)": round(100 * row.sparsity),
+         "pruned": loss[REFERENCE, row.sparsity].interval,
+         "pruned, quantized": loss[row.form, row.sparsity].interval, "pruned minus dense": row.comparison,
+         "quantized (MB)": packed[0.0, row.form], "pruned, quantized (MB)": packed[row.sparsity, row.form]}
+        for row in more.itertuples()
+    ])  # fmt: skip
 
 
-def reduction_of_time(settings: pd.DataFrame, form: str) -> float:
-    """The share of fp32's time that a form saves; negative where it is slower, NaN where it was not timed."""
-    return 1 - time_ratios(settings)["ratio"].get(form, math.nan)
+def on_pruned(found: pd.DataFrame) -> Finding:
+    """Does quantization cost a pruned model more than a dense one? `found` is what `after_pruning` gives."""
+    if found.empty:
+        return missing("Pruned and quantized models")
+    each = found["pruned minus dense"]
+    place, worst = min(enumerate(each), key=lambda pair: pair[1].interval.mean)
+    told = "It is not decided whether quantization costs a pruned model more F1 than a dense one."
+    if worst.sign < 0 or all(one.verdict == AGREES for one in each):
+        told = f"Quantization costs a pruned model {'more F1 than' if worst.sign < 0 else 'as much F1 as'} a dense one."
+    return Finding(
+        told, f"The worst case is {found['format'][place]} at {found['sparsity (%)'][place]} % sparsity: {worst} "
+        f"({worst.verdict}).", quantity=worst, values={"each": each},
+    )  # fmt: skip

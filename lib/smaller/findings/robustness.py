@@ -1,305 +1,285 @@
-"""Answers on robustness: F1 of compressed models under noise, beside the dense model under the same noise.
+"""Robustness: what noise, unseen names and attacks take from compressed models, and whether their confidence says so.
 
-`table` is what `by_model` makes of the tidy tables of a study. A model's name is its technique and, behind a comma, its
-strength. Pairs are models of one language and seed.
+`table` is what `by_model` makes of the tidy tables of a study. Every model is compared with the dense model of the same
+languages and seeds under the very same noise, which is drawn once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from smaller.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, corrected, paired
 from smaller.data.examples import Sentence
 from smaller.data.noise import KINDS, affected, struck
 from smaller.data.sets import ATTACK, EvaluationSet
 from smaller.errors import SmallerError
-from smaller.findings.cells import give_or_take, in_points
+from smaller.findings.finding import ANSWERED, Finding, missing
 from smaller.findings.words import count_of
-from smaller.statistics import Interval, of_split, one_kind, paired_difference, simultaneous, t_interval
+from smaller.statistics import Interval, of_split, one_kind, t_interval
 
 DENSE = "dense"
 SWAPS = "entities"
 TYPING = tuple(kind for kind in KINDS if kind != SWAPS)
 LEAST = 10.0
-"""The clean F1, in points, below which a model has too little for a share of it to say anything."""
+"""The clean F1, in points, below which a share of it says nothing."""
 
-MARGIN = 5.0
-"""Points of the share that is kept: an interval that reaches further down leaves open whether the model is brittle."""
-
+KEPT = {"clean F1": "clean", "F1 under noise": "f1", "points lost": "lost", "F1 kept (%)": "kept"}
 PAIR = ["language", "seed"]
+OWN, NOISE, ELSEWHERE = "own test set", "under noise", "other languages"
+PLACES = {OWN: "on clean text", NOISE: "under noise", ELSEWHERE: "in other languages"}
+NOISES, EDITS = ("the noise",), ("the edits tried",)
+"""What all seeds and models share: each was drawn once."""
 
 
-def by_model(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table of several, with the columns `model` and `family`: the name of each table, whole and to its comma."""
+def by_model(tables: Mapping[str, pd.DataFrame], *, split: str = "test") -> pd.DataFrame:
+    """One table of several for a split: `model` is the name of each; `home` marks what it was fine-tuned on."""
     if DENSE not in tables or not len(tables[DENSE]):
-        raise SmallerError("There is no dense model in this study, beside which the others could stand.")
-    parts = [table.assign(model=name, family=name.partition(",")[0]) for name, table in tables.items() if len(table)]
-    return pd.concat(parts, ignore_index=True)
+        raise SmallerError("There is no dense model in this study to compare the others with.")
+    table = pd.concat([own.assign(model=name) for name, own in tables.items() if len(own)], ignore_index=True)
+    home = table["dataset"].str.cat(table["language"], sep="/") == table["trained_on"]
+    return one_kind(of_split(table.assign(home=home), split), "encoder")
 
 
 def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
-    """What each kind of noise does at each rate: the sentences that it strikes, and the first that it changes.
+    """What each kind of noise does at each rate: the share of sentences that it changes, and the first change.
 
     A row for each kind and rate, over all languages of the sets; sets of other kinds are left out.
     """
-    lines: dict[tuple[str, float], dict] = {}
-    codes = set()
-    for place in sets:
-        if place.noise in KINDS:
-            codes.add(place.language)
-            clean = EvaluationSet(place.dataset, place.language, place.split).sentences()
-            noisy = place.sentences()
-            line = lines.setdefault((place.noise, place.rate), {"struck": [], "example": _example(clean, noisy)})
-            line["struck"].append(100 * struck(clean, noisy))
-    sheet = pd.DataFrame(
-        {"noise": kind, "rate": rate, "strikes": affected(kind), "languages": len(line["struck"]),
-         "sentences struck (%)": sum(line["struck"]) / len(line["struck"]), "example": line["example"]}
-        for (kind, rate), line in lines.items()
-    )  # fmt: skip
-    if len(codes) == 1:
+    rows = []
+    for place in (place for place in sets if place.noise in KINDS):
+        clean, noisy = EvaluationSet(place.dataset, place.language, place.split).sentences(), place.sentences()
+        rows.append({"noise": place.noise, "rate": place.rate, "strikes": affected(place.noise),
+                     "language": place.language, "share": 100 * struck(clean, noisy),
+                     "example": _example(clean, noisy)})  # fmt: skip
+    sheet = pd.DataFrame(rows).groupby(["noise", "rate", "strikes"], sort=False, as_index=False)
+    sheet = sheet.agg(languages=("language", "nunique"), share=("share", "mean"), example=("example", "first"))
+    if len(codes := {row["language"] for row in rows}) == 1:
         sheet.attrs["languages"] = {"example": codes.pop()}
-    return sheet
+    return sheet.rename(columns={"share": "sentences struck (%)"})
 
 
 def _example(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> str:
     """The first words that noise changes, before and after."""
-    for old, new in zip(clean, noisy, strict=True):
-        for place, words in enumerate(zip(old.words, new.words, strict=False)):
-            if words[0] != words[1]:
-                return " → ".join(" ".join(sentence.words[place : place + 2]) for sentence in (old, new))
+    for pair in zip(clean, noisy, strict=True):
+        for place, (old, new) in enumerate(zip(*(sentence.words for sentence in pair), strict=False)):
+            if old != new:
+                return " → ".join(" ".join(sentence.words[place : place + 2]) for sentence in pair)
     return "–"
 
 
-def at_home(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """The rows of a split of the language and data set that each model was fine-tuned on, clean and with noise."""
-    rows = one_kind(of_split(table, split), "encoder")
-    return rows[rows["dataset"].str.cat(rows["language"], sep="/") == rows["trained_on"]]
+def _shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of sets that every model of a language was scored on: means over other sets are not comparable."""
+    scored = rows.groupby(["trained_on", "dataset", "language", "noise", "rate"])["model"].transform("nunique")
+    return rows[scored == rows.groupby("trained_on")["model"].transform("nunique")]
 
 
-def under_noise(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """The rows with noise of the kinds of `data.noise`, and beside each the same model on clean text.
+def under_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with noise of the kinds of `data.noise`, each with the scores of the same model on clean text.
 
     `clean` is its F1 there and `clean_calibration` its calibration error; `lost` is what noise takes, in points, and
-    `kept` what is left in per cent of the clean F1, missing where that is below `LEAST`. `level` counts the rates of a
-    kind from 1, the mildest; `strongest` marks the last.
+    `kept` what is left in per cent of the clean F1, missing where that is below `LEAST`. `strongest` marks the highest
+    rate of a kind.
     """
-    home = at_home(table, split=split)
-    clean = home.loc[home["noise"] == "", ["model", *PAIR, "f1", "calibration_error"]]
-    clean = clean.rename(columns={"f1": "clean", "calibration_error": "clean_calibration"})
-    rows = home[home["noise"].isin(KINDS)].merge(clean, on=["model", *PAIR])
+    home, kept = table[table["home"]], {"f1": "clean", "calibration_error": "clean_calibration"}
+    clean = home.loc[home["noise"] == "", ["model", *PAIR, *kept]].rename(columns=kept)
+    rows = _shared(home[home["noise"].isin(KINDS)]).merge(clean, on=["model", *PAIR])
     if rows.empty:
         raise SmallerError("No model of this table was scored under noise: give study.run the sets of a noise grid.")
-    level = rows.groupby(["language", "noise"])["rate"].rank(method="dense").astype(int)
     return rows.assign(
         lost=rows["clean"] - rows["f1"],
         kept=(100 * rows["f1"] / rows["clean"]).where(rows["clean"] >= LEAST),
-        level=level,
-        strongest=level == level.groupby([rows["language"], rows["noise"]]).transform("max"),
+        strongest=rows["rate"] == rows.groupby(["language", "noise"])["rate"].transform("max"),
     )
 
 
-def beside_dense(rows: pd.DataFrame, column: str) -> dict[str, tuple[Interval, Interval]]:
-    """For each model the mean of a column over seeds, and its paired change against the dense model.
-
-    Of rows of one model, language and seed (kinds of noise, say) the mean counts. The change of the dense model itself
-    is that of nothing, with n = 0.
-    """
-    wide = rows.pivot_table(index=PAIR, columns="model", values=column)
-    found = {}
-    for model in dict.fromkeys(rows["model"]):
-        if model in wide:
-            alone = model == DENSE or DENSE not in wide
-            change = t_interval([]) if alone else paired_difference(wide[model], wide[DENSE])
-            found[model] = (t_interval(wide[model].groupby("seed").mean()), change)
-    return found
+def strongest(table: pd.DataFrame, kinds: Sequence[str] = TYPING) -> pd.DataFrame:
+    """The rows of `under_noise` with noise of some kinds at their highest rates."""
+    rows = under_noise(table)
+    return rows[rows["strongest"] & rows["noise"].isin(kinds)]
 
 
-def noise_by_model(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """A row for each model: F1 clean and under the strongest typing noise, and what it keeps, beside the dense model.
-
-    Means over kinds of noise and languages, with half the t interval over seeds; changes with that over pairs, which n
-    counts. `ratio of losses`: points lost, divided by those that the dense model loses.
-    """
-    rows = under_noise(table, split=split)
-    rows = rows[rows["strongest"] & rows["noise"].isin(TYPING)]
-    found = {column: beside_dense(rows, column) for column in ("clean", "f1", "lost", "kept")}
-    dense = found["lost"][DENSE][0].mean
-    return pd.DataFrame(
-        {
-            "model": model,
-            "clean F1": give_or_take(found["clean"][model][0], 1),
-            "F1 under noise": give_or_take(found["f1"][model][0], 1),
-            "ratio of losses": found["lost"][model][0].mean / dense if dense else math.nan,
-            "F1 kept (%)": give_or_take(found["kept"][model][0], 1) if model in found["kept"] else "–",
-            "kept, against dense": _change(found["kept"], model),
-            "n": len(_pairs(rows, model)),
-        }
-        for model in found["f1"]
-    )
-
-
-def noise_by_kind(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """A row for each kind of noise and rate: F1 kept by the dense model, and by the compressed ones beside it.
-
-    `keep less` and `keep more` count the compressed models whose interval of the paired change lies on one side of
-    zero; `least` and `most` name the ends, with their changes in points of the share that is kept.
-    """
-    lines = []
-    for (kind, rate), own in under_noise(table, split=split).groupby(["noise", "rate"], sort=False):
-        found = beside_dense(own, "kept")
-        changes = {model: change for model, (_, change) in found.items() if change.n}
-        line = {"noise": kind, "rate": rate, "languages": own["language"].nunique()}
-        line |= {"dense F1 kept (%)": give_or_take(found[DENSE][0], 1) if DENSE in found else "–"}
-        less, more = _sides(changes)
-        line |= {"keep less": f"{less} of {len(changes)}", "keep more": f"{more} of {len(changes)}"}
-        for name, choose in (("least", min), ("most", max)):
-            model = choose(changes, key=lambda each: changes[each].mean) if changes else ""
-            line[name] = f"{model} ({give_or_take(changes[model], 1, sign='+')})" if model else "–"
-        lines.append(line)
-    order = {kind: place for place, kind in enumerate(KINDS)}
-    return pd.DataFrame(lines).sort_values(["noise", "rate"], key=lambda column: column.map(order).fillna(column))
-
-
-def swaps_by_model(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """A row for each model: clean F1, F1 when names give way to names not seen in training, and what it keeps."""
-    rows = _swapped(table, split=split)
-    found = {column: beside_dense(rows, column) for column in ("clean", "f1", "kept")}
-    return pd.DataFrame(
-        {
-            "model": model,
-            "clean F1": give_or_take(found["clean"][model][0], 1),
-            "F1 with unseen names": give_or_take(found["f1"][model][0], 1),
-            "F1 kept (%)": give_or_take(found["kept"][model][0], 1) if model in found["kept"] else "–",
-            "kept, against dense": _change(found["kept"], model),
-            "n": len(_pairs(rows, model)),
-        }
-        for model in found["f1"]
-    )
-
-
-def attacks(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+def attacks(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the search for harmful edits, of models of the language; `rate` is its budget."""
-    home = at_home(table, split=split)
-    return home[home["noise"] == ATTACK]
+    return table[table["home"] & (table["noise"] == ATTACK)]
 
 
-def attacks_by_model(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """A row for each model and budget: how many of the rightly tagged sentences the search breaks, and chance does."""
+def calibration(table: pd.DataFrame) -> pd.DataFrame:
+    """Expected calibration error by model, language and seed: columns `place` (`OWN`, `NOISE`, `ELSEWHERE`), `error`.
+
+    Of noise the mean over kinds of typing noise at their highest rate; of other languages that over labelled test sets
+    that all models were scored on.
+    """
+    noisy, home = strongest(table), table["trained_on"].str.rpartition("/")[2]
+    away = _shared(table[(table["noise"] == "") & (table["language"] != home)]).assign(language=home)
+    errors = {OWN: noisy.assign(error=noisy["clean_calibration"]),
+              NOISE: noisy.assign(error=noisy["calibration_error"]),
+              ELSEWHERE: away.assign(error=away["calibration_error"])}  # fmt: skip
+    rows = pd.concat(own.assign(place=place) for place, own in errors.items())
+    return rows.groupby(["model", *PAIR, "place"], sort=False)["error"].mean().dropna().reset_index()
+
+
+def by_seed(rows: pd.DataFrame, value: str, *, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+    """The mean of a column over languages, for each group of `by` and seed that has all languages of its group."""
+    own = rows.groupby([*by, *PAIR], sort=False)[value].mean().dropna().reset_index()
+    known = own.groupby([*by, "seed"])["language"].transform("nunique")
+    own = own[known == own.groupby([*by])["language"].transform("nunique")]
+    return own.groupby([*by, "seed"], sort=False)[value].mean().reset_index()
+
+
+def over_seeds(rows: pd.DataFrame, value: str, *, by: str = "model") -> dict[str, Interval]:
+    """The mean of a column for each model, with its t interval over seeds."""
+    return {name: t_interval(own[value]) for name, own in by_seed(rows, value, by=[by]).groupby(by, sort=False)}
+
+
+def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.DataFrame:
+    """A `comparison` of each compressed model with the dense one; of several kinds of noise the mean counts."""
+    dense = rows["model"] == DENSE
+    return paired(rows[~dense], rows[dense], by=["model"], value=value, one_for_all=True, drawn_once=drawn_once)
+
+
+def by_kind(table: pd.DataFrame) -> pd.DataFrame:
+    """A `comparison` in F1 kept for each kind of noise, rate and compressed model, corrected for all of them at once.
+
+    `dense` is the share that the dense model keeps, and `strongest` marks the highest rate of a kind.
+    """
+    parts = [
+        against_dense(own, "kept").assign(noise=kind, rate=rate, languages=own["language"].nunique(),
+                                          dense=over_seeds(own, "kept").get(DENSE), strongest=own["strongest"].any())
+        for (kind, rate), own in under_noise(table).groupby(["noise", "rate"])
+    ]  # fmt: skip
+    found = corrected(pd.concat(parts, ignore_index=True))
+    return found.sort_values("noise", key=lambda kinds: kinds.map(list(KINDS).index), kind="stable")
+
+
+def noise_by_kind(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each kind of noise and rate: F1 that the dense model keeps, and the verdicts of `by_kind` counted."""
     lines = []
-    for rate, own in attacks(table, split=split).groupby("rate"):
-        found = {name: beside_dense(own, name) for name in ("attack_success", "random_success", "f1_before", "f1")}
-        edits = own.groupby("model")["attack_edits"].mean()
-        lines += [
-            {
-                "budget (% of letters)": 100 * rate,
-                "model": model,
-                "F1 before": found["f1_before"][model][0].mean,
-                "F1 under attack": found["f1"][model][0].mean,
-                "broken (%)": give_or_take(found["attack_success"][model][0], 1),
-                "against dense": _change(found["attack_success"], model),
-                "broken at random (%)": found["random_success"][model][0].mean,
-                "edits": edits[model],
-                "n": len(_pairs(own, model)),
-            }
-            for model in found["attack_success"]
-        ]
+    for (kind, rate), own in by_kind(table).groupby(["noise", "rate"], sort=False):
+        lowest = min(own.itertuples(), key=lambda row: row.comparison.interval.mean)
+        signs = own["comparison"].map(lambda one: one.sign)
+        lines.append({
+            "noise": kind, "rate": rate, "languages": lowest.languages, "dense F1 kept (%)": lowest.dense,
+            "models": len(own), "keep less": (signs < 0).sum(), "keep more": (signs > 0).sum(),
+            "agree": (own["verdict"] == AGREES).sum(), "lowest": lowest.model, "lowest, minus dense": lowest.comparison,
+        })  # fmt: skip
     return pd.DataFrame(lines)
 
 
-def brittle(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Does compression make a model brittle (NC3)? By F1 kept under the strongest typing noise, kinds taken alike."""
-    rows = under_noise(table, split=split)
-    found = beside_dense(rows[rows["strongest"] & rows["noise"].isin(TYPING)], "kept")
-    return _verdict(
-        found,
-        does="makes the model brittle under typing noise",
-        does_not="does not make the model brittle under typing noise",
-        unit="of its clean F1 under the strongest noise",
-    )
+def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn: Sequence[str]) -> pd.DataFrame:
+    """A row for each model: the interval of each column over seeds, and the last column beside the dense model."""
+    means = {header: over_seeds(rows, column) for header, column in columns.items()}
+    *_, last = columns
+    change = against_dense(rows, columns[last], **drawn).set_index("model")["comparison"]
+    return pd.DataFrame(
+        {"model": model} | {header: own.get(model) for header, own in means.items()}
+        | {f"{last}, minus dense": change.get(model)} for model in dict.fromkeys(rows["model"])
+    )  # fmt: skip
 
 
-def swaps(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Do compressed models lean more on names that they know?"""
-    found = beside_dense(_swapped(table, split=split), "kept")
-    return _verdict(
-        found,
-        does="makes the model lean more on names that it has seen",
-        does_not="does not make the model lean more on names that it has seen",
-        unit="of its clean F1 when names give way to unseen ones",
-    )
+def attacks_by_model(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each budget and model: F1 before and after, and what random edits and the search break."""
+    columns = {"F1 before": "f1_before", "F1 under attack": "f1", "edits": "attack_edits",
+               "broken at random (%)": "random_success", "broken (%)": "attack_success"}  # fmt: skip
+    found = {100 * rate: beside_dense(own, columns, drawn_once=EDITS) for rate, own in attacks(table).groupby("rate")}
+    return pd.concat(found, names=["budget (% of letters)"]).reset_index(0) if found else pd.DataFrame()
 
 
-def attacked(table: pd.DataFrame, *, split: str = "test") -> str:
-    """How easily a search for typing errors breaks the models, and whether compression helps it."""
-    rows = attacks(table, split=split)
-    budget = rows["rate"].max()
-    own = rows[rows["rate"] == budget]
-    found = beside_dense(own, "attack_success")
-    if DENSE not in found:
-        return "A search for harmful edits was not run, or the dense model tagged no sentence rightly."
-    chance = beside_dense(own, "random_success")[DENSE][0].mean
-    changes = {model: change for model, (_, change) in found.items() if change.n}
-    fewer, more = _sides(changes)
-    text = (
-        f"With edits to at most {100 * budget:g} % of a sentence's letters, a search that sees nothing but "
-        f"probabilities breaks {found[DENSE][0].mean:.0f} % of the sentences that the dense model tags rightly; as "
-        f"many random edits break {chance:.0f} %."
-    )
-    if not changes:
-        return text
-    worst = max(changes, key=lambda model: changes[model].mean)
-    return (
-        f"{text} Of {count_of(len(changes), 'compressed model')}, {more} break more easily than the dense model and "
-        f"{fewer} less, by the 95 % intervals of the paired difference; furthest from it is {worst}, "
-        f"{in_points(changes[worst])}."
-    )
+def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each model: calibration error at home, under noise and in other languages, beside the dense model."""
+    parts = [beside_dense(own, {place: "error"}, drawn_once=NOISES if place == NOISE else ()).set_index("model")
+             for place, own in calibration(table).groupby("place", sort=False)]  # fmt: skip
+    return pd.concat(parts, axis="columns").reset_index()
 
 
-def _verdict(found: Mapping[str, tuple[Interval, Interval]], *, does: str, does_not: str, unit: str) -> str:
-    changes = {model: change for model, (_, change) in found.items() if change.n}
-    if not changes:
-        return f"What a compressed model keeps {unit} was not measured beside the dense model."
-    known = [change for change in changes.values() if change.known]
-    less, more = _sides(changes)
-    worst = min(changes, key=lambda model: changes[model].mean)
-    wide = sum(change.low < -MARGIN for change in known)
-    sure = sum(simultaneous(change, of=len(known)).high < 0 for change in known)
-    verdict = f"Compression {does}{' in some forms' * (sure < len(known))}" if sure else f"Compression {does_not}"
-    if less and not sure:
-        verdict = (
-            f"Whether compression {does} stays open, as no interval that holds for all {len(known)} at once lies low"
-        )
-    elif wide and not less:
-        verdict = f"Whether compression {does} stays open, as {wide} of the intervals reach below -{MARGIN:g} points"
-    if not known:
-        return (
-            f"One pair of language and seed has no interval, so this stays open: the dense model keeps "
-            f"{found[DENSE][0].mean:.1f} % {unit}, {worst} {found[worst][0].mean:.1f} %."
-        )
-    return (
-        f"{verdict}: the dense model keeps {found[DENSE][0].mean:.1f} % {unit}; of "
-        f"{count_of(len(changes), 'compressed model')}, {less} {'keeps' if less == 1 else 'keep'} less and {more} "
-        f"more, by the 95 % intervals of the paired difference. Lowest stands {worst}: {in_points(changes[worst])}. "
-        f"With intervals that hold for all {len(known)} at once, {sure} {'keeps' if sure == 1 else 'keep'} less."
-    )
+def brittle(table: pd.DataFrame) -> Finding:
+    """Does a compressed model keep a smaller share of its F1 under the strongest typing noise than the dense model?"""
+    told = "Under the strongest noise of each kind, the dense model keeps {:.1f} % of its clean F1."
+    worse = "to keep a smaller share of F1 under typing noise than the dense model"
+    return _judged(strongest(table), "kept", -1, worse, told) or missing("compressed models under typing noise")
 
 
-def _swapped(table: pd.DataFrame, *, split: str) -> pd.DataFrame:
-    rows = under_noise(table, split=split)
-    return rows[rows["strongest"] & (rows["noise"] == SWAPS)]
+def swaps(table: pd.DataFrame) -> Finding:
+    """Does a compressed model lean more on names that it has seen than the dense model?"""
+    told = "With every name replaced by an unseen one, the dense model keeps {:.1f} % of its clean F1."
+    worse = "to keep a smaller share of F1 on unseen names than the dense model"
+    return _judged(strongest(table, [SWAPS]), "kept", -1, worse, told) or missing("compressed models on unseen names")
 
 
-def _sides(changes: Mapping[str, Interval]) -> tuple[int, int]:
-    """How many intervals lie below zero, and how many above."""
-    below = sum(change.known and change.high < 0 for change in changes.values())
-    return below, sum(change.known and change.low > 0 for change in changes.values())
+def attacked(table: pd.DataFrame) -> Finding:
+    """Does a search for harmful edits break compressed models more often than the dense one, at its largest budget?"""
+    rows = attacks(table)
+    rows = rows[rows["rate"] == rows["rate"].max()]
+    dense = rows[rows["model"] == DENSE]
+    random = dense.assign(attack_success=dense["random_success"])
+    chance = list(paired(dense, random, value="attack_success", drawn_once=EDITS)["comparison"])
+    told = (f"With edits to at most {100 * rows['rate'].max():g} % of a sentence's letters, the search breaks {{:.0f}} "
+            "% of the sentences that the dense model tags correctly. Minus what as many random edits break, this is "
+            f"{', '.join(map(str, chance))}.")  # fmt: skip
+    worse = "to be easier to attack than the dense model"
+    found = _judged(rows, "attack_success", 1, worse, told, drawn_once=EDITS)
+    return replace(found, values={**found.values, "minus chance": chance[0]}) if found else missing("attacks on models")
 
 
-def _change(found: Mapping[str, tuple[Interval, Interval]], model: str) -> str:
-    return give_or_take(found[model][1], 1, sign="+") if model in found and model != DENSE else "–"
+def calibrated(table: pd.DataFrame) -> Finding:
+    """Is a compressed model worse calibrated under the strongest typing noise than the dense model?"""
+    errors = calibration(table)
+    told = "The calibration error of the dense model is {:.1f} points there."
+    worse = "to be worse calibrated under typing noise than the dense model"
+    found = _judged(errors[errors["place"] == NOISE], "error", 1, worse, told)
+    return found or missing("calibration errors of compressed models")
 
 
-def _pairs(rows: pd.DataFrame, model: str) -> pd.DataFrame:
-    return rows.loc[rows["model"] == model, PAIR].drop_duplicates()
+def _judged(
+    rows: pd.DataFrame, value: str, sign: int, worse: str, told: str, *, drawn_once: Sequence[str] = NOISES
+) -> Finding | None:
+    """Whether any compressed model is shown to be worse than the dense one, corrected for all; None without any.
+
+    `sign` is that of a change for the worse, `worse` says it in words; `told` has a place for the dense model's mean.
+    """
+    compared = against_dense(rows, value, drawn_once=drawn_once)
+    if compared.empty:
+        return None
+    found = dict(zip(compared["model"], compared["comparison"], strict=True))
+    behind, ahead = ([model for model, one in found.items() if one.sign == side] for side in (sign, -sign))
+    same = [model for model, one in found.items() if one.verdict == AGREES]
+    unsure = [model for model in found if model not in (*behind, *ahead, *same)]
+    safe = [model for model, one in found.items() if one.interval.known
+            and max(sign * one.interval.low, sign * one.interval.high) < DEPARTURE]  # fmt: skip
+    furthest = max(found, key=lambda model: sign * found[model].interval.mean)
+    dense = over_seeds(rows, value)[DENSE]
+    models, comparisons = count_of(len(found), "compressed model"), count_of(len(found), "comparison")
+    return Finding(
+        f"{len(behind) or 'None'} of {models} {'are' if len(behind) > 1 else 'is'} shown {worse}; "
+        f"{len(unsure)} {'is' if len(unsure) == 1 else 'are'} not decided.",
+        f"{told.format(dense.mean)} Agreement with it within {MARGIN:g} points is shown for {len(same)} of "
+        f"{models}, and a change for the better for {len(ahead)} (paired by seed, corrected for {comparisons}). Single "
+        f"intervals exclude a change for the worse of {DEPARTURE:g} points or more for {len(safe)}. The mean of "
+        f"{furthest} is the furthest behind: {found[furthest]}.",
+        values={"compared": compared, "worse": behind, "better": ahead, "same": same, "not decided": unsure,
+                "safe": safe, "furthest": furthest, "dense": dense},
+        verdict=NOT_DECIDED if unsure and not behind else ANSWERED,
+    )  # fmt: skip
+
+
+def says_so(table: pd.DataFrame) -> Finding:
+    """Does the confidence of the dense model fall as far as its accuracy where typing noise misleads it?"""
+    errors = calibration(table).query("model == @DENSE")
+    noisy, clean = (errors[errors["place"] == place] for place in (NOISE, OWN))
+    change = next(iter(paired(noisy, clean, value="error", drawn_once=NOISES)["comparison"]), None)
+    if change is None:
+        return missing("calibration errors of the dense model")
+    unchanged = "does not change" if change.verdict == AGREES else "is not shown to change"
+    verb = {1: "raises", -1: "lowers"}.get(change.sign, unchanged)
+    known = over_seeds(errors, "error", by="place")
+    told = ", ".join(f"{error.mean:.1f} points {PLACES[place]}" for place, error in known.items())
+    return Finding(f"Typing noise {verb} the calibration error of the dense model: {change}.",
+                   f"Calibration error is the distance of confidence from accuracy; it is {told}.",
+                   quantity=change, values={"errors": known})  # fmt: skip
+
+
+def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
+    """What this page says of the next check that a paper left open; no paper prints a number for it."""
+    return {"NC3": [find(table) for find in (brittle, swaps, attacked, says_so, calibrated)]}

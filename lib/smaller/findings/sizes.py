@@ -1,4 +1,4 @@
-"""Where the bytes of a model are, and what each form removes: measured, and computed from an encoder's shape."""
+"""Where the bytes of a model are, and what each format removes: measured, and computed from an encoder's shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoModelForTokenClassification
 
 from smaller.encoders import configuration
-from smaller.findings.cells import share
+from smaller.findings.finding import Finding
 from smaller.forms import FORMS, PARTS
 from smaller.published import published
 from smaller.recipes import Recipe
@@ -25,9 +25,9 @@ _WIDTHS = {"fp32": (4, 4, 4), "fp16": (2, 2, 2), "bf16": (2, 2, 2), "dynamic": (
 
 
 def measured(recipes: Iterable[Recipe]) -> pd.DataFrame:
-    """Bytes in memory by form and part (columns form, part, bytes), from the records of quantized recipes.
+    """Bytes in memory by format and part (columns form, part, bytes), from the records of quantized recipes.
 
-    The size does not hang on language or seed, so the first record of a form speaks for it.
+    The size does not depend on language or seed, so the first record of a format speaks for it.
     """
     rows = []
     for recipe in recipes:
@@ -39,10 +39,10 @@ def measured(recipes: Iterable[Recipe]) -> pd.DataFrame:
 
 
 def exact(encoder: str, *, labels: int = 9) -> pd.DataFrame:
-    """Bytes by form and part of a named encoder under a token classifier, computed from its shape alone.
+    """Bytes by format and part of a named encoder under a token classifier, computed from its shape alone.
 
-    LLM.int8() keeps the classifier in fp16 and has a scale in fp32 for each output; one scale for a tensor, as the
-    other int8 forms have, weighs nothing.
+    LLM.int8() keeps the classifier in fp16 and has a scale in fp32 for each output; the one scale for a tensor that the
+    other int8 formats have is not counted.
     """
     config = configuration(encoder)
     config.num_labels = labels
@@ -68,44 +68,38 @@ def exact(encoder: str, *, labels: int = 9) -> pd.DataFrame:
 
 
 def by_form(parts: pd.DataFrame, *, disk: Mapping[str, float] | None = None) -> pd.DataFrame:
-    """A column for each form: MB by part and in all (`disk`: bytes of its folder), and what it saves in per cent."""
-    wide = _wide(parts) / 1e6
-    total = wide.sum()
-    rows = {f"{part} (MB)": wide.loc[part] for part in PARTS} | {"in memory (MB)": total}
-    rows |= {"on disk (MB)": pd.Series(disk) / 1e6} if disk else {}
-    bases = [base for base in (REFERENCE, "fp16") if base in wide]
-    # A form that is larger than the base is not smaller by a negative share: it has a dash.
-    rows |= {f"smaller than {base} (%)": (100 * (1 - total / total[base])).where(total <= total[base])
-             for base in bases}  # fmt: skip
-    return pd.DataFrame(rows).T[list(wide)].rename_axis("size").rename_axis(None, axis="columns").reset_index()
+    """A row for each format: MB by part and in all (`disk`: bytes of its folder), and what it saves in per cent."""
+    wide = parts.pivot(index="form", columns="part", values="bytes")[list(PARTS)] / 1e6
+    wide = wide.loc[[form for form in FORMS if form in wide.index]].add_suffix(" (MB)")
+    total = wide.sum(axis="columns")
+    wide["in memory (MB)"] = total
+    if disk:
+        wide["on disk (MB)"] = pd.Series(disk) / 1e6
+    for base in (base for base in (REFERENCE, "fp16") if base in total):
+        # A format that is larger than the base is not smaller by a negative share: it has a dash.
+        wide[f"smaller than {base} (%)"] = (100 * (1 - total / total[base])).where(total <= total[base])
+    return wide.rename_axis("format").rename_axis(None, axis="columns").reset_index()
 
 
 def saved(parts: pd.DataFrame, form: str, *, base: str = REFERENCE) -> float:
-    """The share of the bytes of `base` that a form saves; NaN where one of them was not measured."""
+    """The share of the bytes of `base` that a format saves; NaN where one of them was not measured."""
     total = parts.groupby("form")["bytes"].sum()
     return 1 - total.get(form, math.nan) / total.get(base, math.nan)
 
 
-def published_reduction() -> float:
-    """The share of bytes that the paper says LLM.int8() saves."""
-    return float(published(table="claims", row="quantization: size reduction")["value"].iloc[0]) / 100
+def explained(parts: pd.DataFrame, *, encoder: str) -> Finding:
+    """How many bytes LLM.int8() saves, and how many of them the cast to fp16 alone (paper 1, Q10 and D13).
 
-
-def explained(parts: pd.DataFrame, *, encoder: str) -> str:
-    """How much of LLM.int8()'s saving is the cast to fp16, and how much is int8, beside the published figure (D13)."""
+    The quantity is the share of the saving that is due to int8, in per cent.
+    """
     total = parts.groupby("form")["bytes"].sum() / 1e6
+    cast, whole, dynamic, graph = (100 * saved(parts, form) for form in ("fp16", "llm.int8", "dynamic", "onnx-int8"))
     dense, small = (published(table="P1-T5", row=row)["value"].iloc[0] for row in ("dense", "quantized"))
-    cast, whole = saved(parts, "fp16"), saved(parts, "llm.int8")
-    return (
-        f"{encoder}, computed from its shape: {total[REFERENCE]:.1f} MB in fp32, {total['fp16']:.1f} in fp16 and "
-        f"{total['llm.int8']:.1f} with LLM.int8() (printed: {dense:.0f} and {small:.1f}). Casting everything to fp16 "
-        f"saves {100 * cast:.1f} %, int8 for the Linear weights {100 * (whole - cast):.1f} points more: "
-        f"{100 * whole:.1f} % in all, where the paper says {100 * published_reduction():.2f} %. Int8 with the rest "
-        f"left in fp32, as dynamic quantization has it, saves {share(saved(parts, 'dynamic'))}; int8 for the "
-        f"embeddings too, as onnx-int8 has it, {share(saved(parts, 'onnx-int8'))}."
-    )
-
-
-def _wide(parts: pd.DataFrame) -> pd.DataFrame:
-    wide = parts.pivot(index="part", columns="form", values="bytes").loc[list(PARTS)]
-    return wide[[form for form in FORMS if form in wide]]
+    return Finding(
+        f"LLM.int8() saves {whole:.1f} % of the bytes of {encoder}, and the cast to fp16 alone saves {cast:.1f} %.",
+        f"Computed from its shape, it has {total[REFERENCE]:.1f} MB in fp32 and {total['llm.int8']:.1f} MB with "
+        f"LLM.int8(); the paper prints {dense:.0f} and {small:.1f} MB. With all other weights in fp32, as dynamic "
+        f"quantization leaves them, int8 saves {dynamic:.1f} %. With int8 embeddings too, as in onnx-int8, it saves "
+        f"{graph:.1f} %.",
+        quantity=100 * (whole - cast) / whole, values={"cast": cast, "whole": whole},
+    )  # fmt: skip

@@ -1,172 +1,125 @@
-"""Answers on who is the best teacher, and which way of distillation is the better one.
-
-`table` is what `distillation.by_strategy` makes.
-"""
+"""Who is the best teacher, and which way of distillation is better. `distillation.by_strategy` makes `table`."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from smaller.findings.cells import with_unit
-from smaller.findings.comparisons import compared, judged, verdicts, within_reach
-from smaller.findings.distillation import AGNOSTIC, SPECIFIC, STUDENTS, TEACHER, against_teacher, beside_teacher, plain
+from smaller.comparison import DIFFERS, Comparison, corrected, paired
+from smaller.findings import distillation
+from smaller.findings.distillation import AGNOSTIC, MODELS, SHAPE, SPECIFIC, TEACHER, of_students, once, plain, relation
+from smaller.findings.finding import Finding, missing
 from smaller.findings.words import count_of, name_of
-from smaller.statistics import AVERAGE, Interval, describe, t_interval
-
-SHAPE = ["layers", "heads"]
+from smaller.statistics import AVERAGE
 
 
-def best_teacher(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Whose students are best, in F1 and in what they keep of their teacher (paper 1, Q5 and its OQ3)."""
-    found = _single(beside_teacher(table, split=split))
-    found = found[found["strategy"].isin(STUDENTS)]
-    encoders = list(dict.fromkeys(found["encoder"]))
-    if len(encoders) == 1:
-        return f"Which teacher is best was not measured: {encoders[0]} is the only one of this run."
-    keys = ["strategy", *SHAPE]
-    sentences = []
-    for first, second in itertools.combinations(encoders, 2):
-        one, other = (found[found["encoder"] == encoder] for encoder in (first, second))
-        one, other = one.drop(columns="encoder"), other.drop(columns="encoder")
-        points, test = compared(one, other, keys=keys)
-        kept, kept_test = compared(*(rows.assign(f1=100 * rows["kept"]) for rows in (one, other)), keys=keys)
-        if not points.n:
-            sentences.append(f"Students of {first} and {second} were not measured at one shape.")
-            continue
-        better, nearer = (first if interval.mean > 0 else second for interval in (points, kept))
-        sentences.append(
-            f"Students of {first} minus students of {second}, same shape and strategy: "
-            f"{with_unit(points, 'points of F1')} (p = {test.p_value:.3f}) and "
-            f"{with_unit(kept, 'points of retention')} (p = {kept_test.p_value:.3f}). So {better} gives the better "
-            f"students ({_decided(judged(points, test.p_value))}), and {nearer} those that are nearer to their "
-            f"teacher ({_decided(judged(kept, kept_test.p_value))}).{within_reach(points.n)}"
-        )
-    return " ".join(sentences)
+def overall(first: pd.DataFrame, second: pd.DataFrame, *, on: Sequence[str], value: str = "f1") -> Comparison:
+    """`first` minus `second` over all models with the same `on`, which are fixed as languages are; seeds are drawn."""
+    cells = [
+        rows.assign(cell=[" ".join(map(str, cell)) for cell in rows[[*on, "language"]].itertuples(index=False)])
+        for rows in (first, second)
+    ]
+    drawn = once(*dict.fromkeys([*first["strategy"], *second["strategy"]]))
+    (found,) = paired(*cells, fixed="cell", value=value, drawn_once=drawn)["comparison"]
+    return replace(found, languages=tuple(sorted({cell.rpartition(" ")[2] for cell in found.languages})))
 
 
-def _decided(verdict: str) -> str:
-    """The verdict without its direction."""
-    return verdict.replace("ahead", "decided").replace("behind", "decided")
+def _together(rows: Iterable[dict]) -> list[dict]:
+    """The rows whose `comparison` was measured, with p values corrected for the number of them all."""
+    found = pd.DataFrame([row for row in rows if row["comparison"].interval.n])
+    return corrected(found).to_dict("records") if len(found) else []
 
 
-def gap(table: pd.DataFrame, *, split: str = "test") -> str:
-    """How the gap between a student and its own teacher closes as the student grows (paper 1, Q5)."""
-    found = against_teacher(table, split=split)
-    sentences = []
-    for (encoder, strategy), own in found[found["strategy"].isin(STUDENTS)].groupby(
-        ["encoder", "strategy"], sort=False
-    ):
-        if len(own) > 1:
-            largest, smallest = own.iloc[0], own.iloc[-1]
-            sentences.append(
-                f"{strategy.capitalize()} students of {encoder} stand at {with_unit(smallest['change'], 'points')}, "
-                f"against their teacher with {smallest['shape']}, and at {describe(largest['change'])}, with "
-                f"{largest['shape']}."
-            )
-    return " ".join(sentences) or "How the gap closes was not measured: there is one student a strategy."
+def _pairwise(pairs: Iterable[tuple[tuple, tuple]], *, on: Sequence[str], nothing: str, **values: str) -> Finding:
+    """A sentence for each two groups of students, names with their rows; `values` names the columns to compare."""
+    found = _together(
+        {"first": first, "second": second, "value": value, "what": what,
+         "comparison": overall(one, other, on=on, value=value)}
+        for (first, one), (second, other) in pairs for value, what in (values or {"f1": "F1"}).items()
+    )  # fmt: skip
+    if not found:
+        return missing(nothing)
+    told = [f"{row['first']} {relation(row['comparison'], row['what'])} {row['second']}: {row['comparison']}."
+            for row in found]  # fmt: skip
+    return Finding(told[0], " ".join(told[1:]), quantity=found[0]["comparison"], values={"each": found})
 
 
-def heads(table: pd.DataFrame, *, split: str = "test") -> str:
+def best_teacher(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Whose students are best, in F1 and in what they keep of their teacher's (paper 1, Q5 and OQ3)."""
+    rows = of_students(distillation.beside_teacher(table, split=split))
+    own = dict(list(rows[rows["language"] != AVERAGE].groupby("encoder", sort=False)))
+    pairs = [((f"Students of {first}", own[first]), (f"students of {second}", own[second]))
+             for first, second in itertools.combinations(own, 2)]  # fmt: skip
+    values = {"f1": "F1", "kept": "share of their teacher's F1"}
+    return _pairwise(pairs, on=["strategy", *SHAPE], nothing="Students of other teachers", **values)
+
+
+def gap(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Whether the largest student is nearer to its teacher than the smallest (paper 1, Q5)."""
+    pairs = []
+    for (encoder, strategy), own in of_students(plain(table, split=split)).groupby(["encoder", "strategy"], sort=False):
+        by_shape = dict(sorted(own.groupby(SHAPE)))
+        small, *_, large = [*by_shape] if len(by_shape) > 1 else [(0, 0)] * 2
+        if small != large:
+            pairs.append(((f"{strategy.capitalize()} {large[0]}x{large[1]} students of {encoder}", by_shape[large]),
+                          (f"{small[0]}x{small[1]} students", by_shape[small])))  # fmt: skip
+    return _pairwise(pairs, on=["strategy"], nothing="Students of several sizes")
+
+
+def heads(table: pd.DataFrame, *, split: str = "test") -> Finding:
     """What fewer heads cost at equal layers, where the same matrices are split anew (paper 1, OQ3)."""
-    rows = plain(table, split=split)
-    rows = rows[rows["strategy"].isin(STUDENTS)]
-    counts = sorted(map(int, rows["heads"].unique()), reverse=True)
-    sentences = []
-    for more, fewer in itertools.pairwise(counts):
-        one, other = (rows[rows["heads"] == number] for number in (fewer, more))
-        interval, test = compared(one, other, keys=["strategy", "encoder", "layers"])
-        if interval.n:
-            shared = " and ".join(map(str, sorted(set(one["layers"]) & set(other["layers"]))))
-            sentences.append(
-                f"{count_of(fewer, 'head')} instead of {more}, at {shared} layers, change a student's F1 by "
-                f"{with_unit(interval, 'points')} (p = {test.p_value:.3f}).{within_reach(interval.n)}"
-            )
-    return " ".join(sentences) or "What fewer heads cost was not measured: no two students differ in heads alone."
+    by_heads = dict(sorted(of_students(plain(table, split=split)).groupby("heads"), reverse=True))
+    pairs = [((f"Students with {count_of(fewer, 'head')}", by_heads[fewer]),
+              (f"students with {more} heads and as many layers", by_heads[more]))
+             for more, fewer in itertools.pairwise(by_heads)]  # fmt: skip
+    return _pairwise(pairs, on=["strategy", "encoder", "layers"], nothing="Students that differ in heads alone")
 
 
-def above_teachers(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Students that are ahead of a teacher in some language: of a smaller teacher (paper 1, Q7), or of their own."""
-    rows = _single(plain(table, split=split))
-    teachers = rows[rows["strategy"] == TEACHER]
-    sizes = teachers.groupby("encoder")["parameters"].first().sort_values()
-    students = rows[rows["strategy"].isin(STUDENTS)]
-    sentences = [_ahead(students[students["encoder"] == large], teachers[teachers["encoder"] == small],
-                        f"Students of {large} against {small}, the smaller teacher")
-                 for small, large in itertools.combinations(sizes.index, 2)]  # fmt: skip
-    if len(sizes) == 1:
-        sentences.append("Students of a larger teacher against a smaller one were not measured: there is one teacher.")
-    sentences += [_ahead(students[students["encoder"] == encoder], teachers[teachers["encoder"] == encoder],
-                         f"Students of {encoder} against {encoder} itself") for encoder in sizes.index]  # fmt: skip
-    return " ".join(sentences)
-
-
-def _ahead(students: pd.DataFrame, teacher: pd.DataFrame, who: str) -> str:
-    """In how many languages any student of a group has the higher mean F1, and where its interval is above zero too."""
-    means, clear, cells = {}, set(), 0
-    for (language, *model), own in students.groupby(["language", "strategy", *SHAPE]):
-        both = own.merge(teacher, on=["language", "seed"], suffixes=("", "_teacher"))
-        interval = t_interval(both["f1"] - both["f1_teacher"])
-        if interval.n:
-            cells += 1
-            means[language, *model] = interval.mean
-            if interval.known and interval.low > 0:
-                clear.add(language)
-    if not cells:
-        return f"{who}: not measured."
-    languages = sorted({key[0] for key in means}, key=name_of)
-    higher = [code for code in languages if any(mean > 0 for key, mean in means.items() if key[0] == code)]
-    total = count_of(len(languages), "language")
-    if not higher:
-        return f"{who}: no student has the higher mean in any of {total}."
-    number = sum(mean > 0 for mean in means.values())
-    return (
-        f"{who}: some student has the higher mean in {len(higher)} of {total} "
-        f"({', '.join(name_of(code) for code in higher)}), {number} of {cells} pairs of student and language in all; "
-        f"with a whole interval above zero in {count_of(len(clear), 'language')}."
-    )
-
-
-def agnostic_minus_specific(table: pd.DataFrame, *, split: str = "test") -> tuple[Interval, float]:
-    """F1 of task-agnostic minus task-specific students, paired by language and seed; and the p value."""
-    rows = plain(table, split=split)
-    agnostic, specific = (rows[rows["strategy"] == strategy] for strategy in STUDENTS)
-    interval, test = compared(agnostic, specific, keys=["encoder", *SHAPE])
-    return interval, test.p_value
-
-
-def agnostic_or_specific(table: pd.DataFrame, *, split: str = "test") -> str:
-    """Does task-agnostic distillation beat task-specific (paper 1, Q6)?"""
-    found = strategies_by_shape(table, split=split)
-    if found.empty:
-        return "Task-agnostic against task-specific distillation was not measured."
-    overall, p_value = agnostic_minus_specific(table, split=split)
-    ahead = sum(interval.mean > 0 for interval in found["difference"])
-    away = sum(interval.known and interval.low * interval.high > 0 for interval in found["difference"])
-    decided = int((found["p_value"] < 0.05).sum())
-    return (
-        f"Over all students, task-agnostic minus task-specific is {with_unit(overall, 'points')} (p = {p_value:.3f}; "
-        f"pairs are languages and seeds, means over the shapes), which puts "
-        f"{AGNOSTIC if overall.mean > 0 else SPECIFIC} distillation ahead ({_decided(judged(overall, p_value))}). "
-        f"Task-agnostic is ahead in {ahead} of "
-        f"{count_of(len(found), 'shape')}; {away} of the intervals lie away from zero, {decided} with p below 0.05 "
-        f"after Holm's correction.{within_reach(overall.n, comparisons=len(found))}"
-    )
+def agnostic_or_specific(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Whether task-agnostic students are better than task-specific ones (paper 1, Q6)."""
+    rows, each = plain(table, split=split), strategies_by_shape(table, split=split)
+    first, second = (rows[rows["strategy"] == strategy] for strategy in (AGNOSTIC, SPECIFIC))
+    pair = ("Task-agnostic students", first), ("task-specific students of the same shape", second)
+    found = _pairwise([pair], on=["encoder", *SHAPE], nothing="Task-agnostic and task-specific students of one shape")
+    if not found.measured:
+        return found
+    shown = sum(cell.verdict == DIFFERS for cell in each["task-agnostic minus task-specific"])
+    rest = "" if found.quantity.sign else f"The interval excludes {found.quantity.excludes()}. "
+    return replace(found, text=f"{rest}By shape, {shown} of {count_of(len(each), 'comparison')} show a difference.",
+                   values={"each": each, "shown": shown})  # fmt: skip
 
 
 def strategies_by_shape(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Task-agnostic minus task-specific F1, a row for each teacher and shape; columns as `comparisons.verdicts` has."""
+    """Task-agnostic minus task-specific F1, a row for each teacher and shape."""
+    found = distillation.compared(table, [(AGNOSTIC, SPECIFIC)], split=split)[["encoder", "shape", "comparison"]]
+    return found.set_axis(["teacher", "student", "task-agnostic minus task-specific"], axis="columns")
+
+
+def above_teachers(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """Whether a student is ahead of a smaller teacher in some language (paper 1, Q7), or of its own."""
     rows = plain(table, split=split)
-    agnostic, specific = (rows[rows["strategy"] == strategy] for strategy in STUDENTS)
-    found = []
-    for (encoder, *shape), own in agnostic.groupby(["encoder", *SHAPE]):
-        interval, test = compared(own, specific, keys=["encoder", *SHAPE])
-        if interval.n:
-            student = "{}x{}".format(*shape)
-            found.append({"encoder": encoder, "shape": student, "difference": interval, "p_value": test.p_value})
-    return verdicts(found)
-
-
-def _single(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["language"] != AVERAGE]
+    whole, students = rows[rows["strategy"] == TEACHER], of_students(rows)
+    sizes = whole.groupby("encoder")["parameters"].first().sort_values().index
+    found = _together(
+        {"larger": small != large, "language": name_of(language),
+         "who": f"{strategy} {layers}x{heads} of {large} from {small} in {name_of(language)}",
+         "comparison": paired(own, whole[(whole["encoder"] == small) & (whole["language"] == language)],
+                              drawn_once=once(strategy))["comparison"].iloc[0]}
+        for small, large in itertools.combinations_with_replacement(sizes, 2)
+        for (language, strategy, _, layers, heads), own
+        in students[students["encoder"] == large].groupby(["language", *MODELS], sort=False)
+    )  # fmt: skip
+    told, shown = [], {}
+    for larger, who in ((True, "a smaller teacher"), (False, "their own teacher")):
+        if own := [row for row in found if row["larger"] == larger]:
+            ahead = [row["language"] for row in own if row["comparison"].sign > 0]
+            best = shown[larger] = max(own, key=lambda row: (row["comparison"].sign, row["comparison"].interval.mean))
+            told += [f"Students have a higher F1 than {who} in {len(ahead)} of {count_of(len(own), 'comparison')} by "
+                     f"language{' (' * bool(ahead)}{', '.join(dict.fromkeys(ahead))}{')' * bool(ahead)}.",
+                     f"The highest difference is that of {best['who']}: {best['comparison']}."]  # fmt: skip
+    if True not in shown:
+        return replace(missing("Students of a larger teacher"), text=" ".join(told), values={"each": found})
+    return Finding(told[0], " ".join(told[1:]), quantity=shown[True]["comparison"], values={"each": found})

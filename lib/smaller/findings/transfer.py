@@ -7,29 +7,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from smaller.findings.cells import give_or_take
-from smaller.findings.domains import (
-    JOINT,
-    ONE,
-    ORDERS,
-    ZERO_SHOT,
-    languages_of,
-    masked_only,
-    of_pruned,
-    settings,
-    source_name,
-)
+from smaller.comparison import DEPARTURE, NOT_DECIDED, paired
+from smaller.findings import correlations, domains
+from smaller.findings.domains import JOINT, ONE, ORDERS, ZERO_SHOT, languages_of, source_name
+from smaller.findings.finding import ANSWERED, Finding, missing
+from smaller.findings.pruning import against_dense, departures, shown_from
 from smaller.findings.words import count_of, name_of, percent
 from smaller.published import published
-from smaller.statistics import (
-    describe,
-    drop_at,
-    language_average,
-    t_interval,
-)
+from smaller.statistics import describe, drop_at, language_average, t_interval
 
 HOME = "own test set"
 KINDS = {ONE: "models of one language", JOINT: "the joint model"}
+INDO_EUROPEAN = "slk"
+"""The unseen language of another family: Slovak."""
 _SERIES = ["trained", "encoder", "language", "order", "method", "scope", "include", "split", "sparsity", "seed"]
 
 
@@ -39,7 +29,7 @@ def matrix(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     Rows are data set and language, first (`HOME`, `HOME`), each source's own test set, last the languages that no
     source knows. Columns are sources as in `trained_on`.
     """
-    rows = settings(table, split=split)
+    rows = domains.settings(table, split=split)
     rows = rows[rows["order"] == "dense"]
     own = rows["dataset"].str.cat(rows["language"], sep="/") == rows["trained_on"]
     targets = set(zip(rows["dataset"][~own], rows["language"][~own], strict=True))
@@ -51,18 +41,13 @@ def matrix(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     return wide.loc[places, sorted(wide.columns, key=lambda source: (len(languages_of(source)), source_name(source)))]
 
 
-def matrix_in_words(wide: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `matrix` with names of languages, for a page."""
-    return wide.rename(columns=source_name).rename(index=name_of, level="language").rename_axis(columns=None)
-
-
 def unseen(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     """Zero-shot F1 of dense and pruned models in the languages that none of the pruned ones was fine-tuned on.
 
     Rows of `trained` "one language" are means over the source languages, those of "joint" are of the joint model. Only
-    sources that were pruned count, dense and pruned, so that a curve never changes its sources on the way.
+    sources that were pruned count, dense and pruned, so that every point of a curve has the same sources.
     """
-    rows = of_pruned(masked_only(settings(table, split=split)))
+    rows = domains.of_pruned(domains.masked_only(table, split=split))
     known = {code for source in rows["trained_on"].unique() for code in languages_of(source)}
     rows = rows[(rows["setting"] == ZERO_SHOT) & ~rows["language"].isin(known)]
     groups = rows.groupby(_SERIES)
@@ -71,106 +56,142 @@ def unseen(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     return means[complete].assign(dataset=ZERO_SHOT)
 
 
-def at_home(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """F1 on their own test sets of the models that `unseen` speaks of."""
-    rows = of_pruned(masked_only(settings(table, split=split)))
-    return rows[rows["dataset"].str.cat(rows["language"], sep="/") == rows["trained_on"]]
-
-
-def reach(table: pd.DataFrame, *, split: str = "test") -> str:
-    """How good zero-shot transfer of the dense models is."""
-    found = unseen(table, split=split)
-    found = found[found["order"] == "dense"]
-    if found.empty:
-        return "Zero-shot transfer was not measured: every target is a language that the models were fine-tuned on."
-    sentences = []
-    for kind, words in KINDS.items():
-        own = found[found["trained"] == kind]
-        if own.empty:
-            continue
+def reach(table: pd.DataFrame, *, split: str = "test") -> Finding:
+    """How good zero-shot transfer of the dense models is, and whether the joint model's is better."""
+    found = unseen(table, split=split).query("order == 'dense'")
+    told, levels = [], {}
+    for kind, own in ((kind, found[found["trained"] == kind]) for kind in KINDS if kind in set(found["trained"])):
         means = own.groupby("language")["f1"].mean().sort_values()
-        sentences.append(
-            f"Without compression, {words} {'reach' if kind == ONE else 'reaches'} a mean F1 of "
-            f"{describe(t_interval(language_average(own)['f1']))}, in {count_of(len(means), 'language')} never "
-            f"fine-tuned on, from {means.iloc[0]:.1f} in {name_of(means.index[0])} to {means.iloc[-1]:.1f} in "
-            f"{name_of(means.index[-1])}."
-        )
-    return " ".join(sentences)
+        levels[kind] = t_interval(language_average(own)["f1"])
+        told += [
+            f"The mean zero-shot F1 of {KINDS[kind]} without compression is {describe(levels[kind])}, in "
+            f"{count_of(len(means), 'language')} never fine-tuned on.",
+            f"The lowest mean is {means.iloc[0]:.1f} in {name_of(means.index[0])}, the highest {means.iloc[-1]:.1f} in "
+            f"{name_of(means.index[-1])}.",
+        ]
+    if not levels:
+        return missing("languages that no model was fine-tuned on")
+    (joint,) = paired(*(found[found["trained"] == kind] for kind in (JOINT, ONE)))["comparison"]
+    if joint.interval.n:
+        told.append(f"The joint model minus models of one language: {joint} ({joint.verdict}).")
+    verdict = ANSWERED if any(level.known for level in levels.values()) else NOT_DECIDED
+    return Finding(told[0], " ".join(told[1:]), values={"levels": levels, "joint": joint}, verdict=verdict)
 
 
-def breaks(table: pd.DataFrame, *, split: str = "test") -> str:
+def lost_at(rows: pd.DataFrame, *, split: str = "test") -> dict[str, float]:
+    """For each order the sparsity at which average F1 has lost two points (NaN where it never does on the grid)."""
+    drops = drop_at(language_average(rows), points=DEPARTURE, split=split).set_index("order")["sparsity"]
+    return {order: drops[order] for order in ORDERS if order in drops}
+
+
+def breaks(table: pd.DataFrame, *, split: str = "test") -> Finding:
     """Where zero-shot transfer breaks as sparsity rises, beside where the same models break at home (paper 1, OQ1)."""
-    away, home = unseen(table, split=split), at_home(table, split=split)
-    sentences = []
+    away, home = unseen(table, split=split), domains.at_home(table, split=split)
+    told, values = [], {}
     for kind, words in KINDS.items():
-        there, here = (losses(rows[rows["trained"] == kind], split=split) for rows in (away, home))
-        orders = [order for order in ORDERS if order in there and order in here]
-        if orders:
-            two, half = ([(order, there[order][loss], here[order][loss]) for order in orders] for loss in (0, 1))
-            half = [row for row in half if not all(map(math.isnan, row[1:]))]
-            verb = "lose" if kind == ONE else "loses"
-            sentences.append(f"{words[0].upper()}{words[1:]} {verb} zero-shot 2 points of F1 {_in_orders(two)}; half "
-                             f"of it {_in_orders(half) or _where(math.nan)}.")  # fmt: skip
-    if not sentences:
-        return "Where zero-shot transfer breaks was not measured: no pruned model was tested in an unseen language."
-    return " ".join(sentences) + " Sparsities are linear between the points of the grid."
+        there, here = (rows[rows["trained"] == kind] for rows in (away, home))
+        if set(there["order"]) <= {"dense"}:
+            continue
+        tested = against_dense(there, split=split)
+        places, at_home = lost_at(there, split=split), lost_at(here, split=split)
+        shown = {order: shown_from(tested[tested["order"] == order]) for order in places}
+        first = " and ".join(f"{_where([place])} when {ORDERS[order]}" for order, place in places.items())
+        told += [
+            f"Mean zero-shot F1 of {words} has fallen by {DEPARTURE:g} points {first}.",
+            f"On their own test sets the same models have lost as much {_where(at_home.values())}. The intervals over "
+            f"seeds exclude a smaller zero-shot loss {_where(shown.values(), 'from {} on')}.",
+        ]
+        values[kind] = {"away": places, "home": at_home, "shown": shown, "tested": tested}
+    if not values:
+        return missing("pruned models in unseen languages")
+    decided = any(not math.isnan(place) for own in values.values() for place in own["shown"].values())
+    text = " ".join([*told[1:], "Between the points of the grid this is linear."])
+    return Finding(told[0], text, values=values, verdict=ANSWERED if decided else NOT_DECIDED)
 
 
-def _in_orders(rows: Sequence[tuple[str, float, float]]) -> str:
-    return " and ".join(f"{_where(away)} (at home {_where(home)}) {ORDERS[order]}" for order, away, home in rows)
-
-
-def _where(sparsity: float) -> str:
-    return "nowhere on this grid" if math.isnan(sparsity) else f"at {percent(sparsity)}"
-
-
-def losses(rows: pd.DataFrame, *, split: str = "test") -> dict[str, tuple[float, float]]:
-    """For each order the sparsities at which average F1 has lost 2 points, and half of the dense model's F1."""
-    if rows.empty or set(rows["order"]) == {"dense"}:
-        return {}
-    average = language_average(rows)
-    dense = average.loc[average["order"] == "dense", "f1"].mean()
-    two, half = (drop_at(average, points=points, split=split).set_index("order")["sparsity"] if points > 0 else
-                 pd.Series(dtype=float) for points in (2.0, dense / 2))  # fmt: skip
-    return {order: (two[order], half.get(order, math.nan)) for order in two.index}
+def _where(sparsities: Sequence[float], form: str = "at {} sparsity") -> str:
+    """Where something happens in the orders that were measured, pruned before fine-tuning first."""
+    told = ["nowhere on this grid" if math.isnan(one) else form.format(percent(one)) for one in sparsities]
+    return told[0] if len(set(told)) == 1 else f"{' and '.join(told)}, respectively"
 
 
 def by_target(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """A row for each unseen language: dense F1, the best other source, the joint model, where pruning costs 2 points.
+    """A row for each unseen language, as `pruning.departures`: dense zero-shot F1, and where pruning has cost 2 points.
 
-    F1 is a mean with half its t interval over seeds; "supervised, printed" is a published score after fine-tuning on
-    the language itself (AfriBERTa-large on MasakhaNER 2.0).
+    "dense F1, joint" is that of the joint model, "supervised, printed" a published score after fine-tuning on the
+    language itself (AfriBERTa-large on MasakhaNER 2.0).
     """
-    found, wide = unseen(table, split=split), matrix(table, split=split)
-    alone = [source for source in wide if len(languages_of(source)) == 1]
+    found = unseen(table, split=split)
+    alone, joint = (found[found["trained"] == kind] for kind in KINDS)
+    joint = joint[joint["order"] == "dense"].groupby("language")["f1"].apply(t_interval)
     printed = published(table="NER 2.0 baselines", metric="f1").set_index("language")["value"]
-    rows = []
-    for language, own in sorted(found.groupby("language"), key=lambda item: name_of(item[0])):
-        row: dict[str, object] = {"language": name_of(language)}
-        for kind in KINDS:
-            dense = own[(own["trained"] == kind) & (own["order"] == "dense")]
-            row[f"dense F1, {kind}"] = give_or_take(t_interval(dense["f1"]), 1)
-        others = [source for source in alone if languages_of(source) != (language,)]
-        best = wide.xs(language, level="language")[others].mean()
-        row["best source"] = f"{source_name(best.idxmax())} ({best.max():.1f})"
-        lost = losses(own[own["trained"] == ONE], split=split)
-        row |= {f"{order}: 2 points lost at": percent(lost[order][0]) for order in ORDERS if order in lost}
-        rows.append(row | {"supervised, printed": printed.get(language, math.nan)})
-    return pd.DataFrame(rows)
+    codes = sorted(alone["language"].unique())
+    further = {"dense F1, joint": joint, "supervised, printed": printed}
+    rows = departures(alone, split=split).assign(**{name: own.reindex(codes).array for name, own in further.items()})
+    return rows.sort_values("language", ignore_index=True)
 
 
-def scoring_cost(table: pd.DataFrame) -> str:
+def scoring_cost(table: pd.DataFrame) -> Finding:
     """What scoring the further sets took."""
     own = table["dataset"].str.cat(table["language"], sep="/") == table["trained_on"]
-    away = table[~own | (table["noise"] != "")]
-    known = away.dropna(subset="scoring_seconds") if "scoring_seconds" in away else away[:0]
+    known = table[~own | (table["noise"] != "")].dropna(subset="scoring_seconds")
     if known.empty:
-        return "What scoring the further sets took is not in these records."
+        return missing("times of scoring")
     models = known["identity"].nunique()
-    sets = known[["dataset", "language", "split", "noise", "rate", "noise_seed"]].drop_duplicates()
-    total, sentences = known["scoring_seconds"].sum(), known["sentences"].sum()
-    return (
-        f"Scoring {count_of(models, 'model')} on {count_of(len(sets), 'further set')} took {total:,.0f} seconds, "
-        f"{total / len(known):.2f} for a model and set, {1000 * total / sentences:.2f} milliseconds for a sentence. It "
-        "is inference alone: no model was trained for it."
+    sets = len(known[["dataset", "language", "split", "noise", "rate", "noise_seed"]].drop_duplicates())
+    total, each = known["scoring_seconds"].sum(), 1000 * known["scoring_seconds"].sum() / known["sentences"].sum()
+    return Finding(
+        f"Scoring {count_of(models, 'model')} on {count_of(sets, 'further set')} took {total:,.0f} seconds.",
+        f"That is {each:.2f} milliseconds for a sentence. It is inference alone: no model was trained for it.",
+        values={"models": models, "sets": sets, "seconds": total, "milliseconds": each},
     )
+
+
+def claims(table: pd.DataFrame, features: pd.DataFrame, *, split: str = "test") -> dict[str, Finding | list[Finding]]:
+    """What this page says of each claim; `features` is what `correlations.features_and_compression` gives."""
+    away = domains.domains(table, split=split)
+    dense = away[(away["order"] == "dense") & (away["language"] == "yor")]
+    pruned = away[(away["language"] == "swa") & (away["order"] != "dense") & (away["sparsity"] <= 0.6)]
+    swahili, yoruba = (domains.changes(table, language=code, split=split) for code in ("swa", "yor"))
+    found = unseen(table, split=split)
+    grid = [share for share in found["sparsity"].unique() if 0.5 < share < 0.9]
+    above = min(grid, key=lambda share: abs(share - 0.7), default=math.nan)  # the nearest point to 70 %
+    half, more = (found[found["sparsity"].sub(share).abs() < 1e-6] for share in (0.5, above))
+    return {
+        "Q4": domains.pruning_helps(table, split=split),
+        "P1-F4a": _changes(swahili[swahili["sparsity"] <= 0.6], max, "Swahili"),
+        "P1-F4b": _changes(yoruba[yoruba["sparsity"] > 0.5], min, "Yoruba"),
+        "P1-F4c": _levels(pruned[pruned["sparsity"] == pruned["sparsity"].max()], "Out of domain, Swahili"),
+        "D22": _levels(dense, "Out of domain, Yoruba"),
+        "OQ1": breaks(table, split=split),
+        "P1-F5": _levels(half[half["order"] != "dense"], "Zero-shot"),
+        "D17": [Finding(f"From 50 to {percent(above)} sparsity, zero-shot F1 of {KINDS[row.trained]} changes by "
+                        f"{row.comparison} when {ORDERS[row.order]}.", quantity=row.comparison)
+                for row in paired(more, half, by=["trained", "order"])[::-1].itertuples()]
+        or missing("zero-shot models near 70 % sparsity"),
+        "OQ2": correlations.clearest(features),
+        "NC2": _levels(found[(found["order"] == "dense") & (found["language"] == INDO_EUROPEAN)], "Zero-shot Slovak"),
+    }  # fmt: skip
+
+
+def _levels(rows: pd.DataFrame, where: str) -> list[Finding] | Finding:
+    """F1 of each kind of model, each order and sparsity: a mean over languages, with its interval over seeds."""
+    found = []
+    rows = rows.sort_values(["trained", "order"], ascending=False)  # one language first, and pruned before fine-tuning
+    for (kind, order, sparsity), own in rows.groupby(["trained", "order", "sparsity"], sort=False):
+        level = t_interval(language_average(own)["f1"])
+        which = "without compression" if order == "dense" else f"{ORDERS[order]} at {percent(sparsity)} sparsity"
+        found.append(Finding(f"{where} F1 of {KINDS[kind]} {which} is {describe(level)}.", quantity=level,
+                             verdict=ANSWERED if level.known else NOT_DECIDED))  # fmt: skip
+    return found or missing(f"models for this claim ({where} F1)")
+
+
+def _changes(found: pd.DataFrame, which: type(min), language: str) -> list[Finding] | Finding:
+    """Change of F1 out of domain against dense in each order, at the lowest or highest sparsity of `found`."""
+    if found.empty:
+        return missing(f"pruned {language} models out of domain")
+    return [
+        Finding(f"Out of domain, F1 in {language} changes by {row.change} when {ORDERS[row.order]} at "
+                f"{percent(row.sparsity)} sparsity.", quantity=row.change)
+        for row in found[found["sparsity"] == which(found["sparsity"])].itertuples()
+    ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 
 from smaller.data.languages import LANGUAGES
@@ -31,8 +30,3 @@ def one_of(names: Iterable[str]) -> str:
     """Names as alternatives: "a, b or c"."""
     *before, last = names
     return f"{', '.join(before)} or {last}" if before else last
-
-
-def first_sentence(text: str) -> str:
-    """The first sentence of a paragraph; points in numbers and abbreviations end none."""
-    return re.split(r"(?<=[.!?])\s+(?=[“\"(]?[^\W\da-z_])", text)[0]

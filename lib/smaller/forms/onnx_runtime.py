@@ -88,6 +88,7 @@ class Onnx(Runtime):
             program = _graph(plain)
             if name == "onnx-int8":
                 program = quantizer.quantize(program, sample_inputs(plain), "onnx")
+            _without_notes(program)
             onnx_ir.save(program, str(owner.path / ONNX_FILE))
         return cls(name, plain.config, owner.path, parameters=parameter_count(plain), owner=owner)
 
@@ -158,6 +159,20 @@ def _graph(network: PreTrainedModel):
     optimized = torch.onnx.ONNXProgram(program, None)
     optimized.optimize()
     return optimized.model
+
+
+def _without_notes(program) -> None:
+    """Clear what the exporter notes of each node: half of a small file, with paths of the machine that made it."""
+    graph = program.graph
+    for node in graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*graph.inputs, *graph.initializers.values()):
+        value.metadata_props.clear()
+    graph.metadata_props.clear()
+    program.metadata_props.clear()
 
 
 def _libraries():

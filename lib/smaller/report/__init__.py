@@ -5,8 +5,8 @@ profile and `write_report` renders what has been run.
 """
 
 from smaller.report.building import run_all, write_report
-from smaller.report.display import answer, show
+from smaller.report.display import answer, in_numbers, show
 from smaller.report.front import index
 from smaller.report.page import Page, render
 
-__all__ = ["Page", "answer", "index", "render", "run_all", "show", "write_report"]
+__all__ = ["Page", "answer", "in_numbers", "index", "render", "run_all", "show", "write_report"]

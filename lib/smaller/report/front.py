@@ -11,7 +11,7 @@ from PIL import Image
 
 from smaller.data.datasets import DATASETS
 from smaller.findings import expense
-from smaller.findings.words import count_of, first_sentence
+from smaller.findings.words import count_of
 from smaller.paths import outputs_folder
 from smaller.progress import duration
 from smaller.report.page import Page, style, template
@@ -26,8 +26,8 @@ def index(pages: Sequence[Page], records: Sequence[dict] = ()) -> str:
     ordered = sorted(pages, key=lambda page: page.name)
     summary = next((page for page in ordered if set(HEADLINES) & set(page.parts)), None)
     return template("index.html.j2").render(
-        pages=[(page, first_paragraph(page.answer), _thumbnail(page.figure)) for page in ordered],
-        rows=[(page, first_sentence(first_paragraph(page.answer))) for page in ordered if page.answer or page.error],
+        pages=[(page, _thumbnail(page.figure)) for page in ordered],
+        rows=[page for page in ordered if page.answer or page.error],
         summary=summary,
         headlines=[Markup(summary.parts[name]) for name in HEADLINES if name in summary.parts] if summary else [],
         studied=_studied(records),
@@ -37,12 +37,6 @@ def index(pages: Sequence[Page], records: Sequence[dict] = ()) -> str:
         style=Markup(style()),
         facts=provenance(),
     )
-
-
-def first_paragraph(text: str) -> str:
-    """The first paragraph of an answer that does not begin with what was not measured."""
-    parts = text.split("\n\n")
-    return next((part for part in parts if "not measured" not in first_sentence(part)), parts[0])
 
 
 def _studied(records: Sequence[dict]) -> dict[str, str]:
@@ -63,7 +57,7 @@ def _cost(pages: Sequence[Page], records: Sequence[dict]) -> dict[str, str]:
         "scoring": f"{duration(spent.scoring)} for {len(records):,} models, with quantization and timing",
         "notebooks": f"{duration(sum(page.seconds for page in pages))} for the latest run of all pages here; what the "
         "records held already was not computed again",
-        "energy": expense.energy_in_words(spent),
+        "energy": expense.energy(spent),
     }
 
 

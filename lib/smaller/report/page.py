@@ -39,13 +39,18 @@ LONG = 18
 class Page:
     """A rendered notebook, and what the index shows of it.
 
-    `parts` are its figures and tables by name, as HTML; `figure` describes the first figure (`name`, `alt`, `files`).
+    `answer` is all text of its first box, in paragraphs; `headline`, `lead` (its first paragraph) and `verdict` are
+    those of the first finding in it that was measured. `parts` are its figures and tables by name, as HTML; `figure`
+    describes the first figure (`name`, `alt`, `files`).
     """
 
     name: str
     title: str
     answer: str
     html: str
+    headline: str = ""
+    lead: str = ""
+    verdict: str = ""
     error: str = ""
     profile: str = ""
     sample: bool = False
@@ -92,10 +97,14 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
     _make_accessible(soup)
     _lead_to_pages(soup, pages or {})
     run = notebook.metadata.get("smaller", {})
+    answered = next((card for card in cards if card["kind"] == "answer"), {})
     page = Page(
         name=executed.stem,
         title=title,
-        answer=next((card["text"] for card in cards if card["kind"] == "answer"), ""),
+        answer=answered.get("text", ""),
+        headline=answered.get("headline", ""),
+        lead=answered.get("lead", ""),
+        verdict=answered.get("verdict", ""),
         html="",
         error=run.get("error", ""),
         profile=run.get("profile", ""),

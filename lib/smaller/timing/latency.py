@@ -12,7 +12,7 @@ from torch import Tensor
 from smaller import cost, forms, results
 from smaller.cost import Setting
 from smaller.data.encoding import encode
-from smaller.data.examples import Sentence
+from smaller.data.examples import Example, Sentence, Text
 from smaller.encoders import TRAINED, Model
 from smaller.errors import SmallerError
 from smaller.jobs import home_sets, materialise
@@ -34,11 +34,12 @@ def time_side_by_side(
     In each of the `settings` (default: batch 1 on one thread, or on the GPU) the first recipe is timed twice as if it
     were two models (A/A); the floor is the largest share by which the two differ, and that of the first setting is
     returned. In the first setting, models pruned to at least `sparse_from` are also timed on a sparse kernel.
-    `sentences` of the test split are chosen, evenly over the lengths; with `whole_split` every model also goes through
-    the whole split once. A form that runs on the processor alone is not timed in a GPU's settings.
+    `sentences` of the test split are chosen, evenly over the lengths; on them the network's own time is measured and
+    the time end to end, from text to labels. With `whole_split` every network also goes through the whole split once.
+    A form that runs on the processor alone is not timed in a GPU's settings.
 
-    What these recipes were timed together before is not timed again. If any of it is missing, all of them are timed:
-    times are compared only within one run.
+    What these recipes were timed together before is not timed again, also where an earlier version did not measure the
+    time end to end. If any of it is missing, all of them are timed: times are compared only within one run.
     """
     recipes = list(dict.fromkeys(recipes))
     settings = tuple(settings) or (Setting(device=device().type),)
@@ -99,13 +100,14 @@ def _measure(
     """What the record of each recipe is to say of each setting."""
     models = {recipe.identity: materialise(recipe)[0] for recipe in recipes}
     split = home_sets(recipes[0])[-1].sentences()
-    sample = _pieces(models, sample_of(split, models[recipes[0].identity], count=count))
+    chosen = sample_of(split, models[recipes[0].identity], count=count)
+    sample, texts = _pieces(models, chosen), [text_of(sentence) for sentence in chosen]
     whole = _pieces(models, split) if whole_split else {}
     found: dict[str, list[dict]] = {name: [] for name in models}
     for setting, names in able.items():
         own = {name: models[name] for name in names}
         sparse = _sparse(own, sparse_from) if setting == next(iter(able)) else {}
-        timed, floor = _timed(own, sparse, sample, setting=setting, rounds=rounds)
+        timed, floor = _timed(own, sparse, sample, texts, setting=setting, rounds=rounds)
         passes = cost.latency(own, whole, setting=setting, rounds=1) if whole_split else {}
         for name in names:
             found[name].append(timed[name] | {
@@ -134,6 +136,11 @@ def sample_of(split: Sequence[Sentence], model: Model, *, count: int) -> list[Se
     return [split[row] for row in order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]]
 
 
+def text_of(example: Example) -> str:
+    """An example as text; of a sentence its words with a space between two of them."""
+    return example.text if isinstance(example, Text) else " ".join(example.words)
+
+
 def _on_sparse(name: str) -> str:
     return f"sparse {name}"
 
@@ -148,8 +155,8 @@ def _sparse(models: Mapping[str, Model], sparse_from: float) -> dict[str, Model]
 
 
 def _timed(
-    models: Mapping[str, Model], sparse: Mapping[str, Model], pieces: Mapping[str, list[Tensor]], *, setting: Setting,
-    rounds: int,
+    models: Mapping[str, Model], sparse: Mapping[str, Model], pieces: Mapping[str, list[Tensor]],
+    texts: Sequence[str], *, setting: Setting, rounds: int,
 ) -> tuple[dict[str, dict], float]:  # fmt: skip
     """The times of all models, and the noise floor: the first one's against those of its copy."""
     first, *others = models
@@ -158,5 +165,5 @@ def _timed(
     order = [first, *others[:half], "again", *others[half:], *sparse]
     able = {**models, **sparse, "again": models[first].copy()}
     rows = {**pieces, "again": pieces[first], **{_on_sparse(name): own for name, own in pieces.items()}}
-    timed = cost.latency({name: able[name] for name in order}, rows, setting=setting, rounds=rounds)
+    timed = cost.latency({name: able[name] for name in order}, rows, texts=texts, setting=setting, rounds=rounds)
     return timed, cost.noise_floor(timed[first], timed["again"])

@@ -15,8 +15,8 @@ from smaller.timing.latency import entries
 
 COLUMNS = (
     "identity", "label", "encoder", "form", "language", "seed", "batch", "threads", "milliseconds", "milliseconds_low",
-    "milliseconds_high", "noise_floor", "sentences_per_second", "seconds_per_split", "memory_bytes", "dense_bytes",
-    "disk_bytes", "device",
+    "milliseconds_high", "end_to_end_milliseconds", "noise_floor", "sentences_per_second", "seconds_per_split",
+    "memory_bytes", "dense_bytes", "disk_bytes", "shipped_bytes", "device",
 )  # fmt: skip
 """The columns of the table of settings, one row for each recipe and setting."""
 
@@ -24,10 +24,12 @@ COLUMNS = (
 def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd.DataFrame:
     """Cost by setting, one row for each recipe and setting that it was timed in; the columns are `COLUMNS`.
 
-    Milliseconds are for a sentence; `seconds_per_split` is a pass over the whole test split (NaN where it was not
-    made), `sentences_per_second` comes from it or else from the milliseconds; `memory_bytes` and `disk_bytes` are what
-    `weigh` found (NaN where it did not). Raises SmallerError rather than put into one column what was not measured on
-    one device, or not in one run where encoder, language and seed are the same.
+    Times are for a sentence: `milliseconds` of the network, from token ids to logits, and `end_to_end_milliseconds`
+    from text to labels (NaN in records of earlier versions). `seconds_per_split` is a pass over the whole test split
+    (NaN where it was not made), `sentences_per_second` comes from it or else from the milliseconds. `memory_bytes` and
+    `disk_bytes` are what `weigh` found (NaN where it did not), `shipped_bytes` are those of all files that ship but the
+    README. Raises SmallerError rather than put into one column what was not measured on one device, or not in one run
+    where encoder, language and seed are the same.
     """
     records = [record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None]
     shared = Counter(group for record in records for group in {entry["group"] for entry in entries(record)})
@@ -62,6 +64,7 @@ def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
         "milliseconds": entry["milliseconds"],
         "milliseconds_low": entry["low"],
         "milliseconds_high": entry["high"],
+        "end_to_end_milliseconds": entry.get("end_to_end_milliseconds", math.nan),
         "noise_floor": entry["noise_floor"],
         "sentences_per_second": entry["split_sentences"] / seconds if seconds else 1000 / entry["milliseconds"],
         "seconds_per_split": seconds or math.nan,

@@ -1,0 +1,83 @@
+"""Make the tables, figures and sentences of this folder again from its records: nothing is trained.
+
+The learning curves are drawn from the data of their own figure, since records hold no losses of single updates. The
+records of 6x6 students are not of the study: only one of its strategies was trained.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import figures
+from smaller.findings import ablations, claims, distillation, distillation_claims, teachers
+from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
+from smaller.report import in_numbers
+
+HERE = Path(__file__).parent
+ENCODER = "mini-base"
+STEPS = {
+    "logits 0, labels 1": LABELS, "random start": SCRATCH, "Pretrain": CONTINUED, "Cut": CUT, "Distil": "",
+}  # fmt: skip
+"""What the labels of recipes say of their strategies; the first that occurs decides."""
+
+
+def strategy_of(row: pd.Series) -> str:
+    """The strategy of a model, and its variant, as `distillation.by_strategy` takes them."""
+    strategy = next((name for said, name in STEPS.items() if said in row["label"]), TEACHER)
+    strategy = strategy or {"corpus": AGNOSTIC, "task": SPECIFIC}[row["on"]]
+    if "attention 1" in row["label"]:
+        return f"{strategy}: attention relation"
+    return f"{strategy}: temperature {row['temperature']:g}" if row["temperature"] > 2 else strategy
+
+
+whole = pd.read_csv(HERE / "records.csv", low_memory=False)
+whole = whole[whole["layers"] != 6]
+text = [name for name, own in whole.items() if not pd.api.types.is_numeric_dtype(own)]
+whole = whole.assign(**{name: whole[name].fillna("") for name in text})
+table = distillation.by_strategy(dict(list(whole.groupby(whole.apply(strategy_of, axis="columns")))))
+test = table[table["split"] == "test"]
+
+tables = {
+    "P1-T1": distillation.results(table),
+    "P1-T1-printed": distillation_claims.printed(),
+    "P1-T6": ablations.variants(table, temperatures=True),
+    "P1-T8": distillation.compression(table),
+    "P1-T8-exact": distillation_claims.exact(),
+    "agnostic-or-specific": teachers.strategies_by_shape(table),
+    "teachers-answers": ablations.against_controls(table, isolating=True),
+    "controls": ablations.against_controls(table),
+    "distillation-variants": ablations.variants(table),
+    "verdicts-distillation": claims.of_page(distillation_claims.claims(table), encoder=ENCODER),
+}
+for name, frame in tables.items():
+    in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+
+tiny, adds, warmer = (
+    distillation.how_tiny(table), ablations.what_the_teacher_adds(table), ablations.other_ways(table, temperatures=True)
+)  # fmt: skip
+better, closer = teachers.agnostic_or_specific(table), teachers.gap(table)
+curves = pd.read_csv(HERE / "figures" / "learning-curves.csv")
+curves["panel"] = curves["panel"].str.replace("imitation", "distillation")
+panels = {title: own.drop(columns="panel") for title, own in curves.groupby("panel", sort=False)}
+beside = distillation.beside_teacher(table)
+few = (test["variant"] == "") | test["variant"].str.startswith("temperature")
+drawn = {
+    "P1-T1": (figures.f1_by_student(table), test, tiny.headline),
+    "P1-T6": (figures.temperatures(table), test[few], warmer.headline),
+    "P1-T7": (figures.retention(table), beside, closer.headline),
+    "P1-T8": (figures.change_by_language(table), beside, better.headline),
+    "learning-curves": (figures.learning_curves(panels), curves, "Training loss over updates."),
+}
+for name, (axes, data, caption) in drawn.items():
+    alt = f"Figure {name} of notebook 03_distillation."
+    figures.save(axes, name, table=data, caption=caption, alt=alt, folder=HERE / "figures")
+    (HERE / "figures" / f"{name}.svg").unlink()
+
+page = HERE / "README.md"
+before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
+after = rest.partition("<!-- /findings -->")[2]
+findings = [tiny, adds, ablations.controls(table), better, closer, distillation.too_small(table), warmer,
+            ablations.other_ways(table), teachers.above_teachers(table), teachers.best_teacher(table),
+            teachers.heads(table), distillation_claims.misprints()]  # fmt: skip
+sentences = "\n".join(f"- {finding}" for finding in findings)
+page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")

@@ -1,0 +1,69 @@
+"""Make the tables, figures and sentences of this folder again from its records: nothing is trained.
+
+`plain.csv` holds the scores of models without an encoder on the same data. The sparse kernel's times, the data
+sheet and the tables of 00_quickstart are not in the records, and stay as measured.
+"""
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import figures
+from smaller.findings import baselines, claims, pruning
+from smaller.report import show
+
+HERE = Path(__file__).parent
+ENCODER, LANGUAGES = "mini-base", ["hau", "swa", "yor"]
+
+
+def shown(frame: pd.DataFrame, caption: str, name: str, **options: object) -> str:
+    """Save a table as a CSV here, and give it as Markdown."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        show(frame, caption, name, folder=Path(folder), **options)
+        (HERE / "tables" / f"{name}.csv").write_bytes((Path(folder) / f"{name}.csv").read_bytes())
+        return (Path(folder) / f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+whole = pd.read_csv(HERE / "records.csv", low_memory=False)
+text = [name for name, own in whole.items() if not pd.api.types.is_numeric_dtype(own)]
+whole = whole.assign(score=whole["f1"], **{name: whole[name].fillna("") for name in text})
+table = whole[whole["language"].isin(LANGUAGES)]
+plain = table["include"].ne("linear+embeddings") & table["scope"].ne("layer")
+grid = table[plain & table["method"].ne("random")]
+random = table[table["method"] == "random"]
+both = table[plain & table["order"].ne("after") & table["seed"].isin(random["seed"].unique())]
+
+# Nothing is drawn in a model without an encoder: one stands for every seed.
+without = pd.read_csv(HERE / "plain.csv").assign(noise="")
+without = pd.concat([without[without["language"].isin(LANGUAGES)].assign(seed=seed) for seed in grid["seed"].unique()])
+limits, steadier, masks = pruning.limits(grid), pruning.stability(grid), pruning.masks(both)
+falls = pruning.departures(grid)
+parts = [
+    str(baselines.dense(grid)), str(baselines.ahead(grid, without)), str(limits), str(steadier), str(masks),
+    shown(falls, "Dense F1 (mean over seeds ± half its 95 % t interval); the sparsity at which mean F1 has dropped by "
+          "2 points (linear between grid points); and the sparsity from which on the interval over seeds excludes a "
+          "smaller loss.", "departures", decimals=dict.fromkeys(falls.columns, 0) | {"dense F1": 1}),
+    shown(pruning.best_sparsity(grid), "For each language the highest sparsity whose dev F1, averaged over seeds, "
+          "is within 2 points of the dense model; F1 there on test, its difference from dense, and its time.",
+          "best-sparsity", decimals={"highest sparsity (%)": 0}),
+    shown(claims.of_page(pruning.claims(grid, both, grid), encoder=ENCODER), f"What {ENCODER} shows of the claims on "
+          f"pruning on masakhaner. {claims.LEGEND}", "verdicts-pruning"),
+]  # fmt: skip
+
+drawn = {
+    "P1-F1": (figures.f1_against_sparsity(grid), grid, limits),
+    "P1-F2-F3": (figures.f1_by_language(grid), grid, limits),
+    "masks-compared": (figures.masks_compared(both), both, masks),
+}
+for name, (axes, data, finding) in drawn.items():
+    figures.save(axes, name, table=data[data["split"] == "test"], caption=finding.headline,
+                 alt=f"Figure {name} of notebook 02_pruning.", folder=HERE / "figures").svg.unlink()  # fmt: skip
+
+page = HERE / "README.md"
+before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
+after = rest.partition("<!-- /findings -->")[2]
+findings = "\n\n".join(parts)
+page.write_text(f"{before}<!-- findings -->\n\n{findings}\n\n<!-- /findings -->{after}", encoding="utf-8")

@@ -1,0 +1,90 @@
+"""Make the tables, figures and sentences of this folder again from its records: nothing is trained.
+
+The records hold neither bytes by part, nor the times of every setting, nor the shares of outliers: these are read from
+the data of the figures P1-T5 and P1-T2-cpu and from the table T23-thresholds, which keep them as they were measured.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import figures, forms
+from smaller.findings import claims, quantization, quantization_claims, rounding, sizes
+from smaller.published import published
+from smaller.report import in_numbers
+
+HERE = Path(__file__).parent
+ENCODER = "mini-base"
+
+everything = pd.read_csv(HERE / "records.csv", low_memory=False)
+# Other thresholds than the default are a study of their own: one recipe for each format, language and seed is compared.
+everything["threshold"] = everything["label"].str.extract(r"threshold ([\d.]+)", expand=False).astype(float)
+with_pruned = everything[everything["threshold"].isna() & everything["bits"].isna()]
+table = with_pruned[with_pruned["sparsity"] == 0]
+settings = pd.read_csv(HERE / "figures" / "P1-T2-cpu.csv")
+parts = pd.read_csv(HERE / "figures" / "P1-T5.csv")
+measured = parts[parts["encoder"] == ENCODER].drop(columns="encoder")
+exact = sizes.exact("afriberta-large")
+disk = settings.dropna(subset="disk_bytes").groupby("form")["disk_bytes"].first().to_dict()
+
+quantized = everything[(everything["form"] == "llm.int8") & (everything["sparsity"] == 0)]
+seen = pd.read_csv(HERE / "tables" / "T23-thresholds.csv")
+seen = pd.DataFrame({"threshold": seen["threshold"], "columns": seen["outlier columns (%)"] / 100,
+                     "values": seen["outlier values (%)"] / 100, "largest": seen["largest magnitude"]})  # fmt: skip
+looked = quantized[["identity", "threshold"]].drop_duplicates().fillna({"threshold": 6.0}).merge(seen, on="threshold")
+
+rounded, combined = rounding.rounded(everything), quantization.after_pruning(with_pruned)
+outliers = rounding.thresholds(looked, everything)
+found = quantization_claims.claims(table, measured, exact, settings, rounded)
+kept, sensitive = quantization.keeps(table), rounding.sensitivity(rounded)
+fast, due = quantization.speed(settings), sizes.explained(exact, encoder="AfriBERTa-large")
+names = list(dict.fromkeys(table["form"]))
+prints = pd.concat({"F1": quantization_claims.printed("f1"), "time": quantization_claims.printed("time")}, axis=1)
+prints.columns = [" ".join(column) for column in prints]
+
+tables = {
+    "formats": pd.DataFrame([{"format": form, "types": types} for form, types in forms.FORMS.items() if form in names]),
+    "P1-T3": quantization.scores(table),
+    "P1-T3-differences": quantization.differences(table),
+    "P1-T4": quantization.scores(table, of="loss", decimals=3),
+    "P1-T4-differences": quantization.differences(table, of="loss"),
+    "P1-T5": quantization.overview(table, measured, settings, disk=disk),
+    "P1-T5-large": sizes.by_form(exact),
+    "P1-T2-cpu": quantization.times(settings),
+    "P1-T2-cpu-split": quantization.times(settings, of="seconds_per_split"),
+    "P1-T2-cpu-settings": quantization.all_settings(settings),
+    "T23-bits": rounding.by_bits(rounded),
+    "T23-thresholds": outliers,
+    "pruned-quantized": combined,
+    "P1-T3-published": quantization_claims.beside_published(table),
+    "P1-T2-T3-printed": prints.rename(index=figures.language_name).reset_index(),
+    "P1-T2-unit": quantization_claims.unit_of_time(),
+    "verdicts-quantization": claims.of_page(found, encoder=ENCODER),
+}
+for name, frame in tables.items():
+    in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+
+printed = dict(zip(["printed, dense", "printed, int8"], published(table="P1-T5")["value"], strict=True))
+both = {ENCODER: measured, "AfriBERTa-large, computed": exact}
+rows = everything[everything["split"] == "test"]
+whole, few = ["language", "seed", "form", "f1"], ["language", "seed", "part", "bits", "f1"]
+drawn = {
+    "quantization-f1": (figures.f1_by_form(table, quantization_claims.printed("f1")),
+                        quantization.plain(table)[whole], kept),
+    "size-waterfall": (figures.size_waterfall(exact, published=printed), exact, due),
+    "P1-T5": (figures.bytes_by_form(both), pd.concat([own.assign(encoder=name) for name, own in both.items()]), due),
+    "P1-T2-cpu": (figures.time_by_form(settings), settings, fast),
+    "T23-bits": (figures.f1_against_bits(everything), rows[rows["bits"].notna()][few], sensitive),
+}  # fmt: skip
+for name, (axes, data, finding) in drawn.items():
+    figures.save(axes, name, table=data, caption=finding.headline, alt=f"Figure {name} of notebook 04_quantization.",
+                 folder=HERE / "figures")  # fmt: skip
+    (HERE / "figures" / f"{name}.svg").unlink()
+
+page = HERE / "README.md"
+before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
+after = rest.partition("<!-- /findings -->")[2]
+findings = [found["Q3"], kept, fast, found["Q9"], found["D10"], due, sensitive, rounding.decomposition(outliers),
+            found["P1-T3"], quantization.on_pruned(combined)]  # fmt: skip
+sentences = "\n".join(f"- {finding}" for finding in findings)
+page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")

@@ -1,0 +1,75 @@
+"""Make the tables, figures and sentences of this folder again from its records: nothing is trained."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import figures
+from smaller.findings import claims, robustness
+from smaller.findings import robustness_confidence as confidence
+from smaller.report import in_numbers
+
+HERE = Path(__file__).parent
+
+
+def records() -> pd.DataFrame:
+    """The records as `results.table` gives them: text that is missing is empty."""
+    table = pd.read_csv(HERE / "records.csv", low_memory=False)
+    text = [name for name, own in table.items() if not pd.api.types.is_numeric_dtype(own)]
+    return table.assign(**{name: table[name].fillna("") for name in text})
+
+
+def model_of(row: pd.Series) -> str:
+    """The name of a model in this study."""
+    return {
+        "dense": "dense",
+        "pruned": f"pruned {row['order']} fine-tuning, {100 * row['sparsity']:.0f} %",
+        "quantized": f"quantized, {row['form']}",
+        "trimmed": f"trimmed, {row['vocabulary']} pieces",
+    }.get(row["technique"], f"{row['technique']}, {row['layers']}x{row['heads']}")
+
+
+ORDER = (
+    "dense", "pruned before fine-tuning, 50 %", "pruned before fine-tuning, 80 %", "pruned after fine-tuning, 50 %",
+    "pruned after fine-tuning, 80 %", "distilled, 4x6", "distilled, 2x6", "cut, 4x6", "cut, 2x6", "quantized, dynamic",
+    "quantized, onnx-int8", "trimmed, 8000 pieces", "trimmed, 4000 pieces",
+)  # fmt: skip
+
+DATA = ["model", "language", "seed", "noise", "rate", "clean", "f1", "lost", "kept"]
+
+whole = records()
+names = whole.apply(model_of, axis="columns")
+table = robustness.by_model({model: whole[names == model] for model in ORDER})
+strange = confidence.texts(table, {})
+found = robustness.claims(table)
+
+tables = {
+    "noise-by-model": robustness.beside_dense(robustness.strongest(table)),
+    "noise-by-kind": robustness.noise_by_kind(table),
+    "name-swaps": robustness.beside_dense(robustness.strongest(table, [robustness.SWAPS])),
+    "attacks": robustness.attacks_by_model(table),
+    "calibration": robustness.calibration_by_model(table),
+    "strange-text-confidence": confidence.texts_by_model(strange, of="confidence"),
+    "strange-text-tagged": confidence.texts_by_model(strange, of="tagged"),
+    "verdicts-robustness": claims.of_page(found, encoder="mini-base"),
+}
+for name, frame in tables.items():
+    in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+
+brittle, _, attack, noise_and_confidence, _ = found["NC3"]
+drawn = {
+    "noise-curves": (figures.noise_curves(table), robustness.under_noise(table)[DATA], brittle),
+    "brittleness": (figures.brittleness(table), in_numbers(robustness.by_kind(table)), brittle),
+    "attacks": (figures.attack_success(table), robustness.attacks(table).dropna(axis="columns", how="all"), attack),
+    "calibration": (figures.calibration_errors(table), robustness.calibration(table), noise_and_confidence),
+}
+for name, (axes, data, finding) in drawn.items():
+    figures.save(axes, name, table=data, caption=finding.headline, alt=f"Figure {name} of notebook 06_robustness.",
+                 folder=HERE / "figures")  # fmt: skip
+    (HERE / "figures" / f"{name}.svg").unlink()
+
+page = HERE / "README.md"
+before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
+after = rest.partition("<!-- /findings -->")[2]
+sentences = "\n".join(f"- {finding}" for finding in [*found["NC3"], confidence.strangers(strange)])
+page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")

@@ -1,0 +1,93 @@
+"""Make the tables, figures and sentences of this folder again from its records: nothing is trained."""
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import figures
+from smaller.data.features import FEATURES
+from smaller.findings import claims, correlations, domains, transfer
+from smaller.published import published
+from smaller.report import in_numbers, show
+
+HERE = Path(__file__).parent
+ENCODER = "mini-base"
+ALT = "Figure {} of notebook 05_transfer."
+
+
+def records() -> pd.DataFrame:
+    """The records as `results.table` gives them, of the models that this run scored on further test sets."""
+    missing = {name: [""] for name in ("milliseconds", "scoring_seconds")}
+    table = pd.read_csv(HERE / "records.csv", keep_default_na=False, na_values=missing, low_memory=False)
+    return table[table["identity"].isin(table.loc[table["dataset"] != "masakhaner", "identity"])]
+
+
+def shown(frame: pd.DataFrame, caption: str, name: str, **options: object) -> str:
+    """Save a table as a CSV here, and give it as Markdown."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        show(frame, caption, name, folder=Path(folder), **options)
+        (HERE / "tables" / f"{name}.csv").write_bytes((Path(folder) / f"{name}.csv").read_bytes())
+        return (Path(folder) / f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+table = records()
+# What the tokenizer says of languages is not in the records: these two tables stay as they were measured.
+distances = pd.read_csv(HERE / "figures" / "transfer-distance.csv").drop(columns=["f1", "equal"], errors="ignore")
+features = pd.read_csv(HERE / "tables" / "language-features.csv").rename(
+    columns={label: name for name, label in FEATURES.items()}
+)
+features["language"] = features["language"].str.extract(r"\((\w+)\)")
+
+near = correlations.transfer_and_distance(table, distances)
+tell = correlations.features_and_compression(table, features)
+helps, reach, breaks = domains.pruning_helps(table), transfer.reach(table), transfer.breaks(table)
+targets, rho = transfer.by_target(table), dict.fromkeys(["rank correlation", "low", "high"], 2)
+told = published(table="claims")
+told = told[told["row"].str.contains("out of domain|zero-shot")][["row", "value", "unit", "note"]]
+places = dict.fromkeys(["tokens per word, training", "tokens per word, out of domain"], 2)
+over = "± is half the 95 % t interval over seeds"
+parts = [
+    *map(str, (helps, reach, breaks)),
+    shown(domains.changes(table), f"F1 out of domain minus that of the dense model, in points: {over}; the verdict is "
+          "after Holm's correction. Last: the same minus the change in domain; above zero, pruning costs less out of "
+          "domain.", "out-of-domain-changes", decimals=2),
+    shown(domains.by_language(table, features, distances), f"Dense models in both domains ({over}), and how many "
+          "tokens the tokenizer makes of a word.", "domains-by-language", decimals=places),
+    shown(domains.techniques(table), "F1 and its change against dense in three settings. Pairs of source and target "
+          f"are averaged first; {over}.", "techniques-away"),
+    shown(targets, f"Languages that no pruned model was fine-tuned on: dense zero-shot F1 ({over}) of models of one "
+          "language and of the joint model; the sparsity at which models of one language have lost 2 points, and from "
+          "which on the interval excludes a smaller loss; a published F1 after fine-tuning on the language itself.",
+          "zero-shot-targets", decimals={name: 0 for name in targets if name.endswith("(%)")}),
+    str(correlations.clearest(near)),
+    shown(near, "Zero-shot F1 of the dense models and what may set targets apart: Spearman's rank correlation with its "
+          "95 % interval over n targets.", "transfer-correlations", decimals=rho | {"p": 3, "p (Holm)": 3}),
+    str(correlations.clearest(tell)),
+    shown(told, "What the paper, or a review of it, claims.", "claims-transfer"),
+    shown(claims.of_page(transfer.claims(table, tell), encoder=ENCODER), f"What {ENCODER} shows of it on masakhaner. "
+          f"{claims.LEGEND}", "verdicts-transfer"),
+    str(transfer.scoring_cost(table)),
+]  # fmt: skip
+in_numbers(tell).to_csv(HERE / "tables" / "language-correlations.csv", index=False, lineterminator="\n")
+
+drawn = {
+    "P1-F4": (figures.out_of_domain(table), domains.domains(table), helps),
+    "P1-F5": (figures.zero_shot(table), transfer.unseen(table), breaks),
+    "P1-F5-joint": (figures.zero_shot(table, trained=domains.JOINT), transfer.unseen(table), breaks),
+    "transfer-matrix": (figures.transfer_matrix(table), transfer.matrix(table).reset_index(), reach),
+    "transfer-distance": (figures.transfer_and_distance(table, distances),
+                          correlations.with_distances(table, distances), correlations.clearest(near)),
+    "language-correlations": (figures.correlations(tell), tell, correlations.clearest(tell)),
+}  # fmt: skip
+for name, (axes, data, finding) in drawn.items():
+    card = figures.save(axes, name, table=data, caption=finding.headline, alt=ALT.format(name), folder=HERE / "figures")
+    card.svg.unlink()
+
+page = HERE / "README.md"
+before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
+after = rest.partition("<!-- /findings -->")[2]
+findings = "\n\n".join(parts)
+page.write_text(f"{before}<!-- findings -->\n\n{findings}\n\n<!-- /findings -->{after}", encoding="utf-8")

@@ -1,0 +1,117 @@
+"""Plain models: what they learn, what they weigh, and that what is kept is read again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from smaller import plain, results, sentences
+from smaller.data import splits
+from smaller.data.examples import Sentence, Text
+from smaller.data.tasks import NER, TASKS
+from smaller.evaluation import span_scores, true_labels
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A hundred sentences of each split of the sample, and one setting: the fit takes a second."""
+    whole = splits.sentences
+    monkeypatch.setattr(splits, "sentences", lambda *place: whole(*place)[:100])
+    monkeypatch.setattr(plain, "CRF_SETTINGS", ({"c1": 0.1, "c2": 0.1},))
+
+
+def test_the_table_has_the_scores_of_the_models_own_predictions(few, fresh_folders):
+    said = []
+    table = plain.run("sample", ["swa"], say=said.append)
+    assert said == ["fitting a plain model (crf) to sample/swa"]
+    train, test = (splits.sentences("sample", "swa", split) for split in ("train", "test"))
+    model = plain.fit(plain.CRF, train, c1=0.1, c2=0.1)
+    row = table.set_index("split").loc["test"]
+    assert row["f1"] == row["score"] == pytest.approx(span_scores(true_labels(test), model.predict(test))["f1"])
+    assert row["encoder"] == "crf" and row["technique"] == "plain" and row["sentences"] == 100
+    assert row["parameters"] == model.parameters > 100 and row["milliseconds"] != row["milliseconds"]
+    assert list(table) == list(results.COLUMNS) and table["split"].tolist() == ["dev", "test"]
+    drawn = sentences.interval(table)
+    assert drawn.n == 100 and drawn.mean == pytest.approx(row["f1"]) and drawn.low < row["f1"] < drawn.high
+    again = plain.run("sample", ["swa"], seeds=(1, 2), say=said.append)
+    assert len(said) == 1 and again["seed"].tolist() == [1, 2, 1, 2] and again["f1"].nunique() == 2
+
+
+def test_what_was_fitted_is_read_again_until_the_data_change(few, fresh_folders, monkeypatch):
+    first = plain.run("sample", ["swa"])
+    (file,) = (results.folder() / "plain").glob("*.json")
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    measured = {name: kept[name] for name in ("scores", "cost", "settings")}
+    monkeypatch.setattr(plain, "_measured", lambda *place: pytest.fail("it was fitted again"))
+    assert plain.run("sample", ["swa"]).equals(first)
+    monkeypatch.setattr(splits, "fingerprint", lambda *place: "other data")
+    monkeypatch.setattr(plain, "_measured", lambda *place: measured)
+    assert plain.run("sample", ["swa"])["identity"].iloc[0] != first["identity"].iloc[0]
+    assert len(list((results.folder() / "plain").glob("*.json"))) == 2 and results.read_all() == []
+
+
+def test_the_setting_is_chosen_on_dev(monkeypatch):
+    train = [Text("a cat sat", "animals"), Text("a cat ran", "animals"), Text("the sum is two", "numbers"),
+             Text("the sum is six", "numbers")]  # fmt: skip
+    tried = []
+
+    class Fitted:
+        def __init__(self, label):
+            self.label = label
+
+        def predict(self, examples):
+            return [[self.label] for _ in examples]
+
+    def fit(kind, examples, *, C):
+        tried.append(C)
+        return Fitted("animals" if C == 10 else "numbers")
+
+    monkeypatch.setattr(plain, "fit", fit)
+    dev = [Text("one", "animals"), Text("two", "animals"), Text("three", "numbers")]
+    _, settings = plain.chosen(plain.LINEAR, TASKS["topics"], train, dev)
+    assert tried == [1.0, 10.0, 100.0] and settings == {"C": 10.0}
+
+
+def test_the_linear_model_is_that_of_scikit_learn_and_survives_saving(tmp_path):
+    generator = np.random.default_rng(0)
+    words = {"animals": "cat dog hen cow", "numbers": "one two six ten", "colours": "red tan blue grey"}
+    texts = [Text(" ".join(generator.choice(own.split(), 4)), label) for label, own in words.items() for _ in range(20)]
+    for kept in (texts, [text for text in texts if text.label != "colours"]):  # two classes are another shape
+        model = plain.fit(plain.LINEAR, kept, C=10.0)
+        vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True, min_df=2)
+        seen = vectors.fit_transform([text.text for text in kept])
+        theirs = LogisticRegression(C=10.0, max_iter=1000).fit(seen, [text.label for text in kept])
+        asked = [Text("cat one red", ""), Text("six hen", ""), Text("unseen", "")]
+        expected = theirs.predict(vectors.transform([text.text for text in asked]))
+        assert [label for (label,) in model.predict(asked)] == expected.tolist()
+        files = model.save(tmp_path)
+        assert {file.name for file in files} == {"model.safetensors", "terms.json"}
+        assert plain.Linear.load(tmp_path).predict(asked + kept) == model.predict(asked + kept)
+
+
+def test_the_crf_learns_from_neighbours_and_survives_saving(tmp_path):
+    train = [Sentence(("in", name, "."), ("O", "B-LOC", "O")) for name in ("Kano", "Jos", "Ibadan", "Lagos")]
+    train += [Sentence(("says", name, "."), ("O", "B-PER", "O")) for name in ("Amina", "Bola", "Chidi", "Dayo")]
+    model = plain.fit(plain.CRF, train, c1=0.0, c2=0.1)
+    asked = [Sentence(("in", "Enugu", "."), ("O", "B-LOC", "O")), Sentence(("says", "Efe", "."), ("O", "B-PER", "O"))]
+    assert model.predict(asked) == true_labels(asked)
+    (file,) = model.save(tmp_path)
+    assert file.stat().st_size == len(model.content)
+    assert plain.Crf.load(tmp_path).predict(asked) == model.predict(asked)
+
+
+def test_what_the_crf_sees():
+    seen = plain.features(("Mary", "saw", "Kano-2"), 0)
+    assert {"word=mary", "shape=Xxxx", "prefix=mar", "suffix=ary", "-1:outside", "1:word=saw", "2:capital"} <= set(seen)
+    assert "shape=Xxxx-d" in plain.features(("Mary", "saw", "Kano-2"), 2) and "prefix=mary" not in seen
+
+
+def test_scores_are_those_of_the_task():
+    said = plain._scores(NER, [Sentence(("Kano",), ("B-LOC",))], [["O"]])
+    assert said["f1"] == 0.0 and said["sentences"] == 1
+    said = plain._scores(TASKS["topics"], [Text("a", "x"), Text("b", "y")], [["x"], ["x"]])
+    assert said["macro_f1"] == pytest.approx(100 * (2 / 3 + 0) / 2) and said["accuracy"] == 50
