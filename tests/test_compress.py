@@ -106,6 +106,11 @@ def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small, monkeypatch):
     assert f"; {found.measured.time}. The whole in fp32, {found.whole.time}." in found.notes()[2]
     assert found.measured.time.startswith("text to labels: ")
     assert found.missed == ()
+    without = found.without.set_index("split")
+    assert f"without an encoder (crf): {without.loc['dev', 'score']:.1f} on dev" in said
+    ahead = without.loc["dev", "score"] > found.scores["dev"]
+    assert f"{without.loc['test', 'score']:.1f} on test" in found.notes()[3]
+    assert found.notes()[3].endswith("look at it first.") == ahead
     assert found.front["megabytes"].max() <= limit / 1e6
     assert (place / "README.md").read_text(encoding="utf-8").count("Tried: ") == len(found.front)
     assert tag(open_shipped(place), ["Amina anaishi Lagos."])[0].words == 4

@@ -59,7 +59,7 @@ def test_what_was_not_measured_is_said_and_not_drawn(table):
     explorer.language.value, explorer.technique.value, explorer.sparsity.value = "yor", "pruned after fine-tuning", 0.9
     assert chosen(explorer).empty
     assert explorer.said.startswith("Not measured: Yoruba, pruned after fine-tuning, 90 % of weights zero. ")
-    assert explorer.said.endswith("With this technique there are records at: 50 %.")
+    assert explorer.said.endswith("With this technique there are records at: 50 % of weights zero.")
 
 
 def test_one_language_and_a_table_without_compression_do(table):

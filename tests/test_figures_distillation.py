@@ -99,11 +99,8 @@ def test_one_shape_alone_has_a_bar_for_its_interval():
 
 def test_temperatures_are_drawn_against_the_first_seed_by_seed():
     (axes,) = figures.temperatures(table())
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["6"]
-    assert {y for _, y in seeds_of(axes)} == {-1.0, -2.0, -3.0}
-    plain = table()
-    with pytest.raises(SmallerError, match="No other temperature"):
-        figures.temperatures(plain[plain["variant"] == ""])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["6"]
+    assert {x for x, _ in seeds_of(axes)} == {-1.0, -2.0, -3.0} and "temperature 2" in legend(axes.figure)
 
 
 def test_learning_curves_have_a_panel_for_each_loss():

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smaller import results, sentences
+from smaller import figures, results, sentences
 from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
 from smaller.evaluation import pack
 from smaller.findings import baselines
+from smaller.findings.finding import ANSWERED
 from smaller.published import published
 from smaller.report.display import in_numbers
 from smaller.sentences import Counts
@@ -19,6 +20,8 @@ from smaller.statistics import t_interval
 
 LOSSES = {"dense": 0.0, "pruned 50%": 0.0, "pruned 90%": 0.4}
 SENTENCES = {"swa": 300, "yor": 200}
+RECALLS = {"small": 0.7, "base": 0.8}
+OVER_SEEDS, OVER_SENTENCES = "minus plain, over seeds", "minus plain, over sentences"
 
 
 def counts_of(language: str, seed: int, *, recall: float) -> np.ndarray:
@@ -34,28 +37,32 @@ def counts_of(language: str, seed: int, *, recall: float) -> np.ndarray:
 def study(monkeypatch):
     """Makes the table of a study whose records hold counts by sentence; `lacking` records are older than those."""
 
-    def make(*, encoders=("small",), languages=("swa", "yor"), seeds=(1, 2, 3), labels=("dense",), lacking=()):
-        rows, records = [], {}
+    records = {}
+    monkeypatch.setattr(results, "of_identity", records.get)
+
+    def make(*, encoders=("small",), languages=("swa", "yor"), seeds=(1, 2, 3), labels=("dense",), lacking=(),
+             recalls=RECALLS, dataset="masakhaner"):  # fmt: skip
+        rows = []
         for encoder in encoders:
             for language in languages:
                 for seed in seeds:
                     for label in labels:
-                        recall = {"small": 0.7, "base": 0.8}[encoder] - LOSSES[label]
-                        identity = f"{encoder}-{language}-{seed}-{label}"
+                        recall = recalls[encoder] - LOSSES[label]
+                        identity = f"{dataset}-{encoder}-{language}-{seed}-{label}-{recall}"
                         counts = counts_of(language, seed, recall=recall - 0.1 * (language == "yor"))
                         kept = {} if encoder in lacking else {"by_sentence": pack("spans", counts)}
                         records[identity] = {"scores": {}}
                         for split in ("dev", "test"):
-                            records[identity]["scores"][f"masakhaner/{language}/{split}"] = kept
+                            records[identity]["scores"][f"{dataset}/{language}/{split}"] = kept
                             rows.append({
-                                "identity": identity, "label": label, "encoder": encoder, "dataset": "masakhaner",
+                                "identity": identity, "label": label, "encoder": encoder, "dataset": dataset,
                                 "language": language, "split": split, "noise": "", "seed": seed,
                                 "order": "dense" if label == "dense" else "after", "method": "", "scope": "",
                                 "include": "", "sparsity": LOSSES[label], "f1": Counts("spans", counts).scores()[0],
+                                "score": Counts("spans", counts).scores()[0],
                                 "dense_bytes": 5e6, "compressed_bytes": 4e6 - 5e6 * LOSSES[label],
                                 "achieved_sparsity": LOSSES[label], "parameters": 1_000_000,
                             })  # fmt: skip
-        monkeypatch.setattr(results, "of_identity", records.get)
         return pd.DataFrame(rows)
 
     return make
@@ -68,7 +75,7 @@ def test_dense_f1_has_an_interval_over_seeds_and_one_over_sentences(study):
     expected = t_interval(test.groupby("seed")["f1"].mean())
     assert (found.quantity.mean, found.quantity.low) == pytest.approx((expected.mean, expected.low))
     assert found.quantity.n == 3
-    whole = found.values["means"]["small"]
+    whole = found.values["means"].loc["small"]
     assert whole[baselines.OVER_SENTENCES] == sentences.interval(test)
     assert whole[baselines.OVER_SENTENCES].n == 500 and whole[baselines.OVER_SENTENCES].known
     assert whole[baselines.OVER_SENTENCES].mean == pytest.approx(found.quantity.mean)
@@ -91,10 +98,10 @@ def test_the_best_encoder_is_chosen_on_dev_and_told_on_test(study):
 
 def test_one_seed_and_records_without_counts_leave_an_interval_out(study):
     one = baselines.dense(study(seeds=(1,)))
-    assert not one.quantity.known and one.values["means"]["small"][baselines.OVER_SENTENCES].known
+    assert not one.quantity.known and one.values["means"].loc["small"][baselines.OVER_SENTENCES].known
     table = study(lacking=("small",))
     old = baselines.dense(table)
-    drawn = old.values["means"]["small"][baselines.OVER_SENTENCES]
+    drawn = old.values["means"].loc["small"][baselines.OVER_SENTENCES]
     assert old.quantity.known and (drawn.n, drawn.kind) == (0, sentences.LACKING)
     assert sentences.LACKING in old.text
     assert in_numbers(baselines.by_language(table))["F1 over sentences, n"].tolist() == [0, 0, 0]
@@ -133,3 +140,87 @@ def test_the_closest_pruned_model_is_chosen_on_dev_and_compared_in_pairs(study):
 def test_with_one_seed_nothing_is_decided(study):
     found = baselines.closest(study(labels=tuple(LOSSES), seeds=(1,)))
     assert found.verdict == NOT_DECIDED and math.isnan(found.quantity.p)
+
+
+def without(study, recall: float, **about) -> pd.DataFrame:
+    """What `smaller.plain.run` gives: one model for each language, with no seed of its own."""
+    rows = study(encoders=("crf",), seeds=(0,), recalls={"crf": recall}, **about)
+    return rows.assign(technique="plain", order="")
+
+
+def means_by_language(rows: pd.DataFrame) -> float:
+    return rows[rows["split"] == "test"].groupby("language")["score"].mean().mean()
+
+
+@pytest.mark.parametrize(("recall", "sign"), [(0.5, 1), (0.9, -1)])
+def test_an_encoder_is_ahead_of_a_plain_model_or_behind_it(study, recall, sign):
+    table, plain = study(), without(study, recall)
+    row = baselines.against_plain(table, plain).iloc[0]
+    difference = means_by_language(table) - means_by_language(plain)
+    assert (row["data set"], row["encoder"], row["plain model"]) == ("masakhaner", "small", "crf")
+    assert row["score"].mean == pytest.approx(means_by_language(table)) and row["score"].n == 3
+    assert row["its score"] == pytest.approx(means_by_language(plain))
+    assert row[OVER_SEEDS].interval.mean == pytest.approx(difference)
+    assert (row[OVER_SEEDS].sign, row[OVER_SEEDS].interval.n, row[OVER_SEEDS].languages) == (sign, 3, ("swa", "yor"))
+    drawn = row[OVER_SENTENCES]
+    assert drawn.mean == pytest.approx(difference) and drawn.n == 500 and sign * drawn.low > 0 < sign * drawn.high
+    found = baselines.ahead(table, plain)
+    assert found.quantity == row[OVER_SEEDS] and found.verdict == ANSWERED
+    # The caution stands where the encoder is not ahead, and only there.
+    assert bool(found.text) == (sign != 1)
+
+
+def test_one_seed_does_not_show_an_encoder_to_be_ahead(study):
+    found = baselines.ahead(study(seeds=(1,)), without(study, 0.6))
+    assert found.verdict == NOT_DECIDED and found.quantity.sign == 0 and found.quantity.interval.mean > 5
+    assert found.text
+
+
+def test_the_encoder_with_the_least_lead_is_told_first(study):
+    table = study(encoders=("base", "small"))
+    found = baselines.ahead(table, without(study, 0.76))
+    each = baselines.against_plain(table, without(study, 0.76)).set_index("encoder")[OVER_SEEDS]
+    assert (each["base"].sign, each["small"].sign) == (1, -1) and each["base"].of == 2
+    assert found.quantity == each["small"] and found.headline.startswith("On masakhaner, small ")
+    assert found.text.startswith("On masakhaner, base ")
+
+
+def test_each_data_set_has_its_own_plain_model(study):
+    """Formerly a language's plain models of all data sets were averaged."""
+    places = [("masakhaner", 0.5), ("masakhaner2", 0.9)]
+    table = pd.concat([study(dataset=name) for name, _ in places])
+    plain = pd.concat([without(study, recall, dataset=name) for name, recall in places])
+    each = baselines.against_plain(table, plain).set_index("data set")
+    assert each[OVER_SEEDS].map(lambda one: one.sign).to_dict() == {"masakhaner": 1, "masakhaner2": -1}
+    for name, _ in places:
+        own = (rows[rows["dataset"] == name] for rows in (table, plain))
+        expected = [means_by_language(rows) for rows in own]
+        assert each.loc[name, OVER_SEEDS].interval.mean == pytest.approx(expected[0] - expected[1])
+
+
+def test_languages_count_where_both_models_have_them(study):
+    table = study()
+    plain = without(study, 0.5, languages=("swa",))
+    row = baselines.against_plain(table, plain).iloc[0]
+    assert row["score"].mean == pytest.approx(means_by_language(table[table["language"] == "swa"]))
+    assert row[OVER_SEEDS].languages == ("swa",) and row[OVER_SENTENCES].n == 300
+    assert row[OVER_SEEDS].interval.mean == pytest.approx(row["score"].mean - row["its score"])
+
+
+def test_without_a_plain_model_whether_an_encoder_is_ahead_is_not_measured(study):
+    table, plain = study(), without(study, 0.5)
+    other = plain.assign(dataset="masakhaner2")
+    assert {baselines.ahead(table, one).verdict for one in (None, plain[:0], other)} == {NOT_MEASURED}
+
+
+def test_the_figure_of_the_dense_encoders_has_a_cross_for_the_plain_model(study):
+    table, plain = study(), without(study, 0.5)
+    axes = figures.dense_f1(table, plain=plain)
+    cross = next(line for line in axes.get_lines() if line.get_label() == "without an encoder")
+    own = plain[plain["split"] == "test"].set_index("language")["f1"]
+    assert list(cross.get_xdata()) == pytest.approx([own["swa"], own["yor"], own.mean()])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Swahili", "Yoruba", "Average"]
+    assert cross.get_marker() == "X" and list(cross.get_ydata()) == [0, 1, 2]
+    some = figures.dense_f1(table, plain=plain[plain["language"] == "swa"])
+    cross = next(line for line in some.get_lines() if line.get_label() == "without an encoder")
+    assert np.isfinite(cross.get_xdata()).tolist() == [True, False, False]

@@ -8,10 +8,11 @@ import pytest
 
 from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
 from smaller.errors import SmallerError
-from smaller.findings import ablations, distillation, distillation_claims, teachers
+from smaller.findings import distillation, distillation_claims, teaching
 from smaller.findings.claims import of_page
-from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
+from smaller.findings.distillation import AGNOSTIC, CHANGE, CONTINUED, CUT, KEPT, LABELS, SCRATCH, SPECIFIC, TEACHER
 from smaller.findings.finding import ANSWERED
+from smaller.published import published
 from smaller.statistics import AVERAGE
 
 SEEDS = (1, 2, 3)
@@ -72,7 +73,7 @@ def shaken(table, strategy, by, *, shape=None, split=None):
 def one_of(found, **names):
     """The comparison of the one row that has these names."""
     (cell,) = found.loc[np.logical_and.reduce([found[name] == value for name, value in names.items()]),
-                        [name for name in found if name in ("comparison", ablations.DIFFERENCE)][0]]  # fmt: skip
+                        [name for name in found if name in ("comparison", distillation.DIFFERENCE)][0]]  # fmt: skip
     return cell
 
 
@@ -92,10 +93,6 @@ def test_tables_are_named_by_strategy_and_variant():
     assert whole["variant"].tolist() == ["", "", "temperature 3", "temperature 3"]
     assert whole["shape"].tolist() == ["8x6", "6x6"] * 2
     assert distillation.by_strategy({TEACHER: one, LABELS: one})["strategy"].tolist()[-1] == LABELS
-    with pytest.raises(SmallerError, match="'task-agnostc' is no strategy.*Did you mean 'task-agnostic'"):
-        distillation.by_strategy({"task-agnostc": one})
-    with pytest.raises(SmallerError, match="nothing to compare"):
-        distillation.by_strategy({TEACHER: one.head(0)})
 
 
 def test_a_shape_is_layers_and_heads():
@@ -143,7 +140,7 @@ def test_an_average_needs_every_language_of_a_seed():
 
 def test_data_sets_are_not_mixed():
     table = study_table()
-    for room in (distillation.results, ablations.against_controls, teachers.strategies_by_shape):
+    for room in (distillation.results, teaching.controls, teaching.best_teacher):
         with pytest.raises(SmallerError, match="mix dataset"):
             room(pd.concat([table, table.assign(dataset="masakhaner2")]))
 
@@ -152,14 +149,13 @@ def test_data_sets_are_not_mixed():
 
 
 def test_a_student_stands_beside_its_own_teacher():
-    found = distillation.against_teacher(study_table(("mini-base", "mini-large")))
-    one = found[(found["strategy"] == AGNOSTIC) & (found["encoder"] == "mini-large") & (found["shape"] == "4x4")]
-    one = one.iloc[0]
-    assert one["saved"] == pytest.approx(100 * (1 - 7 / 13))
-    assert one["change"].interval.mean == pytest.approx(-2.5) and one["change"].interval.n == 3
-    assert one["change"].languages == ("swa", "yor") and one["change"].drawn_once == ("the corpus distillation",)
-    assert one["kept"].mean == pytest.approx(100 * np.mean([1 - 2.5 / level for level in (80, 81, 82)]))
-    assert found.loc[found["strategy"] == AGNOSTIC, "shape"].tolist() == ["6x6", "4x6", "4x4", "2x6", "1x6"] * 2
+    found = distillation.compression(study_table(("mini-base", "mini-large")))
+    one = found.set_index(["strategy", "teacher", "student"]).loc[(AGNOSTIC, "mini-large", "4x4")]
+    assert (one["parameters (M)"], one["fewer parameters (%)"]) == (7.0, pytest.approx(100 * (1 - 7 / 13)))
+    assert one[CHANGE].interval.mean == pytest.approx(-2.5) and one[CHANGE].interval.n == 3
+    assert one[CHANGE].languages == ("swa", "yor") and one[CHANGE].drawn_once == ("the corpus distillation",)
+    assert one[KEPT].mean == pytest.approx(100 * np.mean([1 - 2.5 / level for level in (80, 81, 82)]))
+    assert found.loc[found["strategy"] == AGNOSTIC, "student"].tolist() == ["6x6", "4x6", "4x4", "2x6", "1x6"] * 2
 
 
 def test_compression_stands_beside_the_drop():
@@ -171,16 +167,16 @@ def test_compression_stands_beside_the_drop():
 
 def test_the_smallest_student_within_two_points_is_chosen_on_dev_over_all_seeds():
     found = distillation.how_tiny(study_table())
-    chosen = {one["strategy"]: (one["shape"], one["change"].interval.mean) for one in found.values["chosen"]}
-    assert chosen == {AGNOSTIC: ("4x6", pytest.approx(-2.0)), SPECIFIC: ("4x6", pytest.approx(-1.25))}
+    assert (found.values["strategy"], found.values["student"]) == (SPECIFIC, "4x6"), "as small, and better on dev"
+    assert found.quantity.interval.mean == pytest.approx(-1.25) and "not decided" not in found.text
     # On dev 2x6 is near, on test far: it is chosen, and its test score is reported.
     lucky = shaken(study_table(), SPECIFIC, dict.fromkeys(SEEDS, 5.0), shape="2x6", split="dev")
     found = distillation.how_tiny(lucky)
-    assert found.values["chosen"][1]["shape"] == "2x6" and found.quantity.interval.mean == pytest.approx(-5.25)
-    assert found.quantity.departs() == AGREES, "that it loses two points is shown, and said"
+    assert found.values["student"] == "2x6" and found.quantity.interval.mean == pytest.approx(-5.25)
+    assert found.quantity.departs() == AGREES and "A loss of 2 points is shown." in found.text
     # One seed of three cannot choose: the mean over seeds is far.
     single = shaken(study_table(), SPECIFIC, {1: 5.0, 2: 0.0, 3: 0.0}, shape="2x6", split="dev")
-    assert {one["shape"] for one in distillation.how_tiny(single).values["chosen"]} == {"4x6"}
+    assert distillation.how_tiny(single).values["student"] == "4x6"
     assert distillation.how_tiny(study_table(), points=0.1).values == {}
     words(found)
 
@@ -188,10 +184,10 @@ def test_the_smallest_student_within_two_points_is_chosen_on_dev_over_all_seeds(
 def test_one_seed_decides_nothing():
     table = study_table(("mini-base", "mini-large"), seeds=(1,))
     for finding in (
-        distillation.how_tiny(table), distillation.too_small(table), teachers.best_teacher(table),
-        teachers.gap(table), teachers.heads(table), teachers.above_teachers(table), ablations.controls(table),
-        teachers.agnostic_or_specific(table), ablations.what_the_teacher_adds(table), ablations.other_ways(table),
-        ablations.other_ways(table, temperatures=True),
+        distillation.how_tiny(table), distillation.too_small(table), teaching.best_teacher(table),
+        teaching.heads(table), teaching.above_teachers(table), teaching.controls(table),
+        teaching.agnostic_or_specific(table), teaching.what_the_teacher_adds(table), teaching.other_ways(table),
+        teaching.other_ways(table, temperatures=True),
     ):  # fmt: skip
         assert finding.verdict == NOT_DECIDED, finding
         words(finding)
@@ -199,8 +195,7 @@ def test_one_seed_decides_nothing():
 
 def test_where_retention_collapses():
     found = distillation.too_small(study_table())
-    assert found.values["below"] == found.values["shown"] == ["1x6", "1x6"] and found.verdict == ANSWERED
-    assert found.values["least"].mean == pytest.approx(100 * np.mean([1 - 20 / level for level in (76, 77, 78)]))
+    assert found.values["below"] == ["1x6", "1x6"] and found.verdict == ANSWERED
     kept = distillation.too_small(study_table(shapes=((6, 6), (4, 6))))
     assert kept.values["below"] == [] and kept.verdict == ANSWERED
     wide = shaken(study_table(shapes=((2, 6),)), AGNOSTIC, {1: -9.0, 2: 0.0, 3: 9.0})
@@ -210,7 +205,7 @@ def test_where_retention_collapses():
 def test_a_student_without_its_teacher_is_an_error():
     table = study_table()
     with pytest.raises(SmallerError, match="run the teachers with the students' seeds"):
-        distillation.against_teacher(table[table["strategy"] != TEACHER])
+        distillation.compression(table[table["strategy"] != TEACHER])
 
 
 def test_a_teacher_that_finds_nothing_has_nothing_to_keep():
@@ -218,7 +213,7 @@ def test_a_teacher_that_finds_nothing_has_nothing_to_keep():
     lost = table.assign(f1=table["f1"].where(table["strategy"] != TEACHER, 0.0))
     assert distillation.too_small(lost).verdict == NOT_MEASURED
     assert distillation.compression(lost)["F1 kept (%)"].map(lambda one: one.n).eq(0).all()
-    words(distillation.how_tiny(lost), teachers.gap(lost), distillation.too_small(lost))
+    words(distillation.how_tiny(lost), distillation.too_small(lost))
     assert len(of_page(distillation_claims.claims(lost), encoder="mini-base")) == 12
 
 
@@ -228,7 +223,7 @@ def test_a_teacher_that_finds_nothing_has_nothing_to_keep():
 def test_seeds_are_the_sample_and_languages_and_shapes_are_averaged_first():
     """Six pairs of language and seed are not six: the former code had n = 6 here, and called this decided."""
     by = {1: -1.2, 2: -0.2, 3: 0.8}
-    found = teachers.agnostic_or_specific(shaken(study_table(), AGNOSTIC, by))
+    found = teaching.agnostic_or_specific(shaken(study_table(), AGNOSTIC, by))
     interval = found.quantity.interval
     assert interval.n == 3 and interval.mean == pytest.approx(-0.75 - 0.2)
     assert found.quantity.languages == ("swa", "yor") and found.quantity.of == 1
@@ -239,7 +234,7 @@ def test_seeds_are_the_sample_and_languages_and_shapes_are_averaged_first():
 def test_a_seed_that_lacks_a_shape_does_not_count():
     table = study_table()
     lost = (table["strategy"] == AGNOSTIC) & (table["shape"] == "1x6") & (table["seed"] == 2)
-    assert teachers.agnostic_or_specific(table[~lost]).quantity.interval.n == 2
+    assert teaching.agnostic_or_specific(table[~lost]).quantity.interval.n == 2
 
 
 # Teachers: Q5, Q6, Q7, OQ3
@@ -247,40 +242,31 @@ def test_a_seed_that_lacks_a_shape_does_not_count():
 
 def test_the_best_teacher_is_told_by_points_and_by_retention():
     table = study_table(("mini-base", "mini-large"))
-    points, kept = teachers.best_teacher(table).values["each"]
+    points, kept = teaching.best_teacher(table).values["each"]
     assert (points["first"], points["second"]) == ("Students of mini-base", "students of mini-large")
     assert points["comparison"].interval.mean == pytest.approx(-4.0) and points["comparison"].sign == -1
-    assert kept["value"] == "kept" and kept["comparison"].verdict == AGREES, "they keep as much of their teachers"
+    assert kept["what"].startswith("share") and kept["comparison"].verdict == AGREES, "as much of their teachers"
     worse = (table["encoder"] == "mini-large") & (table["strategy"] != TEACHER)
-    points, kept = teachers.best_teacher(table.assign(f1=table["f1"] - 3.0 * worse)).values["each"]
+    points, kept = teaching.best_teacher(table.assign(f1=table["f1"] - 3.0 * worse)).values["each"]
     assert (points["comparison"].sign, kept["comparison"].sign) == (-1, 1)
-    alone = teachers.best_teacher(study_table())
+    alone = teaching.best_teacher(study_table())
     assert alone.verdict == NOT_MEASURED and alone.headline == "Students of other teachers were not measured."
 
 
-def test_the_gap_closes_as_students_grow():
-    first, second = teachers.gap(study_table()).values["each"]
-    assert first["comparison"].interval.mean == second["comparison"].interval.mean == pytest.approx(19.0)
-    assert (first["comparison"].drawn_once, second["comparison"].drawn_once) == (("the corpus distillation",), ())
-    assert not teachers.gap(study_table(shapes=((4, 6),))).measured
-
-
 def test_fewer_heads_are_compared_at_equal_layers():
-    found = teachers.heads(study_table())
+    found = teaching.heads(study_table())
     assert found.quantity.interval.mean == pytest.approx(-0.5) and found.quantity.interval.n == 3
-    assert not teachers.heads(study_table(shapes=((4, 6), (2, 6)))).measured
+    assert not teaching.heads(study_table(shapes=((4, 6), (2, 6)))).measured
 
 
 def test_students_above_a_smaller_teacher():
-    found = teachers.above_teachers(study_table(("mini-base", "mini-large")))
+    found = teaching.above_teachers(study_table(("mini-base", "mini-large")))
     ahead = [one for one in found.values["each"] if one["comparison"].sign > 0]
     # 84 - 1, 84 - 2 and 84 - 2.5 are above 80 for both strategies, 84 - 6 and 84 - 20 are not.
-    assert len(ahead) == 12 and all(one["larger"] for one in ahead)
-    assert {one["language"] for one in ahead} == {"Swahili", "Yoruba"}
+    assert len(ahead) == 12 and {one["who"].rpartition(" ")[2] for one in ahead} == {"Swahili", "Yoruba"}
     assert found.quantity.interval.mean == pytest.approx(3.75) and found.quantity.bears_out("more") == AGREES
-    assert found.quantity.of == 2 * 2 * 5 * 3, "each comparison by language counts in the correction"
-    alone = teachers.above_teachers(study_table())
-    assert alone.verdict == NOT_MEASURED and len(alone.values["each"]) == 20
+    assert found.quantity.of == 2 * 2 * 5, "each comparison by language counts in the correction"
+    assert not teaching.above_teachers(study_table()).measured
 
 
 def test_a_student_that_is_ahead_by_chance_in_one_language_is_not_called_so():
@@ -289,26 +275,25 @@ def test_a_student_that_is_ahead_by_chance_in_one_language_is_not_called_so():
     table = shaken(table, AGNOSTIC, {1: 2.4, 2: 2.55, 3: 2.75}, shape="2x6")
     for room in (SPECIFIC, AGNOSTIC):
         table = shaken(table, room, {1: 1.0, 2: -1.0, 3: 0.4}, shape="1x6")
-    found = teachers.above_teachers(table)
+    found = teaching.above_teachers(table)
     assert found.quantity.interval.low > 0 and found.quantity.p < 0.05 < found.quantity.corrected
     assert found.quantity.bears_out("more") == NOT_DECIDED
 
 
 def test_agnostic_against_specific():
-    found = teachers.agnostic_or_specific(study_table())
+    found = teaching.agnostic_or_specific(study_table())
     assert found.quantity.interval.mean == pytest.approx(-0.75) and found.quantity.sign == -1
-    assert found.values["shown"] == 5 and found.verdict == ANSWERED
-    table = teachers.strategies_by_shape(study_table())
-    assert {cell.verdict for cell in table["task-agnostic minus task-specific"]} == {DIFFERS}
+    table = distillation.compared(study_table(), [(AGNOSTIC, SPECIFIC)])
+    assert len(table) == 5 and {cell.verdict for cell in table[distillation.DIFFERENCE]} == {DIFFERS}
     alone = study_table()
-    assert not teachers.agnostic_or_specific(alone[alone["strategy"] != SPECIFIC]).measured
+    assert not teaching.agnostic_or_specific(alone[alone["strategy"] != SPECIFIC]).measured
 
 
 # Controls, temperatures, variants
 
 
 def test_students_against_models_without_a_teacher():
-    found = ablations.against_controls(study_table())
+    found = distillation.compared(study_table(), distillation.OTHERS)
     assert len(found) == 6
     assert one_of(found, model=AGNOSTIC, minus=CUT).interval.mean == pytest.approx(2.0)
     assert one_of(found, model=SPECIFIC, minus=CONTINUED).interval.mean == pytest.approx(1.75)
@@ -316,14 +301,14 @@ def test_students_against_models_without_a_teacher():
     scratch = one_of(found, model=AGNOSTIC, minus=SCRATCH)
     assert scratch.interval.mean == pytest.approx(10.0) and scratch.interval.n == 3
     assert scratch.drawn_once == ("the corpus distillation", "the control's pre-training")
-    assert ablations.controls(study_table()).values["ahead"] == 6
-    assert not ablations.controls(study_table(controlled=())).measured
+    assert teaching.controls(study_table()).values["ahead"] == 6
+    assert not teaching.controls(study_table(controlled=())).measured
 
 
 def test_what_the_teacher_adds_is_told_by_the_control_that_isolates_it():
-    found = ablations.what_the_teacher_adds(study_table())
+    found = teaching.what_the_teacher_adds(study_table())
     assert found.quantity.interval.mean == pytest.approx(1.25) and found.quantity.sign == 1
-    each = found.values["each"]
+    each = distillation.compared(study_table(), distillation.ISOLATING)
     assert one_of(each, model=SPECIFIC, minus=LABELS) == found.quantity and found.quantity.drawn_once == ()
     assert one_of(each, model=AGNOSTIC, minus=CONTINUED).interval.mean == pytest.approx(1.0)
     assert set(each["minus"]) == {LABELS, CONTINUED}, "no other control isolates the teacher's answers"
@@ -333,45 +318,45 @@ def test_what_the_teacher_adds_is_told_by_the_control_that_isolates_it():
 def test_without_that_control_nothing_is_said_of_the_teacher():
     """The former sentence took "layers dropped" for it, which has another start and half of the updates."""
     table = study_table()
-    found = ablations.what_the_teacher_adds(table[table["strategy"] != LABELS])
+    found = teaching.what_the_teacher_adds(table[table["strategy"] != LABELS])
     assert found.verdict == NOT_MEASURED and found.quantity is None
     assert found.headline == "The control that isolates the teacher was not measured."
-    assert not ablations.what_the_teacher_adds(study_table(controlled=())).text
+    assert not teaching.what_the_teacher_adds(study_table(controlled=())).text
 
 
 def test_temperatures_are_compared_with_the_first_on_the_same_seeds():
-    found = ablations.variants(study_table(), temperatures=True)
+    found = teaching.variants(study_table(), temperatures=True)
     own = found[found["strategy"] == SPECIFIC]
     assert own["variant"].tolist() == ["temperature 3", "temperature 6"]
-    assert [cell.interval.mean for cell in own[ablations.DIFFERENCE]] == pytest.approx([0.25, -1.0])
-    assert {cell.interval.n for cell in own[ablations.DIFFERENCE]} == {2}
+    assert [cell.interval.mean for cell in own[distillation.DIFFERENCE]] == pytest.approx([0.25, -1.0])
+    assert {cell.interval.n for cell in own[distillation.DIFFERENCE]} == {2}
     assert own["F1"].map(lambda one: one.mean).tolist() == pytest.approx([75.5, 74.25])
     plain = study_table()
     plain = plain[plain["variant"] == ""]
-    assert not ablations.other_ways(plain, temperatures=True).measured
-    assert ablations.variants(plain, temperatures=True).empty
+    assert not teaching.other_ways(plain, temperatures=True).measured
+    assert teaching.variants(plain, temperatures=True).empty
 
 
 def test_the_best_temperature_is_chosen_on_dev():
     table = study_table()
     dev = (table["split"] == "dev") & (table["variant"] == "temperature 6")
-    found = ablations.other_ways(table.assign(f1=table["f1"] + 9.0 * dev), temperatures=True)
+    found = teaching.other_ways(table.assign(f1=table["f1"] + 9.0 * dev), temperatures=True)
     assert set(found.values["best"].values()) == {"temperature 6"}
     assert found.values["changed"] == 2, "agreement to within half a point is no change"
     every = table["variant"].str.startswith("temperature")
-    worse = ablations.other_ways(table.assign(f1=table["f1"] - 9.0 * every), temperatures=True)
+    worse = teaching.other_ways(table.assign(f1=table["f1"] - 9.0 * every), temperatures=True)
     assert set(worse.values["best"].values()) == {""}
     words(found, worse)
 
 
 def test_other_losses_against_plain_logits():
-    found = ablations.other_ways(study_table())
+    found = teaching.other_ways(study_table())
     assert found.values["changed"] == 2 and found.verdict == ANSWERED
-    each = found.values["each"]
+    each = teaching.variants(study_table())
     assert set(each["variant"]) == {"attention relation"}
     assert one_of(each, strategy=SPECIFIC).interval.mean == pytest.approx(0.75)
     table = study_table()
-    assert not ablations.other_ways(table[table["variant"] != "attention relation"]).measured
+    assert not teaching.other_ways(table[table["variant"] != "attention relation"]).measured
 
 
 # Beside the published numbers
@@ -390,11 +375,17 @@ def test_the_printed_table_is_the_papers():
 
 def test_misprints_are_computed_from_the_printed_numbers():
     found = distillation_claims.misprints().values
-    assert found["copies"] == ["agnostic/large/6L4H", "specific/large/6L4H"]
-    assert (round(found["means"]["agnostic"], 2), round(found["means"]["specific"], 2)) == (74.62, 74.91)
+    assert found["copies"] == ["task-agnostic 6x4 of afriberta-large", "task-specific 6x4 of afriberta-large"]
+    assert (round(found["means"][AGNOSTIC], 2), round(found["means"][SPECIFIC], 2)) == (74.62, 74.91)
     assert (found["ahead"], found["tied"]) == (3, 1)
-    assert (round(found["drop"], 2), round(found["drop in per cent"], 1)) == (2.79, 3.5)
-    assert (round(found["largest"], 1), round(found["small"], 1)) == (33.8, 83.2)
+
+
+def test_the_best_student_of_base_loses_more_than_the_text_says():
+    """3.5 %, as the list of claims has it, from the teacher that its authors publish; the text says 1.3 %."""
+    base = published(table="NER 1.0 baselines", row="AfriBERTa base", language=AVERAGE)["value"].iloc[0]
+    rows = distillation_claims.printed()
+    best = rows.loc[rows["teacher"] == "afriberta-base", AVERAGE].max()
+    assert (round(base - best, 2), round(100 * (1 - best / base), 1)) == (2.79, 3.5)
 
 
 def test_exact_parameters_of_the_papers_shapes():
@@ -435,9 +426,9 @@ def test_a_printed_loss_is_held_against_the_paper_s_own_encoder_and_depths():
     assert (found["D6"], found["D7"], found["D8"]) == (NOT_COMPARABLE, DIFFERS, DIFFERS)
     lost = np.mean([0.25 / level for level in (76, 77, 78)])
     assert given["D7"].quantity.mean == pytest.approx(-100 * lost)
-    assert given["D8"].values["model"]["shape"] == "4x6", "a shape that the paper lacks is no evidence on its claim"
+    assert given["D8"].values["model"]["student"] == "4x6", "a shape that the paper lacks is no evidence on its claim"
     lucky = shaken(table, AGNOSTIC, dict.fromkeys(SEEDS, 3.0), shape="4x6", split="dev")
-    assert distillation_claims.claims(lucky)["D7"].values["model"]["shape"] == "4x6", "the best is chosen on dev"
+    assert distillation_claims.claims(lucky)["D7"].values["model"]["student"] == "4x6", "the best is chosen on dev"
 
 
 # Learning curves

@@ -12,7 +12,7 @@ from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT
 from smaller.data.sets import EvaluationSet
 from smaller.errors import SmallerError
 from smaller.figures import extreme as figures
-from smaller.findings import claims, extreme, extreme_claims, extreme_curves, smallest
+from smaller.findings import claims, extreme, extreme_curves
 from smaller.findings.extreme import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
 from smaller.findings.finding import ANSWERED
 from smaller.recipes import DENSE, NARROWER, SHALLOWER, TRIMMED, Recipe
@@ -28,8 +28,10 @@ def rows(*, millions: float, lost: float, tokens: int = 1000, noise: float = 0.0
     made = [
         {
             "encoder": "mini-base", "dataset": dataset, "language": language, "seed": seed, "split": split,
-            "form": "trained", "sparsity": 0.0, "parameters": 1e6 * millions, "nonzero_parameters": 1e6 * millions,
-            "dense_bytes": 4e6 * millions, "vocabulary": tokens, "task": task, "metric": "span F1",
+            "order": "dense", "form": "trained", "sparsity": 0.0,
+            "parameters": 1e6 * millions, "nonzero_parameters": 1e6 * millions,
+            "dense_bytes": 4e6 * millions, "compressed_bytes": 3e6 * millions, "vocabulary": tokens, "task": task,
+            "metric": "span F1",
             "score": level + seed - lost + noise * (seed - 2) - (2 + dev) * (split == "dev"),
         }
         for dataset, task, level in (("masakhaner", "ner", 80.0), ("sib200", "topics", 70.0))
@@ -55,7 +57,8 @@ def whole(**more: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def plain(lead: float) -> pd.DataFrame:
     """A linear model that is `lead` points behind the dense one on named entities; it was not run on topics."""
     return pd.DataFrame([
-        {"encoder": "linear", "dataset": "masakhaner", "language": language, "split": "test", "score": 82.0 - lead}
+        {"encoder": "linear", "dataset": "masakhaner", "language": language, "split": "test", "score": 82.0 - lead,
+         "identity": "unknown", "seed": 0}
         for language in ("swa", "yor")
     ])  # fmt: skip
 
@@ -78,10 +81,10 @@ def test_bytes_that_ship_are_used_where_all_are_known_and_never_beside_bytes_of_
     sizes = table.groupby("stage")[["bytes", "share"]].first()
     assert sizes.loc[DENSE, "bytes"] == 41e6 and sizes.loc["int8", "bytes"] == 11e6
     assert sizes.loc["80 %", "share"] == 1.0, "what ships is counted, not what could be packed"
-    assert "files that ship" in extreme.currency(table)
+    assert set(table["counted"]) == {"bytes of the files that ship"}
     shipped["quantized"]["int8"] = shipped["quantized"]["int8"].assign(shipped_bytes=math.nan)
     old = extreme.by_family(shipped)
-    assert old.equals(old.assign(bytes=extreme.by_family(families())["bytes"])) and "weights" in extreme.currency(old)
+    assert old.equals(old.assign(bytes=extreme.by_family(families())["bytes"])) and "weights" in old["counted"].iloc[0]
 
 
 def test_averages_are_over_all_languages() -> None:
@@ -96,14 +99,14 @@ def test_averages_are_over_all_languages() -> None:
 
 
 def test_the_table_of_stages_holds_intervals_and_comparisons() -> None:
-    found = extreme.per_step(whole()).set_index("stage")
+    found = extreme.per_step(whole())
+    found = found[found["data set"] == "masakhaner"].set_index("stage")
     assert list(found.index) == list(STAGES)
     assert found["MB"].tolist() == [40.0, 24.0, 4.0, 1.6] and found["of dense (%)"].tolist() == [100.0, 60.0, 10.0, 4.0]
     assert found["parameters (M)"].tolist() == found["not zero (M)"].tolist() == [10.0, 6.0, 1.0, 0.4]
-    score = found.loc[DENSE, "ner, masakhaner (span F1)"]
-    assert (score.mean, score.n) == (82.0, 3)
-    dense, *changes = found["ner, masakhaner: minus dense"]
-    assert dense is None and [one.interval.mean for one in changes] == [-1.0, -9.0, -10.0]
+    assert (found.loc[DENSE, "score"].mean, found.loc[DENSE, "score"].n) == (82.0, 3)
+    dense, *changes = found["minus dense"]
+    assert pd.isna(dense) and [one.interval.mean for one in changes] == [-1.0, -9.0, -10.0]
     assert {one.drawn_once for one in changes} == {(ONCE,)} and changes[0].languages == ("swa", "yor")
 
 
@@ -118,7 +121,6 @@ def test_what_the_whole_pipeline_costs_is_one_comparison_over_seeds() -> None:
     assert extreme.costs(extreme.by_family(unsure))[NER].verdict == NOT_DECIDED
     table = whole()
     assert extreme.costs(table[table["seed"] == 1])[NER].verdict == NOT_DECIDED, "one seed decides nothing"
-    assert extreme.costs(table[table["stage"] == DENSE])[TOPICS].verdict == NOT_MEASURED
 
 
 def test_nothing_is_claimed_where_the_dense_encoder_is_not_ahead_of_a_plain_model() -> None:
@@ -139,7 +141,7 @@ def test_ablations_are_numbered_and_paired_by_seed() -> None:
     variants = {"Is KL the better loss?": rows(millions=0.4, lost=12.0),
                 "Is it better to trim first?": rows(millions=0.4, lost=10.0, noise=0.9)}  # fmt: skip
     found = extreme.ablations(whole(), variants, stage=TRIMMED)
-    assert found["no."].tolist() == [1, 2, 3, 4] and found["data set"].tolist() == ["masakhaner"] * 2 + ["sib200"] * 2
+    assert found.index.tolist() == [1, 2, 3, 4] and found["data set"].tolist() == ["masakhaner"] * 2 + ["sib200"] * 2
     assert found["question"].tolist() == [*variants] * 2
     first, second, *_ = found["difference"]
     assert (first.interval.mean, first.interval.n, first.verdict) == (-2.0, 3, DIFFERS), "languages are no sample"
@@ -190,7 +192,8 @@ def test_the_front_of_each_family_is_chosen_on_dev() -> None:
 def everything(table: pd.DataFrame, encoder: str = "mini-base", linear: pd.DataFrame | None = None) -> pd.DataFrame:
     lost = extreme_curves.drops(table, {"swa": 100.0, "yor": 50.0})
     equal, plain = extreme.at_equal_bytes(table, [0.5, 0.1]), extreme.beside_plain(table, linear)
-    found = extreme_claims.claims(table, times=times().head(0), lost=lost, equal=equal, plain=plain)
+    found = extreme.claims(table, times().head(0), by_text=extreme_curves.drop_and_text(lost),
+                           best=extreme.best_families(equal), plain=plain)  # fmt: skip
     return claims.of_page(found, encoder=encoder)
 
 
@@ -217,9 +220,9 @@ def test_the_paper_s_own_encoder_is_judged() -> None:
 
 def test_a_claim_is_held_against_the_best_small_student_chosen_on_dev() -> None:
     students = {"small": rows(millions=0.25, lost=4.0), "lucky": rows(millions=0.25, lost=1.0, dev=9.0)}
-    found = extreme_claims.thirty_five_times_fewer(whole(**{TAUGHT: students}))
+    found = extreme.thirty_five_times_fewer(whole(**{TAUGHT: students}))
     assert found[NER].quantity.mean == pytest.approx(100 * 78 / 82, abs=0.01) and found[NER].quantity.n == 3
-    assert extreme_claims.thirty_five_times_fewer(whole())[NER].verdict == NOT_COMPARABLE
+    assert extreme.thirty_five_times_fewer(whole())[NER].verdict == NOT_COMPARABLE
 
 
 def test_what_a_teacher_adds_is_the_difference_from_the_same_shape_without_one() -> None:
@@ -231,16 +234,12 @@ def test_what_a_teacher_adds_is_the_difference_from_the_same_shape_without_one()
     own = found[found["data set"] == "masakhaner"].set_index("kind")
     assert [one.interval.mean for one in own["comparison"]] == pytest.approx([1.0, 1.2, 0.0])
     assert own["verdict"].tolist() == [DIFFERS, NOT_DECIDED, AGREES]
-    assert len(extreme_curves.teaching(found)) == 6
-    (nothing,) = extreme_curves.teaching(extreme_curves.teacher(table, {}))
-    assert nothing.verdict == NOT_MEASURED
-    (nothing,) = extreme_curves.teaching(extreme_curves.teacher(whole(), {"taught, 48 wide": kinds}))
-    assert nothing.verdict == NOT_MEASURED
+    assert extreme_curves.shown(found["comparison"], 1, "it is ahead").values["shown"] == 2
+    for nothing in (extreme_curves.teacher(table, {}), extreme_curves.teacher(whole(), {"taught, 48 wide": kinds})):
+        assert extreme_curves.shown(nothing["comparison"], 1, "it is ahead").verdict == NOT_MEASURED
 
 
-def test_nothing_and_no_dense_model_are_errors() -> None:
-    with pytest.raises(SmallerError, match="nothing to compare"):
-        extreme.by_family({PIPELINE: {DENSE: rows(millions=1, lost=0).head(0)}})
+def test_no_dense_model_is_an_error() -> None:
     with pytest.raises(SmallerError, match="no dense model of mini-base on masakhaner"):
         extreme.by_family({PIPELINE: {SHALLOWER: rows(millions=1, lost=0)}})
 
@@ -279,7 +278,7 @@ def test_curves_over_tokens_and_bytes() -> None:
     axes[0].figure.canvas.draw()
     ticks = [text.get_text() for text in axes[0].get_xticklabels()]
     assert {"5", "10", "20", "50"} <= set(ticks), "steps that one can read"
-    with pytest.raises(SmallerError, match="No vocabulary was trimmed"):
+    with pytest.raises(SmallerError, match="the rows hold none"):
         figures.vocabulary_curve(curve.head(0))
 
 
@@ -299,42 +298,40 @@ def times() -> pd.DataFrame:
 
 
 def test_the_smallest_model_within_each_loss_by_hand() -> None:
-    found = smallest.smallest_within(named(), times())
+    found = extreme.smallest_within(named(), times())
     own = found[found["data set"] == "masakhaner"].set_index("loss up to")
     assert own["model"].tolist() == ["int8", "int8", "80 %", "80 %"]
     first = own.loc["1 point"]
     assert first[["family", "MB", "of dense (%)", "times faster"]].tolist() == ["quantized", 10.0, 25.0, 4.0]
     assert first["score"].mean == 81.5 and first["minus dense"].interval.mean == -0.5
     assert math.isnan(own.loc["5 points", "times faster"])
-    told = smallest.smallest(found, "bytes of the weights")
-    assert told[NER].values["models"] == ["int8", "int8", "80 %", "80 %"]
+    assert "“int8”" in extreme.smallest(found, "bytes of the weights")[NER].headline
     poor = named()
     poor.loc[poor["stage"] != DENSE, "score"] -= 50
-    alone = smallest.smallest_within(poor)
+    alone = extreme.smallest_within(poor)
     assert set(alone["model"]) == {DENSE} and alone["minus dense"].isna().all()
-    assert smallest.smallest(alone, "bytes")[NER].values["models"] == [DENSE] * 4
+    assert f"“{DENSE}”" in extreme.smallest(alone, "bytes")[NER].headline
 
 
 def test_a_speed_is_of_one_data_set() -> None:
     """The topics showed the time of the tagger, since stages have the same names on all data sets."""
-    found = smallest.smallest_within(named(), times()).set_index(["data set", "loss up to"])["times faster"]
+    found = extreme.smallest_within(named(), times()).set_index(["data set", "loss up to"])["times faster"]
     assert found["masakhaner", "1 point"] == 4.0 and found["sib200"].isna().all()
 
 
 def test_one_seed_has_no_interval_and_decides_nothing() -> None:
     table = named()
-    found = smallest.smallest_within(table[table["seed"] == 1])
+    found = extreme.smallest_within(table[table["seed"] == 1])
     assert {interval.n for interval in found["score"]} == {1}
     assert {one.verdict for one in found["minus dense"] if isinstance(one, Comparison)} == {NOT_DECIDED}
 
 
 def test_how_much_faster_the_end_is() -> None:
-    found = smallest.faster(named(), times())
+    found = extreme.faster(named(), times())
     assert found.values["ratios"] == {(1, 1): 10.0, (2, 1): 10.0} and found.verdict == NOT_COMPARABLE
-    assert found.values["sizes"].round(6).to_dict() == {"parameter_share": 0.04, "share": 0.04}
-    wide = smallest.times_table(named(), times()).set_index("model")
-    assert wide.loc["int8", "times faster (batch 2, 1 thread)"] == 4.0 and wide.loc[TRIMMED, "of dense (%)"] == 4.0
-    assert smallest.faster(named(), times().head(0)).verdict == NOT_MEASURED
+    each = extreme.timed(named(), times()).set_index(["stage", "batch"])
+    assert each.loc[("int8", 2), "faster"] == 4.0 and each.loc[(TRIMMED, 1), "share"] == pytest.approx(0.04)
+    assert extreme.faster(named(), times().head(0)).verdict == NOT_MEASURED
 
 
 def with_adapters() -> dict[str, pd.DataFrame]:
@@ -352,12 +349,10 @@ def test_adapters_beside_full_fine_tuning() -> None:
     assert [one.verdict for one in own["difference"]] == [DIFFERS, NOT_DECIDED]
     assert own.loc[4, "score"].mean == 71.0 and own.loc[4, "full fine-tuning"].mean == 72.0
     assert own.loc[4, "difference"].drawn_once == (ONCE,)
-    assert extreme_curves.adapters_lose(found).values["worse"] == 2
+    assert extreme_curves.shown(found["difference"], -1, "they lose").values["shown"] == 2
     axes = figures.adapter_curve(curve)
     assert labelled(axes[0])["fewer pieces, adapters"].get_ydata() == pytest.approx([72.0, 71.0])
     assert labelled(axes[0])["fewer pieces, full fine-tuning"].get_ydata()[0] == pytest.approx(72.0)
-    with pytest.raises(SmallerError, match="No adapter was trained"):
-        figures.adapter_curve(pd.DataFrame())
 
 
 def test_the_drop_beside_the_text() -> None:
@@ -391,8 +386,8 @@ def test_guessing_is_read_from_the_records(monkeypatch: pytest.MonkeyPatch) -> N
         "scores": {text.key: kept | {"bits_per_character": bits[recipe.encoder]}}})  # fmt: skip
     found = extreme_curves.guessing({"swa": {stage: [recipe] for stage, recipe in models.items()}}, {"swa": text})
     assert found["bits per character"].tolist() == [2.0, 2.5] and found["tokens per word"].tolist() == [1.5, 1.5]
-    (told,) = extreme_curves.guessed(found.assign(encoder="one"))
-    assert told.values["steps"] == {TRIMMED: 0.5}
+    told = extreme_curves.guessed(found.assign(encoder="one"))
+    assert told.values == {"worst": TRIMMED, "bits": 0.5}
     monkeypatch.setattr(extreme_curves, "read", lambda recipe: None)
     assert extreme_curves.guessing({"swa": {DENSE: [Recipe("sample-small")]}}, {"swa": text}).empty
-    assert extreme_curves.guessed(found.head(0))[0].verdict == NOT_MEASURED
+    assert extreme_curves.guessed(found.head(0)).verdict == NOT_MEASURED

@@ -9,6 +9,7 @@ import pytest
 
 from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
 from smaller.findings import claims, pruning
+from smaller.findings.finding import ANSWERED
 
 # F1 by order and sparsity; seeds spread around it, and Yoruba's a little more than Swahili's.
 LEVELS = {("dense", 0.0): 80.0, ("before", 0.6): 79.9, ("before", 0.9): 70.0, ("after", 0.6): 78.0,
@@ -112,13 +113,13 @@ def test_the_best_sparsity_is_chosen_on_dev_over_all_seeds_and_reported_on_test(
     assert found.loc["Swahili", "minus dense"].interval.mean == pytest.approx(-10.0)
 
 
-@pytest.mark.parametrize(("lost", "verdict", "earlier"), [(0.0, AGREES, False), (10.0, DIFFERS, True)])
-def test_whether_the_smallest_encoder_loses_earlier(lost, verdict, earlier):
+@pytest.mark.parametrize(("lost", "verdict", "settings"), [(0.0, AGREES, 0), (10.0, DIFFERS, 4)])
+def test_whether_the_smallest_encoder_loses_more(lost, verdict, settings):
     smaller = grid("mini-small", millions=5.0, lost=lost)
     found = pruning.encoders(pd.concat([grid(), smaller]))
-    assert found.verdict == verdict
-    drops = found.values["drops"]
-    assert (drops.loc["mini-small", "before"] < drops.loc["mini-base", "before"]) == earlier
+    assert found.quantity.verdict == verdict and found.quantity.interval.mean == pytest.approx(-lost)
+    assert sum(one.sign == -1 for one in found.values["each"]["comparison"]) == settings
+    assert len(found.values["each"]) == 4 and found.verdict == ANSWERED
     assert pruning.encoders(grid()).verdict == NOT_MEASURED
     one = pd.concat([grid(seeds=1), grid("mini-small", millions=5.0, lost=10.0, seeds=1)])
     assert pruning.encoders(one).verdict == NOT_DECIDED

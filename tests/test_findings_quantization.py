@@ -7,7 +7,7 @@ import pytest
 
 from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
 from smaller.errors import SmallerError
-from smaller.findings import claims, quantization, quantization_claims, rounding, sizes
+from smaller.findings import claims, quantization, quantization_claims
 from smaller.published import published
 
 SEEDS = (1, 2, 3)
@@ -74,7 +74,7 @@ def test_what_a_format_cannot_be_compared_with_is_said():
     pd.testing.assert_frame_equal(quantization.plain(pd.concat([rows, others])), quantization.plain(rows))
     with pytest.raises(SmallerError, match="no run in the format fp32.*add it"):
         quantization.plain(rows[rows["form"] != "fp32"])
-    with pytest.raises(SmallerError, match="two recipes of one format.*such as dynamic, threshold 3"):
+    with pytest.raises(SmallerError, match="Two recipes have one format.*such as dynamic, threshold 3"):
         quantization.plain(pd.concat([rows, pd.DataFrame([row("dynamic", label="dynamic, threshold 3")])]))
     with pytest.raises(SmallerError, match="mix encoder"):
         quantization.plain(pd.concat([rows, rows.assign(encoder="other")]))
@@ -114,33 +114,45 @@ def test_f1_is_kept_where_the_whole_interval_lies_within_the_margin(change, verd
     rows = table(("swa",), changes={"fp32": 0.0, "onnx": 0.0})
     rows.loc[(rows["form"] == "onnx") & (rows["split"] == "test"), "f1"] += list(change)
     found = quantization.keeps(rows)
-    assert found.values["found"]["onnx"].verdict == verdict
+    assert quantization.against_fp32(rows)["onnx"].verdict == verdict
     assert found.values["kept"] == (["onnx"] if verdict == AGREES else [])
 
 
 def test_times_stand_by_language_with_the_noise_floor():
-    found = quantization.times(timings()).set_index("language")
+    found = quantization.times(timings()).set_index(["time", "language"])
     assert list(found) == ["fp32", "fp16", "dynamic", "llm.int8", "noise floor (%)"]
-    assert found["fp32"].tolist() == [15, 10, 20] and found.index.tolist() == ["Average", "Swahili", "Yoruba"]
-    assert found.loc["Average", "noise floor (%)"] == pytest.approx(10)
-    ratios = quantization.time_ratios(timings())
-    assert ratios["ratio"].to_dict() == pytest.approx({"fp16": 1.05, "dynamic": 0.5, "llm.int8": 0.4})
-    assert ratios.loc["fp16", ["faster", "slower", "languages"]].tolist() == [0, 0, 2]
-    assert ratios.loc["dynamic", ["faster", "slower"]].tolist() == [2, 0]
-    assert quantization.time_ratios(timings(fp16=30.0)).loc["fp16", "slower"] == 2
+    assert found.index.unique("time").tolist() == ["network (ms)", "whole split (s)"]
+    network = found.loc["network (ms)"]
+    assert network["fp32"].tolist() == [15, 10, 20] and network.index.tolist() == ["Average", "Swahili", "Yoruba"]
+    assert network.loc["Average", "noise floor (%)"] == pytest.approx(10)
+    assert found.loc["whole split (s)", "fp32"].tolist() == [6, 6, 6]
+    ratio, shorter = quantization.time_ratios(timings())
+    assert ratio.mean().to_dict() == pytest.approx({"fp32": 1.0, "fp16": 1.05, "dynamic": 0.5, "llm.int8": 0.4})
+    assert shorter["fp16"].tolist() == [NOT_DECIDED] * 2 and shorter["dynamic"].tolist() == [AGREES] * 2
+    assert quantization.time_ratios(timings(fp16=30.0))[1]["fp16"].tolist() == [DIFFERS] * 2
+
+
+def test_times_from_text_to_labels_stand_beside_the_networks_where_all_are_known():
+    rows = timings().assign(end_to_end_milliseconds=lambda own: 2 * own["milliseconds"], memory_bytes=2e6)
+    found = quantization.times(rows).set_index(["time", "language"])
+    assert found.loc[("text to labels (ms)", "Average")].tolist()[:3] == [30, 31.5, 15]
+    every = quantization.all_settings(rows)
+    assert every["text to labels (ms)"].tolist() == pytest.approx((2 * every["ms"]).tolist())
+    rows.loc[(rows["language"] == "yor") & (rows["form"] == "fp16"), "end_to_end_milliseconds"] = math.nan
+    assert "text to labels (ms)" not in set(quantization.times(rows)["time"]), "an average of other languages"
 
 
 def test_a_format_is_faster_only_beyond_the_noise_floor():
     found = quantization.speed(timings())
     assert (found.values["faster"], found.values["slower"]) == (["dynamic", "llm.int8"], [])
-    assert found.values["floor"] == pytest.approx(10)
+    assert quantization.speed(timings(fp16=30.0)).values["slower"] == ["fp16"]
     assert quantization.speed(timings(dynamic=10.0, **{"llm.int8": 10.0})).values["faster"] == []
 
 
 def test_times_of_two_devices_are_never_in_one_column():
     with pytest.raises(SmallerError, match="mix device a GPU, a processor"):
         quantization.times(pd.concat([timings(), timings().assign(device="a GPU")]))
-    with pytest.raises(SmallerError, match="No time was measured at batch 1 on 1 thread"):
+    with pytest.raises(SmallerError, match="No time of fp32 was measured at batch 1 on 1 thread"):
         quantization.times(timings().assign(batch=4))
 
 
@@ -159,13 +171,23 @@ def test_the_overview_has_bytes_time_and_f1_of_each_format():
     assert found["time (of fp32)"].tolist() == pytest.approx([1, 1.05, 0.5, 0.4])
     assert pd.isna(found.loc["fp32", "F1 against fp32"]) and found.loc["dynamic", "F1 against fp32"].sign == -1
     assert found.loc["llm.int8", "smaller than fp32 (%)"] == pytest.approx(100 * (1 - 304 / 808))
+    assert not {"ships (MB)", "on disk (MB)"} & set(found)
+
+
+def test_the_overview_has_the_bytes_that_ship_and_those_on_disk_where_a_record_is_older():
+    settings = timings()
+    settings["disk_bytes"] = settings["form"].map({"fp32": 9e8, "fp16": 5e8}).where(settings["language"] == "swa")
+    older = quantization.overview(table(), PARTS, settings).set_index("format")
+    assert older.loc["fp16", "on disk (MB)"] == 500 and math.isnan(older.loc["dynamic", "on disk (MB)"])
+    found = quantization.overview(table(), PARTS, settings.assign(shipped_bytes=7e8)).set_index("format")
+    assert found["ships (MB)"].tolist() == [700] * 4 and "on disk (MB)" not in found
 
 
 def test_the_smallest_format_is_chosen_on_dev_and_reported_on_test():
     rows, settings = table(spread=0.01), timings()
     found = quantization.best(rows, PARTS, settings)
     assert (found.values["small"], found.values["fast"]) == ("llm.int8", "llm.int8")
-    assert found.values["saved"] == pytest.approx(62.4, abs=0.05) and found.quantity.low == 100
+    assert "62.4 % fewer bytes" in found.headline and found.quantity.low == 100
     worse = rows.copy()
     worse.loc[(worse["split"] == "dev") & (worse["form"] == "llm.int8"), "f1"] -= 5
     assert quantization.best(worse, PARTS, settings).values["small"] == "fp16", "what loses on dev is not chosen"
@@ -180,7 +202,6 @@ def test_llm_int8_is_compared_with_dynamic_quantization_in_each_language():
     found = quantization.against_dynamic(table(spread=0.01), timings())
     assert found.quantity.low == 100
     assert found.values["F1"] == found.values["loss"] == found.values["time"] == [AGREES] * 2
-    assert found.values["average"].interval.mean == pytest.approx(1.9)
     close = quantization.against_dynamic(table(spread=0.01), timings(**{"llm.int8": 4.8}))
     assert close.values["time"] == [NOT_DECIDED] * 2, "4.8 against 5 ms lies inside a noise floor of 10 %"
     slow = quantization.against_dynamic(table(spread=0.01), timings(**{"llm.int8": 8.0}))
@@ -208,13 +229,13 @@ def test_quantization_of_a_pruned_model_is_compared_with_that_of_a_dense_one():
 
 
 def test_size_of_the_papers_encoder_follows_from_its_shape():
-    found = sizes.exact("afriberta-large")
+    found = quantization_claims.exact("afriberta-large")
     total = found.groupby("form")["bytes"].sum()
     matrices, outputs = 10 * (4 * 768**2 + 2 * 768 * 3072), 10 * (5 * 768 + 3072)
     assert total["fp32"] == total["onnx"] == 4 * 125_047_305 and total["fp16"] == 2 * 125_047_305
     assert total["llm.int8"] == 2 * (125_047_305 - matrices) + matrices + 4 * outputs
     assert total["dynamic"] == 4 * 125_047_305 - 3 * (matrices + 9 * 768)
-    due = sizes.explained(found, encoder="AfriBERTa-large")
+    due = quantization_claims.explained(found)
     assert due.values["cast"] == pytest.approx(50) and due.values["whole"] == pytest.approx(64.08, abs=0.05)
     assert due.quantity == pytest.approx(22, abs=0.05), "of the saving, 22 % is due to int8"
 
@@ -225,7 +246,7 @@ def test_size_from_the_shape_is_that_of_a_converted_network(tiny, form):
 
     model = encoders.with_classifier(tiny, ["O", "B-PER", "I-PER"], seed=1)
     shape = encoders.Encoder("tiny", layers=2, heads=2, hidden=24, feed_forward=48, vocabulary=len(tiny.tokenizer))
-    computed = sizes.exact(shape, labels=3)
+    computed = quantization_claims.exact(shape, labels=3)
     computed = computed[computed["form"] == form].set_index("part")["bytes"]
     measured = pd.Series(forms.bytes_by_part(forms.convert(model, form).network))
     scales = 16 * 13 if form == "dynamic" else 0  # scale and zero point of each Linear layer
@@ -233,21 +254,19 @@ def test_size_from_the_shape_is_that_of_a_converted_network(tiny, form):
 
 
 def test_sizes_by_format_add_up():
-    found = sizes.by_form(PARTS.assign(bytes=PARTS["bytes"] * 1e6), disk={"fp32": 9e8, "fp16": 5e8}).set_index("format")
+    found = quantization.sizes(PARTS.assign(bytes=PARTS["bytes"] * 1e6)).set_index("format")
     assert found.index.tolist() == ["fp32", "fp16", "dynamic", "llm.int8"]
     assert found["in memory (MB)"].tolist() == [808, 404, 508, 304]
     assert found.loc["fp16", "smaller than fp32 (%)"] == pytest.approx(50)
     assert found.loc["llm.int8", "smaller than fp16 (%)"] == pytest.approx(100 * (1 - 304 / 404))
     assert math.isnan(found.loc["dynamic", "smaller than fp16 (%)"]), "what is larger is not smaller"
-    assert found.loc["fp16", "on disk (MB)"] == 500 and math.isnan(found.loc["dynamic", "on disk (MB)"])
-    assert math.isnan(sizes.saved(PARTS, "onnx"))
 
 
 def test_sizes_are_read_from_the_first_record_of_each_format(monkeypatch):
     step = {"step": "Quantize", "form": "fp16", "report": {"bytes_after": {"embeddings": 5, "linear": 6, "rest": 7}}}
     records = {"a": {"steps": [{"step": "FineTune", "report": {}}, step]}, "b": {"steps": [step]}, "c": None}
-    monkeypatch.setattr(sizes, "read", records.get)
-    found = sizes.measured(["c", "a", "b"])
+    monkeypatch.setattr(quantization, "read", records.get)
+    found = quantization.measured(["c", "a", "b"])
     assert found.to_dict("list") == {"form": ["fp16"] * 3, "part": ["embeddings", "linear", "rest"], "bytes": [5, 6, 7]}
 
 
@@ -261,27 +280,24 @@ def roundings(lost=None, *, seeds=SEEDS):
 
 
 def test_rounding_is_paired_with_fp32_by_seed_after_averaging_over_languages():
-    found = rounding.rounded(roundings())
+    found = quantization.rounded(roundings())
     lines = found.set_index(["part", "bits"])["comparison"]
-    assert [part for part, _ in lines.index] == ["all"] * 3 + ["embeddings"] * 2 + ["classifier"]
-    assert (lines["all", 4].interval.mean, lines["all", 4].interval.n) == (pytest.approx(-4), 3), "n counts seeds"
-    shown = rounding.by_bits(found).set_index("part")
+    assert [part for part, _ in lines.index] == ["all weights"] * 3 + ["embeddings"] * 2 + ["classifier"]
+    four = lines["all weights", 4].interval
+    assert (four.mean, four.n) == (pytest.approx(-4), 3), "n counts seeds"
+    shown = quantization.by_bits(found).set_index("part")
     assert list(shown) == ["8 bits", "4 bits", "3 bits"]
     assert list(shown.index) == ["all weights", "embeddings", "classifier"]
     assert shown.loc["all weights", "3 bits"].departs() == AGREES and pd.isna(shown.loc["classifier", "8 bits"])
 
 
-def test_the_largest_change_is_the_largest_in_size_whatever_its_sign():
-    """Once it was the largest loss: embeddings at +0.1 were passed over for -0.05."""
-    found = rounding.sensitivity(rounding.rounded(roundings({
-        ("all", 8): 0.0, ("embeddings", 8): 0.1, ("attention", 8): -0.05, ("all", 3): -20.0, ("attention", 3): -1.0,
-    })))  # fmt: skip
-    assert found.values["largest"] == "embeddings"
+def test_rounding_is_judged_by_all_weights_at_the_most_bits():
+    found = quantization.sensitivity(quantization.rounded(roundings()))
     assert found.quantity.verdict == AGREES and found.quantity.interval.mean == pytest.approx(0)
-    assert found.values["shown"][["part", "bits"]].to_numpy().tolist() == [["all", 3]]
-    one = rounding.sensitivity(rounding.rounded(roundings(seeds=(1,))))
-    assert one.verdict == NOT_DECIDED and one.values["shown"].empty
-    assert not rounding.sensitivity(rounding.rounded(roundings().query("bits != bits"))).measured
+    assert found.values["shown"] == [("all weights", 4), ("all weights", 3)]
+    one = quantization.sensitivity(quantization.rounded(roundings(seeds=(1,))))
+    assert one.verdict == NOT_DECIDED and one.values["shown"] == []
+    assert not quantization.sensitivity(quantization.rounded(roundings().query("bits != bits"))).measured
 
 
 def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
@@ -294,20 +310,18 @@ def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
         "b": {"steps": [{"threshold": 3.0, "report": {"outliers": report | {"columns": 0.4, "largest": 12.0}}}]},
         "c": {"steps": [{"threshold": 6.0, "report": {"outliers": None}}]},
     }
-    monkeypatch.setattr(rounding, "read", records.get)
-    looked = rounding.looked(map(Named, "abcd"))
+    monkeypatch.setattr(quantization, "read", records.get)
+    looked = quantization.looked(map(Named, "abcd"))
     assert looked["identity"].tolist() == ["a", "b"]
     rows = [row("fp32"), row("fp32", seed=2)]
     rows += [row("llm.int8", seed=seed, identity=name, f1=79.0) for name, seed in (("a", 1), ("b", 2), ("c", 1))]
-    found = rounding.thresholds(looked, pd.DataFrame(rows))
+    found = quantization.thresholds(looked, pd.DataFrame(rows))
     (only,) = found.to_dict("records")
     f1 = only.pop("F1 against fp32")
     assert only == {"threshold": 3.0, "outlier columns (%)": pytest.approx(30), "outlier values (%)": pytest.approx(1),
                     "largest magnitude": 12.0}  # fmt: skip
     assert (f1.interval.mean, f1.interval.n) == (-1, 2)
-    assert not rounding.decomposition(found).measured
-    assert rounding.decomposition(found, threshold=3.0).values["columns"] == pytest.approx(30)
-    assert not rounding.decomposition(rounding.thresholds(looked.iloc[:0], pd.DataFrame(rows))).measured
+    assert quantization.thresholds(looked.iloc[:0], pd.DataFrame(rows)).empty
 
 
 def test_printed_times_are_of_whole_splits():
@@ -336,8 +350,8 @@ def test_the_printed_loss_is_excluded_by_the_interval_or_not():
 
 def verdicts(rows, settings, *, encoder="afriberta-large", rounded=None):
     """The verdict on each claim; the second of two findings on one claim has a star."""
-    rounded = rounding.rounded(roundings()) if rounded is None else rounded
-    found = quantization_claims.claims(rows, PARTS, sizes.exact("afriberta-large"), settings, rounded)
+    rounded = quantization.rounded(roundings()) if rounded is None else rounded
+    found = quantization_claims.claims(rows, PARTS, quantization_claims.exact("afriberta-large"), settings, rounded)
     page = claims.of_page(found, encoder=encoder)
     return dict(zip(page["id"].where(~page["id"].duplicated(), page["id"] + "*"), page["verdict"], strict=True))
 
@@ -374,14 +388,14 @@ def test_a_gain_in_some_language_is_neither_shown_nor_refuted_by_one_seed():
 
 
 def test_one_seed_decides_no_claim_on_our_own_measurements():
-    found = verdicts(table(seeds=(1,)), timings(), rounded=rounding.rounded(roundings(seeds=(1,))))
+    found = verdicts(table(seeds=(1,)), timings(), rounded=quantization.rounded(roundings(seeds=(1,))))
     assert {found[name] for name in ("Q3", "Q9", "D10", "P1-T3", "M3")} == {NOT_DECIDED}
 
 
 def test_claims_say_what_was_not_measured():
     settings = timings()
     settings = settings[settings["form"].isin(["fp32", "fp16"])]
-    nothing = rounding.rounded(roundings()).iloc[:0]
+    nothing = quantization.rounded(roundings()).iloc[:0]
     found = verdicts(table(changes={"fp32": 0.0, "fp16": 0.1}), settings, rounded=nothing)
     assert {found[name] for name in ("Q3", "Q9", "Q10*", "D10", "P1-T3", "M3")} == {NOT_MEASURED}
 

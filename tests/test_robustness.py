@@ -12,8 +12,7 @@ from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
 from smaller.errors import SmallerError
 from smaller.findings import claims, robustness
-from smaller.findings import robustness_confidence as confidence
-from smaller.findings.finding import ANSWERED
+from smaller.findings.finding import ANSWERED, Finding
 from smaller.parameters import Settings
 from smaller.recipes import dense
 from smaller.statistics import t_interval
@@ -71,6 +70,13 @@ def tables(*, clean: dict[str, float] = CLEAN, seeds: tuple[int, ...] = SEEDS) -
 
 
 TABLE = robustness.by_model(tables())
+QUESTIONS = ("typing", "names", "attack", "confidence", "calibration")
+
+
+def answers(table: pd.DataFrame) -> dict[str, Finding]:
+    return dict(zip(QUESTIONS, robustness.claims(table)["NC3"], strict=True))
+
+
 
 
 def lost(models: dict[str, dict[tuple[str, int], float]], **also: object) -> pd.DataFrame:
@@ -121,8 +127,8 @@ def test_what_a_seed_does_to_both_languages_counts_once() -> None:
     dense = {(language, seed): 0.0 for language in LANGUAGES for seed in SEEDS}
     pruned = {(language, seed): {1: 4.0, 2: 2.0, 3: 0.0}[seed] for language in LANGUAGES for seed in SEEDS}
     table = lost({"dense": dense, "pruned, 50 %": pruned})
-    found = robustness.brittle(table)
-    (one,) = found.values["compared"]["comparison"]
+    found = answers(table)["typing"]
+    (one,) = found.values["compared"]
     assert one.interval.n == 3 and one.p == pytest.approx(0.225, abs=0.001)
     assert (one.verdict, found.verdict) == (NOT_DECIDED, NOT_DECIDED) and found.values["not decided"] == [
         "pruned, 50 %"
@@ -133,13 +139,14 @@ def test_what_a_seed_does_to_both_languages_counts_once() -> None:
 def test_one_low_interval_of_several_decides_nothing() -> None:
     """By itself -0.97 ± 0.87 lies low; of two models together it does not."""
     points = {"dense": (0.0, 0.0, 0.0), "pruned, 50 %": (1.0, 1.3, 0.6), "quantized, dynamic": (0.1, -0.1, 0.0)}
-    found = robustness.brittle(lost({
+    found = answers(lost({
         model: {("swa", seed): more for seed, more in zip(SEEDS, own, strict=True)} for model, own in points.items()
-    }))  # fmt: skip
-    one = found.values["compared"].set_index("model").loc["pruned, 50 %", "comparison"]
+    }))["typing"]  # fmt: skip
+    one = found.values["compared"]["pruned, 50 %"]
     assert one.interval.high < 0 and one.p < 0.05 < one.corrected
     assert found.verdict == NOT_DECIDED and found.values["not decided"] == ["pruned, 50 %"]
-    assert found.values["same"] == ["quantized, dynamic"] and found.values["safe"] == list(points)[1:]
+    assert found.values["compared"]["quantized, dynamic"].verdict == AGREES
+    assert found.values["safe"] == list(points)[1:]
 
 
 def test_sets_that_some_models_lack_are_left_out() -> None:
@@ -177,57 +184,50 @@ def test_a_row_for_each_model_has_intervals_and_a_comparison() -> None:
 def test_every_kind_and_rate_is_compared_at_once() -> None:
     cells = robustness.by_kind(TABLE)
     assert len(cells) == 4 * 3 and {one.of for one in cells["comparison"]} == {12}
-    found = robustness.noise_by_kind(TABLE)
-    assert list(zip(found["noise"], found["rate"], strict=True)) == [
-        ("dropped", 0.05), ("dropped", 0.15), ("case", 1.0), ("entities", 1.0)
-    ]  # fmt: skip
-    worst = found.iloc[1]
-    assert worst["lowest"] == "pruned, 90 %" and worst["lowest, minus dense"].interval.mean == pytest.approx(
-        -46.5, abs=0.1
-    )
-    assert (worst["models"], worst["keep less"], worst["keep more"]) == (3, 2, 1)
-    assert worst["dense F1 kept (%)"].n == 3 and worst["languages"] == 2
+    places = list(dict.fromkeys(zip(cells["noise"], cells["rate"], strict=True)))
+    assert places == [("dropped", 0.05), ("dropped", 0.15), ("case", 1.0), ("entities", 1.0)]
+    worst = cells.query("rate == 0.15").set_index("model")["comparison"]
+    assert worst["pruned, 90 %"].interval.mean == pytest.approx(-46.5, abs=0.1)
+    assert [one.sign for one in worst] == [-1, -1, 1]
+    assert list(cells.loc[cells["strongest"], "rate"].unique()) == [0.15, 1.0]
 
 
 def test_models_are_sorted_by_what_is_shown() -> None:
-    found = robustness.brittle(TABLE)
-    assert found.verdict == ANSWERED and found.values["furthest"] == "pruned, 90 %"
-    assert found.values["worse"] == ["pruned, 50 %", "pruned, 90 %"] and found.values["better"] == [
-        "quantized, dynamic"
-    ]
-    assert found.values["dense"].mean == pytest.approx(86.5, abs=0.1) and found.values["safe"] == [
-        "pruned, 50 %", "quantized, dynamic"
-    ]  # fmt: skip
-    assert found.headline.startswith("2 of 3 compressed models are shown to keep a smaller share")
+    found = answers(TABLE)["typing"]
+    assert found.verdict == ANSWERED and found.values["worse"] == ["pruned, 50 %", "pruned, 90 %"]
+    assert found.values["compared"]["quantized, dynamic"].sign == 1 and not found.values["not decided"]
+    assert found.values["dense"].mean == pytest.approx(86.5, abs=0.1)
+    assert found.values["safe"] == ["pruned, 50 %", "quantized, dynamic"]
+    assert ", 2 of 3 compressed models are shown to keep a smaller share" in found.headline
 
 
 def test_equal_models_agree_and_that_is_an_answer() -> None:
-    same = robustness.by_model({"dense": tables()["dense"], "pruned, 50 %": tables()["dense"]})
-    for find in (robustness.brittle, robustness.swaps, robustness.attacked, robustness.calibrated):
-        found = find(same)
-        assert found.verdict == ANSWERED and found.values["same"] == ["pruned, 50 %"]
+    found = answers(robustness.by_model({"dense": tables()["dense"], "pruned, 50 %": tables()["dense"]}))
+    del found["confidence"]
+    assert {one.verdict for one in found.values()} == {ANSWERED}
+    assert {one.values["compared"]["pruned, 50 %"].verdict for one in found.values()} == {AGREES}
 
 
 def test_one_seed_decides_nothing() -> None:
-    one = robustness.by_model(tables(seeds=(1,)))
-    for find in (robustness.brittle, robustness.swaps, robustness.attacked, robustness.calibrated):
-        found = find(one)
-        assert found.verdict == NOT_DECIDED and len(found.values["not decided"]) == 3 and not found.values["safe"]
-    assert robustness.says_so(one).verdict == NOT_DECIDED
+    found = answers(robustness.by_model(tables(seeds=(1,))))
+    assert {one.verdict for one in found.values()} == {NOT_DECIDED}
+    del found["confidence"]
+    assert all(len(one.values["not decided"]) == 3 and not one.values["safe"] for one in found.values())
 
 
 def test_what_was_not_measured_says_so() -> None:
-    alone = robustness.by_model({"dense": tables()["dense"]})
-    lacking = {robustness.brittle: alone, robustness.swaps: TABLE[TABLE["noise"] != "entities"],
-               robustness.attacked: TABLE[TABLE["noise"] != ATTACK]}  # fmt: skip
     older = TABLE.assign(calibration_error=TABLE["calibration_error"].where(TABLE["model"] != "dense"))
-    lacking |= {robustness.calibrated: older, robustness.says_so: older}
-    assert {find(table).verdict for find, table in lacking.items()} == {NOT_MEASURED}
+    lacking = {("typing", "names", "attack", "calibration"): robustness.by_model({"dense": tables()["dense"]}),
+               ("names",): TABLE[TABLE["noise"] != "entities"], ("attack",): TABLE[TABLE["noise"] != ATTACK],
+               ("confidence", "calibration"): older}  # fmt: skip
+    for questions, table in lacking.items():
+        assert {name for name, one in answers(table).items() if one.verdict == NOT_MEASURED} == set(questions)
 
 
 def test_unseen_names() -> None:
-    found = robustness.swaps(TABLE)
-    assert found.values["dense"].mean == pytest.approx(59.8, abs=0.1) and found.values["furthest"] == "pruned, 90 %"
+    found = answers(TABLE)["names"]
+    assert found.values["dense"].mean == pytest.approx(59.8, abs=0.1)
+    assert min(found.values["compared"], key=lambda one: one.interval.mean) == found.values["compared"]["pruned, 90 %"]
     shown = robustness.beside_dense(robustness.strongest(TABLE, [robustness.SWAPS])).set_index("model")
     assert shown.loc["dense", "F1 under noise"] == t_interval([45.0, 45.5, 44.5])
 
@@ -238,13 +238,12 @@ def test_attacks_stand_beside_random_edits() -> None:
     last = shown.iloc[-1]
     assert last["model"] == "quantized, dynamic" and last["broken (%)"].mean == pytest.approx(80)
     assert last["broken at random (%)"].mean == 5 and last["edits"].mean == 2
-    found = robustness.attacked(TABLE)
-    assert found.values["worse"] == list(CLEAN)[1:] and found.values["furthest"] == "quantized, dynamic"
+    found = answers(TABLE)["attack"]
+    assert found.values["worse"] == list(CLEAN)[1:]
     assert found.values["dense"].mean == 50 and found.values["minus chance"].interval.mean == 45
     assert found.values["minus chance"].verdict == DIFFERS
     # The sentence and the table say the same of the same models.
-    compared = found.values["compared"].set_index("model")["comparison"]
-    assert compared["pruned, 50 %"] == shown.iloc[-3]["broken (%), minus dense"]
+    assert found.values["compared"]["pruned, 50 %"] == shown.iloc[-3]["broken (%), minus dense"]
 
 
 def test_calibration_at_home_under_noise_and_elsewhere() -> None:
@@ -256,17 +255,15 @@ def test_calibration_at_home_under_noise_and_elsewhere() -> None:
     noisy, clean = (shown.loc["pruned, 90 %", f"{place}, minus dense"] for place in ("under noise", "own test set"))
     assert noisy.interval.mean == pytest.approx(2.5) and noisy.drawn_once == ("the noise",)
     assert clean.verdict == AGREES and clean.drawn_once == (), "no noise was drawn for clean text"
-    assert robustness.calibrated(TABLE).values["worse"] == ["pruned, 90 %"]
-    assert robustness.calibrated(TABLE).values["same"] == ["pruned, 50 %", "quantized, dynamic"]
+    found = answers(TABLE)["calibration"].values
+    assert found["worse"] == ["pruned, 90 %"]
+    assert found["compared"]["pruned, 50 %"].verdict == found["compared"]["quantized, dynamic"].verdict == AGREES
 
 
 def test_confidence_is_judged_by_the_change_under_noise() -> None:
-    found = robustness.says_so(TABLE)
+    found = answers(TABLE)["confidence"]
     assert found.quantity.interval.mean == 2.5 and found.quantity.sign == 1 and found.verdict == ANSWERED
-    assert {place: error.mean for place, error in found.values["errors"].items()} == {
-        "own test set": 2.0, "under noise": 4.5, "other languages": 15.0
-    }  # fmt: skip
-    calm = robustness.says_so(TABLE.assign(calibration_error=2.0))
+    calm = answers(TABLE.assign(calibration_error=2.0))["confidence"]
     assert calm.quantity.verdict == AGREES and calm.verdict == ANSWERED
 
 
@@ -281,22 +278,22 @@ def test_every_question_is_judged_by_the_one_rule() -> None:
 
 def test_strange_text(monkeypatch: pytest.MonkeyPatch) -> None:
     tunings = [FineTune("masakhaner", language, seed=seed) for language in LANGUAGES for seed in SEEDS]
-    monkeypatch.setattr("smaller.findings.robustness_confidence.read", read_known)
+    monkeypatch.setattr("smaller.findings.robustness.read", read_known)
     recipes = {"dense": [Known(tuning, "dense") for tuning in tunings],
                "pruned, 50 %": [Known(tuning, "pruned") for tuning in tunings]}  # fmt: skip
-    found = confidence.texts(TABLE, recipes)
+    found = robustness.texts(TABLE, recipes)
     assert set(found["text"]) == {"own test set", "Bambara (masakhaner2)", "afrisenti, same language"}
     alike = found.dropna(subset="agreement").groupby(["model", "text"])["agreement"].mean()
     assert alike.to_dict() == {("pruned, 50 %", "own test set"): 100.0, ("pruned, 50 %", "Bambara (masakhaner2)"): 0.0}
-    shown = confidence.texts_by_model(found, of="confidence")
+    shown = robustness.texts_by_model(found, of="confidence")
     assert list(shown)[:2] == ["model", "own test set"]
     assert shown.set_index("model").loc["dense", "own test set"] == t_interval([97.0, 97.0, 97.0])
-    assert list(confidence.texts_by_model(found, of="agreement")["model"]) == ["pruned, 50 %"]
-    strange = confidence.strangers(found)
+    assert list(robustness.texts_by_model(found, of="agreement")["model"]) == ["pruned, 50 %"]
+    strange = robustness.strangers(found)
     assert strange.quantity.sign == -1 and strange.quantity.interval.mean == -5.5, "90 and 93 beside 97"
     assert strange.values["agreement"]["pruned, 50 %"].interval.mean == -100
-    assert confidence.strangers(confidence.texts(TABLE, {})).values["agreement"] == {}
-    assert confidence.strangers(found[found["text"] == "own test set"]).verdict == NOT_MEASURED
+    assert robustness.strangers(robustness.texts(TABLE, {})).values["agreement"] == {}
+    assert robustness.strangers(found[found["text"] == "own test set"]).verdict == NOT_MEASURED
 
 
 class Known:

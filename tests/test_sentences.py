@@ -231,3 +231,12 @@ def test_a_study_keeps_counts_of_its_own_language_and_reads_records_without(tiny
     assert study.pending(recipes, away) == []
     pd.testing.assert_frame_equal(study.table(recipes, sets=away), table)
     assert sentences.interval(home).kind == sentences.LACKING
+
+
+def test_classes_in_another_order_are_the_same_texts():
+    one = sentences.Counts("classes", np.array([[0, 1, 1], [0, 1, 0]]), ("sport", "health"))
+    same = sentences.Counts("classes", np.array([[1, 0, 0], [0, 0, 0]]), ("health", "sport"))
+    other = sentences.Counts("classes", np.array([[0, 0, 0], [0, 0, 0]]), ("health", "sport"))
+    assert sentences._sentences_of_all("d/l/test", [one, same]) == 3
+    with pytest.raises(SmallerError, match="different sentences"):
+        sentences._sentences_of_all("d/l/test", [one, other])

@@ -10,7 +10,7 @@ import pytest
 
 from smaller import figures
 from smaller.comparison import DIFFERS, NOT_DECIDED, NOT_MEASURED
-from smaller.figures import summary as drawn
+from smaller.figures import models as drawn
 from smaller.findings import expense, summary
 from smaller.findings.finding import ANSWERED
 from smaller.recipes import Recipe
@@ -312,9 +312,8 @@ def test_the_fronts_of_the_languages(records):
             records.append(record(tuning, Quantize("fp16"), f1=f1 - 2, megabytes=2))
         else:
             records.append(record(tuning, Quantize("fp16"), f1=f1 + 9, megabytes=2))
-    found = summary.fronts(table_of(records))
+    found = summary.fronts(summary.families_by_language(table_of(records)))
     assert found.values["shared"] == {"fine-tune, then quantize (fp16)"} and found.values["alone"] == 2
-    assert found.values["smallest"] == "fine-tune, then quantize (fp16)"
 
 
 def test_the_figure_has_a_panel_for_each_cost(records):
@@ -373,7 +372,7 @@ def test_the_legend_names_each_look_once_and_a_long_recipe_is_wrapped(records):
 
 
 def test_the_figure_of_languages_has_a_row_for_each(records):
-    panels = figures.pareto_by_language(table_of(records))
+    panels = figures.pareto(summary.families_by_language(table_of(records)))
     assert [panel.get_title(loc="left") for panel in panels[::3]] == ["Swahili", "Yoruba"]
     assert [panel.get_xlabel() for panel in panels[3:]] == ["weights (MB)", "time (% of uncompressed)", "training (s)"]
     # Each language's own front, whose points are not those of the mean.

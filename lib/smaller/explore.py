@@ -7,13 +7,12 @@ import io
 
 import ipywidgets as widgets
 import pandas as pd
+from matplotlib.axes import Axes
 
-from smaller.figures import explored, language_name
-from smaller.figures.summary import WHOLE
+from smaller.figures.base import COLOURS, GREY, ORDERS, in_steps, language_name, legend_above, new_axes, styled
+from smaller.figures.models import WHOLE
 from smaller.progress import attended
 from smaller.statistics import AVERAGE
-
-_ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
 
 
 def explore(table: pd.DataFrame) -> Explorer | None:
@@ -43,17 +42,17 @@ class Explorer:
         kinds = _grouped(table)
         self._points = {language: _points(kinds, language) for language in _languages(kinds)}
         techniques = sorted(set(kinds["group"]) - {WHOLE}) or [WHOLE]
-        sparsities = [(f"{100 * share:.0f} % of weights zero" if share else "not pruned", share)
-                      for share in sorted({0.0, *kinds["sparsity"]})]  # fmt: skip
+        sparsities = [(_zeros(share), share) for share in sorted({0.0, *kinds["sparsity"]})]
         languages = [(language_name(code), code) for code in self._points]
         self.language = _slider("Language", languages)
         self.technique = _slider("Technique", [(name, name) for name in techniques])
         self.sparsity = _slider("Sparsity", sparsities)
         self.image = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="700px"))
         self.text = widgets.HTML()
-        for slider in (self.language, self.technique, self.sparsity):
+        sliders = [self.language, self.technique, self.sparsity]
+        for slider in sliders:
             slider.observe(lambda _: self._draw(), names="value")
-        self.box = widgets.VBox([self.language, self.technique, self.sparsity, self.text, self.image])
+        self.box = widgets.VBox([*sliders, self.text, self.image])
         self._draw()
 
     @property
@@ -69,7 +68,7 @@ class Explorer:
         self.drawn = points.assign(role=role)
         place = language_name(self.language.value)
         pixels = io.BytesIO()
-        axes = explored(self.drawn, technique=self.technique.value, title=place)
+        axes = _drawing(self.drawn, technique=self.technique.value, title=place)
         axes.figure.savefig(pixels, format="png", dpi=110)
         self.image.value = pixels.getvalue()
         self.text.value = "<br>".join(html.escape(line) for line in self._lines(place))
@@ -77,12 +76,11 @@ class Explorer:
     def _lines(self, place: str) -> list[str]:
         rows = self.drawn
         whole = rows.loc[rows["whole"], "f1"]
-        technique, sparsity = self.technique.value, self.sparsity.value
-        wanted = f"{technique}, {f'{100 * sparsity:.0f} % of weights zero' if sparsity else 'not pruned'}"
+        wanted = f"{self.technique.value}, {_zeros(self.sparsity.value)}"
         chosen = rows[rows["role"] == "chosen"].sort_values("f1", ascending=False)
         if chosen.empty:
-            known = sorted(rows.loc[rows["group"] == technique, "sparsity"])
-            where = ", ".join(dict.fromkeys(f"{100 * share:.0f} %" if share else "not pruned" for share in known))
+            known = sorted(set(rows.loc[rows["role"] == "technique", "sparsity"]))
+            where = ", ".join(map(_zeros, known))
             return [f"Not measured: {place}, {wanted}."
                     + (f" With this technique there are records at: {where}." if where else "")]  # fmt: skip
         lines = [f"{place}, {wanted}:"]
@@ -93,13 +91,17 @@ class Explorer:
         return lines
 
 
+def _zeros(share: float) -> str:
+    return f"{100 * share:.0f} % of weights zero" if share else "not pruned"
+
+
 def _slider(name: str, options: list[tuple[str, object]]) -> widgets.SelectionSlider:
     return widgets.SelectionSlider(description=name, options=options, layout=widgets.Layout(width="100%"))
 
 
 def _grouped(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the words of the technique slider."""
-    order = table["order"].map(_ORDERS)
+    order = table["order"].map(ORDERS)
     group = table["technique"].mask(table["technique"] == "pruned", order)
     return table.assign(group=group.mask(table["whole"], WHOLE), sparsity=table["sparsity"].fillna(0.0))
 
@@ -118,3 +120,20 @@ def _points(kinds: pd.DataFrame, language: str) -> pd.DataFrame:
         f1=("f1", "mean"), lowest=("f1", "min"), highest=("f1", "max"), seeds=("f1", "size"),
         bytes=("bytes", "mean"),
     )  # fmt: skip
+
+
+@styled
+def _drawing(points: pd.DataFrame, *, technique: str, title: str) -> Axes:
+    """F1 over size; `points` is `Explorer.drawn`, each role has a colour, and a line is the uncompressed model."""
+    axes = new_axes(1, height=3.4)[0]
+    for role, colour, size, label in (("others", GREY, 4, "everything else"), ("technique", COLOURS[0], 6, technique),
+                                      ("chosen", COLOURS[1], 9, "at the chosen sparsity")):  # fmt: skip
+        own = points[points["role"] == role]
+        axes.plot(1e-6 * own["bytes"], own["f1"], "o", color=colour, alpha=0.3 if role == "others" else 1,
+                  markersize=size, label=label)  # fmt: skip
+    for f1 in points.loc[points["whole"], "f1"]:
+        axes.axhline(f1, color=GREY, linewidth=1, zorder=0.5, label=WHOLE)
+    axes.set(title=title, xlabel="size (MB)", ylabel="F1 (points)", ylim=(0, 100))
+    in_steps(axes.xaxis)
+    legend_above(axes.figure, [axes])
+    return axes

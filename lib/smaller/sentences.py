@@ -118,7 +118,7 @@ def _cells(rows: pd.DataFrame, *, split: str) -> _Cells | None:
     """The counts of the models in the rows, by place (data set, language, split) and seed; None if one lacks them."""
     own = rows[(rows["split"] == split) & (rows.get("noise", "") == "")]
     cells: _Cells = {}
-    for row in own.drop_duplicates(["identity", "dataset", "language"]).itertuples():
+    for row in own.drop_duplicates(["identity", "dataset", "language", "seed"]).itertuples():
         place = f"{row.dataset}/{row.language}/{split}"
         scores = (results.of_identity(row.identity) or {"scores": {}})["scores"].get(place, {})
         if "by_sentence" not in scores:
@@ -157,10 +157,16 @@ def _interval(sides: list[_Cells | None], *, confidence: float = 0.95) -> Interv
 
 def _sentences_of_all(place: str, models: list[Counts]) -> int:
     """How many sentences the models were scored on; SmallerError unless all had the same, as pairs need to."""
-    if len({(one.kind, one.numbers[_TRUTH[one.kind]].tobytes()) for one in models}) > 1:
+    if len({(one.kind, _truth(one)) for one in models}) > 1:
         raise SmallerError(f"The models that are compared on {place} were scored on different sentences: their records "
                            "come from different versions of the data.")  # fmt: skip
     return models[0].sentences
+
+
+def _truth(one: Counts) -> tuple:
+    """What the data set itself says of each sentence; of texts the names of their classes, whose order is a model's."""
+    told = one.numbers[_TRUTH[one.kind]].tolist()
+    return tuple(one.classes[place] for place in told) if one.classes else tuple(told)
 
 
 @functools.lru_cache(maxsize=16)

@@ -102,7 +102,7 @@ def distillation() -> str:
     table = read("distillation", "P1-T8").set_index(["strategy", "student"])
     told = judged(table.loc["task-specific", "4x6"], "F1 minus the teacher's (points)")
     teacher = read("distillation", "teachers-answers").set_index("model")
-    added = ("Of that, learning from the teacher's answers instead of the labels alone makes "
+    added = ("Learning from the teacher's answers, instead of the labels alone for as many updates, adds "
              + judged(teacher.loc["task-specific"], "difference (points)") if "task-specific" in teacher.index
              else "What the answers of the teacher add to that was not measured")  # fmt: skip
     return (f"- *Distillation.* The F1 of a student of half the layers that learns on the task, minus its teacher's, "

@@ -20,7 +20,7 @@ def compress_command(encoder: str, data: str, folder: Path | str, *, say: Callab
     found = compress(encoder, data, say=say, **options)
     place = found.ship(folder)
     say(f"chosen: {found.candidate}")
-    for line in found.notes()[:3]:
+    for line in found.notes()[: 3 + (found.without is not None)]:
         say(line)
     say(f"{place}: {folder_bytes(place) / 1e6:.2f} MB; README.md says how to use it")
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from smaller import results, shipping, study, timing
+from smaller import plain, results, shipping, study, timing
 from smaller.compress.candidates import Candidate, Plan
 from smaller.compress.measuring import Measured, Scales, nearest
 from smaller.compress.planning import plan_of
@@ -39,7 +39,8 @@ class Found:
     """What a search found. `front` is the table of all that was tried: way, shape, epochs, score on dev, bytes, time.
 
     `dense` and `chosen` are finished recipes, `measured` the chosen one's bytes and milliseconds; `scores` has dev and
-    test of both. `missed` says which limits were not met; it is empty where all were.
+    test of both. `missed` says which limits were not met; it is empty where all were. `without` has the rows of a model
+    without an encoder (`plain.run`), which every model that ships has to be ahead of; None where none could be fitted.
     """
 
     target: Target
@@ -52,6 +53,7 @@ class Found:
     scores: Mapping[str, float]
     front: pd.DataFrame = field(repr=False)
     missed: tuple[str, ...] = ()
+    without: pd.DataFrame | None = field(default=None, repr=False)
 
     def ship(self, folder: Path | str) -> Path:
         """Write the chosen model to a folder, with its card and what else was tried."""
@@ -70,10 +72,24 @@ class Found:
             f"{self.measured.size / 1e6:.2f} MB to ship, {100 * self.measured.size / self.whole.size:.1f} % of the "
             f"whole in fp32; {self.measured.time}. The whole in fp32, {self.whole.time}.",
         ]
+        lines += self._beside_no_encoder()
         for row in self.front.itertuples(index=False):
             lines.append(f"Tried: {row.way}, {row.shape}, {_epochs(row.epochs)}: {row.score:.1f} on dev, "
                          f"{row.megabytes:.2f} MB, {row.milliseconds:.2f} ms for the network.")  # fmt: skip
         return lines
+
+
+    def _beside_no_encoder(self) -> list[str]:
+        """The line on the model without an encoder, if there is one."""
+        if self.without is None:
+            return []
+        dev, test = (self.without.set_index("split").loc[split] for split in ("dev", "test"))
+        told = (
+            f"On the same data, a model without an encoder ({dev['encoder']}) has {dev['score']:.1f} on dev and "
+            f"{test['score']:.1f} on test, takes {dev['shipped_bytes'] / 1e6:.2f} MB, and reads a sentence in "
+            f"{dev['end_to_end_milliseconds']:.2f} ms."
+        )
+        return [told + " It is ahead on dev: look at it first." * bool(dev["score"] > self.scores["dev"])]
 
 
 def compress(
@@ -113,6 +129,7 @@ def compress(
         raise SmallerError(f"The model that is left whole could not be made. {why}")
     dense = _score(plan.dense, plan, "dev")
     say(f"left whole: {dense:.1f} on dev")
+    without = _without_encoder(plan, say)
     rounds = _rounds(plan, scales, candidates, target, dense, say)
     best = _ranked(rounds[-1], target, floor=dense - (target.max_drop or 0))[0]
     recipe = best["candidate"].recipe(epochs=best["epochs"], seed=plan.tuning.seed)
@@ -127,7 +144,18 @@ def compress(
     front = pd.DataFrame([_row(tried) for tried in (tried for one in rounds for tried in one)])
     measured = scales.of(best["candidate"].shape)
     return Found(target, splits.task(plan.tuning.dataset).metric_name, plan.dense, recipe, best["candidate"], measured,
-                 whole, scores, front, _missed(target, measured, scores))  # fmt: skip
+                 whole, scores, front, _missed(target, measured, scores), without)  # fmt: skip
+
+
+def _without_encoder(plan: Plan, say: Say) -> pd.DataFrame | None:
+    """What a model without an encoder does on the same data; None, with a line that says why, where none is fitted."""
+    try:
+        found = plain.run(plan.tuning.dataset, [plan.tuning.language], say=say)
+    except Exception as problem:  # what is asked for does not hang on it
+        say(f"left out: a model without an encoder: {in_one_line(problem)}")
+        return None
+    say(f"without an encoder ({found['encoder'].iloc[0]}): {found['score'].iloc[0]:.1f} on dev")
+    return found
 
 
 def _candidates(plan: Plan, scales: Scales, target: Target) -> list[Candidate]:

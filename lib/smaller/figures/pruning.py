@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from smaller.errors import SmallerError
 from smaller.figures.base import (
@@ -19,6 +18,7 @@ from smaller.figures.base import (
     curve,
     dense_line,
     finish,
+    in_steps,
     language_name,
     new_axes,
     panels_of,
@@ -151,10 +151,7 @@ def sparse_kernel(frame: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
         look = {"color": colour, "marker": MARKERS[place], "linestyle": LINES[place]}
         axes.plot(x, own["milliseconds"], label=f"{kernel} kernel", **look)
     if frame["milliseconds"].max() > 10 * frame["milliseconds"].min():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        in_steps(axes.yaxis)
     else:
         axes.set_ylim(bottom=0)
     sparsity_axes(axes, "milliseconds")

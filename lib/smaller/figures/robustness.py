@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from smaller.comparison import DIFFERS
 from smaller.data.noise import KINDS
 from smaller.errors import SmallerError
 from smaller.figures import base
-from smaller.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, by_seed, calibration, under_noise
+from smaller.figures.transfer import framed
+from smaller.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, calibration, under_noise
+from smaller.findings.transfer import by_seed
 
 
 @base.styled
@@ -43,7 +44,7 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
 
 
 @base.styled
-def brittleness(table: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
+def brittleness(table: pd.DataFrame) -> Axes:
     """What each model keeps under the strongest noise of each kind, minus what the dense model keeps, as a heat map.
 
     Points of the share of clean F1, means over languages and seeds; framed where the comparison differs.
@@ -56,27 +57,26 @@ def brittleness(table: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
     wide = wide.reindex(index=found["model"].unique(), columns=found["noise"].unique())
     means = wide.map(lambda one: one.interval.mean, na_action="ignore").astype(float).round(1) + 0.0
     reach = max(10.0, float(np.nanmax(np.abs(means))))
-    axes = axes or base.new_axes(1, height=1.1 + 0.21 * len(wide))[0]
+    axes = base.new_axes(1, height=1.1 + 0.21 * len(wide))[0]
     base.heat_map(axes, means, decimals=1, sign="+", centre=0.0, vmin=-reach, vmax=reach,
                   label="F1 kept, minus dense (points)")  # fmt: skip
     for (row, column), one in np.ndenumerate(wide.to_numpy()):
         if getattr(one, "verdict", "") == DIFFERS:
-            axes.add_patch(Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, fill=False, color="black", linewidth=1))
+            framed(axes, row, column, color="black", linewidth=1)
     axes.set(xlabel="", ylabel="")
     axes.xaxis.tick_top()
     return axes
 
 
 @base.styled
-def calibration_errors(table: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
+def calibration_errors(table: pd.DataFrame) -> Axes:
     """Calibration error of each model on clean text, under the strongest typing noise, and in other languages.
 
     Small dots are seeds (means over languages), large markers their means with t intervals.
     """
     errors = by_seed(calibration(table), "error", by=["model", "place"])
-    models = list(dict.fromkeys(errors["model"]))
-    axes = axes or base.new_axes(1, height=1.2 + 0.3 * len(models))[0]
-    places = [place for place in PLACES if place in set(errors["place"])]
+    models, places = errors["model"].unique(), [place for place in PLACES if place in set(errors["place"])]
+    axes = base.new_axes(1, height=1.2 + 0.3 * len(models))[0]
     base.dots_mean_interval(axes, errors, x="error", y="model", hue="place", order=models, hue_order=places)
     axes.set(xlim=(0, None), xlabel="calibration error (points)")
     base.legend_above(axes.figure, [axes])
@@ -96,11 +96,11 @@ def attack_success(table: pd.DataFrame) -> np.ndarray:
     edits = {"attack_success": "search", "random_success": "random edits"}
     found = rows.rename(columns=edits).melt(["model", "rate", *PAIR], edits.values(), "edits", "broken")
     found = by_seed(found, "broken", by=["model", "rate", "edits"])
-    models, budgets = list(dict.fromkeys(rows["model"])), sorted(rows["rate"].unique())
+    models, budgets = rows["model"].unique(), sorted(rows["rate"].unique())
     axes = base.new_axes(len(budgets), height=1.2 + 0.27 * len(models))
     for panel, budget in zip(axes, budgets, strict=True):
-        base.dots_mean_interval(panel, found[found["rate"] == budget], x="broken", y="model", hue="edits",
-                                order=models, hue_order=list(edits.values()))  # fmt: skip
+        own = found[found["rate"] == budget]
+        base.dots_mean_interval(panel, own, x="broken", y="model", hue="edits", order=models, hue_order=edits.values())
         panel.set(title=f"at most {100 * budget:g} % of the letters", xlim=(-2, 102))
     base.finish(axes, x="sentences broken (%)", y="")
     return axes

@@ -13,80 +13,81 @@ from smaller.errors import SmallerError
 from smaller.figures import base
 from smaller.figures.base import COLOURS, GREY, MARKERS, new_axes, styled
 from smaller.figures.pruning import f1_by_language
-from smaller.findings.correlations import with_distances
-from smaller.findings.domains import ONE, domains, languages_of, of_pruned, source_name
-from smaller.findings.transfer import HOME, matrix, unseen
+from smaller.findings.correlations import over_sources, with_distances
+from smaller.findings.transfer import HOME, ONE, domains, languages_of, matrix, of_pruned, source_name, unseen
+
+
+def framed(axes: Axes, row: int, column: int, **look: object) -> None:
+    """Draw a frame around a cell of a heat map."""
+    axes.add_patch(Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, fill=False, **look))
 
 
 @styled
-def out_of_domain(table: pd.DataFrame, *, split: str = "test") -> np.ndarray:
+def out_of_domain(table: pd.DataFrame) -> np.ndarray:
     """F1 in another domain over sparsity, a panel for each language, the average first (paper 1, out of domain).
 
     Seeds as dots, bands t intervals over seeds. Grey: the dense model out of domain with its band; dotted: in domain.
     Returns the axes, one a panel.
     """
-    rows = of_pruned(domains(table, split=split))
+    rows = of_pruned(domains(table))
     if rows.empty:
         raise SmallerError("No model of this table was tested in another data set of its own language.")
-    axes = f1_by_language(rows, split=split)
-    for panel, own in zip(axes, base.panels_of(rows, average=True).values(), strict=True):
-        level = own.loc[own["order"] == "dense", "in_domain"].mean()
-        panel.axhline(level, color=GREY, linewidth=1, linestyle=":", label="dense, in domain")
+    axes = f1_by_language(rows)
+    dense = rows[rows["order"] == "dense"]
+    for panel, own in zip(axes, base.panels_of(dense, average=True).values(), strict=True):
+        panel.axhline(own["in_domain"].mean(), color=GREY, linewidth=1, linestyle=":", label="dense, in domain")
     axes[0].figure.legends[0].remove()
     base.finish(axes, x="sparsity (%)", y="F1 out of domain (points)")
     return axes
 
 
 @styled
-def zero_shot(table: pd.DataFrame, *, trained: str = ONE, split: str = "test") -> np.ndarray:
+def zero_shot(table: pd.DataFrame, *, trained: str = ONE) -> np.ndarray:
     """Zero-shot F1 over sparsity, a panel for each language that no pruned model was fine-tuned on, the average first.
 
     Of models of one language, as means over the source languages, or of the joint model (`trained` "joint"); seeds as
     dots, bands t intervals over seeds, grey the dense model (paper 1, cross-lingual zero-shot). Returns the axes.
     """
-    rows = unseen(table, split=split)
+    rows = unseen(table)
     rows = rows[rows["trained"] == trained]
     if rows.empty:
         raise SmallerError(f"No {trained} model of this table was tested in a language that it was not fine-tuned on.")
-    axes = f1_by_language(rows, split=split)
+    axes = f1_by_language(rows)
     axes[0].figure.supylabel("zero-shot F1 (points)", fontsize=8)
     return axes
 
 
 @styled
-def transfer_matrix(table: pd.DataFrame, *, axes: Axes | None = None, split: str = "test") -> Axes:
+def transfer_matrix(table: pd.DataFrame) -> Axes:
     """F1 of the dense models as a heat map, targets by sources, means over seeds in the cells.
 
     The first row is each source on its own test set. Framed cells are languages that the source was fine-tuned on.
     """
-    wide = matrix(table, split=split)
+    wide = matrix(table)
     several = wide.index.get_level_values("language").duplicated(keep=False)
     names = [HOME if language == HOME else base.language_name(language) + f" ({dataset})" * bool(twice)
              for (dataset, language), twice in zip(wide.index, several, strict=True)]  # fmt: skip
-    axes = axes or new_axes(1, height=1.1 + 0.21 * len(wide))[0]
+    axes = new_axes(1, height=1.1 + 0.21 * len(wide))[0]
     base.heat_map(axes, wide.set_axis(names).set_axis([source_name(source) for source in wide], axis="columns"),
              decimals=1, label="F1 (points)", vmin=0, vmax=100)  # fmt: skip
     for row, column in np.ndindex(wide.shape):
         if wide.index[row][1] in {HOME, *languages_of(wide.columns[column])}:
-            frame = {"fill": False, "color": COLOURS[1], "linewidth": 1.4}
-            axes.add_patch(Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, **frame))
+            framed(axes, row, column, color=COLOURS[1], linewidth=1.4)
     axes.xaxis.tick_top()
-    axes.tick_params(axis="x", rotation=0, length=0)
-    axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(rotation=0)
     axes.set(xlabel="", ylabel="tested in")
     axes.set_title("fine-tuned on", loc="center", fontweight="normal")
     return axes
 
 
 @styled
-def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame, *, split: str = "test") -> np.ndarray:
+def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> np.ndarray:
     """Zero-shot F1 of the dense models over overlap of tokens and over unknown tokens: a dot for each target.
 
     Means over the same source languages for every target; colours and markers tell what the encoder has seen of it.
     Returns the axes, one a panel.
     """
-    pairs = with_distances(table, distances, split=split)
-    means = pairs[pairs["equal"]].groupby(["dataset", "language"])[["f1", *DISTANCES]].mean().reset_index()
+    means = over_sources(with_distances(table, distances)).reset_index()
     if means.empty:
         raise SmallerError("No target of this table was tested zero-shot by all of the sources.")
     means["kind"] = ["seen in pre-training" if row.seen else "not seen in pre-training" if row.same_script >= 0.5 else
@@ -104,30 +105,4 @@ def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame, *, split
         panel.sharey(axes[0])
     axes[0].set_ylabel("zero-shot F1, mean over sources (points)")
     base.legend_above(axes[0].figure, axes)
-    return axes
-
-
-@styled
-def correlations(frame: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
-    """Rank correlations with their intervals, a row for each feature and a marker for each thing it goes with.
-
-    `frame` has the columns `findings.correlations.COLUMNS`.
-    """
-    if frame.empty:
-        raise SmallerError("There is no correlation to draw: what was to be correlated does not vary.")
-    features, outcomes = (list(dict.fromkeys(frame[column])) for column in ("feature", "goes with"))
-    axes = axes or new_axes(1, height=1.0 + 0.13 * len(features) * (1 + len(outcomes)))[0]
-    axes.axvline(0, color=GREY, linewidth=1)
-    for number, outcome in enumerate(outcomes):
-        own = frame[frame["goes with"] == outcome]
-        y = own["feature"].map(features.index) + 0.35 * (2 * number - len(outcomes) + 1) / max(len(outcomes), 2)
-        middle = own["rank correlation"]
-        axes.errorbar(middle, y, xerr=[middle - own["low"], own["high"] - middle], linestyle="", elinewidth=1,
-                      color=COLOURS[number % 6], marker=MARKERS[number % 6], markersize=4.5, label=outcome)  # fmt: skip
-    axes.set_yticks(range(len(features)), features)
-    axes.set_ylim(len(features) - 0.5, -0.5)
-    axes.set_xlim(-1.03, 1.03)
-    axes.set_xlabel("rank correlation")
-    entries = axes.get_legend_handles_labels()
-    axes.figure.legend(*entries, loc="outside upper center", ncols=1 if len(outcomes) > 2 else len(outcomes))
     return axes

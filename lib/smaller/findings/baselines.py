@@ -2,96 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from smaller import sentences
-from smaller.comparison import AGREES, MARGIN, NOT_MEASURED, Comparison, paired
+from smaller.comparison import AGREES, MARGIN, NOT_MEASURED, paired
 from smaller.findings.finding import Finding, missing
 from smaller.findings.words import count_of, name_of
-from smaller.statistics import AVERAGE, Interval, language_average, of_split, t_interval
+from smaller.statistics import AVERAGE, Interval, describe, of_split, t_interval
 
 OVER_SEEDS, OVER_SENTENCES = "F1 over seeds", "F1 over sentences"
 
+PLAIN = {"linear": "a linear model on character n-grams", "crf": "a conditional random field"}
+"""Models without an encoder, by what stands for their encoder in the table of `smaller.plain`."""
 
-def dense(table: pd.DataFrame, *, split: str = "test") -> Finding:
-    """How good each dense encoder is: mean F1 over the languages, with both of its sources of chance.
 
-    The encoder of the headline is the best on dev; what is said of it is its F1 on `split`.
+def by_seed(rows: pd.DataFrame, value: str = "f1") -> pd.Series:
+    """The mean over languages by seed, of the seeds that have all languages of the rows."""
+    return rows.pivot_table(index="seed", columns="language", values=value).dropna().mean(axis="columns")
+
+
+def at_every_seed(plain: pd.DataFrame, seeds: Iterable[int]) -> pd.DataFrame:
+    """The rows of models without an encoder, once for each seed: nothing in them is drawn, so they stand beside all."""
+    every = pd.DataFrame({"seed": sorted(set(seeds))})
+    return plain.drop(columns="seed").drop_duplicates().merge(every, how="cross")
+
+
+def dense(table: pd.DataFrame) -> Finding:
+    """How good the best dense encoder is: mean test F1 over the languages, with both of its sources of chance.
+
+    It is chosen on dev. `values` has the row of the means of each encoder, as `by_language` gives it.
     """
-    found = by_language(table, split=split).set_index(["encoder", "language"])
-    names = list(dict.fromkeys(found.index.get_level_values("encoder")))
-    if not names:
+    found = by_language(table)
+    if found.empty:
         return missing("Dense encoders")
+    means = found.groupby("encoder", sort=False).tail(1).set_index("encoder")
     dev = _mean_f1(table[(table["split"] == "dev") & (table["order"] == "dense")], by="encoder")
-    best = max(names, key=lambda name: dev.get(name, float("-inf")))
-    means, told = {}, []
-    for name in names:
-        own = found.loc[name]
-        whole = own.loc[AVERAGE if AVERAGE in own.index else own.index[0]]
-        means[name] = whole
-        told.append((f"{name} has F1 {whole[OVER_SEEDS].mean:.1f}. " if len(names) > 1 else "") + _both(whole))
-        if AVERAGE in own.index:
-            by = own.drop(index=AVERAGE)[OVER_SEEDS].map(lambda one: one.mean).sort_values()
-            told[-1] += (f" F1 is lowest in {name_of(by.index[0])} ({by.iloc[0]:.1f}) and highest in "
-                         f"{name_of(by.index[-1])} ({by.iloc[-1]:.1f}).")  # fmt: skip
-    quantity = means[best][OVER_SEEDS]
-    if quantity.n == 0:
+    best = max(means.index, key=lambda name: dev.get(name, float("-inf")))
+    seeds, drawn = means.loc[best, [OVER_SEEDS, OVER_SENTENCES]]
+    if seeds.n == 0:
         return Finding(f"No seed of {best} was measured in every language.", verdict=NOT_MEASURED)
-    languages = [code for code in found.loc[best].index if code != AVERAGE]
+    languages = [code for code in found.loc[found["encoder"] == best, "language"] if code != AVERAGE]
     where = f"in {name_of(languages[0])}" if len(languages) == 1 else f"on average over {len(languages)} languages"
-    chosen = f", which is the best of {len(names)} encoders on dev," if len(names) > 1 else ""
+    chosen = f", which is the best of {len(means)} encoders on dev," if len(means) > 1 else ""
     return Finding(
-        f"{best}{chosen} has a {split} F1 of {quantity.mean:.1f} {where}.",
-        " ".join(told), quantity=quantity, values={"best": best, "means": means, "table": found},
+        f"{best}{chosen} has a test F1 of {seeds.mean:.1f} {where}.",
+        f"F1 with its 95 % interval over seeds: {describe(seeds)}; over sentences: {_over_sentences(drawn)}.",
+        quantity=seeds, values={"best": best, "means": means},
     )  # fmt: skip
 
 
-def _both(row: pd.Series) -> str:
-    """What each source of chance says of a mean, as one or two sentences."""
-    seeds, drawn = row[OVER_SEEDS], row[OVER_SENTENCES]
-    parts = [f"{_bounds(one)} over {count_of(one.n, noun)}" for one, noun in ((seeds, "seed"), (drawn, "sentence"))
-             if one.known]  # fmt: skip
-    told = [f"The 95 % interval of its F1 is {' and '.join(parts)}."] if parts else []
-    if len(parts) == 2:
-        wider = "sentences" if drawn.high - drawn.low > seeds.high - seeds.low else "seeds"
-        told.append(f"The interval over {wider} is wider.")
-    told += [] if seeds.known else ["One seed cannot give an interval."]
-    told += [] if drawn.known else [f"There is no interval over sentences, since {sentences.LACKING}."]
-    return " ".join(told)
-
-
-def _bounds(interval: Interval) -> str:
-    return f"[{interval.low:.1f}, {interval.high:.1f}]" if interval.known else "without an interval"
-
-
-def _over_seeds(rows: pd.DataFrame) -> Interval:
-    """Mean F1 over seeds, each averaged over the languages first."""
-    return t_interval(language_average(rows).groupby("seed")["f1"].mean())
+def _over_sentences(drawn: Interval) -> str:
+    return describe(drawn) if drawn.known else f"no interval, since {sentences.LACKING}"
 
 
 def _mean_f1(rows: pd.DataFrame, *, by: str) -> pd.Series:
-    return pd.Series({name: _over_seeds(own).mean for name, own in rows.groupby(by, sort=False)}, dtype=float)
+    return pd.Series({name: by_seed(own).mean() for name, own in rows.groupby(by, sort=False)}, dtype=float)
 
 
-def by_language(
-    table: pd.DataFrame, published: pd.DataFrame | None = None, *, split: str = "test"
-) -> pd.DataFrame:  # fmt: skip
-    """F1 of each dense encoder in each language, then on average, with its intervals over seeds and over sentences.
+def by_language(table: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Test F1 of each dense encoder in each language, then on average, with intervals over seeds and over sentences.
 
     `published` has the columns of `smaller.published.published()`; each of its rows becomes a column.
     """
-    rows = of_split(table, split).query("order == 'dense'")
     found = []
-    for encoder, own in rows.groupby("encoder", sort=False):
+    for encoder, own in of_split(table, "test").query("order == 'dense'").groupby("encoder", sort=False):
         parts = dict(list(own.groupby("language")))
         parts |= {AVERAGE: own} if len(parts) > 1 else {}
-        for language, part in parts.items():
-            found.append({
-                "encoder": encoder,
-                "language": language,
-                OVER_SEEDS: _over_seeds(part),
-                OVER_SENTENCES: sentences.interval(part, split=split),
-            })  # fmt: skip
+        found += [(encoder, language, t_interval(by_seed(part)), sentences.interval(part))
+                  for language, part in parts.items()]  # fmt: skip
     found = pd.DataFrame(found, columns=["encoder", "language", OVER_SEEDS, OVER_SENTENCES])
     if published is None:
         return found
@@ -100,95 +80,82 @@ def by_language(
 
 
 def against_plain(table: pd.DataFrame, plain: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each dense encoder beside the plain model of each language: scores, and the difference in both sources of chance.
+    """Each dense encoder beside the model without an encoder, a row for each data set: the mean over languages.
 
-    `plain` has the rows of `smaller.plain.run` for the seeds of the dense models. Columns: encoder, language, score,
-    plain, "minus plain, over seeds" (a `Comparison`, corrected for their number) and "minus plain, over sentences".
+    `plain` has the rows of `smaller.plain.run`, of any seed; the languages are those that both have. Columns: data set,
+    encoder, score (an Interval over seeds), plain model ("crf" or "linear"), its score, and two differences: "minus
+    plain, over seeds" (a Comparison, corrected for the number of rows) and "minus plain, over sentences" (an Interval).
     """
-    rows = of_split(table, split).query("order == 'dense'")
-    known = of_split(plain, split)
-    each = paired(rows, known.drop(columns="encoder"), by=["dataset", "encoder"], value="score", one_for_all=True)
+    whole = of_split(table, split).query("order == 'dense'")
+    without = at_every_seed(of_split(plain, split), whole["seed"])
+    whole = whole.merge(without[["dataset", "language"]].drop_duplicates())
+    rivals = without.drop(columns="encoder").merge(whole[["dataset", "encoder"]].drop_duplicates())
+    each = paired(whole, rivals, by=["dataset", "encoder"], value="score")
     found = []
-    for comparison, (dataset, encoder) in zip(each["comparison"], each[["dataset", "encoder"]].itertuples(index=False),
-                                              strict=True):  # fmt: skip
-        own, theirs = rows[(rows["encoder"] == encoder) & (rows["dataset"] == dataset)], known
-        theirs = theirs[(theirs["dataset"] == dataset) & theirs["language"].isin(own["language"])]
-        found.append({
-            "data set": dataset,
-            "encoder": encoder,
-            "score": t_interval(own.groupby("seed")["score"].mean()),
-            "plain model": theirs["encoder"].iloc[0],
-            "its score": theirs.groupby("language")["score"].first().mean(),
-            "minus plain, over seeds": comparison,
-            "minus plain, over sentences": sentences.paired(own, theirs, split=split),
-        })  # fmt: skip
-    return pd.DataFrame(found)
+    for dataset, encoder, comparison in each[["dataset", "encoder", "comparison"]].itertuples(index=False):
+        own = whole[(whole["dataset"] == dataset) & (whole["encoder"] == encoder)]
+        theirs = without[(without["dataset"] == dataset) & without["language"].isin(own["language"])]
+        seeds = by_seed(own, "score")
+        # The one plain model stands beside the mean of all seeds that count.
+        drawn = sentences.paired(own[own["seed"].isin(seeds.index)].assign(seed=0), theirs.assign(seed=0), split=split)
+        found.append((dataset, encoder, t_interval(seeds), theirs["encoder"].iloc[0],
+                      by_seed(theirs, "score").mean(), comparison, drawn))  # fmt: skip
+    return pd.DataFrame(found, columns=["data set", "encoder", "score", "plain model", "its score",
+                                        "minus plain, over seeds", "minus plain, over sentences"])  # fmt: skip
 
 
-def ahead(table: pd.DataFrame, plain: pd.DataFrame | None, *, split: str = "test") -> Finding:
-    """Whether the dense encoders are ahead of a model without an encoder: what is said of compression rests on it."""
-    if plain is None or plain.empty:
+def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
+    """Whether the dense encoders are ahead of a model without an encoder: what is said of compression rests on it.
+
+    The headline and the quantity are of the encoder with the least lead.
+    """
+    found = pd.DataFrame() if plain is None or plain.empty else against_plain(table, plain)
+    rows = [row for _, row in found.iterrows() if row["score"].n > 0]
+    if not rows:
         return missing("Models without an encoder")
-    found = against_plain(table, plain, split=split)
-    told = []
-    for row in found.itertuples(index=False):
-        comparison = row[5]
-        verb = {1: "is ahead of", -1: "is behind"}.get(comparison.sign, "is not shown to be ahead of")
-        told.append(f"On {row[0]}, {row[1]} ({row[2].mean:.1f}) {verb} a model without an encoder ({row[3]}, "
-                    f"{row[4]:.1f}): {comparison}.")  # fmt: skip
-    worst = min(found["minus plain, over seeds"], key=lambda one: one.interval.mean)
-    caution = "" if all(one.sign == 1 for one in found["minus plain, over seeds"]) else (
-        "Where an encoder is not ahead, no compressed form of it is one to ship: what these pages then say of a "
-        "technique is how it changes this encoder.")  # fmt: skip
-    return Finding(told[0], " ".join([*told[1:], caution]).strip(), quantity=worst, values={"table": found})
+    rows.sort(key=lambda row: row["minus plain, over seeds"].interval.mean)
+    told, leads = [], [row["minus plain, over seeds"] for row in rows]
+    for row, lead in zip(rows, leads, strict=True):
+        verb = {1: "is ahead of", -1: "is behind"}.get(lead.sign, "is not shown to be ahead of")
+        told.append(f"On {row['data set']}, {row['encoder']} ({row['score'].mean:.1f}) {verb} "
+                    f"{PLAIN[row['plain model']]} without an encoder ({row['its score']:.1f}): {lead}.")  # fmt: skip
+    if any(lead.sign != 1 for lead in leads):
+        told.append("Where an encoder is not ahead, no compressed form of it is one to ship: what these pages then say "
+                    "of a technique is how it changes this encoder.")  # fmt: skip
+    return Finding(told[0], " ".join(told[1:]), quantity=leads[0])
 
 
-def ways(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Each label of the table beside the dense model: F1, its difference in both sources of chance, and size.
+def ways(table: pd.DataFrame) -> pd.DataFrame:
+    """Each label of the table beside the dense model: test F1, its difference in both sources of chance, and size.
 
     Differences are paired: by seed (a `Comparison`, corrected for their number), and by sentence.
     """
-    rows = of_split(table, split)
+    rows = of_split(table, "test")
     whole, others = rows[rows["order"] == "dense"], rows[rows["order"] != "dense"]
     each = paired(others, whole, by=["label"], one_for_all=True).set_index("label")["comparison"]
     found = []
     for label, own in rows.groupby("label", sort=False):
-        different = label in each
-        means = own[["dense_bytes", "compressed_bytes", "achieved_sparsity"]].mean()
-        found.append({
-            "model": label,
-            OVER_SEEDS: _over_seeds(own),
-            "minus dense, over seeds": each[label] if different else None,
-            "minus dense, over sentences": sentences.paired(own, whole, split=split) if different else None,
-            "file (MB)": means["dense_bytes"] / 1e6,
-            "compressed (MB)": means["compressed_bytes"] / 1e6,
-            "zero share": means["achieved_sparsity"],
-        })  # fmt: skip
-    return pd.DataFrame(found)
+        over_sentences = sentences.paired(own, whole) if label in each else None
+        sizes = own[["dense_bytes", "compressed_bytes"]].mean() / 1e6
+        found.append((label, t_interval(by_seed(own)), each.get(label), over_sentences, *sizes,
+                      own["achieved_sparsity"].mean()))  # fmt: skip
+    return pd.DataFrame(found, columns=["model", OVER_SEEDS, "minus dense, over seeds", "minus dense, over sentences",
+                                        "file (MB)", "compressed (MB)", "zero share"])  # fmt: skip
 
 
-def closest(table: pd.DataFrame, *, split: str = "test") -> Finding:
-    """Which pruned model of the table is nearest to the dense one on dev, and what it loses on `split`."""
-    found = ways(table, split=split).set_index("model")
+def closest(table: pd.DataFrame) -> Finding:
+    """Which pruned model of the table is nearest to the dense one on dev, and what it loses on test."""
     dev = _mean_f1(table[(table["split"] == "dev") & (table["order"] != "dense")], by="label")
     if dev.empty:
         return missing("Pruned models")
-    name, whole = dev.idxmax(), found[found["minus dense, over seeds"].isna()].iloc[0]
-    best = found.loc[name]
-    difference, drawn = best["minus dense, over seeds"], best["minus dense, over sentences"]
-    over = (f"Over {count_of(drawn.n, 'sentence')} the difference is {drawn.mean + 0.0:+.1f} points {_bounds(drawn)}."
-            if drawn.known else f"There is no interval over sentences, since {sentences.LACKING}.")  # fmt: skip
+    name, found = dev.idxmax(), ways(table).set_index("model")
+    difference, drawn = found.loc[name, ["minus dense, over seeds", "minus dense, over sentences"]]
+    changed = {1: "gains F1", -1: "loses F1"}.get(difference.sign, "is not shown to differ from the dense model")
+    if difference.verdict == AGREES:
+        changed = f"keeps the dense model's F1 within {MARGIN:g} points"
     return Finding(
-        f"Of {count_of(len(dev), 'pruned model')}, “{name}” has the highest F1 on dev, and {_loses(difference)} on "
-        f"{split}: {difference}.",
-        f"{over} Zeros take as much room as other weights: its file has {best['file (MB)']:.1f} MB, the dense model's "
-        f"{whole['file (MB)']:.1f} MB. Compressed, it takes {best['compressed (MB)']:.1f} MB instead of "
-        f"{whole['compressed (MB)']:.1f} MB.",
+        f"Of {count_of(len(dev), 'pruned model')}, “{name}” has the highest F1 on dev, and {changed} on test: "
+        f"{difference}.",
+        f"The difference over sentences: {_over_sentences(drawn)}.",
         quantity=difference, values={"closest": name, "over sentences": drawn, "table": found},
     )  # fmt: skip
-
-
-def _loses(difference: Comparison) -> str:
-    if difference.verdict == AGREES:
-        return f"keeps the dense model's F1 within {MARGIN:g} points"
-    return {1: "gains F1", -1: "loses F1"}.get(difference.sign, "is not shown to differ from the dense model")

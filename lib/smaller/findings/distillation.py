@@ -10,35 +10,31 @@ import numpy as np
 import pandas as pd
 
 from smaller.comparison import AGREES, DEPARTURE, DIFFERS, MARGIN, NOT_DECIDED, Comparison, corrected, paired
-from smaller.errors import SmallerError, did_you_mean
+from smaller.errors import SmallerError
 from smaller.findings.finding import ANSWERED, Finding, missing
 from smaller.findings.words import count_of, name_of
 from smaller.recipes import Recipe
-from smaller.statistics import AVERAGE, describe, language_average, of_split, one_kind, t_interval
+from smaller.statistics import AVERAGE, language_average, of_split, one_kind, t_interval
 
 TEACHER, AGNOSTIC, SPECIFIC = "teacher", "task-agnostic", "task-specific"
 LABELS, CUT, CONTINUED, SCRATCH = "labels alone", "layers dropped", "layers dropped, pre-trained on", "from scratch"
 STUDENTS, CONTROLS = (AGNOSTIC, SPECIFIC), (LABELS, CUT, CONTINUED, SCRATCH)
 STRATEGIES = (TEACHER, *STUDENTS, *CONTROLS)
-SHAPE = ["layers", "heads"]
-MODELS = ["strategy", "encoder", *SHAPE]
+MODELS = ["strategy", "encoder", "shape"]
 """What tells the models of a table apart, beside language and seed."""
 
-ONCE = {
-    AGNOSTIC: "the corpus distillation",
-    CONTINUED: "the control's pre-training",
-    SCRATCH: "the control's pre-training",
-}
+DIFFERENCE, CHANGE = "difference (points)", "F1 minus the teacher's (points)"
+SAVED, KEPT = "fewer parameters (%)", "F1 kept (%)"
+
+ONCE = {AGNOSTIC: "the corpus distillation"} | dict.fromkeys((CONTINUED, SCRATCH), "the control's pre-training")
 """What is drawn once for all seeds and languages of a strategy, so that no interval covers its chance."""
 
-COLLAPSE = 90.0
-"""The share of its teacher's F1, in per cent, below which a student counts as too small (paper 1's capacity limit)."""
+ISOLATING = {(SPECIFIC, LABELS): "On the task", (AGNOSTIC, CONTINUED): "On unlabelled text"}
+"""Pairs of strategies in which nothing differs but the teacher's answers: start, batches and updates are the same."""
 
-LOSES = {
-    AGREES: f"it loses {DEPARTURE:g} points or more",
-    DIFFERS: f"it loses less than {DEPARTURE:g} points",
-    NOT_DECIDED: f"whether it loses {DEPARTURE:g} points is not decided",
-}
+OTHERS = [(AGNOSTIC, CUT), (AGNOSTIC, SCRATCH), (SPECIFIC, CUT), (SPECIFIC, CONTINUED), (SPECIFIC, SCRATCH),
+          (LABELS, CUT)]  # fmt: skip
+"""Pairs of a model and a control of its shape that differ in more than that."""
 
 
 def layers_and_heads(shape: str) -> tuple[int, int]:
@@ -55,22 +51,18 @@ def by_strategy(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     The names of the tables are strategies, or "strategy: variant". Rows go by strategy and teacher, the largest shape
     first. A strategy without rows is not in the result.
     """
-    parts = []
-    for name, table in tables.items():
-        strategy, _, variant = name.partition(": ")
-        if strategy not in STRATEGIES:
-            hint = did_you_mean(strategy, STRATEGIES)
-            raise SmallerError(f"{strategy!r} is no strategy; there are {', '.join(STRATEGIES)}.{hint}")
-        if len(table):
-            parts.append(table.assign(strategy=strategy, variant=variant))
-    if not parts:
-        raise SmallerError("None of these recipes has been run: there is nothing to compare.")
-    whole = pd.concat(parts, ignore_index=True)
-    whole["shape"] = whole["layers"].astype(str) + "x" + whole["heads"].astype(str)
+    parts = [table.assign(strategy=name.partition(": ")[0], variant=name.partition(": ")[2])
+             for name, table in tables.items() if len(table)]  # fmt: skip
+    whole = _shaped(pd.concat(parts))
     places = {"strategy": STRATEGIES.index, "encoder": list(dict.fromkeys(whole["encoder"])).index}
     return whole.sort_values(
-        MODELS, key=lambda column: column.map(places.get(column.name, operator.neg)), kind="stable", ignore_index=True
-    )
+        ["strategy", "encoder", "layers", "heads"], kind="stable", ignore_index=True,
+        key=lambda column: column.map(places.get(column.name, operator.neg)),
+    )  # fmt: skip
+
+
+def _shaped(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(shape=rows["layers"].astype(str) + "x" + rows["heads"].astype(str))
 
 
 def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
@@ -81,7 +73,17 @@ def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
 
 def averages(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows, and where there are several languages the averages over them at the end."""
-    return pd.concat([rows, language_average(rows)]) if rows["language"].nunique() > 1 else rows
+    return _shaped(pd.concat([rows, language_average(rows)])) if rows["language"].nunique() > 1 else rows
+
+
+def of_average(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows with `averages`, those of the average, or of the only language."""
+    return rows[rows["language"].isin(rows["language"].iloc[-1:])]
+
+
+def of_students(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of students, without controls and teachers."""
+    return rows[rows["strategy"].isin(STUDENTS)]
 
 
 def once(*strategies: str) -> tuple[str, ...]:
@@ -90,24 +92,22 @@ def once(*strategies: str) -> tuple[str, ...]:
 
 
 def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: str = "test") -> pd.DataFrame:
-    """Models minus others of the same teacher and shape, or minus the teacher: a `comparison` for each, paired by seed.
+    """F1 of models minus that of others of the same teacher and shape, or of the teacher itself, paired by seed.
 
-    `pairs` name strategies, or "strategy: variant". Columns: model, minus, encoder, layers, heads, shape, comparison,
-    verdict. The p values are corrected for the number of rows.
+    `pairs` name strategies, or "strategy: variant". Columns: model, minus, teacher, student, difference (points). The
+    p values are corrected for the number of rows.
     """
     rows = one_kind(of_split(table, split), "dataset")
     names = rows["strategy"].where(rows["variant"] == "", rows["strategy"] + ": " + rows["variant"])
-    found = [
-        paired(
-            own, rows[(names == second) & (rows["encoder"] == encoder)], by=["encoder", *SHAPE],
-            one_for_all=second == TEACHER, drawn_once=once(first, second),
-        ).assign(model=first, minus=second)
-        for first, second in pairs
-        for encoder, own in rows[names == first].groupby("encoder", sort=False)
-    ]  # fmt: skip
-    columns = ["model", "minus", "encoder", *SHAPE, "comparison"]
-    whole = pd.concat([pd.DataFrame(columns=columns), *(one for one in found if len(one))], ignore_index=True)[columns]
-    return corrected(whole.assign(shape=whole["layers"].astype(str) + "x" + whole["heads"].astype(str)))
+    found = [pd.DataFrame(columns=["model", "minus", "encoder", "shape", "comparison"])]
+    for first, second in pairs:
+        own, other = rows[names == first], rows[names == second]
+        if second == TEACHER:  # one for students of every shape
+            other = other.drop(columns="shape").merge(own[["encoder", "shape"]].drop_duplicates(), on="encoder")
+        each = paired(own, other, by=["encoder", "shape"], drawn_once=once(first, second))
+        found.append(each.assign(model=first, minus=second))
+    whole = corrected(pd.concat(found, ignore_index=True)).drop(columns="verdict")
+    return whole.set_axis(["model", "minus", "teacher", "student", DIFFERENCE], axis="columns")
 
 
 def beside(first: pd.DataFrame, second: pd.DataFrame, *, on: Sequence[str]) -> pd.DataFrame:
@@ -136,21 +136,18 @@ def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     return found
 
 
-def against_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """One row a model, averaged over languages: `saved` (%), `change` (a comparison) and `kept` (%, an interval)."""
-    found = beside_teacher(table, split=split)
-    found = found[found["language"] == found["language"].iloc[-1]]  # the average, or the only language
-    each = found.groupby(MODELS, sort=False).agg(
-        parameters=("parameters", "first"), saved=("saved", "mean"), kept=("kept", t_interval)
-    )
+def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """What each student and control saves and loses against its own teacher (P1-T7, P1-T8), averaged over languages.
+
+    One row a model: its parameters in millions, the share saved, and what it loses in points and keeps in per cent.
+    """
+    names = ["strategy", "teacher", "student"]
+    found = of_average(beside_teacher(table, split=split)).groupby(MODELS, sort=False)
+    each = pd.DataFrame({"parameters (M)": found["parameters"].first() / 1e6, SAVED: found["saved"].mean(),
+                         KEPT: found["kept"].agg(t_interval)}).rename_axis(names)  # fmt: skip
     changes = compared(table, [(name, TEACHER) for name in STRATEGIES[1:]], split=split)
-    changes = changes.rename(columns={"model": "strategy", "comparison": "change"})
-    return changes[[*MODELS, "shape", "change"]].merge(each.reset_index(), on=MODELS)
-
-
-def of_students(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of students, without controls and teachers."""
-    return found[found["strategy"].isin(STUDENTS)]
+    changes = changes.rename(columns={"model": "strategy", DIFFERENCE: CHANGE})
+    return changes.join(each, on=names, how="inner")[[*names, "parameters (M)", SAVED, CHANGE, KEPT]]
 
 
 def relation(one: Comparison, what: str = "F1") -> str:
@@ -161,84 +158,65 @@ def relation(one: Comparison, what: str = "F1") -> str:
     return sides.get(one.sign, f"are not shown to have another {what} than")
 
 
-def results(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Every model's F1 by language and on average, each an interval over seeds (P1-T1).
-
-    Of the students the best average of each strategy and teacher is marked bold, and the best of each strategy is
-    underlined, as the paper prints them.
-    """
-    rows = averages(plain(table, split=split))
-    languages = sorted(set(rows["language"]) - {AVERAGE}, key=name_of) + [AVERAGE] * (AVERAGE in set(rows["language"]))
-    found = []
-    for (strategy, encoder, layers, heads), own in rows.groupby(MODELS, sort=False):
-        cells = {name_of(code): t_interval(own.loc[own["language"] == code, "f1"]) for code in languages}
-        about = {"strategy": strategy, "teacher": encoder, "layers": layers, "heads": heads}
-        found.append(about | {"parameters (M)": own["parameters"].iloc[0] / 1e6} | cells)
+def results(table: pd.DataFrame) -> pd.DataFrame:
+    """Every model's F1 by language and on average, each an interval over seeds (P1-T1), marked by `with_best`."""
+    rows = averages(plain(table))
+    languages = sorted(set(rows["language"]), key=lambda code: (code == AVERAGE, name_of(code)))
+    found = [
+        {"strategy": strategy, "teacher": encoder, "layers": layers, "heads": heads,
+         "parameters (M)": own["parameters"].iloc[0] / 1e6}
+        | {name_of(code): t_interval(own.loc[own["language"] == code, "f1"]) for code in languages}
+        for (strategy, encoder, layers, heads), own
+        in rows.groupby(["strategy", "encoder", "layers", "heads"], sort=False)
+    ]  # fmt: skip
     return with_best(pd.DataFrame(found), name_of(languages[-1]))
 
 
 def with_best(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """The table, whose best students in a column are marked: bold for a strategy and teacher, underlined for both."""
-    means = table[column].map(lambda cell: getattr(cell, "mean", cell)).where(table["strategy"].isin(STUDENTS))
+    means = of_students(table)[column].map(lambda cell: getattr(cell, "mean", cell)).reindex(table.index)
     for mark, keys in (("bold", ["strategy", "teacher"]), ("underlined", ["strategy"])):
         best = means == means.groupby([table[key] for key in keys]).transform("max")
         table.attrs[mark] = {(place, column) for place in np.flatnonzero(best)}
     return table
 
 
-def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """What each student saves and loses against its own teacher, in points and in per cent (P1-T7, P1-T8)."""
-    found = against_teacher(table, split=split)
-    return pd.DataFrame({
-        "strategy": found["strategy"], "teacher": found["encoder"], "student": found["shape"],
-        "parameters (M)": found["parameters"] / 1e6, "fewer parameters (%)": found["saved"],
-        "F1 minus the teacher's (points)": found["change"], "F1 kept (%)": found["kept"],
-    })  # fmt: skip
-
-
 def students_to_choose(table: pd.DataFrame) -> pd.DataFrame:
-    """Students against their teachers on test, beside their mean change on `dev`, by which they are chosen."""
-    dev, test = (of_students(against_teacher(table, split=split)) for split in ("dev", "test"))
-    return test.merge(dev.assign(dev=[one.interval.mean for one in dev["change"]])[[*MODELS, "dev"]], on=MODELS)
+    """The `compression` of students on test, and their mean change on `dev`, by which they are chosen."""
+    dev, test = (of_students(compression(table, split=split)) for split in ("dev", "test"))
+    dev = dev.assign(dev=[one.interval.mean for one in dev[CHANGE]])
+    return test.merge(dev[["strategy", "teacher", "student", "dev"]], on=["strategy", "teacher", "student"])
 
 
 def how_tiny(table: pd.DataFrame, *, points: float = DEPARTURE) -> Finding:
     """The smallest student within `points` of its teacher, chosen on dev and reported on test (paper 1, Q1)."""
-    told, chosen = [], []
-    for (encoder, strategy), own in students_to_choose(table).groupby(["encoder", "strategy"], sort=False):
-        within = own[own["dev"] >= -points].sort_values(["parameters", "dev"], ascending=[True, False])
-        row = within.iloc[0] if len(within) else own.loc[own["dev"].idxmax()]
-        chosen += [row.to_dict()] * bool(len(within))
-        told.append(f"The {'smallest' if len(within) else 'nearest'} {strategy} student of {encoder} is "
-                    f"{row['shape']} ({row['saved']:.1f} % fewer parameters). On test, "
-                    f"{LOSES[row['change'].departs()]}: {row['change']}.")  # fmt: skip
-    if not chosen:
-        return Finding(f"No student is within {points:g} points of its teacher's F1 on dev.", " ".join(told))
-    least = min(chosen, key=lambda row: (row["parameters"], -row["dev"]))
+    found = students_to_choose(table)
+    within = found[found["dev"] >= -points].sort_values(["parameters (M)", "dev"], ascending=[True, False])
+    if within.empty:
+        return Finding(f"No student is within {points:g} points of its teacher's F1 on dev.")
+    least = within.iloc[0].to_dict()
+    loses = least[CHANGE].departs(by=points)
+    shown = {AGREES: "shown", DIFFERS: "excluded", NOT_DECIDED: NOT_DECIDED}[loses]
     return Finding(
         f"The smallest student within {points:g} points of its teacher's F1 on dev is {least['strategy']} "
-        f"{least['shape']} of {least['encoder']}, with {least['saved']:.1f} % fewer parameters.",
-        " ".join(told), quantity=least["change"], values={"chosen": chosen},
-        verdict=NOT_DECIDED if least["change"].departs() == NOT_DECIDED else ANSWERED,
+        f"{least['student']} of {least['teacher']}, with {least[SAVED]:.1f} % fewer parameters.",
+        f"On test, its F1 minus its teacher's is {least[CHANGE]}. A loss of {points:g} points is {shown}.",
+        quantity=least[CHANGE], values=least, verdict=NOT_DECIDED if loses == NOT_DECIDED else ANSWERED,
     )  # fmt: skip
 
 
-def too_small(table: pd.DataFrame, *, share: float = COLLAPSE, split: str = "test") -> Finding:
+def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
     """Which students keep less than `share` per cent of their teacher's F1 (paper 1, mechanism 2; T24)."""
-    found = of_students(against_teacher(table, split=split))
-    found = found[[one.n > 0 for one in found["kept"]]]
+    found = of_students(compression(table)).set_index("student")[KEPT]
+    found = found[[one.n > 0 for one in found]]
     if found.empty:
         return missing("Shares of a teacher's F1")
-    least = min(found.to_dict("records"), key=lambda row: row["kept"].mean)
-    below, shown = ([row.shape for row in found.itertuples() if getattr(row.kept, end) < share]
-                    for end in ("mean", "high"))  # fmt: skip
-    undecided = any(not one.known or one.low < share <= one.high for one in found["kept"])
-    told = f" The whole interval lies below that for {len(shown)} of them." if below else ""
+    below = [student for student, one in found.items() if one.mean < share]
+    undecided = any(not one.known or one.low < share <= one.high for one in found)
     return Finding(
-        f"{len(below) or 'None'} of {count_of(len(found), 'student')} keep{'s' * (len(below) <= 1)} less than "
-        f"{share:g} % of the teacher's F1.",
-        f"The least is {least['strategy']} {least['shape']} of {least['encoder']}: {describe(least['kept'])}.{told}",
-        verdict=NOT_DECIDED if undecided else ANSWERED, values={"below": below, "shown": shown, "least": least["kept"]},
+        f"Less than {share:g} % of the teacher's F1 is kept by {len(below) or 'none'} of "
+        f"{count_of(len(found), 'student')}.",
+        verdict=NOT_DECIDED if undecided else ANSWERED, values={"below": below},
     )  # fmt: skip
 
 
@@ -248,12 +226,8 @@ def curves(found: Mapping[str, Iterable[tuple[Recipe, list[float], int]]]) -> pd
     The losses of single batches are noisy: each is the mean of up to five neighbouring points.
     """
     rows = [
-        pd.DataFrame({
-            "series": name,
-            "update": np.arange(len(losses)) * stride,
-            "loss": pd.Series(losses).rolling(5, center=True, min_periods=1).mean(),
-        })
-        for name, own in found.items()
-        for _, losses, stride in own
+        pd.DataFrame({"series": name, "update": np.arange(len(losses)) * stride,
+                      "loss": pd.Series(losses).rolling(5, center=True, min_periods=1).mean()})
+        for name, own in found.items() for _, losses, stride in own
     ]  # fmt: skip
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["series", "update", "loss"])

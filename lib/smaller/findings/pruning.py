@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from smaller.comparison import AGREES, DEPARTURE, DIFFERS, NOT_DECIDED, Comparison, paired
+from smaller.comparison import AGREES, DEPARTURE, Comparison, paired
 from smaller.findings.finding import ANSWERED, Finding, missing
 from smaller.findings.words import count_of, name_of, percent
 from smaller.statistics import drop_at, language_average, of_split, spearman, t_interval
@@ -210,37 +210,27 @@ def sparse_kernel(frame: pd.DataFrame) -> Finding:
 
 
 def encoders(table: pd.DataFrame, *, split: str = "test") -> Finding:
-    """Whether the smallest of several encoders loses two points of F1 earlier than the others (paper 1, NC1)."""
-    sizes = table.groupby("encoder")["parameters"].first().sort_values()
+    """Whether the smallest of several encoders loses more to pruning than the others on average (paper 1, NC1)."""
+    rows = of_split(table, split)
+    sizes = rows.groupby("encoder")["parameters"].first().sort_values()
     if len(sizes) < 2:
         return missing("Encoders of other sizes")
-    drops = drop_at(language_average(of_split(table, split)), points=DEPARTURE, split=split)
-    wide = drops.pivot_table(index="encoder", columns="order", values="sparsity", dropna=False).fillna(1.0)
-    smallest, others = sizes.index[0], sizes.index[1:]
-    lost = {name: against_dense(own, split=split) for name, own in table.groupby("encoder")}
-    each = [_further(lost[smallest], lost[other], sparsity) for other in others
-            for sparsity in sorted(set(lost[smallest]["sparsity"]) & set(lost[other]["sparsity"]))]  # fmt: skip
-    verdict = NOT_DECIDED if any(one == NOT_DECIDED for one in each) else DIFFERS if DIFFERS in each else AGREES
-    told = "; ".join(
-        f"{name} ({sizes[name] / 1e6:.1f} M parameters): "
-        + ", ".join(f"{percent(wide.loc[name, order])} ({order})" for order in wide)
-        for name in sizes.index
-    )
-    earlier = (wide.loc[others].max() - wide.loc[smallest]).max()
+    keys = ["encoder", "language", "seed"]
+    dense = rows[rows["order"] == "dense"].groupby(keys)["f1"].mean().rename("dense")
+    pruned = rows[rows["order"] != "dense"].join(dense, on=keys)
+    pruned = pruned.assign(change=pruned["f1"] - pruned["dense"])
+    smallest = pruned["encoder"] == sizes.index[0]
+    each = paired(pruned[smallest], pruned[~smallest], by=["order", "sparsity"], value="change")
+    if each.empty:
+        return missing("Equal sparsities of several encoders")
+    furthest = min(each["comparison"], key=lambda one: one.interval.mean)
+    more = sum(one.sign == -1 for one in each["comparison"])
     return Finding(
-        f"{smallest}, the smallest encoder, loses {DEPARTURE:g} points of F1 "
-        + (f"up to {percent(earlier)} of sparsity earlier than the others." if earlier > 0.005 else
-           "no earlier than the others."),
-        f"The sparsities: {told}.", verdict=verdict, values={"drops": wide},
+        f"{sizes.index[0]}, the smallest of {len(sizes)} encoders, loses more than the others at {more} of "
+        f"{len(each)} settings of order and sparsity.",
+        f"At most, its change of F1 minus theirs is {furthest}.",
+        quantity=furthest, values={"each": each},
     )  # fmt: skip
-
-
-def _further(smaller: pd.DataFrame, larger: pd.DataFrame, sparsity: float) -> str:
-    """Whether the intervals of two encoders' losses at one sparsity lie apart: their seeds are not paired."""
-    losses = [found.loc[found["sparsity"] == sparsity, "comparison"].iloc[0].interval for found in (smaller, larger)]
-    if not all(one.known for one in losses):
-        return NOT_DECIDED
-    return DIFFERS if losses[0].high < losses[1].low or losses[1].high < losses[0].low else AGREES
 
 
 def claims(

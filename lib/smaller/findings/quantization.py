@@ -1,26 +1,34 @@
-"""What quantization saves and costs: F1, loss, bytes and time of every format of a model, against fp32.
+"""What quantization saves and costs: F1, loss, bytes and time of every format of a model, and of rounded weights (T23).
 
 `table` is the tidy table of one encoder with one recipe for each format, language and seed; its column `form` names the
 format, and rows of pruned models and of rounded weights are left out where they do not belong. `settings` is the table
-of `timing.settings_table`, of one device; `parts` are sizes as `findings.sizes` gives them.
+of `timing.settings_table`, of one device; `parts` are sizes as `measured` gives them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from smaller.comparison import AGREES, DIFFERS, MARGIN, NOT_DECIDED, corrected, paired
+from smaller.comparison import AGREES, DEPARTURE, DIFFERS, MARGIN, NOT_DECIDED, paired
 from smaller.errors import SmallerError
-from smaller.findings import sizes
 from smaller.findings.finding import Finding, missing
 from smaller.findings.words import count_of, name_of
-from smaller.forms import FORMS
+from smaller.forms import FORMS, PARTS
+from smaller.recipes import Recipe
+from smaller.results import read
 from smaller.statistics import Interval, of_split, one_kind, t_interval
 
-REFERENCE = sizes.REFERENCE
+REFERENCE = "fp32"
+
+TIMES = {"milliseconds": "network (ms)", "end_to_end_milliseconds": "text to labels (ms)",
+         "seconds_per_split": "whole split (s)"}  # fmt: skip
+
+FAMILIES = {"all": "all weights", "embeddings": "embeddings", "attention": "attention",
+            "feed_forward": "feed-forward", "classifier": "classifier"}  # fmt: skip
+"""The families of weights that `Round` knows, in words."""
 
 
 def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
@@ -30,10 +38,8 @@ def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     """
     rows = one_kind(of_split(table, split), "dataset", "encoder")
     rows = rows[rows["form"].isin(FORMS) & rows["bits"].isna() & (rows["sparsity"] == 0)]
-    twice = rows[rows.duplicated(["language", "seed", "form"])]
-    if len(twice):
-        raise SmallerError(f"The table holds two recipes of one format, language and seed, such as "
-                           f"{twice['label'].iloc[0]}: filter it first.")  # fmt: skip
+    for label in rows.loc[rows.duplicated(["language", "seed", "form"]), "label"]:
+        raise SmallerError(f"Two recipes have one format, language and seed, such as {label}: filter the table first.")
     if REFERENCE not in set(rows["form"]):
         raise SmallerError(f"There is no run in the format {REFERENCE} to compare with: add it to the formats.")
     return rows
@@ -43,15 +49,14 @@ def against_fp32(table: pd.DataFrame, *, of: str = "f1", split: str = "test") ->
     """The comparison of each other format with fp32, seed by seed, averaged over the languages of the table."""
     rows = plain(table, split=split)
     whole = rows["form"] == REFERENCE
-    found = paired(rows[~whole], rows[whole], by=["form"], value=of, one_for_all=True)
-    return found.set_index("form")["comparison"].sort_index(key=lambda forms: forms.map(list(FORMS).index))
+    found = paired(rows[~whole], rows[whole], by=["form"], value=of, one_for_all=True).set_index("form")["comparison"]
+    return found[[form for form in FORMS if form in found]]
 
 
 def by_language(first: pd.DataFrame, second: pd.DataFrame, *, value: str = "f1") -> pd.Series:
     """The comparison of two selections in each language, by its code, with p values corrected for all of them."""
-    found = [paired(own, second[second["language"] == code], value=value).assign(language=code)
-             for code, own in first.groupby("language")]  # fmt: skip
-    return corrected(pd.concat(found)).set_index("language")["comparison"]
+    first, second = (rows.assign(code=rows["language"]) for rows in (first, second))
+    return paired(first, second, by=["code"], value=value).set_index("code")["comparison"].sort_index()
 
 
 def seed_means(rows: pd.DataFrame, columns: str | list[str], *, of: str = "f1") -> pd.DataFrame:
@@ -67,116 +72,122 @@ def changes(rows: pd.DataFrame, whole: pd.DataFrame, by: str | list[str] = "form
     return wide.melt(value_name="change", ignore_index=False).reset_index().dropna(subset="change")
 
 
-def scores(table: pd.DataFrame, *, of: str = "f1", decimals: int = 1, split: str = "test") -> pd.DataFrame:
+def scores(table: pd.DataFrame, *, of: str = "f1", decimals: int = 1) -> pd.DataFrame:
     """Language by format: mean over seeds with its t interval, the average over languages first.
 
     The best mean of each row is marked as bold, as are all that print the same with `decimals` places.
     """
-    found = _table({name: seed_means(own, "form", of=of).apply(t_interval)
-                    for name, own in _groups(plain(table, split=split)).items()})  # fmt: skip
+    found = _by_format(table, lambda own: seed_means(own, "form", of=of).apply(t_interval))
     means = found.drop(columns="language").map(lambda cell: round(cell.mean, decimals))
     best = means.eq(means.max(axis="columns") if of == "f1" else means.min(axis="columns"), axis="index")
     found.attrs["bold"] = {place for place, is_best in best.stack().items() if is_best}
     return found
 
 
-def differences(table: pd.DataFrame, *, of: str = "f1", split: str = "test") -> pd.DataFrame:
+def differences(table: pd.DataFrame, *, of: str = "f1") -> pd.DataFrame:
     """Language by format: the comparison with fp32, the average over languages first; of a loss, its interval alone.
 
     The margin of a verdict is one of points of F1. P values are corrected over the formats of a row.
     """
-    found = {name: against_fp32(own, of=of, split=split) for name, own in _groups(plain(table, split=split)).items()}
-    return _table(found if of == "f1" else {name: own.map(lambda one: one.interval) for name, own in found.items()})
+    return _by_format(table, lambda own: against_fp32(own, of=of).map(lambda one: one if of == "f1" else one.interval))
 
 
-def _groups(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Rows by the name of their language; of several languages, all of them come first, as their average."""
-    languages = {name_of(code): own for code, own in rows.groupby("language")}
-    return ({"Average": rows} if len(languages) > 1 else {}) | dict(sorted(languages.items()))
+def _by_format(table: pd.DataFrame, found: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
+    """What is `found` by format in the rows of each language; of several, all of them come first, as their average."""
+    rows = plain(table)
+    languages = dict(sorted((name_of(code), own) for code, own in rows.groupby("language")))
+    groups = ({"Average": rows} if len(languages) > 1 else {}) | languages
+    wide = pd.DataFrame({name: found(own) for name, own in groups.items()}).T.rename_axis("language")
+    return wide[[form for form in FORMS if form in wide]].reset_index().rename_axis(None, axis="columns")
 
 
-def _table(found: Mapping[str, pd.Series]) -> pd.DataFrame:
-    wide = pd.DataFrame(found).T.rename_axis(index="language", columns=None)
-    return wide[[form for form in FORMS if form in wide]].reset_index()
+def times(settings: pd.DataFrame) -> pd.DataFrame:
+    """Language by format for each of `TIMES` that is known of all, on one device, with the noise floor in per cent."""
+    rows = _one_at_a_time(settings).rename(columns=TIMES).sort_values("language")
+    if rows["language"].nunique() > 1:
+        rows = pd.concat([rows.assign(language="Average"), rows])
+    known = [time for time in TIMES.values() if time in rows and rows[time].notna().all()]
+    wide = rows.melt(["language", "form"], known, "time").pivot_table("value", ["time", "language"], "form", sort=False)
+    floors = 100 * rows.groupby("language")["noise_floor"].max().rename("noise floor (%)")
+    return wide[[form for form in FORMS if form in wide]].join(floors).reset_index()
 
 
-def times(settings: pd.DataFrame, *, of: str = "milliseconds") -> pd.DataFrame:
-    """Language by format on one device, one sentence at a time on one thread, with the noise floor in per cent.
-
-    `of` is milliseconds (for a sentence), sentences_per_second or seconds_per_split.
-    """
-    wide, floors = _timed(settings, of)
-    wide["noise floor (%)"] = 100 * floors
-    if len(wide) > 1:
-        average = wide.mean().to_frame("Average").T.assign(**{"noise floor (%)": 100 * floors.max()})
-        wide = pd.concat([average, wide])
-    return wide.rename_axis("language").reset_index()
-
-
-def _timed(settings: pd.DataFrame, of: str = "milliseconds") -> tuple[pd.DataFrame, pd.Series]:
-    """Language by format of one sentence at a time on one thread, and the noise floor of each language (a share)."""
+def _one_at_a_time(settings: pd.DataFrame) -> pd.DataFrame:
     rows = one_kind(settings[(settings["batch"] == 1) & (settings["threads"] == 1)], "device")
-    if rows.empty:
-        raise SmallerError("No time was measured at batch 1 on 1 thread.")
-    rows = rows.assign(language=rows["language"].map(name_of))
-    wide = rows.pivot(index="language", columns="form", values=of)
-    if REFERENCE not in wide:
-        raise SmallerError(f"The format {REFERENCE} was not timed: add it to the formats.")
-    return wide[[form for form in FORMS if form in wide]], rows.groupby("language")["noise_floor"].max()
+    if REFERENCE not in set(rows["form"]):
+        raise SmallerError(f"No time of {REFERENCE} was measured at batch 1 on 1 thread: add it to the formats.")
+    return rows.assign(language=rows["language"].map(name_of))
 
 
-def time_ratios(settings: pd.DataFrame) -> pd.DataFrame:
-    """For each other format its time over fp32's: `ratio`, a mean over `languages`.
-
-    `faster` and `slower` count the languages where it leaves the noise floor.
-    """
-    wide, floors = _timed(settings)
-    ratio = wide.drop(columns=REFERENCE).div(wide[REFERENCE], axis="index")
-    return pd.DataFrame({
-        "ratio": ratio.mean(), "languages": ratio.notna().sum(),
-        "faster": ratio.lt(1 / (1 + floors), axis="index").sum(), "slower": ratio.gt(1 + floors, axis="index").sum(),
-    })  # fmt: skip
+def time_ratios(settings: pd.DataFrame, *, base: str = REFERENCE) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Language by format: the time over that of `base`, and the verdict on whether it is shorter, beyond the noise."""
+    rows = _one_at_a_time(settings)
+    wide = rows.pivot(index="language", columns="form", values="milliseconds")
+    ratio = wide[[form for form in FORMS if form in wide]].div(wide[base], axis="index")
+    far = 1 + rows.groupby("language")["noise_floor"].max()
+    faster, slower = ratio.lt(1 / far, axis="index"), ratio.gt(far, axis="index")
+    return ratio, pd.DataFrame(NOT_DECIDED, ratio.index, ratio.columns).mask(faster, AGREES).mask(slower, DIFFERS)
 
 
 def speed(settings: pd.DataFrame) -> Finding:
     """Which formats are faster than fp32 beyond the noise floor in every language, one sentence at a time."""
-    ratios, floor = time_ratios(settings), 100 * _timed(settings)[1].max()
-    found = {word: list(ratios.index[ratios[word] == ratios["languages"]]) for word in ("faster", "slower")}
+    found, floor = time_ratios(settings)[1], 100 * _one_at_a_time(settings)["noise_floor"].max()
+    values = {word: [form for form in found if found[form].eq(verdict).all()]
+              for word, verdict in (("faster", AGREES), ("slower", DIFFERS))}  # fmt: skip
     told = [f"{', '.join(forms) or 'No format'} {'is' if len(forms) < 2 else 'are'} {word} than fp32 in every "
-            f"language, by more than the noise floor of {floor:.1f} %." for word, forms in found.items()]  # fmt: skip
-    return Finding(*told, values={"ratios": ratios, "floor": floor} | found)
+            f"language, by more than the noise floor of {floor:.1f} %." for word, forms in values.items()]  # fmt: skip
+    return Finding(*told, values=values)
 
 
 def all_settings(settings: pd.DataFrame) -> pd.DataFrame:
     """A row for each number of threads, batch size and format: means over the languages, with the noise floor."""
     columns = {"milliseconds": "ms", "milliseconds_low": "fastest round", "milliseconds_high": "slowest round",
-               "sentences_per_second": "sentences/s", "noise_floor": "noise floor (%)",
-               "memory_bytes": "memory (MB)"}  # fmt: skip
-    found = one_kind(settings, "device").groupby(["threads", "batch", "form"])[list(columns)].mean()
-    found = found.sort_index(key=lambda level: level.map(list(FORMS).index) if level.name == "form" else level)
-    found = found.rename(columns=columns)
-    found.insert(1, "of fp32", found["ms"] / found.index.droplevel("form").map(found["ms"].xs(REFERENCE, level="form")))
-    scaled = {"noise floor (%)": 100 * found["noise floor (%)"], "memory (MB)": found["memory (MB)"] / 1e6}
-    return found.assign(**scaled).rename_axis(index={"form": "format"}).reset_index()
+               "end_to_end_milliseconds": TIMES["end_to_end_milliseconds"], "sentences_per_second": "sentences/s",
+               "noise_floor": "noise floor (%)", "memory_bytes": "memory (MB)"}  # fmt: skip
+    scaled = {"noise_floor": 100 * settings["noise_floor"], "memory_bytes": settings["memory_bytes"] / 1e6}
+    rows = one_kind(settings, "device").assign(format=pd.Categorical(settings["form"], list(FORMS)), **scaled)
+    rows = rows.rename(columns=columns).reindex(columns=["threads", "batch", "format", *columns.values()])
+    found = rows.groupby(["threads", "batch", "format"]).mean().dropna(axis="columns", how="all")
+    found.insert(1, "of fp32", found["ms"].div(found["ms"].xs(REFERENCE, level="format")))
+    return found.reset_index()
 
 
-def overview(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame, **options: object) -> pd.DataFrame:
-    """A row for each format: its bytes (`sizes.by_form`), its time as a share of fp32's, and its F1 against fp32."""
-    found = sizes.by_form(parts, **options)
-    ratio, f1 = time_ratios(settings)["ratio"], against_fp32(table)
-    return found.assign(**{"time (of fp32)": found["format"].map(ratio.to_dict() | {REFERENCE: 1.0}),
-                           "F1 against fp32": found["format"].map(f1.to_dict())})  # fmt: skip
+def measured(recipes: Iterable[Recipe]) -> pd.DataFrame:
+    """Bytes in memory by format and part (columns form, part, bytes), from the first record of each format."""
+    steps = [step for recipe in recipes for step in (read(recipe) or {"steps": []})["steps"]]
+    rows = [(step["form"], part, size) for step in steps if step["step"] == "Quantize"
+            for part, size in step["report"]["bytes_after"].items()]  # fmt: skip
+    return pd.DataFrame(rows, columns=["form", "part", "bytes"]).drop_duplicates(["form", "part"], ignore_index=True)
+
+
+def sizes(parts: pd.DataFrame) -> pd.DataFrame:
+    """A row for each format: MB in memory by part and in all, and what it saves in per cent."""
+    wide = parts.pivot(index="form", columns="part", values="bytes")[list(PARTS)] / 1e6
+    wide = wide.loc[[form for form in FORMS if form in wide.index]].add_suffix(" (MB)")
+    total = wide.sum(axis="columns")
+    wide["in memory (MB)"] = total
+    for base in (base for base in (REFERENCE, "fp16") if base in total):
+        # A format that is larger than the base is not smaller by a negative share: it has a dash.
+        wide[f"smaller than {base} (%)"] = (100 * (1 - total / total[base])).where(total <= total[base])
+    return wide.rename_axis("format").rename_axis(None, axis="columns").reset_index()
+
+
+def overview(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
+    """A row for each format: bytes in memory and as shipped (in old records: on disk), time and F1 against fp32."""
+    files = {"shipped_bytes": "ships (MB)", "disk_bytes": "on disk (MB)"}
+    known = settings.reindex(columns=list(files)).groupby(settings["form"]).first().dropna(axis="columns", how="all")
+    found = sizes(parts).set_index("format").join(known.iloc[:, :1].div(1e6).rename(columns=files))
+    told = {"time (of fp32)": time_ratios(settings)[0].mean(), "F1 against fp32": against_fp32(table)}
+    return found.assign(**told).reset_index()
 
 
 def keeps(table: pd.DataFrame, *, split: str = "test") -> Finding:
     """Which formats keep the F1 of fp32: the interval of the difference lies within the margin (paper 1, Q3)."""
     found = against_fp32(table, split=split)
     kept = [form for form, one in found.items() if one.verdict == AGREES]
-    return Finding(
-        f"{len(kept)} of {count_of(len(found), 'format')} keep the F1 of fp32 within {MARGIN:g} points.",
-        " ".join(f"F1 with {form}: {one} ({one.verdict})." for form, one in found.items() if form not in kept),
-        values={"found": found, "kept": kept},
-    )  # fmt: skip
+    rest = ", ".join(found.index.drop(kept))
+    return Finding(f"{len(kept)} of {count_of(len(found), 'format')} keep the F1 of fp32 within {MARGIN:g} points.",
+                   rest and f"This is not shown for {rest}.", values={"kept": kept})  # fmt: skip
 
 
 def best(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> Finding:
@@ -186,25 +197,21 @@ def best(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> Fi
     format which keeps F1 on dev has fewer bytes, or less time.
     """
     kept, test = keeps(table, split="dev").values["kept"], against_fp32(table)
-    costs = [parts.groupby("form")["bytes"].sum(), time_ratios(settings)["ratio"]]
-    small, fast = (min((form for form in kept if form in cost), key=cost.get, default="") for cost in costs)
-    if not (small and fast):
-        return Finding(f"No format is shown to keep the F1 of fp32 within {MARGIN:g} points on dev.",
-                       verdict=NOT_DECIDED, values={"small": small, "fast": fast})  # fmt: skip
-    quantity = None
-    if all("llm.int8" in own for own in (test, *costs)):
-        words = {True: DIFFERS, False: AGREES if "llm.int8" in kept else NOT_DECIDED}
-        beaten = [cost[form] < cost["llm.int8"] for form, cost in zip((small, fast), costs, strict=True)]
-        quantity = holding([test["llm.int8"].bears_out("same"), *(words[bool(other)] for other in beaten)])
-    saved, ratio = 100 * sizes.saved(parts, small), costs[1][fast]
-    told = " ".join(f"On test, the F1 of {form} differs from fp32's by {test[form]} ({test[form].verdict})."
-                    for form in dict.fromkeys((small, fast)))  # fmt: skip
+    if not kept:
+        return Finding(f"No format keeps the F1 of fp32 within {MARGIN:g} points on dev.", verdict=NOT_DECIDED)
+    size, time = parts.groupby("form")["bytes"].sum(), time_ratios(settings)[0].mean()
+    small, fast = size[kept].idxmin(), time[kept].idxmin()
+    saved, quantity = 100 * (1 - size[small] / size[REFERENCE]), None
+    if "llm.int8" in test:
+        unbeaten = AGREES if "llm.int8" in kept else NOT_DECIDED
+        beaten = (size[small] < size["llm.int8"], time[fast] < time["llm.int8"])
+        quantity = holding([test["llm.int8"].bears_out("same"), *(DIFFERS if one else unbeaten for one in beaten)])
+    told = ", ".join(f"{form} {test[form].verdict}" for form in dict.fromkeys((small, fast)))
     return Finding(
         f"{small} is the smallest format that keeps F1, with {saved:.1f} % fewer bytes in memory than fp32, and "
-        f"{'' if small == fast else f'{fast} is '}the fastest, with {ratio:.2f} times fp32's time.",
-        f"They are chosen by F1 on dev. {told} Times are of one sentence at a time on one thread "
-        f"({settings['device'].iloc[0]}).",
-        quantity=quantity, values={"small": small, "fast": fast, "saved": saved, "ratio": ratio},
+        f"{'' if small == fast else f'{fast} is '}the fastest, with {time[fast]:.2f} times fp32's time.",
+        f"They are chosen by F1 on dev. The verdict of their F1 on test, against fp32: {told}.",
+        quantity=quantity, values={"small": small, "fast": fast},
     )  # fmt: skip
 
 
@@ -220,53 +227,43 @@ def against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> Finding:
     The quantity is the share of these comparisons in which it is. A time is ahead beyond the noise floor only, and a
     loss where the corrected p value is below 0.05.
     """
-    rows, (time, floors) = plain(table).assign(less=lambda own: -own["loss"]), _timed(settings)
+    rows = plain(table).assign(less=lambda own: -own["loss"])
     ours, theirs = (rows[rows["form"] == form] for form in ("llm.int8", "dynamic"))
-    if ours.empty or theirs.empty or not {"llm.int8", "dynamic"} <= set(time):
+    if ours.empty or theirs.empty:
         return missing("LLM.int8() and dynamic quantization of one model")
-    ratio = time["llm.int8"] / time["dynamic"]
     words = {
         "F1": [one.bears_out("more") for one in by_language(ours, theirs)],
         "loss": [replace(one, margin=0.0).bears_out("more") for one in by_language(ours, theirs, value="less")],
-        "time": [AGREES if of < 1 / (1 + floor) else DIFFERS if of > 1 + floor else NOT_DECIDED
-                 for of, floor in zip(ratio, floors, strict=True)],
-    }  # fmt: skip
+        "time": time_ratios(settings, base="dynamic")[1]["llm.int8"].tolist(),
+    }
     every = sum(words.values(), [])
-    average = paired(ours, theirs)["comparison"].iloc[0]
-    told = " ".join(f"Its {name} is better in {own.count(AGREES)} of {count_of(len(own), 'language')}, and is shown "
-                    f"not to be in {own.count(DIFFERS)}." for name, own in words.items())  # fmt: skip
     return Finding(
         f"LLM.int8() is better than dynamic quantization in {every.count(AGREES)} of {len(every)} comparisons of F1, "
-        f"loss and time, and is shown not to be in {every.count(DIFFERS)}.",
-        f"{told} On average over the languages, its F1 differs by {average} ({average.verdict}).",
-        quantity=holding(every), values=words | {"average": average},
+        f"loss and time, and is shown not to be in {every.count(DIFFERS)}.", quantity=holding(every), values=words,
     )  # fmt: skip
 
 
-def after_pruning(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+def after_pruning(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each format and sparsity of models that are pruned and then quantized: their F1 against dense fp32.
 
     The last comparison is of what quantization changes in a pruned model with what it changes in a dense one. Sizes are
     compressed, since zeros weigh nothing there.
     """
-    rows = one_kind(of_split(table, split), "dataset", "encoder")
+    rows = one_kind(of_split(table, "test"), "dataset", "encoder")
     rows = rows[rows["form"].isin(FORMS) & rows["bits"].isna()]
     packed = rows.groupby(["sparsity", "form"])["compressed_bytes"].mean() / 1e6
     # What quantization changes in a model is its difference to the fp32 model of the same sparsity.
     step = rows.pivot(index=["sparsity", "language", "seed"], columns="form", values="f1")
     step = step.drop(columns=REFERENCE).sub(step[REFERENCE], axis="index").stack().rename("f1").reset_index()
     pruned, dense = step[step["sparsity"] > 0], step[step["sparsity"] == 0].drop(columns="sparsity")
-    each = dense.merge(pruned[["sparsity"]].drop_duplicates(), how="cross")
-    more = paired(pruned, each, by=["form", "sparsity"])
-    whole = rows[(rows["form"] == REFERENCE) & (rows["sparsity"] == 0)]
-    loss = paired(rows[rows["sparsity"] > 0], whole, by=["form", "sparsity"], one_for_all=True)
-    loss = loss.set_index(["form", "sparsity"])["comparison"]
+    more = paired(pruned, dense.merge(pruned[["sparsity"]].drop_duplicates(), how="cross"), by=["form", "sparsity"])
+    loss = paired(rows[rows["sparsity"] > 0], plain(rows[rows["form"] == REFERENCE]), by=["form", "sparsity"],
+                  one_for_all=True).set_index(["form", "sparsity"])["comparison"]  # fmt: skip
     return pd.DataFrame([
-        {"format": row.form, "sparsity (%)": round(100 * row.sparsity),
-         "pruned": loss[REFERENCE, row.sparsity].interval,
-         "pruned, quantized": loss[row.form, row.sparsity].interval, "pruned minus dense": row.comparison,
-         "quantized (MB)": packed[0.0, row.form], "pruned, quantized (MB)": packed[row.sparsity, row.form]}
-        for row in more.itertuples()
+        {"format": form, "sparsity (%)": round(100 * share), "pruned": loss[REFERENCE, share].interval,
+         "pruned, quantized": loss[form, share].interval, "pruned minus dense": comparison,
+         "quantized (MB)": packed[0.0, form], "pruned, quantized (MB)": packed[share, form]}
+        for (form, share), comparison in more.set_index(["form", "sparsity"])["comparison"].items()
     ])  # fmt: skip
 
 
@@ -274,12 +271,70 @@ def on_pruned(found: pd.DataFrame) -> Finding:
     """Does quantization cost a pruned model more than a dense one? `found` is what `after_pruning` gives."""
     if found.empty:
         return missing("Pruned and quantized models")
-    each = found["pruned minus dense"]
-    place, worst = min(enumerate(each), key=lambda pair: pair[1].interval.mean)
+    place, worst = min(found["pruned minus dense"].items(), key=lambda pair: pair[1].interval.mean)
     told = "It is not decided whether quantization costs a pruned model more F1 than a dense one."
-    if worst.sign < 0 or all(one.verdict == AGREES for one in each):
+    if worst.sign < 0 or all(one.verdict == AGREES for one in found["pruned minus dense"]):
         told = f"Quantization costs a pruned model {'more F1 than' if worst.sign < 0 else 'as much F1 as'} a dense one."
-    return Finding(
-        told, f"The worst case is {found['format'][place]} at {found['sparsity (%)'][place]} % sparsity: {worst} "
-        f"({worst.verdict}).", quantity=worst, values={"each": each},
-    )  # fmt: skip
+    case = f"{found['format'][place]} at {found['sparsity (%)'][place]} % sparsity"
+    return Finding(told, f"The worst case is {case}: {worst} ({worst.verdict}).", quantity=worst)
+
+
+def both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows with rounded weights, and those of whole models in fp32."""
+    rows = one_kind(of_split(table, "test"), "dataset", "encoder")
+    return rows[rows["bits"].notna()], plain(rows[rows["form"] == REFERENCE])
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """A `comparison` with fp32 for each part, in the order of `FAMILIES`, and number of bits, the most first."""
+    found = paired(*both(table), by=["part", "bits"], one_for_all=True).astype({"bits": int})
+    parts = pd.Categorical(found["part"].map(FAMILIES), list(FAMILIES.values()))
+    return found.assign(part=parts).sort_values(["part", "bits"], ascending=[True, False], ignore_index=True)
+
+
+def by_bits(found: pd.DataFrame) -> pd.DataFrame:
+    """Part by bits, from `rounded`: the comparison with fp32."""
+    wide = found.pivot(index="part", columns="bits", values="comparison").iloc[:, ::-1]
+    return wide.add_suffix(" bits").rename_axis(None, axis="columns").reset_index()
+
+
+def sensitivity(found: pd.DataFrame) -> Finding:
+    """Does rounding to the most bits keep F1, and where do fewer bits cost two points (paper 1, mechanism 3)?
+
+    `found` is what `rounded` gives; its first row, all weights at the most bits, is the quantity.
+    """
+    if found.empty:
+        return missing("Rounded weights")
+    first = found.iloc[0]
+    one = first["comparison"]
+    verb = {AGREES: "keeps", NOT_DECIDED: "is not shown to keep"}.get(one.verdict, "changes")
+    shown = [(row.part, row.bits) for row in found.itertuples() if row.comparison.departs() == AGREES]
+    places = ", ".join(f"{part} at {bits}" for part, bits in shown) or "none on this grid"
+    return Finding(f"Rounding {first['part']} to {first['bits']} bits {verb} F1: the difference is {one}.",
+                   f"A loss of {DEPARTURE:g} points is shown for these bits: {places}.",
+                   quantity=one, values={"shown": shown})  # fmt: skip
+
+
+def looked(recipes: Iterable[Recipe]) -> pd.DataFrame:
+    """The outliers that LLM.int8() met, a row for each recipe that has looked at sentences.
+
+    Columns: identity, threshold, columns and values (shares of the inputs of Linear layers), largest (magnitude).
+    """
+    steps = {recipe.identity: (read(recipe) or {"steps": [{}]})["steps"][-1] for recipe in recipes}
+    found = [{"identity": identity, "threshold": step["threshold"]} | step["report"]["outliers"]
+             for identity, step in steps.items() if step.get("report", {}).get("outliers")]  # fmt: skip
+    return pd.DataFrame(found, columns=["identity", "threshold", "columns", "values", "largest"])
+
+
+def thresholds(found: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each outlier threshold of LLM.int8(): the share of outliers in per cent, and F1 against fp32.
+
+    `found` is what `looked` gives. A feature column of a sentence with an outlier in it is multiplied in fp16.
+    """
+    rows = of_split(table, "test").drop(columns="threshold", errors="ignore").merge(found, on="identity")
+    each = found.groupby("threshold").agg({"columns": "mean", "values": "mean", "largest": "max"})
+    f1 = paired(rows, both(table)[1], by=["threshold"], one_for_all=True).set_index("threshold")["comparison"]
+    return pd.DataFrame({
+        "outlier columns (%)": 100 * each["columns"], "outlier values (%)": 100 * each["values"],
+        "largest magnitude": each["largest"], "F1 against fp32": f1.reindex(each.index),
+    }).reset_index()  # fmt: skip

@@ -11,14 +11,18 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, corrected, paired
+from smaller.comparison import AGREES, DEPARTURE, NOT_DECIDED, corrected, paired
 from smaller.data.examples import Sentence
 from smaller.data.noise import KINDS, affected, struck
-from smaller.data.sets import ATTACK, EvaluationSet
+from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
 from smaller.errors import SmallerError
 from smaller.findings.finding import ANSWERED, Finding, missing
-from smaller.findings.words import count_of
-from smaller.statistics import Interval, of_split, one_kind, t_interval
+from smaller.findings.transfer import at_own_set, over_seeds
+from smaller.findings.words import count_of, name_of
+from smaller.recipes import Recipe
+from smaller.results import read
+from smaller.statistics import of_split, one_kind
+from smaller.unlabelled import agreement
 
 DENSE = "dense"
 SWAPS = "entities"
@@ -28,19 +32,21 @@ LEAST = 10.0
 
 KEPT = {"clean F1": "clean", "F1 under noise": "f1", "points lost": "lost", "F1 kept (%)": "kept"}
 PAIR = ["language", "seed"]
-OWN, NOISE, ELSEWHERE = "own test set", "under noise", "other languages"
-PLACES = {OWN: "on clean text", NOISE: "under noise", ELSEWHERE: "in other languages"}
+OWN, NOISE, ELSEWHERE = PLACES = ("own test set", "under noise", "other languages")
 NOISES, EDITS = ("the noise",), ("the edits tried",)
 """What all seeds and models share: each was drawn once."""
 
+MEASURES = {"confidence": "mean confidence in points", "tagged": "words in entities (%)",
+            "agreement": "agreement with the dense model, span F1 in points"}  # fmt: skip
+"""What can be said of text without labels."""
 
-def by_model(tables: Mapping[str, pd.DataFrame], *, split: str = "test") -> pd.DataFrame:
-    """One table of several for a split: `model` is the name of each; `home` marks what it was fine-tuned on."""
+
+def by_model(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One table of several, of the test split: `model` is the name of each; `home` marks what it was fine-tuned on."""
     if DENSE not in tables or not len(tables[DENSE]):
         raise SmallerError("There is no dense model in this study to compare the others with.")
     table = pd.concat([own.assign(model=name) for name, own in tables.items() if len(own)], ignore_index=True)
-    home = table["dataset"].str.cat(table["language"], sep="/") == table["trained_on"]
-    return one_kind(of_split(table.assign(home=home), split), "encoder")
+    return one_kind(of_split(table.assign(home=at_own_set(table)), "test"), "encoder")
 
 
 def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
@@ -51,14 +57,14 @@ def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
     rows = []
     for place in (place for place in sets if place.noise in KINDS):
         clean, noisy = EvaluationSet(place.dataset, place.language, place.split).sentences(), place.sentences()
-        rows.append({"noise": place.noise, "rate": place.rate, "strikes": affected(place.noise),
-                     "language": place.language, "share": 100 * struck(clean, noisy),
-                     "example": _example(clean, noisy)})  # fmt: skip
-    sheet = pd.DataFrame(rows).groupby(["noise", "rate", "strikes"], sort=False, as_index=False)
-    sheet = sheet.agg(languages=("language", "nunique"), share=("share", "mean"), example=("example", "first"))
-    if len(codes := {row["language"] for row in rows}) == 1:
-        sheet.attrs["languages"] = {"example": codes.pop()}
-    return sheet.rename(columns={"share": "sentences struck (%)"})
+        rows.append([place.noise, place.rate, affected(place.noise), place.language, 100 * struck(clean, noisy),
+                     _example(clean, noisy)])  # fmt: skip
+    sheet = pd.DataFrame(rows, columns=["noise", "rate", "strikes", "languages", "sentences struck (%)", "example"])
+    codes = sheet["languages"].unique()
+    told = {"languages": "nunique", "sentences struck (%)": "mean", "example": "first"}
+    sheet = sheet.groupby(["noise", "rate", "strikes"], sort=False, as_index=False).agg(told)
+    sheet.attrs["languages"] = {"example": codes[0]} if len(codes) == 1 else {}
+    return sheet
 
 
 def _example(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> str:
@@ -121,19 +127,6 @@ def calibration(table: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(["model", *PAIR, "place"], sort=False)["error"].mean().dropna().reset_index()
 
 
-def by_seed(rows: pd.DataFrame, value: str, *, by: Sequence[str] = ("model",)) -> pd.DataFrame:
-    """The mean of a column over languages, for each group of `by` and seed that has all languages of its group."""
-    own = rows.groupby([*by, *PAIR], sort=False)[value].mean().dropna().reset_index()
-    known = own.groupby([*by, "seed"])["language"].transform("nunique")
-    own = own[known == own.groupby([*by])["language"].transform("nunique")]
-    return own.groupby([*by, "seed"], sort=False)[value].mean().reset_index()
-
-
-def over_seeds(rows: pd.DataFrame, value: str, *, by: str = "model") -> dict[str, Interval]:
-    """The mean of a column for each model, with its t interval over seeds."""
-    return {name: t_interval(own[value]) for name, own in by_seed(rows, value, by=[by]).groupby(by, sort=False)}
-
-
 def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.DataFrame:
     """A `comparison` of each compressed model with the dense one; of several kinds of noise the mean counts."""
     dense = rows["model"] == DENSE
@@ -143,40 +136,21 @@ def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] =
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
     """A `comparison` in F1 kept for each kind of noise, rate and compressed model, corrected for all of them at once.
 
-    `dense` is the share that the dense model keeps, and `strongest` marks the highest rate of a kind.
+    `strongest` marks the highest rate of a kind.
     """
-    parts = [
-        against_dense(own, "kept").assign(noise=kind, rate=rate, languages=own["language"].nunique(),
-                                          dense=over_seeds(own, "kept").get(DENSE), strongest=own["strongest"].any())
-        for (kind, rate), own in under_noise(table).groupby(["noise", "rate"])
-    ]  # fmt: skip
+    parts = [against_dense(own, "kept").assign(noise=kind, rate=rate, strongest=own["strongest"].any())
+             for (kind, rate), own in under_noise(table).groupby(["noise", "rate"])]  # fmt: skip
     found = corrected(pd.concat(parts, ignore_index=True))
     return found.sort_values("noise", key=lambda kinds: kinds.map(list(KINDS).index), kind="stable")
 
 
-def noise_by_kind(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each kind of noise and rate: F1 that the dense model keeps, and the verdicts of `by_kind` counted."""
-    lines = []
-    for (kind, rate), own in by_kind(table).groupby(["noise", "rate"], sort=False):
-        lowest = min(own.itertuples(), key=lambda row: row.comparison.interval.mean)
-        signs = own["comparison"].map(lambda one: one.sign)
-        lines.append({
-            "noise": kind, "rate": rate, "languages": lowest.languages, "dense F1 kept (%)": lowest.dense,
-            "models": len(own), "keep less": (signs < 0).sum(), "keep more": (signs > 0).sum(),
-            "agree": (own["verdict"] == AGREES).sum(), "lowest": lowest.model, "lowest, minus dense": lowest.comparison,
-        })  # fmt: skip
-    return pd.DataFrame(lines)
-
-
 def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn: Sequence[str]) -> pd.DataFrame:
     """A row for each model: the interval of each column over seeds, and the last column beside the dense model."""
-    means = {header: over_seeds(rows, column) for header, column in columns.items()}
+    shown = pd.DataFrame({header: over_seeds(rows, column) for header, column in columns.items()})
     *_, last = columns
     change = against_dense(rows, columns[last], **drawn).set_index("model")["comparison"]
-    return pd.DataFrame(
-        {"model": model} | {header: own.get(model) for header, own in means.items()}
-        | {f"{last}, minus dense": change.get(model)} for model in dict.fromkeys(rows["model"])
-    )  # fmt: skip
+    shown = shown.reindex(dict.fromkeys(rows["model"])).rename_axis("model")
+    return shown.assign(**{f"{last}, minus dense": change}).reset_index()
 
 
 def attacks_by_model(table: pd.DataFrame) -> pd.DataFrame:
@@ -194,92 +168,143 @@ def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, axis="columns").reset_index()
 
 
-def brittle(table: pd.DataFrame) -> Finding:
-    """Does a compressed model keep a smaller share of its F1 under the strongest typing noise than the dense model?"""
-    told = "Under the strongest noise of each kind, the dense model keeps {:.1f} % of its clean F1."
-    worse = "to keep a smaller share of F1 under typing noise than the dense model"
-    return _judged(strongest(table), "kept", -1, worse, told) or missing("compressed models under typing noise")
+def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
+    """What this page says of the next check that a paper left open; no paper prints a number for it.
+
+    In this order: typing noise, unseen names, the attack, the confidence of the dense model, and of the others.
+    """
+    errors = calibration(table)
+    noisy = errors[errors["place"] == NOISE]
+    less, kept = "keep a smaller share of F1", "keeps {:.1f} % of its clean F1"
+    worse, error = "be worse calibrated", "has a calibration error of {:.1f} points"
+    return {"NC3": [
+        judged(strongest(table), "kept", "under the strongest typing noise", less, kept),
+        judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept),
+        attacked(table),
+        says_so(errors),
+        judged(noisy, "error", "under the strongest typing noise", worse, error, worse=1),
+    ]}  # fmt: skip
 
 
-def swaps(table: pd.DataFrame) -> Finding:
-    """Does a compressed model lean more on names that it has seen than the dense model?"""
-    told = "With every name replaced by an unseen one, the dense model keeps {:.1f} % of its clean F1."
-    worse = "to keep a smaller share of F1 on unseen names than the dense model"
-    return _judged(strongest(table, [SWAPS]), "kept", -1, worse, told) or missing("compressed models on unseen names")
+def judged(
+    rows: pd.DataFrame, value: str, where: str, behind: str, level: str, *,
+    worse: int = -1, once: Sequence[str] = NOISES,
+) -> Finding:  # fmt: skip
+    """Whether any compressed model is shown to be worse than the dense one in a column, corrected for all of them.
+
+    `worse` is the sign of a change for the worse, `behind` says it in words ("be easier to attack"); `level` has a
+    place for the dense model's mean.
+    """
+    found = against_dense(rows, value, drawn_once=once).set_index("model")["comparison"]
+    if found.empty:
+        return missing(f"compressed models {where}")
+    lost = [model for model, one in found.items() if one.sign == worse]
+    unsure = [model for model, one in found.items() if one.verdict == NOT_DECIDED]
+    # A comparison of one seed has no bounds, and excludes nothing.
+    furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
+    safe = list(found.index[furthest < DEPARTURE])
+    last = max(found.index, key=lambda model: worse * found[model].interval.mean)
+    dense = over_seeds(rows, value)[DENSE]
+    return Finding(
+        f"{where[0].upper()}{where[1:]}, {len(lost) or 'none'} of {count_of(len(found), 'compressed model')} "
+        f"{'are' if len(lost) > 1 else 'is'} shown to {behind} than the dense model; {len(unsure)} "
+        f"{'is' if len(unsure) == 1 else 'are'} not decided.",
+        f"The dense model {level.format(dense.mean)}. Single intervals exclude a change for the worse of {DEPARTURE:g} "
+        f"points or more for {len(safe)}. The mean of {last} is the furthest behind: {found[last]}.",
+        values={"compared": found, "worse": lost, "not decided": unsure, "safe": safe, "dense": dense},
+        verdict=NOT_DECIDED if unsure and not lost else ANSWERED,
+    )
 
 
 def attacked(table: pd.DataFrame) -> Finding:
     """Does a search for harmful edits break compressed models more often than the dense one, at its largest budget?"""
     rows = attacks(table)
     rows = rows[rows["rate"] == rows["rate"].max()]
+    behind, level = "be easier to break", "tags {:.0f} % of the sentences wrong that it tagged correctly before"
+    found = judged(rows, "attack_success", "under the strongest attack", behind, level, worse=1, once=EDITS)
+    if not found.measured:
+        return found
     dense = rows[rows["model"] == DENSE]
     random = dense.assign(attack_success=dense["random_success"])
-    chance = list(paired(dense, random, value="attack_success", drawn_once=EDITS)["comparison"])
-    told = (f"With edits to at most {100 * rows['rate'].max():g} % of a sentence's letters, the search breaks {{:.0f}} "
-            "% of the sentences that the dense model tags correctly. Minus what as many random edits break, this is "
-            f"{', '.join(map(str, chance))}.")  # fmt: skip
-    worse = "to be easier to attack than the dense model"
-    found = _judged(rows, "attack_success", 1, worse, told, drawn_once=EDITS)
-    return replace(found, values={**found.values, "minus chance": chance[0]}) if found else missing("attacks on models")
+    (chance,) = paired(dense, random, value="attack_success", drawn_once=EDITS)["comparison"]
+    text = f"{found.text} The search minus as many random edits, on the dense model: {chance}."
+    return replace(found, text=text, values={**found.values, "minus chance": chance})
 
 
-def calibrated(table: pd.DataFrame) -> Finding:
-    """Is a compressed model worse calibrated under the strongest typing noise than the dense model?"""
-    errors = calibration(table)
-    told = "The calibration error of the dense model is {:.1f} points there."
-    worse = "to be worse calibrated under typing noise than the dense model"
-    found = _judged(errors[errors["place"] == NOISE], "error", 1, worse, told)
-    return found or missing("calibration errors of compressed models")
+def says_so(errors: pd.DataFrame) -> Finding:
+    """Does the confidence of the dense model fall as far as its accuracy where typing noise misleads it?
 
-
-def _judged(
-    rows: pd.DataFrame, value: str, sign: int, worse: str, told: str, *, drawn_once: Sequence[str] = NOISES
-) -> Finding | None:
-    """Whether any compressed model is shown to be worse than the dense one, corrected for all; None without any.
-
-    `sign` is that of a change for the worse, `worse` says it in words; `told` has a place for the dense model's mean.
+    `errors` is what `calibration` gives: how far confidence and accuracy are apart.
     """
-    compared = against_dense(rows, value, drawn_once=drawn_once)
-    if compared.empty:
-        return None
-    found = dict(zip(compared["model"], compared["comparison"], strict=True))
-    behind, ahead = ([model for model, one in found.items() if one.sign == side] for side in (sign, -sign))
-    same = [model for model, one in found.items() if one.verdict == AGREES]
-    unsure = [model for model in found if model not in (*behind, *ahead, *same)]
-    safe = [model for model, one in found.items() if one.interval.known
-            and max(sign * one.interval.low, sign * one.interval.high) < DEPARTURE]  # fmt: skip
-    furthest = max(found, key=lambda model: sign * found[model].interval.mean)
-    dense = over_seeds(rows, value)[DENSE]
-    models, comparisons = count_of(len(found), "compressed model"), count_of(len(found), "comparison")
-    return Finding(
-        f"{len(behind) or 'None'} of {models} {'are' if len(behind) > 1 else 'is'} shown {worse}; "
-        f"{len(unsure)} {'is' if len(unsure) == 1 else 'are'} not decided.",
-        f"{told.format(dense.mean)} Agreement with it within {MARGIN:g} points is shown for {len(same)} of "
-        f"{models}, and a change for the better for {len(ahead)} (paired by seed, corrected for {comparisons}). Single "
-        f"intervals exclude a change for the worse of {DEPARTURE:g} points or more for {len(safe)}. The mean of "
-        f"{furthest} is the furthest behind: {found[furthest]}.",
-        values={"compared": compared, "worse": behind, "better": ahead, "same": same, "not decided": unsure,
-                "safe": safe, "furthest": furthest, "dense": dense},
-        verdict=NOT_DECIDED if unsure and not behind else ANSWERED,
-    )  # fmt: skip
-
-
-def says_so(table: pd.DataFrame) -> Finding:
-    """Does the confidence of the dense model fall as far as its accuracy where typing noise misleads it?"""
-    errors = calibration(table).query("model == @DENSE")
-    noisy, clean = (errors[errors["place"] == place] for place in (NOISE, OWN))
-    change = next(iter(paired(noisy, clean, value="error", drawn_once=NOISES)["comparison"]), None)
-    if change is None:
+    dense = errors[errors["model"] == DENSE]
+    noisy, clean = (dense[dense["place"] == place] for place in (NOISE, OWN))
+    (change,) = paired(noisy, clean, value="error", drawn_once=NOISES)["comparison"]
+    if not change.interval.n:
         return missing("calibration errors of the dense model")
     unchanged = "does not change" if change.verdict == AGREES else "is not shown to change"
     verb = {1: "raises", -1: "lowers"}.get(change.sign, unchanged)
-    known = over_seeds(errors, "error", by="place")
-    told = ", ".join(f"{error.mean:.1f} points {PLACES[place]}" for place, error in known.items())
-    return Finding(f"Typing noise {verb} the calibration error of the dense model: {change}.",
-                   f"Calibration error is the distance of confidence from accuracy; it is {told}.",
-                   quantity=change, values={"errors": known})  # fmt: skip
+    return Finding(f"Typing noise {verb} the calibration error of the dense model: {change}.", quantity=change)
 
 
-def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
-    """What this page says of the next check that a paper left open; no paper prints a number for it."""
-    return {"NC3": [find(table) for find in (brittle, swaps, attacked, says_so, calibrated)]}
+def texts(table: pd.DataFrame, recipes: Mapping[str, Iterable[Recipe]]) -> pd.DataFrame:
+    """What each model does with text whose labels are not looked at: a row for each model and text.
+
+    `language` and `seed` are the model's, `text` says what it read, and the rest are the columns `MEASURES`. Agreement
+    is with the dense model of the same language and seed; it is missing for that model itself, and where `recipes` has
+    no record with tags.
+    """
+    rows = table[table["noise"] == UNLABELLED]
+    names, own = [_text_name(row) for row in rows.itertuples()], rows["trained_on"].str.rpartition("/")[2]
+    rows = rows.assign(place=rows["dataset"] + "/" + rows["language"], text=names, language=own)
+    key = ["model", *PAIR, "place"]
+    dense = {recipe.fine_tuning: _tags(recipe) for recipe in recipes.get(DENSE, ())}
+    agreements = [
+        (model, recipe.fine_tuning.language, recipe.fine_tuning.seed, place, agreement(tags, known[place]))
+        for model, own in recipes.items() if model != DENSE for recipe in own
+        for known in [dense.get(recipe.fine_tuning, {})]
+        for place, tags in _tags(recipe).items() if place in known
+    ]  # fmt: skip
+    agreed = pd.DataFrame(agreements, columns=[*key, "agreement"])
+    return rows[[*key, "text", "confidence", "tagged"]].merge(agreed, on=key, how="left")
+
+
+def _text_name(row: tuple) -> str:
+    """What a text is to a model: its own test set, other text in its language, or another language."""
+    if row.home:
+        return OWN
+    same = row.language == row.trained_on.rpartition("/")[2]
+    return f"{row.dataset}, same language" if same else f"{name_of(row.language)} ({row.dataset})"
+
+
+def _tags(recipe: Recipe) -> dict[str, dict]:
+    """What the record of a recipe keeps of each text without labels, by data set and language."""
+    places = ((set_of(key), found) for key, found in (read(recipe) or {"scores": {}})["scores"].items())
+    return {f"{place.dataset}/{place.language}": found for place, found in places if place.noise == UNLABELLED}
+
+
+def texts_by_model(found: pd.DataFrame, *, of: str) -> pd.DataFrame:
+    """One of `MEASURES` by model and text, from `texts`: means over languages with their intervals over seeds."""
+    places = sorted(dict.fromkeys(found["text"]), key=lambda text: text != OWN)
+    wide = pd.DataFrame({text: over_seeds(found[found["text"] == text], of) for text in places})
+    return wide.reindex(dict.fromkeys(found["model"])).dropna(how="all").rename_axis("model").reset_index()
+
+
+def strangers(found: pd.DataFrame) -> Finding:
+    """Are models less confident on text that they were not made for, and do they still agree there with the dense one?
+
+    `found` is what `texts` gives; texts count alike.
+    """
+    own, strange = (found[(found["text"] == OWN) == here] for here in (True, False))
+    (sure,) = paired(*(rows[rows["model"] == DENSE] for rows in (strange, own)), value="confidence")["comparison"]
+    if not sure.interval.n:
+        return missing("texts of another kind or language")
+    same = "as confident as" if sure.verdict == AGREES else "not shown to be less confident than"
+    verb = {1: "more confident than", -1: "less confident than"}.get(sure.sign, same)
+    alike = paired(strange, own, by=["model"], value="agreement").set_index("model")["comparison"]
+    less = sum(one.sign < 0 for one in alike)
+    return Finding(
+        f"On strange text the dense model is {verb} on its own test set: {sure}.",
+        f"{less} of {count_of(len(alike), 'compressed model')} {'is' if less == 1 else 'are'} shown to agree less with "
+        "it there." if len(alike) else "",
+        quantity=sure, values={"agreement": alike.to_dict()},
+    )  # fmt: skip

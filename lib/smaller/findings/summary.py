@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from smaller import results, timing
-from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, Comparison, paired
+from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, paired
+from smaller.findings.baselines import PLAIN, at_every_seed, by_seed
 from smaller.findings.finding import ANSWERED, Finding, missing
 from smaller.findings.words import count_of, name_of
-from smaller.forms import FORMS
-from smaller.statistics import describe, t_interval
+from smaller.statistics import t_interval
 from smaller.steps.base import STEPS
 
 _VERBS = {
@@ -21,7 +21,8 @@ _VERBS = {
     "Cut": "cut", "Prune": "prune", "PruneHeads": "prune heads", "PruneFeedForward": "prune feed-forward neurons",
     "TruncateHidden": "narrow the hidden states", "TrimVocabulary": "trim the vocabulary", "Quantize": "quantize",
 }  # fmt: skip
-_SAID = {
+_SHARES = {"sparsity": "{} % of the weights", "coverage": "{} % of the text"}
+_SAID = _SHARES | {
     "layers": "{} layers", "heads": "{} heads", "keep": "{} heads", "hidden_size": "{} wide", "size": "to {:,}",
     "feed_forward": "{} neurons", "transfer_lines": "{:,} unlabelled lines", "width_by": "width by {}", "by": "by {}",
     "on": "on the {}", "start": "{} start",
@@ -32,10 +33,9 @@ _SETTINGS = {
 }  # fmt: skip
 """What a step is given and no kind of recipe is known by: its data, its seed, and how long it trains."""
 
-PLAIN = {"linear": "a linear model on character n-grams", "crf": "a conditional random field"}
-"""Models without an encoder, by what stands for their encoder in the table of `smaller.plain`."""
-
-ONCE = {"Adapt": "the adaptation", "Distil": "the distillation on text", "Pretrain": "the pre-training"}
+ONCE = {"Adapt": "the adaptation", "Distil": "the distillation on text", "Pretrain": "the pre-training",
+        "": "the model without an encoder"}  # fmt: skip
+_NO_ENCODER = [{"step": "", "seed": 0}]
 
 CURRENCY = {
     "shipped_bytes": "bytes of the folder that ships, without its README",
@@ -59,15 +59,14 @@ def _from_the_encoder(steps: Sequence[Mapping]) -> Sequence[Mapping]:
 
 def _words(step: Mapping) -> str:
     usual = {field.name: field.default for field in dataclasses.fields(STEPS[step["step"]])}
-    told = {name: value for name, value in step.items() if name not in _SETTINGS and value is not None}
-    said = [_said(name, value) for name, value in told.items() if value != usual[name] and (value or usual[name])]
+    said = []
+    for name, value in step.items():
+        if name in _SETTINGS or value is None or value == usual[name] or not (value or usual[name]):
+            continue
+        value = 100 * value if name in _SHARES else value
+        pattern = _SAID.get(name, f"{name.replace('_', ' ')} {{}}")
+        said.append(pattern.format(f"{value:g}" if isinstance(value, float) else value))
     return _VERBS.get(step["step"], step["step"]) + (f" ({', '.join(said)})" if said else "")
-
-
-def _said(name: str, value: object) -> str:
-    if name in ("sparsity", "coverage"):
-        return f"{100 * value:g} % of the {'weights' if name == 'sparsity' else 'text'}"
-    return _SAID.get(name, f"{name.replace('_', ' ')} {{}}").format(f"{value:g}" if isinstance(value, float) else value)
 
 
 def is_whole(steps: Sequence[Mapping]) -> bool:
@@ -88,30 +87,30 @@ def recipes(
 
 def of_table(
     table: pd.DataFrame, steps: Mapping[str, Sequence[Mapping]], *, dataset: str, languages: Sequence[str],
-    shares: Mapping[str, Mapping[str, float]] | None = None, plain: pd.DataFrame | None = None,
+    shares: Mapping[str, Mapping[str, float]], plain: pd.DataFrame | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Test scores at home, a row for each model, of the kinds of recipe that have every one of the languages.
 
-    `steps` has the canonical steps of each identity, `shares` the share of the dense model's time by the column of the
-    time and identity; `plain` is a table of models without an encoder. Rounded weights are left out: they simulate a
-    form and save nothing. Where a kind was trained with several settings, each language takes the one with most seeds,
-    and of these the best on dev. Columns besides those of `results.table`: kind, whole, dev_f1, draws (seeds of what is
-    trained before fine-tuning), bytes, counted (what they are, a key of `CURRENCY`), time_ratio (NaN where not timed)
-    and timed (what that is of, a key of `TIME`).
+    `steps` has the canonical steps of each identity, `shares` the share of the dense model's time by column of the time
+    and identity; models without an encoder, `plain`, stand beside every seed of the dense one. Rounded weights save
+    nothing and are left out. Of several settings of a kind, each language takes the one with most seeds, then the best
+    on dev. Columns besides those of `results.table`: kind, whole, dev_f1, draws (seeds of what is trained before
+    fine-tuning), bytes, counted (a key of `CURRENCY`), time_ratio (NaN where not timed) and timed (a key of `TIME`).
     """
-    parts = [table.assign(plain=False), *([plain.assign(plain=True, noise="")] if plain is not None else [])]
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    if plain is not None:
+        dense = table["identity"].map(lambda identity: is_whole(steps[identity]))
+        table = pd.concat([table, at_every_seed(plain, table.loc[dense, "seed"])], ignore_index=True)
     home = (table["dataset"] == dataset) & table["language"].isin(list(languages)) & (table["noise"].fillna("") == "")
-    home &= table["plain"] | (table["dataset"] + "/" + table["language"] == table["trained_on"])
+    home &= table["dataset"] + "/" + table["language"] == table["trained_on"]
     table = table[home & ~table["technique"].str.contains("rounded")]
     keys = ["identity", "encoder", "language", "seed"]
     dev = table[table["split"] == "dev"].groupby(keys, dropna=False)["f1"].mean().rename("dev_f1")
     table = table[table["split"] == "test"].merge(dev.reset_index(), on=keys, how="left")
-    forms = [[] if row.plain else steps[row.identity] for row in table.itertuples()]
+    forms = [steps.get(identity, []) for identity in table["identity"]]
     table = table.assign(
         kind=[kind(form) or PLAIN.get(name, name) for form, name in zip(forms, table["encoder"], strict=True)],
         whole=[is_whole(form) for form in forms],
-        draws=[{ONCE[step["step"]]: step["seed"] for step in _from_the_encoder(form)
+        draws=[{ONCE[step["step"]]: step["seed"] for step in _from_the_encoder(form) or _NO_ENCODER
                 if step["step"] in ONCE and step.get("on") != "task"} for form in forms],
         setting=[json.dumps([step | {"seed": 0} for step in form], sort_keys=True) for form in forms],
     )  # fmt: skip
@@ -122,8 +121,9 @@ def of_table(
     table = table[table["kind"].map(complete)].reset_index(drop=True)
     counted, timed = (_everywhere(table, list(names)) for names in (CURRENCY, TIME))
     dense = table[table["whole"]].groupby("language")[timed].mean()
-    beside = (table[timed] / table["language"].map(dense)).where(table["plain"])  # which no run times with others
-    share = table["identity"].map((shares or {}).get(timed, {})).astype(float).fillna(beside)
+    # No run times a model without an encoder with others.
+    beside = (table[timed] / table["language"].map(dense)).where(table["technique"] == "plain")
+    share = table["identity"].map(shares.get(timed, {})).astype(float).fillna(beside)
     return table.assign(bytes=table[counted], counted=counted, timed=timed, time_ratio=share)
 
 
@@ -141,48 +141,36 @@ def _shares(records: Sequence[dict], field: str) -> dict[str, float]:
     ]  # fmt: skip
     dense = {entry["group"]: entry[field] for record, entry in timed
              if is_whole([step for step in record["recipe"]["steps"] if step.get("form") != "fp32"])}  # fmt: skip
-    shares: dict[str, list[float]] = {}
-    for record, entry in timed:
-        if entry["group"] in dense:
-            shares.setdefault(record["identity"], []).append(entry[field] / dense[entry["group"]])
-    return {identity: sum(own) / len(own) for identity, own in shares.items()}
+    shares = [(record["identity"], entry[field] / dense[entry["group"]])
+              for record, entry in timed if entry["group"] in dense]  # fmt: skip
+    return pd.DataFrame(shares, columns=["identity", "share"]).groupby("identity")["share"].mean().to_dict()
 
 
 def families(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each kind, the smallest first; `table` is what `recipes` gives.
 
     `F1` is an Interval over seeds of the mean over languages, `f1` its mean, and `minus` a Comparison with the
-    uncompressed model (None of itself), corrected for the number of kinds here; `dev_f1` and `dev_drop` are of the dev
-    split, by which one chooses. `complete` says that a kind has all seeds of the uncompressed model, or needs none.
+    uncompressed model (None of itself), corrected for the number of kinds. One chooses by `dev_f1` and `dev_drop`,
+    among the `complete` kinds, which have all seeds of the uncompressed model.
     """
     whole = table[table["whole"]]
-    seeds = set(_by_seed(whole).index)
-    # A model without an encoder is fitted once, and stands beside every seed.
-    spread = [own.assign(seed=seed) for _, own in table[table["technique"] == "plain"].groupby("kind")
-              for seed in sorted(seeds)]  # fmt: skip
-    others = pd.concat([table[~table["whole"] & (table["technique"] != "plain")], *spread])
-    minus = paired(others, whole, by=["kind"], one_for_all=True).set_index("kind")["comparison"].to_dict()
-    dense = _by_seed(whole, "dev_f1")
+    dense = by_seed(whole, "dev_f1")
+    minus = paired(table[~table["whole"]], whole, by=["kind"], one_for_all=True).set_index("kind")["comparison"]
     rows = []
     for name, own in table.groupby("kind", sort=False):
-        first, f1, on_dev = own.iloc[0], _by_seed(own), _by_seed(own, "dev_f1")
-        plain, one = first["technique"] == "plain", minus.get(name)
-        once = tuple(step for step in first["draws"] if len({draw[step] for draw in own["draws"]}) == 1)
-        once = ("the model without an encoder",) if plain else once if own["seed"].nunique() > 1 else ()
+        first, f1, on_dev = own.iloc[0], by_seed(own), by_seed(own, "dev_f1")
+        once = tuple(step for step in first["draws"]
+                     if own["seed"].nunique() > 1 and len({draw[step] for draw in own["draws"]}) == 1)  # fmt: skip
+        # A model without an encoder is the same at every seed, so its own F1 has no interval.
         rows.append(
-            {column: first[column] for column in ("kind", "technique", "whole", "counted", "timed")}
-            | {"F1": t_interval(f1), "f1": f1.mean(), "minus": one and dataclasses.replace(one, drawn_once=once),
-               "dev_f1": on_dev.mean(), "complete": bool(seeds) and (plain or seeds <= set(f1.index)),
-               "dev_drop": dense.mean() - on_dev.mean() if plain else (dense - on_dev).mean()}
+            first[["kind", "technique", "whole", "counted", "timed"]].to_dict()
+            | {"F1": t_interval(f1[:1] if first["technique"] == "plain" else f1), "f1": f1.mean(),
+               "minus": dataclasses.replace(minus[name], drawn_once=once) if name in minus else None,
+               "dev_f1": on_dev.mean(), "complete": len(dense) > 0 and set(dense.index) <= set(f1.index),
+               "dev_drop": (dense - on_dev).mean()}
             | own[["bytes", "compressed_bytes", "time_ratio", "training_seconds"]].mean().to_dict()
         )  # fmt: skip
     return pd.DataFrame(rows).sort_values("bytes", ignore_index=True)
-
-
-def _by_seed(own: pd.DataFrame, value: str = "f1") -> pd.Series:
-    """The mean over languages by seed, of the seeds that have all of them."""
-    wide = own.pivot_table(index="seed", columns="language", values=value)
-    return wide.dropna().mean(axis="columns")
 
 
 def units(found: pd.DataFrame) -> str:
@@ -192,13 +180,14 @@ def units(found: pd.DataFrame) -> str:
 
 def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
     """`families` of each language alone, with a column `language`."""
-    return pd.concat([families(own).assign(language=code) for code, own in table.groupby("language")])
+    parts = [families(own).assign(language=code) for code, own in table.groupby("language")]
+    return pd.concat(parts, ignore_index=True)
 
 
-def front(found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
+def front(found: pd.DataFrame, *, cost: str = "bytes") -> pd.DataFrame:
     """The kinds that no other beats on dev: every one that costs no more has a lower F1 there. Rising in cost.
 
-    It is chosen among those that have all seeds, so that none is on it by a single lucky run.
+    Only kinds that have all seeds can be on it, so that none is by a single lucky run.
     """
     ordered = found[found["complete"]].dropna(subset=[cost, "dev_f1"])
     ordered = ordered.sort_values([cost, "dev_f1"], ascending=[True, False])
@@ -206,104 +195,82 @@ def front(found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
     return ordered[(ordered["dev_f1"] == best) & ~best.duplicated()].reset_index(drop=True)
 
 
-def fronts(table: pd.DataFrame, *, cost: str = "bytes") -> Finding:
-    """How many kinds of recipe stand on the front of every language, how many on one, and the smallest of the first."""
-    found = {code: set(front(families(own), cost=cost)["kind"]) for code, own in table.groupby("language")}
-    shared = set.intersection(*found.values()) if found else set()
-    alone = sum(sum(name in other for other in found.values()) == 1 for name in set().union(*found.values()))
-    smallest = table[table["kind"].isin(shared)].groupby("kind")[cost].mean().idxmin() if shared else ""
+def fronts(found: pd.DataFrame) -> Finding:
+    """How many kinds of recipe stand on the front of every language, how many on one, and the smallest of the first.
+
+    `found` is what `families_by_language` gives.
+    """
+    languages = found["language"].nunique()
+    on = pd.concat([front(own) for _, own in found.groupby("language")]).groupby("kind")["bytes"].agg(["size", "mean"])
+    shared, alone = on.loc[on["size"] == languages, "mean"], int((on["size"] == 1).sum())
     return Finding(
         f"{count_of(len(shared), 'kind')} of recipe {'is' if len(shared) == 1 else 'are'} on the front of F1 and size "
-        f"in each of {count_of(len(found), 'language')}, and {alone} in one alone.",
-        f"The smallest that all languages share: {smallest}." if shared else "",
-        values={"fronts": found, "shared": shared, "alone": alone, "smallest": smallest},
+        f"in each of {count_of(languages, 'language')}, and {alone} in one alone.",
+        f"The smallest that all languages share: {shared.idxmin()}." if len(shared) else "",
+        values={"shared": set(shared.index), "alone": alone},
     )
 
 
 def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
     """For each loss that one may accept, in points on dev, the smallest kind of recipe; F1 and comparison are of test.
 
-    `minus uncompressed` is a Comparison, corrected for the number of kinds that were chosen. `loses less` says whether
-    its interval excludes a loss of that many points: "shown", "not decided", or "loses more". Sizes and times are in
-    per cent of the uncompressed model's.
+    `minus uncompressed` is a Comparison, corrected for the number of kinds that were chosen; whether its interval
+    excludes a loss of that many points is in `loses less` ("shown", "not decided", or "loses more"). Sizes and times
+    are in per cent of the uncompressed model's, and without one there is no row.
     """
     found = families(table)
-    able, dense = found[found["complete"]], found[found["whole"]]
-    picked = {limit: within.loc[within["bytes"].idxmin(), "kind"] for limit in drops
-              if len(dense) and len(within := able[able["dev_drop"] <= limit])}  # fmt: skip
-    rows, chosen = [], families(table[table["kind"].isin(picked.values()) | table["whole"]]) if picked else found
-    chosen = chosen.set_index("kind")
-    for limit, name in picked.items():
-        one = chosen.loc[name]
-        known = one["minus"].departs(by=limit) if one["minus"] is not None else DIFFERS
-        rows.append({
-            "at most lost on dev (points)": limit, "recipe": "leave it uncompressed" if one["whole"] else name,
-            "F1": one["F1"], "minus uncompressed": one["minus"],
-            "loses less": {DIFFERS: "shown", AGREES: "loses more"}.get(known, known), "MB": one["bytes"] / 1e6,
-            "size (%)": 100 * one["bytes"] / dense["bytes"].iloc[0], "time (%)": 100 * one["time_ratio"],
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+    able = found[found["complete"]]
+    picked = {limit: within["kind"].iloc[0] for limit in drops if len(within := able[able["dev_drop"] <= limit])}
+    if not picked:
+        return pd.DataFrame()
+    chosen = families(table[table["kind"].isin(picked.values()) | table["whole"]]).set_index("kind")
+    dense, rows = chosen.loc[chosen["whole"], "bytes"].iloc[0], chosen.loc[list(picked.values())].reset_index()
+    departs = [DIFFERS if one is None else one.departs(by=limit)
+               for limit, one in zip(picked, rows["minus"], strict=True)]  # fmt: skip
+    return pd.DataFrame({
+        "at most lost on dev (points)": list(picked),
+        "recipe": rows["kind"].mask(rows["whole"], "leave it uncompressed"),
+        "uncompressed": [chosen.loc[chosen["whole"], "F1"].iloc[0]] * len(rows), "F1": rows["F1"],
+        "minus uncompressed": rows["minus"],
+        "loses less": [{DIFFERS: "shown", AGREES: "loses more"}.get(one, one) for one in departs],
+        "MB": rows["bytes"] / 1e6, "size (%)": 100 * rows["bytes"] / dense, "time (%)": 100 * rows["time_ratio"],
+    })  # fmt: skip
 
 
 def choices_by_language(table: pd.DataFrame, *, drop: float) -> pd.DataFrame:
     """The choice for each language by itself, at most `drop` points lost on dev; `table` is what `recipes` gives."""
-    found = [
-        chosen.drop(columns="at most lost on dev (points)").assign(
-            language=name_of(code), uncompressed=[t_interval(_by_seed(own[own["whole"]]))])
-        for code, own in table.groupby("language") if len(chosen := choices(own, drops=[drop]))
-    ]  # fmt: skip
-    first = ["language", "uncompressed"]
-    whole = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=first)
-    return whole[[*first, *whole.columns.drop(first)]]
+    found = [choices(own, drops=[drop]).assign(language=name_of(code)) for code, own in table.groupby("language")]
+    found = pd.concat(found, ignore_index=True)
+    return found[["language", *found.columns.drop("language")]]
 
 
 def recommendation(table: pd.DataFrame, *, drops: Sequence[float]) -> Finding:
-    """Which recipe to use for the first of `drops`, what is shown of it on test, and the recipes for larger losses.
+    """Which recipe to use for the first of `drops`, and what is shown of it on test; the table of `choices` has more.
 
     Nothing is recommended where a model without an encoder is not shown to be behind the uncompressed one.
     """
     chosen = choices(table, drops=drops)
     if chosen.empty:
         return missing("Uncompressed models in all of the languages")
-    found = families(table)
-    whole = found[found["whole"]].iloc[0]
-    rivals = families(table[table["whole"] | (table["technique"] == "plain")])
-    rivals = rivals[rivals["technique"] == "plain"].set_index("kind")["minus"].to_dict()
-    ahead = {name: one for name, one in rivals.items() if one.sign != -1}
-    said = [f"Beside {name}, the uncompressed model has {describe(whole['F1'])}; the difference of {name} from it is "
-            f"{one} ({one.verdict})." for name, one in rivals.items()]  # fmt: skip
-    first, *more = (rows.iloc[0] for _, rows in chosen.groupby("recipe", sort=False))
-    said += [_told(first, name="It is"), *(_told(row, name=f"To lose at most {_points(row)} on dev") for row in more)]
-    forms = dict.fromkeys(table.loc[table["kind"].isin(chosen["recipe"]), "form"])
-    said += [f"{form} is {FORMS[form]}." for form in forms if form in FORMS]
-    values = {"choices": chosen, "kinds": len(found), "whole": whole, "rivals": rivals}
-    if ahead:
-        name, one = next(iter(ahead.items()))
-        return Finding(f"No recipe is recommended, since the uncompressed model is not shown to be ahead of {name}.",
-                       " ".join(said), quantity=one, values=values, verdict=NOT_DECIDED)  # fmt: skip
-    headline = (
-        f"Of {count_of(len(found), 'kind')} of recipe, the smallest that loses at most {_points(first)} of F1 on dev "
-        f"takes {first['MB']:.2f} MB instead of {whole['bytes'] / 1e6:.2f} MB."
-    )
-    verdict = first["loses less"] if first["loses less"] in (NOT_DECIDED, NOT_MEASURED) else ANSWERED
-    return Finding(headline, " ".join(said), quantity=first["minus uncompressed"], values=values, verdict=verdict)
-
-
-def _points(row: pd.Series) -> str:
-    number = float(row["at most lost on dev (points)"])
-    return f"{number:g} point{'s' * (number != 1)}"
-
-
-def _told(row: pd.Series, *, name: str) -> str:
-    """What was chosen, and what the test split shows of it."""
-    one: Comparison | None = row["minus uncompressed"]
-    text = f"{name}: {row['recipe']}; {row['MB']:.2f} MB, {row['size (%)']:.1f} % of the uncompressed model."
-    if one is None:
-        return text
-    limit = f"a loss of {_points(row)}"
-    shown = {"shown": f"the interval excludes {limit}", "loses more": f"{limit} or more is shown"}.get(
-        row["loses less"], f"whether it loses less than {_points(row)} is not decided")  # fmt: skip
-    return f"{text} On test its F1 is {describe(row['F1'])}, and its difference from uncompressed is {one}; {shown}."
+    beside = families(table[table["whole"] | (table["technique"] == "plain")])
+    rivals = beside[~beside["whole"]].set_index("kind")["minus"].to_dict()
+    first, values = chosen.iloc[0], {"choices": chosen, "kinds": table["kind"].nunique(), "rivals": rivals}
+    for name, one in rivals.items():
+        if one.sign != -1:
+            return Finding(
+                f"No recipe is recommended, since the uncompressed model is not shown to be ahead of {name}.",
+                f"The difference of {name} from it is {one}.", quantity=one, values=values, verdict=NOT_DECIDED,
+            )  # fmt: skip
+    limit, minus, known = first[["at most lost on dev (points)", "minus uncompressed", "loses less"]]
+    less = "excluded" if known == "loses more" else known
+    test = f" On test its difference from uncompressed is {minus}; a smaller loss than this is {less}." if minus else ""
+    return Finding(
+        f"Of {count_of(values['kinds'], 'kind')} of recipe, the smallest that loses at most {limit:g} "
+        f"point{'' if limit == 1 else 's'} of F1 on dev takes {first['MB']:.2f} MB instead of "
+        f"{beside.loc[beside['whole'], 'bytes'].iloc[0] / 1e6:.2f} MB.",
+        f"It is: {first['recipe']}.{test}", quantity=minus, values=values,
+        verdict=known if known in (NOT_DECIDED, NOT_MEASURED) else ANSWERED,
+    )  # fmt: skip
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:

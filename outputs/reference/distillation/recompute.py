@@ -1,7 +1,8 @@
 """Make the tables, figures and sentences of this folder again from its records: nothing is trained.
 
 The learning curves are drawn from the data of their own figure, since records hold no losses of single updates. The
-records of 6x6 students are not of the study: only one of its strategies was trained.
+records of 6x6 students are not of the study: only one of its strategies was trained. What isolates the teacher's
+answers on the task is in `control.csv`: teachers, students, and students that learn from the labels alone.
 """
 
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller import figures
-from smaller.findings import ablations, claims, distillation, distillation_claims, teachers
+from smaller.findings import claims, distillation, distillation_claims, teaching
 from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
 from smaller.report import in_numbers
 
@@ -30,32 +31,37 @@ def strategy_of(row: pd.Series) -> str:
     return f"{strategy}: temperature {row['temperature']:g}" if row["temperature"] > 2 else strategy
 
 
-whole = pd.read_csv(HERE / "records.csv", low_memory=False)
-whole = whole[whole["layers"] != 6]
-text = [name for name, own in whole.items() if not pd.api.types.is_numeric_dtype(own)]
-whole = whole.assign(**{name: whole[name].fillna("") for name in text})
-table = distillation.by_strategy(dict(list(whole.groupby(whole.apply(strategy_of, axis="columns")))))
+def records(name: str) -> pd.DataFrame:
+    """A file of records by strategy."""
+    whole = pd.read_csv(HERE / name, low_memory=False)
+    whole = whole[whole["layers"] != 6]
+    text = [name for name, own in whole.items() if not pd.api.types.is_numeric_dtype(own)]
+    whole = whole.assign(**{name: whole[name].fillna("") for name in text})
+    return distillation.by_strategy(dict(list(whole.groupby(whole.apply(strategy_of, axis="columns")))))
+
+
+table, control = records("records.csv"), records("control.csv")
+isolating = pd.concat([table[table["strategy"].isin([AGNOSTIC, CONTINUED])], control[control["strategy"] != TEACHER]])
 test = table[table["split"] == "test"]
 
 tables = {
     "P1-T1": distillation.results(table),
     "P1-T1-printed": distillation_claims.printed(),
-    "P1-T6": ablations.variants(table, temperatures=True),
+    "P1-T6": teaching.variants(table, temperatures=True),
     "P1-T8": distillation.compression(table),
     "P1-T8-exact": distillation_claims.exact(),
-    "agnostic-or-specific": teachers.strategies_by_shape(table),
-    "teachers-answers": ablations.against_controls(table, isolating=True),
-    "controls": ablations.against_controls(table),
-    "distillation-variants": ablations.variants(table),
+    "agnostic-or-specific": distillation.compared(table, [(AGNOSTIC, SPECIFIC)]),
+    "teachers-answers": distillation.compared(isolating, distillation.ISOLATING),
+    "controls": distillation.compared(table, distillation.OTHERS),
+    "distillation-variants": teaching.variants(table),
     "verdicts-distillation": claims.of_page(distillation_claims.claims(table), encoder=ENCODER),
 }
 for name, frame in tables.items():
     in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
 
-tiny, adds, warmer = (
-    distillation.how_tiny(table), ablations.what_the_teacher_adds(table), ablations.other_ways(table, temperatures=True)
-)  # fmt: skip
-better, closer = teachers.agnostic_or_specific(table), teachers.gap(table)
+tiny, adds = distillation.how_tiny(table), teaching.what_the_teacher_adds(isolating)
+warmer = teaching.other_ways(table, temperatures=True)
+better, kept = teaching.agnostic_or_specific(table), distillation.too_small(table)
 curves = pd.read_csv(HERE / "figures" / "learning-curves.csv")
 curves["panel"] = curves["panel"].str.replace("imitation", "distillation")
 panels = {title: own.drop(columns="panel") for title, own in curves.groupby("panel", sort=False)}
@@ -64,7 +70,7 @@ few = (test["variant"] == "") | test["variant"].str.startswith("temperature")
 drawn = {
     "P1-T1": (figures.f1_by_student(table), test, tiny.headline),
     "P1-T6": (figures.temperatures(table), test[few], warmer.headline),
-    "P1-T7": (figures.retention(table), beside, closer.headline),
+    "P1-T7": (figures.retention(table), beside, kept.headline),
     "P1-T8": (figures.change_by_language(table), beside, better.headline),
     "learning-curves": (figures.learning_curves(panels), curves, "Training loss over updates."),
 }
@@ -76,8 +82,8 @@ for name, (axes, data, caption) in drawn.items():
 page = HERE / "README.md"
 before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
 after = rest.partition("<!-- /findings -->")[2]
-findings = [tiny, adds, ablations.controls(table), better, closer, distillation.too_small(table), warmer,
-            ablations.other_ways(table), teachers.above_teachers(table), teachers.best_teacher(table),
-            teachers.heads(table), distillation_claims.misprints()]  # fmt: skip
+findings = [tiny, adds, teaching.controls(table), better, kept, warmer,
+            teaching.other_ways(table), teaching.above_teachers(table), teaching.best_teacher(table),
+            teaching.heads(table), distillation_claims.misprints()]  # fmt: skip
 sentences = "\n".join(f"- {finding}" for finding in findings)
 page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")

@@ -2,8 +2,8 @@
 
 Run as `PYTHONPATH=lib python outputs/reference/extreme/recompute.py`. The records do not hold the timings in several
 settings, the learning curves and the guessing of text: `tables/extreme-times.csv`, `tables/pseudo-perplexity.csv` and
-`figures/P2-F4.*` stay as they were measured. A file `plain.csv` beside the records, with the columns of the tidy table,
-is read as the scores of a linear model on the same data.
+`figures/P2-F4.*` stay as they were measured. `plain.csv` beside the records holds the scores of the models without an
+encoder on the same data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 
 from smaller import figures
 from smaller.figures import extreme as drawings
-from smaller.findings import claims, extreme_claims, extreme_curves, smallest
+from smaller.findings import claims, extreme_curves
 from smaller.findings import extreme as findings
 from smaller.recipes import ADAPTED, CLOSED, DENSE, FEWER_NEURONS, NARROWER, SHALLOWER, TRIMMED
 from smaller.report import show
@@ -73,6 +73,7 @@ QUESTIONS = {
     "Does the narrower model need to be taught?": [*TEXT[:3], "TruncateHidden(132, projection)", *TEXT[4:]],
 }  # fmt: skip
 ADAPTERS = {DENSE: [], TRIMMED: TEXT[:-1]}
+ADAPTERS_LOSE = "adapters score significantly less than full fine-tuning"
 
 
 def of(records: pd.DataFrame, steps: list[str], *, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
@@ -100,14 +101,13 @@ def main() -> None:
     records = records.sort_values(["dataset", "language", "seed"])
     table = findings.by_family({family: {stage: complete(of(records, steps)) for stage, steps in stages.items()}
                                 for family, stages in FAMILIES.items()})  # fmt: skip
-    plain_file = HERE / "plain.csv"
-    plain = findings.beside_plain(table, pd.read_csv(plain_file) if plain_file.exists() else None)
+    plain = findings.beside_plain(table, pd.read_csv(HERE / "plain.csv", keep_default_na=False))
     times = timed(records)
 
-    tables, said, currency = HERE / "tables", [], findings.currency(table)
-    costs, within = findings.costs(table), smallest.smallest_within(table, times)
+    tables, said, currency = HERE / "tables", [], table["counted"].iloc[0]
+    costs, within = findings.costs(table), findings.smallest_within(table, times)
     said += [*findings.only_where_ahead(costs, plain), *plain.values()]
-    said += findings.only_where_ahead(smallest.smallest(within, currency), plain)
+    said += findings.only_where_ahead(findings.smallest(within, currency), plain)
     show(findings.per_step(table), f"Each stage: sizes ({currency}), score on the test split, and its difference "
          f"from the dense model ({N}): mean over seeds ± half its 95 % t interval, p after Holm.", "P2-T1",
          folder=tables, decimals={"parameters (M)": 2, "not zero (M)": 2})  # fmt: skip
@@ -128,8 +128,8 @@ def main() -> None:
     frozen = {stage: pd.concat(of(records, [*steps, TUNE.replace("{l},", f"{{l}}, adapter {factor},")])
                                for factor in (4, 32)) for stage, steps in ADAPTERS.items()}  # fmt: skip
     adapted = extreme_curves.adapter_curve(table, frozen)
-    lose = extreme_curves.adapters_lose(found := extreme_curves.adapters(adapted))
-    said.append(lose)
+    found = extreme_curves.adapters(adapted)
+    said.append(lose := extreme_curves.shown(found["difference"], -1, ADAPTERS_LOSE))
     show(found, f"Adapters in a frozen encoder and full fine-tuning, test split (seeds {list(CHANGED)}): means over "
          "seeds of averages over languages ± half their 95 % t intervals, p after Holm.", "adapters", folder=tables,
          decimals={"reduction": 0, "adapter width": 0})  # fmt: skip
@@ -151,16 +151,14 @@ def main() -> None:
     save(drawings.score_at_bytes(table), "X1", findings.front(table), list(best.values()),
          f"Score over {currency}, test split ({N}). Of each family stand the models that no other of its models with "
          "as few bytes matches on the dev split. Grey: the dense model.")  # fmt: skip
-    said += extreme_curves.teaching(extreme_curves.teacher(table, {}))
 
     lost = extreme_curves.drops(table, LINES)
     by_text = extreme_curves.drop_and_text(lost)
     said += findings.only_where_ahead(by_text, plain)
     save(drawings.drop_and_text(lost), "P2-F5", lost, list(by_text.values()),
          f"Score that the whole pipeline loses, by language, test split ({N}).")  # fmt: skip
-    told = claims.of_page(
-        extreme_claims.claims(table, times=times, lost=lost, equal=equal, plain=plain), encoder=ENCODER
-    )
+    told = findings.claims(table, times, by_text=by_text, best=best, plain=plain)
+    told = claims.of_page(told, encoder=ENCODER)
     show(told, f"Claims on extreme compression, and what {ENCODER} shows. {claims.LEGEND}", "verdicts-extreme",
          folder=tables)  # fmt: skip
     between(said)

@@ -1,7 +1,7 @@
 """Make the tables, figures and sentences of this folder again from its records: nothing is trained.
 
 The records hold neither bytes by part, nor the times of every setting, nor the shares of outliers: these are read from
-the data of the figures P1-T5 and P1-T2-cpu and from the table T23-thresholds, which keep them as they were measured.
+the tables P1-T5 and T23-thresholds and from the data of the figure P1-T2-cpu, which keep them as they were measured.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller import figures, forms
-from smaller.findings import claims, quantization, quantization_claims, rounding, sizes
+from smaller.findings import claims, quantization, quantization_claims
 from smaller.published import published
 from smaller.report import in_numbers
 
@@ -22,10 +22,10 @@ everything["threshold"] = everything["label"].str.extract(r"threshold ([\d.]+)",
 with_pruned = everything[everything["threshold"].isna() & everything["bits"].isna()]
 table = with_pruned[with_pruned["sparsity"] == 0]
 settings = pd.read_csv(HERE / "figures" / "P1-T2-cpu.csv")
-parts = pd.read_csv(HERE / "figures" / "P1-T5.csv")
-measured = parts[parts["encoder"] == ENCODER].drop(columns="encoder")
-exact = sizes.exact("afriberta-large")
-disk = settings.dropna(subset="disk_bytes").groupby("form")["disk_bytes"].first().to_dict()
+seen = pd.read_csv(HERE / "tables" / "P1-T5.csv").melt("format", [f"{part} (MB)" for part in forms.PARTS])
+measured = pd.DataFrame({"form": seen["format"], "part": seen["variable"].str.removesuffix(" (MB)"),
+                         "bytes": (1e6 * seen["value"]).round()})  # fmt: skip
+exact = quantization_claims.exact("afriberta-large")
 
 quantized = everything[(everything["form"] == "llm.int8") & (everything["sparsity"] == 0)]
 seen = pd.read_csv(HERE / "tables" / "T23-thresholds.csv")
@@ -33,11 +33,11 @@ seen = pd.DataFrame({"threshold": seen["threshold"], "columns": seen["outlier co
                      "values": seen["outlier values (%)"] / 100, "largest": seen["largest magnitude"]})  # fmt: skip
 looked = quantized[["identity", "threshold"]].drop_duplicates().fillna({"threshold": 6.0}).merge(seen, on="threshold")
 
-rounded, combined = rounding.rounded(everything), quantization.after_pruning(with_pruned)
-outliers = rounding.thresholds(looked, everything)
+rounded, combined = quantization.rounded(everything), quantization.after_pruning(with_pruned)
+outliers = quantization.thresholds(looked, everything)
 found = quantization_claims.claims(table, measured, exact, settings, rounded)
-kept, sensitive = quantization.keeps(table), rounding.sensitivity(rounded)
-fast, due = quantization.speed(settings), sizes.explained(exact, encoder="AfriBERTa-large")
+kept, sensitive = quantization.keeps(table), quantization.sensitivity(rounded)
+fast, due = quantization.speed(settings), quantization_claims.explained(exact)
 names = list(dict.fromkeys(table["form"]))
 prints = pd.concat({"F1": quantization_claims.printed("f1"), "time": quantization_claims.printed("time")}, axis=1)
 prints.columns = [" ".join(column) for column in prints]
@@ -48,12 +48,11 @@ tables = {
     "P1-T3-differences": quantization.differences(table),
     "P1-T4": quantization.scores(table, of="loss", decimals=3),
     "P1-T4-differences": quantization.differences(table, of="loss"),
-    "P1-T5": quantization.overview(table, measured, settings, disk=disk),
-    "P1-T5-large": sizes.by_form(exact),
+    "P1-T5": quantization.overview(table, measured, settings),
+    "P1-T5-large": quantization.sizes(exact),
     "P1-T2-cpu": quantization.times(settings),
-    "P1-T2-cpu-split": quantization.times(settings, of="seconds_per_split"),
     "P1-T2-cpu-settings": quantization.all_settings(settings),
-    "T23-bits": rounding.by_bits(rounded),
+    "T23-bits": quantization.by_bits(rounded),
     "T23-thresholds": outliers,
     "pruned-quantized": combined,
     "P1-T3-published": quantization_claims.beside_published(table),
@@ -65,14 +64,12 @@ for name, frame in tables.items():
     in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
 
 printed = dict(zip(["printed, dense", "printed, int8"], published(table="P1-T5")["value"], strict=True))
-both = {ENCODER: measured, "AfriBERTa-large, computed": exact}
 rows = everything[everything["split"] == "test"]
 whole, few = ["language", "seed", "form", "f1"], ["language", "seed", "part", "bits", "f1"]
 drawn = {
     "quantization-f1": (figures.f1_by_form(table, quantization_claims.printed("f1")),
                         quantization.plain(table)[whole], kept),
     "size-waterfall": (figures.size_waterfall(exact, published=printed), exact, due),
-    "P1-T5": (figures.bytes_by_form(both), pd.concat([own.assign(encoder=name) for name, own in both.items()]), due),
     "P1-T2-cpu": (figures.time_by_form(settings), settings, fast),
     "T23-bits": (figures.f1_against_bits(everything), rows[rows["bits"].notna()][few], sensitive),
 }  # fmt: skip
@@ -84,7 +81,7 @@ for name, (axes, data, finding) in drawn.items():
 page = HERE / "README.md"
 before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
 after = rest.partition("<!-- /findings -->")[2]
-findings = [found["Q3"], kept, fast, found["Q9"], found["D10"], due, sensitive, rounding.decomposition(outliers),
+findings = [found["Q3"], kept, fast, found["Q9"], found["D10"], due, sensitive,
             found["P1-T3"], quantization.on_pruned(combined)]  # fmt: skip
 sentences = "\n".join(f"- {finding}" for finding in findings)
 page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")

@@ -6,7 +6,6 @@ import pandas as pd
 
 from smaller import figures
 from smaller.findings import claims, robustness
-from smaller.findings import robustness_confidence as confidence
 from smaller.report import in_numbers
 
 HERE = Path(__file__).parent
@@ -40,17 +39,16 @@ DATA = ["model", "language", "seed", "noise", "rate", "clean", "f1", "lost", "ke
 whole = records()
 names = whole.apply(model_of, axis="columns")
 table = robustness.by_model({model: whole[names == model] for model in ORDER})
-strange = confidence.texts(table, {})
+strange = robustness.texts(table, {})
 found = robustness.claims(table)
 
 tables = {
     "noise-by-model": robustness.beside_dense(robustness.strongest(table)),
-    "noise-by-kind": robustness.noise_by_kind(table),
     "name-swaps": robustness.beside_dense(robustness.strongest(table, [robustness.SWAPS])),
     "attacks": robustness.attacks_by_model(table),
     "calibration": robustness.calibration_by_model(table),
-    "strange-text-confidence": confidence.texts_by_model(strange, of="confidence"),
-    "strange-text-tagged": confidence.texts_by_model(strange, of="tagged"),
+    "strange-text-confidence": robustness.texts_by_model(strange, of="confidence"),
+    "strange-text-tagged": robustness.texts_by_model(strange, of="tagged"),
     "verdicts-robustness": claims.of_page(found, encoder="mini-base"),
 }
 for name, frame in tables.items():
@@ -71,5 +69,5 @@ for name, (axes, data, finding) in drawn.items():
 page = HERE / "README.md"
 before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
 after = rest.partition("<!-- /findings -->")[2]
-sentences = "\n".join(f"- {finding}" for finding in [*found["NC3"], confidence.strangers(strange)])
+sentences = "\n".join(f"- {finding}" for finding in [*found["NC3"], robustness.strangers(strange)])
 page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")

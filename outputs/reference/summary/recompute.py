@@ -106,7 +106,7 @@ def main() -> None:
     steps = {identity: steps_of(label) for identity, label in zip(rows["identity"], rows["label"], strict=True)}
     shares = {"milliseconds": rows.set_index("identity")["share"].dropna().to_dict()}
     table = summary.of_table(rows, steps, dataset=DATASET, languages=LANGUAGES, shares=shares)
-    found = summary.families(table)
+    found, by_language = summary.families(table), summary.families_by_language(table)
     units, places = summary.units(found), {"MB": 2, "compressed (MB)": 2, "training (s)": 0}
     about = f"F1 and difference are of the test split, mean over seeds ± half the 95 % t interval. {units}"
     told = [
@@ -117,13 +117,12 @@ def main() -> None:
         table_of(summary.choices_by_language(table, drop=LANGUAGE_DROP), "For each language the smallest kind of "
                  f"recipe whose F1 on dev is at most {LANGUAGE_DROP:g} below that of {ENCODER}, uncompressed. "
                  f"{about}", "choices-by-language", decimals=places),
-        str(summary.fronts(table)),
+        str(summary.fronts(by_language)),
         claim_rows(),
     ]  # fmt: skip
     table_of(summary.shown(found), "Every kind of recipe, the smallest first.", "recipes", decimals=places)
-    by_language = summary.families_by_language(table)
     for name, drawing, data in (("pareto", figures.pareto(found), found),
-                                ("pareto-by-language", figures.pareto_by_language(table), by_language)):  # fmt: skip
+                                ("pareto-by-language", figures.pareto(by_language), by_language)):  # fmt: skip
         card = figures.save(drawing, name, table=in_numbers(data), caption=name, alt=name, folder=HERE / "figures")
         card.svg.unlink()
     readme = HERE / "README.md"
