@@ -124,7 +124,7 @@ def test_what_the_whole_pipeline_costs_is_one_comparison_over_seeds() -> None:
 
 
 def test_nothing_is_claimed_where_the_dense_encoder_is_not_ahead_of_a_plain_model() -> None:
-    table, costs = whole(), extreme.costs(whole())
+    table, costs = whole().assign(identity="unknown"), extreme.costs(whole())
     behind = extreme.beside_plain(table, plain(-5.0))
     assert behind[NER].quantity.sign == -1 and behind[TOPICS].verdict == NOT_MEASURED
     ner, topics = extreme.only_where_ahead(costs, behind)

@@ -127,8 +127,7 @@ def scores(one: Comparison) -> str:
 
 def beside_plain(table: pd.DataFrame, plain: pd.DataFrame | None) -> Findings:
     """Whether each dense encoder is ahead of a model without one, as `baselines.ahead` says it, in one sentence."""
-    # Without the identity of its record no interval over sentences is drawn, which these pages do not show.
-    dense = table[table["stage"] == DENSE].assign(identity="none").groupby(PLACE, sort=False)
+    dense = table[table["stage"] == DENSE].groupby(PLACE, sort=False)
     return {place: replace(baselines.ahead(own, plain), text="") for place, own in dense}
 
 
