@@ -42,7 +42,7 @@ def test_distillation_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     speeds = {"plain-corpus": 100, "corpus": 300, "plain-task": 100, "task": 299}
     answers = {way: {"pieces_per_second": speed, "epochs": 50} for way, speed in speeds.items()}
     found = lines("distil", answers, monkeypatch)
-    assert found[4] == "     299 pieces/s   2.50 GB at most  task, this library, over all 50 epochs"
+    assert found[4] == "     299 tokens/s   2.50 GB at most  task, this library, over all 50 epochs"
     assert found[5:] == [
         "     3.0 times the plain way on a corpus; the mark is 3: reached",
         "     3.0 times the plain way on a task; the mark is 3: missed",

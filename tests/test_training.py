@@ -318,7 +318,7 @@ def test_a_long_training_says_where_it_stands(tagger, encoded, monkeypatch):
     monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
     said = []
     fit(tagger, batches(encoded)[:3], say=said.append)
-    assert len(said) == 3 and said[0].startswith("update 1 of 3, loss ") and " pieces/s, about " in said[0]
+    assert len(said) == 3 and said[0].startswith("update 1 of 3, loss ") and " tokens/s, about " in said[0]
     assert said[0].endswith("about 22 s left") and said[2].endswith("about 0 s left")
 
 

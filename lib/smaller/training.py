@@ -293,7 +293,7 @@ def train(
                 loss = _finite(float(losses[-1].sum()), update + 1, learning_rate)
                 left = (now - started) / (update + 1 - resumed) * (updates - update - 1)
                 speed = (pieces - pieces_before) / (now - started)
-                say(f"update {update + 1} of {updates}, loss {loss:.3f}, {speed:,.0f} pieces/s, "
+                say(f"update {update + 1} of {updates}, loss {loss:.3f}, {speed:,.0f} tokens/s, "
                     f"about {duration(left)} left")  # fmt: skip
             if checkpoint and now >= checkpoint.due:
                 checkpoint.write(losses, pieces, before + now - started)

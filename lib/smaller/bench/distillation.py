@@ -46,7 +46,7 @@ def report(*, encoder: str, updates: int) -> Iterator[str]:
             yield f"Distilling to half the layers of {found['about']}; {updates} updates, {threads}"
         speed[way] = found["pieces_per_second"]
         meaning = meaning.format(epochs=found.get("epochs"))
-        yield f"{speed[way]:8.0f} pieces/s  {found['peak_memory_bytes'] / 1e9:5.2f} GB at most  {meaning}"
+        yield f"{speed[way]:8.0f} tokens/s  {found['peak_memory_bytes'] / 1e9:5.2f} GB at most  {meaning}"
     for way in ("corpus", "task"):
         ratio = speed[way] / speed[f"plain-{way}"]
         yield f"{ratio:8.1f} times the plain way on a {way}; the mark is {MARK:g}: {word(ratio >= MARK)}"

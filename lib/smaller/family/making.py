@@ -141,7 +141,7 @@ def _make(
     shutil.rmtree(scratch, ignore_errors=True)
     training = report["training"]
     say(f"held-out perplexity {after['overall']['perplexity']:,.1f}, accuracy {after['overall']['accuracy']:.1f} %; "
-        f"{training['pieces'] / training['seconds']:,.0f} pieces/s for {duration(training['seconds'])}; "
+        f"{training['pieces'] / training['seconds']:,.0f} tokens/s for {duration(training['seconds'])}; "
         f"at {out / size}")  # fmt: skip
 
 
