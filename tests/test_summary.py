@@ -295,6 +295,7 @@ def test_nothing_is_recommended_where_the_dense_model_is_not_ahead_of_one_withou
         told = summary.recommendation(table_of(records, plain=without_encoder(ahead)), drops=[2.0])
         assert told.verdict == NOT_DECIDED and told.quantity.sign != -1
         assert told.headline.startswith("No recipe is recommended")
+        assert summary.PLAIN["crf"] not in set(told.values["choices"]["recipe"]), "it is no choice among recipes"
 
 
 def test_a_model_without_an_encoder_has_its_time_where_all_are_timed_end_to_end(records):

@@ -219,7 +219,7 @@ def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
     are in per cent of the uncompressed model's, and without one there is no row.
     """
     found = families(table)
-    able = found[found["complete"]]
+    able = found[found["complete"] & (found["technique"] != "plain")]
     picked = {limit: within["kind"].iloc[0] for limit in drops if len(within := able[able["dev_drop"] <= limit])}
     if not picked:
         return pd.DataFrame()
