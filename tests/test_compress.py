@@ -72,9 +72,9 @@ def test_narrower_shapes_are_divided_by_the_heads_and_come_last():
 
 
 def test_students_are_taught_on_text_where_there_is_some(tiny_folder, small):
-    plan = planning.plan_of(
-        tiny_folder, "sample/swa", task="ner", language="", form="dynamic", seed=1, tuning=TUNING
-    )[0]
+    plan = planning.plan_of(tiny_folder, "sample/swa", task="ner", language="", form="dynamic", seed=1, tuning=TUNING)[
+        0
+    ]
     shape = Shape(1, 24, 0.999, hidden=12)
     (only,) = plan.candidates(shape)
     step = next(step for step in only.recipe(epochs=2, seed=1).steps if isinstance(step, Distil))

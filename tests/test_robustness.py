@@ -77,8 +77,6 @@ def answers(table: pd.DataFrame) -> dict[str, Finding]:
     return dict(zip(QUESTIONS, robustness.claims(table)["NC3"], strict=True))
 
 
-
-
 def lost(models: dict[str, dict[tuple[str, int], float]], **also: object) -> pd.DataFrame:
     """A table of models that are perfect on clean text, and lose twenty points and these more under noise."""
     return robustness.by_model({

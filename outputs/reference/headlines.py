@@ -53,8 +53,7 @@ def plain() -> str:
     caution = "The encoder is behind in all three languages" if behind else "The encoder is not ahead in each language"
     return (
         f"**A model without an encoder comes first.** {caution}. So no compressed form of it is one to ship, and what "
-        "follows says how each technique changes this encoder.\n\n"
-        + "\n".join(rows)
+        "follows says how each technique changes this encoder.\n\n" + "\n".join(rows)
     )
 
 

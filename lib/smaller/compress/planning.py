@@ -20,6 +20,7 @@ from smaller.steps.checks import labels_in
 TEXTS = ("corpus", "afriberta-corpus", "glotcc")
 """Where unlabelled text is looked for, in this order."""
 
+
 def plan_of(
     encoder: str, data: object, *, task: str, language: str, form: str, seed: int, tuning: Mapping
 ) -> tuple[Plan, list[str]]:

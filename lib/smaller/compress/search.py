@@ -78,7 +78,6 @@ class Found:
                          f"{row.megabytes:.2f} MB, {row.milliseconds:.2f} ms for the network.")  # fmt: skip
         return lines
 
-
     def _beside_no_encoder(self) -> list[str]:
         """The line on the model without an encoder, if there is one."""
         if self.without is None:

@@ -38,7 +38,6 @@ HELD_OUT = 10
 """Where a split is missing, one training example in so many is held out for it."""
 
 
-
 @dataclass(frozen=True)
 class Brought:
     """What was brought: its task, its classes, and for each split its examples; or lines, of unlabelled text."""
@@ -325,10 +324,7 @@ def _classes(splits: Mapping[str, Sequence[Example]], files: Mapping[str, str], 
     """The classes, the most frequent of the training examples first."""
     counts = {
         split: Counter(
-            tag[2:] if spans else tag
-            for each in examples
-            for tag in each.labels
-            if not (spans and tag == "O")
+            tag[2:] if spans else tag for each in examples for tag in each.labels if not (spans and tag == "O")
         )
         for split, examples in splits.items()
     }

@@ -15,9 +15,7 @@ from smaller.data.text import composed
 from smaller.errors import SmallerError
 
 
-def read_texts(
-    path: Path, *, columns: tuple[str, str] | None = None, labels: Collection[str] | None = None
-) -> Reading:
+def read_texts(path: Path, *, columns: tuple[str, str] | None = None, labels: Collection[str] | None = None) -> Reading:
     """Read labelled texts from a table between tabs, plain or gz.
 
     `columns` name those of the text and of its label; without them they are found by the names that are usual, and a

@@ -71,9 +71,7 @@ def read_words(path: Path, task: Task, *, tags: Collection[str] | None = None) -
     return Reading(found, report, said, titled and not said.endswith("flat, which became bio"))
 
 
-def _require_known(
-    row: Sequence[str], numbers: list[int], tags: Collection[str], *, spans: bool, where: str
-) -> None:
+def _require_known(row: Sequence[str], numbers: list[int], tags: Collection[str], *, spans: bool, where: str) -> None:
     for tag, number in zip(row, numbers, strict=True):
         kind = tag[2:] if spans else tag
         if kind not in tags and not (spans and tag == "O"):

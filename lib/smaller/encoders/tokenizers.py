@@ -54,9 +54,7 @@ def why_not_trimmed(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def takes_accents_off(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether letters are the same with their accents as without, which in tonal languages are other words."""
-    plain, marked = (
-        tokenizer(list(letters), add_special_tokens=False)["input_ids"] for letters in ("aeiou", "àéìóù")
-    )
+    plain, marked = (tokenizer(list(letters), add_special_tokens=False)["input_ids"] for letters in ("aeiou", "àéìóù"))
     return plain == marked and any(tokenizer.unk_token_id not in pieces for pieces in plain)
 
 

@@ -216,7 +216,8 @@ def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
 
     `minus uncompressed` is a Comparison, corrected for the number of kinds that were chosen; whether its interval
     excludes a loss of that many points is in `loses less` ("shown", "not decided", or "loses more"). Sizes and times
-    are in per cent of the uncompressed model's, and without one there is no row.
+    are in per cent of the uncompressed model's, and without one there is no row. A model without an encoder is no
+    choice among recipes: it stands in `families`, on the front, and before any recommendation.
     """
     found = families(table)
     able = found[found["complete"] & (found["technique"] != "plain")]

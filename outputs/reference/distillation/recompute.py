@@ -12,9 +12,9 @@ import pandas as pd
 from smaller import figures
 from smaller.findings import claims, distillation, distillation_claims, teaching
 from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
-from smaller.report import in_numbers
+from smaller.report.reference import ReferenceRun
 
-HERE = Path(__file__).parent
+RUN = ReferenceRun(Path(__file__).parent, notebook="03_distillation")
 ENCODER = "mini-base"
 STEPS = {
     "logits 0, labels 1": LABELS, "random start": SCRATCH, "Pretrain": CONTINUED, "Cut": CUT, "Distil": "",
@@ -33,10 +33,8 @@ def strategy_of(row: pd.Series) -> str:
 
 def records(name: str) -> pd.DataFrame:
     """A file of records by strategy."""
-    whole = pd.read_csv(HERE / name, low_memory=False)
+    whole = RUN.records(name)
     whole = whole[whole["layers"] != 6]
-    text = [name for name, own in whole.items() if not pd.api.types.is_numeric_dtype(own)]
-    whole = whole.assign(**{name: whole[name].fillna("") for name in text})
     return distillation.by_strategy(dict(list(whole.groupby(whole.apply(strategy_of, axis="columns")))))
 
 
@@ -56,13 +54,12 @@ tables = {
     "distillation-variants": teaching.variants(table),
     "verdicts-distillation": claims.of_page(distillation_claims.claims(table), encoder=ENCODER),
 }
-for name, frame in tables.items():
-    in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+RUN.tables(tables)
 
 tiny, adds = distillation.how_tiny(table), teaching.what_the_teacher_adds(isolating)
 warmer = teaching.other_ways(table, temperatures=True)
 better, kept = teaching.agnostic_or_specific(table), distillation.too_small(table)
-curves = pd.read_csv(HERE / "figures" / "learning-curves.csv")
+curves = pd.read_csv(RUN.folder / "figures" / "learning-curves.csv")
 curves["panel"] = curves["panel"].str.replace("imitation", "distillation")
 panels = {title: own.drop(columns="panel") for title, own in curves.groupby("panel", sort=False)}
 beside = distillation.beside_teacher(table)
@@ -75,15 +72,9 @@ drawn = {
     "learning-curves": (figures.learning_curves(panels), curves, "Training loss over updates."),
 }
 for name, (axes, data, caption) in drawn.items():
-    alt = f"Figure {name} of notebook 03_distillation."
-    figures.save(axes, name, table=data, caption=caption, alt=alt, folder=HERE / "figures")
-    (HERE / "figures" / f"{name}.svg").unlink()
+    RUN.figure(axes, name, table=data, caption=caption)
 
-page = HERE / "README.md"
-before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
-after = rest.partition("<!-- /findings -->")[2]
 findings = [tiny, adds, teaching.controls(table), better, kept, warmer,
             teaching.other_ways(table), teaching.above_teachers(table), teaching.best_teacher(table),
             teaching.heads(table), distillation_claims.misprints()]  # fmt: skip
-sentences = "\n".join(f"- {finding}" for finding in findings)
-page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")
+RUN.findings(["\n".join(f"- {finding}" for finding in findings)])

@@ -8,21 +8,18 @@ encoder on the same data.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures
 from smaller.figures import extreme as drawings
 from smaller.findings import claims, extreme_curves
 from smaller.findings import extreme as findings
 from smaller.recipes import ADAPTED, CLOSED, DENSE, FEWER_NEURONS, NARROWER, SHALLOWER, TRIMMED
-from smaller.report import show
+from smaller.report.reference import ReferenceRun
 
-HERE = Path(__file__).parent
+RUN = ReferenceRun(Path(__file__).parent, notebook="07_extreme")
 ENCODER, TASKS, LANGUAGES, SEEDS, CHANGED = "mini-base", ("masakhaner", "sib200"), ("hau", "swa"), (1, 2, 3), (1, 2)
 SHARES, INT8 = (0.5, 0.1, 0.05, 0.03), "onnx-int8"
 N = "Hausa (hau), Swahili (swa); 3 seeds"
@@ -90,7 +87,7 @@ def complete(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    records = pd.read_csv(HERE / "records.csv", keep_default_na=False, low_memory=False)
+    records = pd.read_csv(RUN.folder / "records.csv", keep_default_na=False, low_memory=False)
     text = {"identity", "label", "encoder", "dataset", "language", "split", "form", "task", "metric", "device", "noise",
             "trained_on", "technique", "order", "method", "scope", "include", "on", "start", "layer_map",
             "part"}  # fmt: skip
@@ -101,20 +98,25 @@ def main() -> None:
     records = records.sort_values(["dataset", "language", "seed"])
     table = findings.by_family({family: {stage: complete(of(records, steps)) for stage, steps in stages.items()}
                                 for family, stages in FAMILIES.items()})  # fmt: skip
-    plain = findings.beside_plain(table, pd.read_csv(HERE / "plain.csv", keep_default_na=False))
+    plain = findings.beside_plain(table, pd.read_csv(RUN.folder / "plain.csv", keep_default_na=False))
     times = timed(records)
 
-    tables, said, currency = HERE / "tables", [], table["counted"].iloc[0]
+    tables: dict[str, str] = {}
+
+    def show(frame: pd.DataFrame, caption: str, name: str, **options: object) -> None:
+        tables[name] = RUN.table(frame, caption, name, **options)
+
+    said, currency = [], table["counted"].iloc[0]
     costs, within = findings.costs(table), findings.smallest_within(table, times)
     said += [*findings.only_where_ahead(costs, plain), *plain.values()]
     said += findings.only_where_ahead(findings.smallest(within, currency), plain)
     show(findings.per_step(table), f"Each stage: sizes ({currency}), score on the test split, and its difference "
          f"from the dense model ({N}): mean over seeds ± half its 95 % t interval, p after Holm.", "P2-T1",
-         folder=tables, decimals={"parameters (M)": 2, "not zero (M)": 2})  # fmt: skip
+         decimals={"parameters (M)": 2, "not zero (M)": 2})  # fmt: skip
     show(within, f"The smallest model within each tolerated loss, chosen on the dev split; score on the test split "
          f"({N}): mean over seeds ± half its 95 % t interval, p after Holm. Sizes: {currency}. Times faster than "
          "dense: one sentence on one thread; a dash where it was not timed on this data set.", "smallest",
-         folder=tables, decimals={"MB": 2})  # fmt: skip
+         decimals={"MB": 2})  # fmt: skip
     tested = table[table["split"] == "test"]
     save(drawings.pipeline_diagram(table), "P2-F1", findings.averaged(tested), list(costs.values()),
          f"The pipeline from {ENCODER}: parameters, {currency} and their share of the dense model's, and the score on "
@@ -131,7 +133,7 @@ def main() -> None:
     found = extreme_curves.adapters(adapted)
     said.append(lose := extreme_curves.shown(found["difference"], -1, ADAPTERS_LOSE))
     show(found, f"Adapters in a frozen encoder and full fine-tuning, test split (seeds {list(CHANGED)}): means over "
-         "seeds of averages over languages ± half their 95 % t intervals, p after Holm.", "adapters", folder=tables,
+         "seeds of averages over languages ± half their 95 % t intervals, p after Holm.", "adapters",
          decimals={"reduction": 0, "adapter width": 0})  # fmt: skip
     save(drawings.adapter_curve(adapted), "P2-F3", adapted, [lose],
          f"Score over the parameters of the adapters, test split, seeds {list(CHANGED)}; dotted: full "
@@ -140,14 +142,14 @@ def main() -> None:
     changed = findings.ablations(table, {question: of(records, steps, seeds=CHANGED)
                                          for question, steps in QUESTIONS.items()}, stage=TRIMMED)  # fmt: skip
     show(changed, f"The variant's score minus the pipeline's before quantization (seeds {list(CHANGED)}): mean ± half "
-         "its 95 % t interval, p after Holm.", "P2-T2", folder=tables, decimals={"parameters (M)": 2})  # fmt: skip
+         "its 95 % t interval, p after Holm.", "P2-T2", decimals={"parameters (M)": 2})  # fmt: skip
 
     equal = findings.at_equal_bytes(table, SHARES)
     best = findings.best_families(equal)
     said += findings.only_where_ahead(best, plain)
     show(equal, f"Score on the test split ({N}): mean over seeds ± half its 95 % t interval. Bold: best on dev; "
          f"beside it the other family that is least clearly behind, and its difference. Sizes: {currency}.", "X1",
-         folder=tables, decimals={"bytes up to (%)": 0, "MB": 2})  # fmt: skip
+         decimals={"bytes up to (%)": 0, "MB": 2})  # fmt: skip
     save(drawings.score_at_bytes(table), "X1", findings.front(table), list(best.values()),
          f"Score over {currency}, test split ({N}). Of each family stand the models that no other of its models with "
          "as few bytes matches on the dev split. Grey: the dense model.")  # fmt: skip
@@ -159,14 +161,14 @@ def main() -> None:
          f"Score that the whole pipeline loses, by language, test split ({N}).")  # fmt: skip
     told = findings.claims(table, times, by_text=by_text, best=best, plain=plain)
     told = claims.of_page(told, encoder=ENCODER)
-    show(told, f"Claims on extreme compression, and what {ENCODER} shows. {claims.LEGEND}", "verdicts-extreme",
-         folder=tables)  # fmt: skip
-    between(said)
+    show(told, f"Claims on extreme compression, and what {ENCODER} shows. {claims.LEGEND}", "verdicts-extreme")
+    order = ("P2-T1", "smallest", "X1", "P2-T2", "adapters", "verdicts-extreme")
+    RUN.findings(["\n".join(f"- {one}" for one in said), *(tables[name] for name in order)])
 
 
 def timed(records: pd.DataFrame) -> pd.DataFrame:
     """The timings that were kept, as `timing.settings_table` gives them: of named entities in Hausa, seed 1."""
-    wide = pd.read_csv(HERE / "tables" / "extreme-times.csv").set_index("model")
+    wide = pd.read_csv(RUN.folder / "tables" / "extreme-times.csv").set_index("model")
     stages = {stage.replace("tokens", "pieces"): steps for own in FAMILIES.values() for stage, steps in own.items()}
     rows = []
     for column in (name for name in wide if name.startswith("ms (")):
@@ -185,24 +187,8 @@ FLOORS = {(1, 1): 0.16, (1, 2): 0.13, (8, 2): 0.07}
 
 def save(drawing: object, name: str, data: pd.DataFrame, said: list, caption: str) -> None:
     headlines = " ".join(one.headline for one in said)
-    figures.save(drawing, name, table=data, caption=f"{caption} {headlines}", alt=caption, folder=HERE / "figures")
-    (HERE / "figures" / f"{name}.svg").unlink()
-
-
-def between(said: list) -> None:
-    """Put the sentences and the tables between the markers of the README."""
-    readme = HERE / "README.md"
-    parts = [f"- {one}" for one in said]
-    parts += ["\n".join(["", (HERE / "tables" / f"{name}.md").read_text(encoding="utf-8")])
-              for name in ("P2-T1", "smallest", "X1", "P2-T2", "adapters", "verdicts-extreme")]  # fmt: skip
-    for file in (HERE / "tables").glob("*.md"):
-        file.unlink()
-    head, rest = readme.read_text(encoding="utf-8").split("<!-- findings -->")
-    tail = rest.split("<!-- /findings -->")[1]
-    told = "\n".join(parts).rstrip()
-    readme.write_text(f"{head}<!-- findings -->\n{told}\n<!-- /findings -->{tail}", encoding="utf-8")
+    RUN.figure(drawing, name, table=data, caption=f"{caption} {headlines}", alt=caption)
 
 
 if __name__ == "__main__":
-    with contextlib.redirect_stdout(io.StringIO()):  # what a notebook would display
-        main()
+    main()

@@ -4,32 +4,20 @@
 sheet and the tables of 00_quickstart are not in the records, and stay as measured.
 """
 
-import contextlib
-import io
-import tempfile
 from pathlib import Path
 
 import pandas as pd
 
 from smaller import figures
 from smaller.findings import baselines, claims, pruning
-from smaller.report import show
+from smaller.report.reference import ReferenceRun
 
-HERE = Path(__file__).parent
+RUN = ReferenceRun(Path(__file__).parent, notebook="02_pruning")
+shown = RUN.table
 ENCODER, LANGUAGES = "mini-base", ["hau", "swa", "yor"]
 
-
-def shown(frame: pd.DataFrame, caption: str, name: str, **options: object) -> str:
-    """Save a table as a CSV here, and give it as Markdown."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        show(frame, caption, name, folder=Path(folder), **options)
-        (HERE / "tables" / f"{name}.csv").write_bytes((Path(folder) / f"{name}.csv").read_bytes())
-        return (Path(folder) / f"{name}.md").read_text(encoding="utf-8").strip()
-
-
-whole = pd.read_csv(HERE / "records.csv", low_memory=False)
-text = [name for name, own in whole.items() if not pd.api.types.is_numeric_dtype(own)]
-whole = whole.assign(score=whole["f1"], **{name: whole[name].fillna("") for name in text})
+whole = RUN.records()
+whole = whole.assign(score=whole["f1"])
 table = whole[whole["language"].isin(LANGUAGES)]
 plain = table["include"].ne("linear+embeddings") & table["scope"].ne("layer")
 grid = table[plain & table["method"].ne("random")]
@@ -37,7 +25,7 @@ random = table[table["method"] == "random"]
 both = table[plain & table["order"].ne("after") & table["seed"].isin(random["seed"].unique())]
 
 # Nothing is drawn in a model without an encoder: one stands for every seed.
-without = pd.read_csv(HERE / "plain.csv").assign(noise="")
+without = RUN.records("plain.csv").assign(noise="")
 without = pd.concat([without[without["language"].isin(LANGUAGES)].assign(seed=seed) for seed in grid["seed"].unique()])
 limits, steadier, masks = pruning.limits(grid), pruning.stability(grid), pruning.masks(both)
 falls = pruning.departures(grid)
@@ -59,11 +47,5 @@ drawn = {
     "masks-compared": (figures.masks_compared(both), both, masks),
 }
 for name, (axes, data, finding) in drawn.items():
-    figures.save(axes, name, table=data[data["split"] == "test"], caption=finding.headline,
-                 alt=f"Figure {name} of notebook 02_pruning.", folder=HERE / "figures").svg.unlink()  # fmt: skip
-
-page = HERE / "README.md"
-before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
-after = rest.partition("<!-- /findings -->")[2]
-findings = "\n\n".join(parts)
-page.write_text(f"{before}<!-- findings -->\n\n{findings}\n\n<!-- /findings -->{after}", encoding="utf-8")
+    RUN.figure(axes, name, table=data[data["split"] == "test"], caption=finding.headline)
+RUN.findings(parts)

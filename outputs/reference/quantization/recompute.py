@@ -11,24 +11,24 @@ import pandas as pd
 from smaller import figures, forms
 from smaller.findings import claims, quantization, quantization_claims
 from smaller.published import published
-from smaller.report import in_numbers
+from smaller.report.reference import ReferenceRun
 
-HERE = Path(__file__).parent
+RUN = ReferenceRun(Path(__file__).parent, notebook="04_quantization")
 ENCODER = "mini-base"
 
-everything = pd.read_csv(HERE / "records.csv", low_memory=False)
+everything = pd.read_csv(RUN.folder / "records.csv", low_memory=False)
 # Other thresholds than the default are a study of their own: one recipe for each format, language and seed is compared.
 everything["threshold"] = everything["label"].str.extract(r"threshold ([\d.]+)", expand=False).astype(float)
 with_pruned = everything[everything["threshold"].isna() & everything["bits"].isna()]
 table = with_pruned[with_pruned["sparsity"] == 0]
-settings = pd.read_csv(HERE / "figures" / "P1-T2-cpu.csv")
-seen = pd.read_csv(HERE / "tables" / "P1-T5.csv").melt("format", [f"{part} (MB)" for part in forms.PARTS])
+settings = pd.read_csv(RUN.folder / "figures" / "P1-T2-cpu.csv")
+seen = pd.read_csv(RUN.folder / "tables" / "P1-T5.csv").melt("format", [f"{part} (MB)" for part in forms.PARTS])
 measured = pd.DataFrame({"form": seen["format"], "part": seen["variable"].str.removesuffix(" (MB)"),
                          "bytes": (1e6 * seen["value"]).round()})  # fmt: skip
 exact = quantization_claims.exact("afriberta-large")
 
 quantized = everything[(everything["form"] == "llm.int8") & (everything["sparsity"] == 0)]
-seen = pd.read_csv(HERE / "tables" / "T23-thresholds.csv")
+seen = pd.read_csv(RUN.folder / "tables" / "T23-thresholds.csv")
 seen = pd.DataFrame({"threshold": seen["threshold"], "columns": seen["outlier columns (%)"] / 100,
                      "values": seen["outlier values (%)"] / 100, "largest": seen["largest magnitude"]})  # fmt: skip
 looked = quantized[["identity", "threshold"]].drop_duplicates().fillna({"threshold": 6.0}).merge(seen, on="threshold")
@@ -60,8 +60,7 @@ tables = {
     "P1-T2-unit": quantization_claims.unit_of_time(),
     "verdicts-quantization": claims.of_page(found, encoder=ENCODER),
 }
-for name, frame in tables.items():
-    in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+RUN.tables(tables)
 
 printed = dict(zip(["printed, dense", "printed, int8"], published(table="P1-T5")["value"], strict=True))
 rows = everything[everything["split"] == "test"]
@@ -74,14 +73,8 @@ drawn = {
     "T23-bits": (figures.f1_against_bits(everything), rows[rows["bits"].notna()][few], sensitive),
 }  # fmt: skip
 for name, (axes, data, finding) in drawn.items():
-    figures.save(axes, name, table=data, caption=finding.headline, alt=f"Figure {name} of notebook 04_quantization.",
-                 folder=HERE / "figures")  # fmt: skip
-    (HERE / "figures" / f"{name}.svg").unlink()
+    RUN.figure(axes, name, table=data, caption=finding.headline)
 
-page = HERE / "README.md"
-before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
-after = rest.partition("<!-- /findings -->")[2]
 findings = [found["Q3"], kept, fast, found["Q9"], found["D10"], due, sensitive,
             found["P1-T3"], quantization.on_pruned(combined)]  # fmt: skip
-sentences = "\n".join(f"- {finding}" for finding in findings)
-page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")
+RUN.findings(["\n".join(f"- {finding}" for finding in findings)])

@@ -7,15 +7,9 @@ import pandas as pd
 from smaller import figures
 from smaller.findings import claims, robustness
 from smaller.report import in_numbers
+from smaller.report.reference import ReferenceRun
 
-HERE = Path(__file__).parent
-
-
-def records() -> pd.DataFrame:
-    """The records as `results.table` gives them: text that is missing is empty."""
-    table = pd.read_csv(HERE / "records.csv", low_memory=False)
-    text = [name for name, own in table.items() if not pd.api.types.is_numeric_dtype(own)]
-    return table.assign(**{name: table[name].fillna("") for name in text})
+RUN = ReferenceRun(Path(__file__).parent, notebook="06_robustness")
 
 
 def model_of(row: pd.Series) -> str:
@@ -36,7 +30,7 @@ ORDER = (
 
 DATA = ["model", "language", "seed", "noise", "rate", "clean", "f1", "lost", "kept"]
 
-whole = records()
+whole = RUN.records()
 names = whole.apply(model_of, axis="columns")
 table = robustness.by_model({model: whole[names == model] for model in ORDER})
 strange = robustness.texts(table, {})
@@ -51,8 +45,7 @@ tables = {
     "strange-text-tagged": robustness.texts_by_model(strange, of="tagged"),
     "verdicts-robustness": claims.of_page(found, encoder="mini-base"),
 }
-for name, frame in tables.items():
-    in_numbers(frame).to_csv(HERE / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+RUN.tables(tables)
 
 brittle, _, attack, noise_and_confidence, _ = found["NC3"]
 drawn = {
@@ -62,12 +55,5 @@ drawn = {
     "calibration": (figures.calibration_errors(table), robustness.calibration(table), noise_and_confidence),
 }
 for name, (axes, data, finding) in drawn.items():
-    figures.save(axes, name, table=data, caption=finding.headline, alt=f"Figure {name} of notebook 06_robustness.",
-                 folder=HERE / "figures")  # fmt: skip
-    (HERE / "figures" / f"{name}.svg").unlink()
-
-page = HERE / "README.md"
-before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
-after = rest.partition("<!-- /findings -->")[2]
-sentences = "\n".join(f"- {finding}" for finding in [*found["NC3"], robustness.strangers(strange)])
-page.write_text(f"{before}<!-- findings -->\n{sentences}\n<!-- /findings -->{after}", encoding="utf-8")
+    RUN.figure(axes, name, table=data, caption=finding.headline)
+RUN.findings(["\n".join(f"- {finding}" for finding in [*found["NC3"], robustness.strangers(strange)])])

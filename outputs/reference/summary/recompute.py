@@ -5,8 +5,6 @@ The records are here as tables, without their recipes, so the steps are read fro
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import shutil
@@ -18,10 +16,12 @@ import pandas as pd
 from smaller import figures, paths
 from smaller.findings import claims, summary
 from smaller.findings.words import names_of
-from smaller.report import in_numbers, show
+from smaller.report import in_numbers
+from smaller.report.reference import ReferenceRun
 
-HERE = Path(__file__).parent
-RUNS = HERE.parent
+RUN = ReferenceRun(Path(__file__).parent, notebook="08_summary")
+RUNS = RUN.folder.parent
+shown = RUN.table
 NOTEBOOKS = ["mini", "distillation", "quantization", "transfer", "robustness", "extreme"]
 """The runs that the notebooks made; that of `compress` trained with settings of its own."""
 ENCODER, DATASET, LANGUAGES = "mini-base", "masakhaner", ["hau", "swa"]
@@ -89,15 +89,7 @@ def claim_rows() -> str:
             shutil.copy(file, Path(folder) / "tables" / file.name)
         os.environ["SMALLER_OUTPUTS"] = folder
         gathered = claims.gathered([path.stem for path in paths.notebooks_folder().glob("*.ipynb")])
-    return table_of(gathered, f"The claims of both papers. {claims.LEGEND}", "claims")
-
-
-def table_of(frame: pd.DataFrame, caption: str, name: str, **options: object) -> str:
-    """Save a table as a CSV here, and give it as Markdown."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        show(frame, caption, name, folder=Path(folder), **options)
-        (HERE / "tables" / f"{name}.csv").write_bytes((Path(folder) / f"{name}.csv").read_bytes())
-        return (Path(folder) / f"{name}.md").read_text(encoding="utf-8")
+    return shown(gathered, f"The claims of both papers. {claims.LEGEND}", "claims")
 
 
 def main() -> None:
@@ -111,26 +103,20 @@ def main() -> None:
     about = f"F1 and difference are of the test split, mean over seeds ± half the 95 % t interval. {units}"
     told = [
         str(summary.recommendation(table, drops=DROPS)),
-        table_of(summary.choices(table, drops=DROPS), "The smallest kind of recipe for each loss of F1 on dev against "
+        shown(summary.choices(table, drops=DROPS), "The smallest kind of recipe for each loss of F1 on dev against "
                  f"{ENCODER}, uncompressed; {names_of(LANGUAGES)}. “Loses less”: whether the interval of the "
                  f"difference excludes such a loss. {about}", "choices", decimals=places),
-        table_of(summary.choices_by_language(table, drop=LANGUAGE_DROP), "For each language the smallest kind of "
+        shown(summary.choices_by_language(table, drop=LANGUAGE_DROP), "For each language the smallest kind of "
                  f"recipe whose F1 on dev is at most {LANGUAGE_DROP:g} below that of {ENCODER}, uncompressed. "
                  f"{about}", "choices-by-language", decimals=places),
         str(summary.fronts(by_language)),
         claim_rows(),
     ]  # fmt: skip
-    table_of(summary.shown(found), "Every kind of recipe, the smallest first.", "recipes", decimals=places)
+    shown(summary.shown(found), "Every kind of recipe, the smallest first.", "recipes", decimals=places)
     for name, drawing, data in (("pareto", figures.pareto(found), found),
                                 ("pareto-by-language", figures.pareto(by_language), by_language)):  # fmt: skip
-        card = figures.save(drawing, name, table=in_numbers(data), caption=name, alt=name, folder=HERE / "figures")
-        card.svg.unlink()
-    readme = HERE / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- findings -->")
-    after = rest.partition("<!-- /findings -->")[2]
-    findings = "\n\n".join(part.strip() for part in told)
-    text = f"{before}<!-- findings -->\n\n{findings}\n\n<!-- /findings -->{after}"
-    readme.write_text(text, encoding="utf-8")
+        RUN.figure(drawing, name, table=in_numbers(data), caption=name)
+    RUN.findings(told)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """Make the tables, figures and sentences of this folder again from its records: nothing is trained."""
 
-import contextlib
-import io
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -11,32 +8,24 @@ from smaller import figures
 from smaller.data.features import FEATURES
 from smaller.findings import claims, correlations, transfer
 from smaller.published import published
-from smaller.report import in_numbers, show
+from smaller.report.reference import ReferenceRun
 
-HERE = Path(__file__).parent
+RUN = ReferenceRun(Path(__file__).parent, notebook="05_transfer")
+shown = RUN.table
 ENCODER = "mini-base"
-ALT = "Figure {} of notebook 05_transfer."
 
 
 def records() -> pd.DataFrame:
     """The records as `results.table` gives them, of the models that this run scored on further test sets."""
     missing = {name: [""] for name in ("milliseconds", "scoring_seconds")}
-    table = pd.read_csv(HERE / "records.csv", keep_default_na=False, na_values=missing, low_memory=False)
+    table = pd.read_csv(RUN.folder / "records.csv", keep_default_na=False, na_values=missing, low_memory=False)
     return table[table["identity"].isin(table.loc[table["dataset"] != "masakhaner", "identity"])]
-
-
-def shown(frame: pd.DataFrame, caption: str, name: str, **options: object) -> str:
-    """Save a table as a CSV here, and give it as Markdown."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        show(frame, caption, name, folder=Path(folder), **options)
-        (HERE / "tables" / f"{name}.csv").write_bytes((Path(folder) / f"{name}.csv").read_bytes())
-        return (Path(folder) / f"{name}.md").read_text(encoding="utf-8").strip()
 
 
 table = records()
 # What the tokenizer says of languages is not in the records: these two tables stay as they were measured.
-distances = pd.read_csv(HERE / "figures" / "transfer-distance.csv").drop(columns=["f1", "equal"], errors="ignore")
-features = pd.read_csv(HERE / "tables" / "language-features.csv").rename(
+distances = pd.read_csv(RUN.folder / "figures" / "transfer-distance.csv").drop(columns=["f1", "equal"], errors="ignore")
+features = pd.read_csv(RUN.folder / "tables" / "language-features.csv").rename(
     columns={label: name for name, label in FEATURES.items()}
 )
 features["language"] = features["language"].str.extract(r"\((\w+)\)")
@@ -74,7 +63,7 @@ parts = [
     shown(claims.of_page(transfer.claims(table, correlations.clearest(tell)), encoder=ENCODER),
           f"What {ENCODER} shows of it on masakhaner. {claims.LEGEND}", "verdicts-transfer"),
 ]  # fmt: skip
-in_numbers(tell).to_csv(HERE / "tables" / "language-correlations.csv", index=False, lineterminator="\n")
+RUN.tables({"language-correlations": tell})
 
 drawn = {
     "P1-F4": (figures.out_of_domain(table), transfer.domains(table), helps),
@@ -85,11 +74,5 @@ drawn = {
                           correlations.with_distances(table, distances), correlations.clearest(near)),
 }  # fmt: skip
 for name, (axes, data, finding) in drawn.items():
-    card = figures.save(axes, name, table=data, caption=finding.headline, alt=ALT.format(name), folder=HERE / "figures")
-    card.svg.unlink()
-
-page = HERE / "README.md"
-before, _, rest = page.read_text(encoding="utf-8").partition("<!-- findings -->")
-after = rest.partition("<!-- /findings -->")[2]
-findings = "\n\n".join(parts)
-page.write_text(f"{before}<!-- findings -->\n\n{findings}\n\n<!-- /findings -->{after}", encoding="utf-8")
+    RUN.figure(axes, name, table=data, caption=finding.headline)
+RUN.findings(parts)

@@ -1,0 +1,56 @@
+"""The folder of a reference run, made again from its records: its tables, its figures, and the findings on its page."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import figures
+from smaller.report.display import in_numbers, show
+
+START, END = "<!-- findings -->", "<!-- /findings -->"
+
+
+class ReferenceRun:
+    """One folder of `outputs/reference`: `records.csv` is read, and `tables/`, `figures/` and `README.md` are written.
+
+    `notebook` is the one that its figures are of.
+    """
+
+    def __init__(self, folder: Path, *, notebook: str) -> None:
+        self.folder, self.notebook = folder, notebook
+
+    def records(self, name: str = "records.csv") -> pd.DataFrame:
+        """A file of records as `results.table` gives them: text that is missing is empty."""
+        table = pd.read_csv(self.folder / name, low_memory=False)
+        text = [column for column, own in table.items() if not pd.api.types.is_numeric_dtype(own)]
+        return table.assign(**{column: table[column].fillna("") for column in text})
+
+    def table(self, frame: pd.DataFrame, caption: str, name: str, **options: object) -> str:
+        """Save a table as a CSV, and give it as Markdown with its caption; `options` are those of `show`."""
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            show(frame, caption, name, folder=Path(folder), **options)
+            (self.folder / "tables" / f"{name}.csv").write_bytes((Path(folder) / f"{name}.csv").read_bytes())
+            return (Path(folder) / f"{name}.md").read_text(encoding="utf-8").strip()
+
+    def tables(self, frames: Mapping[str, pd.DataFrame]) -> None:
+        """Save tables as CSVs by their names."""
+        for name, frame in frames.items():
+            in_numbers(frame).to_csv(self.folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+
+    def figure(self, drawing: object, name: str, *, table: pd.DataFrame, caption: str, alt: str = "") -> None:
+        """Save a figure as PNG, with its data as CSV."""
+        alt = alt or f"Figure {name} of notebook {self.notebook}."
+        figures.save(drawing, name, table=table, caption=caption, alt=alt, folder=self.folder / "figures").svg.unlink()
+
+    def findings(self, parts: Iterable[object]) -> None:
+        """Put sentences and tables between the markers of the page, with an empty line between two of them."""
+        page = self.folder / "README.md"
+        before, _, rest = page.read_text(encoding="utf-8").partition(START)
+        text = "\n\n".join(str(part).strip() for part in parts)
+        page.write_text(f"{before}{START}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
