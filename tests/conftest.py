@@ -95,7 +95,7 @@ def tiny():
 @pytest.fixture
 def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Matrix products in fp32 also where the processor has bfloat16, for comparisons of values."""
-    monkeypatch.setattr("smaller.training.half_precision", lambda: False)
+    monkeypatch.setattr("smaller.encoders.device.half_precision", lambda: False)
 
 
 @pytest.fixture(scope="session")
@@ -119,12 +119,12 @@ def fresh_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def few_sentences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A sample of a few dozen sentences; in this process alone, not in those that it starts."""
-    from smaller import study
     from smaller.data import sample
+    from smaller.study import running
 
     def forget() -> None:
         sample.sentences.cache_clear()
-        study._training_sentences.cache_clear()
+        running._training_sentences.cache_clear()
 
     monkeypatch.setattr(sample, "SIZES", {"train": 32, "dev": 16, "test": 24})
     forget()

@@ -49,7 +49,8 @@ def identities(notebook: Path, profile: str) -> list[str]:
     """The identities of the recipes that a notebook trains with the parameters of a profile, sorted."""
     import nbformat
 
-    from smaller import parameters, study
+    from smaller import study
+    from smaller.notebook import parameters
 
     given = {name: known.default for name, known in parameters.declared(notebook).items()}
     given |= parameters.profile(profile, notebook.stem)

@@ -232,9 +232,13 @@ class PlayedHub:
     """Who brings this one is let in everywhere."""
 
     def __init__(
-        self, *repositories: Repository, raw: Mapping[str, Content] | None = None, faults: Iterable[Fault] = (),
-        port: int = 0, log: Callable[[Request], None] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        *repositories: Repository,
+        raw: Mapping[str, Content] | None = None,
+        faults: Iterable[Fault] = (),
+        port: int = 0,
+        log: Callable[[Request], None] | None = None,
+    ) -> None:
         self.repositories = {(repository.kind, repository.name): repository for repository in repositories}
         self.raw = {path.strip("/"): content for path, content in (raw or {}).items()}
         self.faults = list(faults)
@@ -263,11 +267,23 @@ class PlayedHub:
         others = ("HF_", "HUGGING", "TRANSFORMERS_", "DISABLE_SAFETENSORS")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         switch = "1" if offline else "0"
-        return kept | {
-            "HF_ENDPOINT": self.address, "HF_HOME": str(cache), "HF_HUB_OFFLINE": switch, "HF_DATASETS_OFFLINE": switch,
-            "HF_HUB_DISABLE_TELEMETRY": "1", "DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "SMALLER_FETCH_URL": self.address, "no_proxy": "*", "NO_PROXY": "*",
-        } | ({"HF_TOKEN": token} if token else {}) | more  # fmt: skip
+        return (
+            kept
+            | {
+                "HF_ENDPOINT": self.address,
+                "HF_HOME": str(cache),
+                "HF_HUB_OFFLINE": switch,
+                "HF_DATASETS_OFFLINE": switch,
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "DISABLE_TELEMETRY": "1",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                "SMALLER_FETCH_URL": self.address,
+                "no_proxy": "*",
+                "NO_PROXY": "*",
+            }
+            | ({"HF_TOKEN": token} if token else {})
+            | more
+        )
 
     @property
     def fetched(self) -> list[str]:
@@ -394,11 +410,20 @@ def _about(repository: Repository, commit: str, *, sizes: bool) -> dict[str, Any
     data = yaml.safe_load(front[1]) if front else {}
     siblings = [{"rfilename": path} | (_sizes(path, files[path]) if sizes else {}) for path in sorted(files)]
     return {
-        "id": repository.name, "author": repository.name.split("/")[0], "sha": commit, "lastModified": WHEN,
-        "createdAt": WHEN, "private": repository.private, "gated": repository.gated, "disabled": False, "downloads": 0,
-        "likes": 0, "tags": [f"license:{data['license']}"] if "license" in data else [], "cardData": data,
+        "id": repository.name,
+        "author": repository.name.split("/")[0],
+        "sha": commit,
+        "lastModified": WHEN,
+        "createdAt": WHEN,
+        "private": repository.private,
+        "gated": repository.gated,
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": [f"license:{data['license']}"] if "license" in data else [],
+        "cardData": data,
         "siblings": siblings,
-    }  # fmt: skip
+    }
 
 
 def _sizes(path: str, content: Content) -> dict[str, Any]:
@@ -510,9 +535,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """The requests are in `PlayedHub.requests`."""
 
 
-def told_by(
-    program: str, hub: PlayedHub, folder: Path, *lines: str, offline: bool = False, **more: str
-) -> list[Any]:  # fmt: skip
+def told_by(program: str, hub: PlayedHub, folder: Path, *lines: str, offline: bool = False, **more: str) -> list[Any]:
     """What each line gives in a fresh process that runs `program` with the lines as its arguments.
 
     The program prints a JSON object of an answer for each line; that of a refused one is a mapping with its `error`.
@@ -628,9 +651,13 @@ def sentence_piece(vocabulary: int = 300) -> bytes:
 
     made = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences("pieces", 400)), model_writer=made, vocab_size=vocabulary, num_threads=1,
-        hard_vocab_limit=False, minloglevel=2,
-    )  # fmt: skip
+        sentence_iterator=iter(sentences("pieces", 400)),
+        model_writer=made,
+        vocab_size=vocabulary,
+        num_threads=1,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
     return made.getvalue()
 
 
@@ -681,8 +708,15 @@ def converted(state: Mapping[str, Any]) -> bytes:
 # Models. The shapes are the published ones but for widths and vocabularies; `shape` overrides fields of the
 # configuration, `state` is a state dict to serve in place of random weights, `pieces` a SentencePiece model.
 
-SPECIAL = dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>", sep_token="</s>", pad_token="<pad>",
-               cls_token="<s>", mask_token="<mask>")  # fmt: skip
+SPECIAL = dict(
+    bos_token="<s>",
+    eos_token="</s>",
+    unk_token="<unk>",
+    sep_token="</s>",
+    pad_token="<pad>",
+    cls_token="<s>",
+    mask_token="<mask>",
+)
 ATTRIBUTES = "".join(f"*{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in sorted(LARGE)).encode()
 
 AFRIBERTA = {
@@ -708,22 +742,56 @@ def junk(*paths: str) -> dict[str, Content]:
 
 
 def xlm_r_config(pieces: bytes, **shape: Any) -> dict[str, Any]:
-    return dict(
-        architectures=["XLMRobertaForMaskedLM"], attention_probs_dropout_prob=0.1, bos_token_id=0, eos_token_id=2,
-        hidden_act="gelu", hidden_dropout_prob=0.1, hidden_size=24, initializer_range=0.02, intermediate_size=48,
-        layer_norm_eps=1e-05, max_position_embeddings=514, model_type="xlm-roberta", num_attention_heads=12,
-        num_hidden_layers=12, output_past=True, pad_token_id=1, position_embedding_type="absolute",
-        transformers_version="4.17.0.dev0", type_vocab_size=1, use_cache=True, vocab_size=vocabulary_size(pieces),
-    ) | shape  # fmt: skip
+    return (
+        dict(
+            architectures=["XLMRobertaForMaskedLM"],
+            attention_probs_dropout_prob=0.1,
+            bos_token_id=0,
+            eos_token_id=2,
+            hidden_act="gelu",
+            hidden_dropout_prob=0.1,
+            hidden_size=24,
+            initializer_range=0.02,
+            intermediate_size=48,
+            layer_norm_eps=1e-05,
+            max_position_embeddings=514,
+            model_type="xlm-roberta",
+            num_attention_heads=12,
+            num_hidden_layers=12,
+            output_past=True,
+            pad_token_id=1,
+            position_embedding_type="absolute",
+            transformers_version="4.17.0.dev0",
+            type_vocab_size=1,
+            use_cache=True,
+            vocab_size=vocabulary_size(pieces),
+        )
+        | shape
+    )
 
 
 def bert_config(**shape: Any) -> dict[str, Any]:
-    return dict(
-        architectures=["BertModel"], attention_probs_dropout_prob=0.1, hidden_act="gelu", hidden_dropout_prob=0.1,
-        hidden_size=24, initializer_range=0.02, intermediate_size=48, layer_norm_eps=1e-12,
-        max_position_embeddings=512, model_type="bert", num_attention_heads=12, num_hidden_layers=12, pad_token_id=0,
-        position_embedding_type="absolute", type_vocab_size=2, use_cache=True,
-    ) | shape  # fmt: skip
+    return (
+        dict(
+            architectures=["BertModel"],
+            attention_probs_dropout_prob=0.1,
+            hidden_act="gelu",
+            hidden_dropout_prob=0.1,
+            hidden_size=24,
+            initializer_range=0.02,
+            intermediate_size=48,
+            layer_norm_eps=1e-12,
+            max_position_embeddings=512,
+            model_type="bert",
+            num_attention_heads=12,
+            num_hidden_layers=12,
+            pad_token_id=0,
+            position_embedding_type="absolute",
+            type_vocab_size=2,
+            use_cache=True,
+        )
+        | shape
+    )
 
 
 def old_state(state: Mapping[str, Any], prefix: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -745,32 +813,50 @@ def afriberta(
     The safetensors stand in an open pull request of the hub's bot: 1, or 3 for large, whose first two were merged.
     """
     about, pieces = AFRIBERTA[size], pieces or sentence_piece()
-    config = xlm_r_config(
-        pieces, num_attention_heads=6, num_hidden_layers=about["layers"], gradient_checkpointing=False, max_length=512,
-        transformers_version="4.2.1",
-    ) | shape  # fmt: skip
+    config = (
+        xlm_r_config(
+            pieces,
+            num_attention_heads=6,
+            num_hidden_layers=about["layers"],
+            gradient_checkpointing=False,
+            max_length=512,
+            transformers_version="4.2.1",
+        )
+        | shape
+    )
     state = old_state(state or weights(config), "roberta.", config)
-    tokenizer = SPECIAL | dict(special_tokens_map_file=None, name_or_path="spm_models/spm_model_final_70k",
-                               tokenizer_file=None)  # fmt: skip
-    files = card(f"{about['card']}language:\n- ha\n- sw\n", f"afriberta_{size}") | junk("tf_model.h5") | {
-        "config.json": as_json(dict(sorted(config.items())), lines=True), "pytorch_model.bin": pickled(state),
-        "sentencepiece.bpe.model": pieces, "special_tokens_map.json": as_json(SPECIAL),
-        "tokenizer_config.json": as_json(tokenizer),
-    }  # fmt: skip
+    tokenizer = SPECIAL | dict(
+        special_tokens_map_file=None, name_or_path="spm_models/spm_model_final_70k", tokenizer_file=None
+    )
+    files = (
+        card(f"{about['card']}language:\n- ha\n- sw\n", f"afriberta_{size}")
+        | junk("tf_model.h5")
+        | {
+            "config.json": as_json(dict(sorted(config.items())), lines=True),
+            "pytorch_model.bin": pickled(state),
+            "sentencepiece.bpe.model": pieces,
+            "special_tokens_map.json": as_json(SPECIAL),
+            "tokenizer_config.json": as_json(tokenizer),
+        }
+    )
     main, number, bot = digits(about["main"]), about["bot"][0], digits(about["bot"][1])
     extra = {".gitattributes": ATTRIBUTES + b"model.safetensors filter=lfs diff=lfs merge=lfs -text\n"}
     repository = Repository(
-        f"castorini/afriberta_{size}", pulls=[Pull(number)], parents={bot: main},
+        f"castorini/afriberta_{size}",
+        pulls=[Pull(number)],
+        parents={bot: main},
         commits={main: files, bot: files | extra | {"model.safetensors": converted(state)}},
         refs={"main": main, f"refs/pr/{number}": bot},
-    )  # fmt: skip
+    )
     if size == "large":
         before, merged = "e74edb9488208f8a2aeb69be4c16d179ab385564", digits("tensorflow")
         repository.parents |= {main: before, merged: before}
         repository.commits[merged] = files
         repository.refs |= {"refs/pr/1": merged, "refs/pr/2": main}
-        repository.pulls += [Pull(1, "Add TensorFlow weights", "someone", "merged"),
-                             Pull(2, "Update README.md", "someone", "merged")]  # fmt: skip
+        repository.pulls += [
+            Pull(1, "Add TensorFlow weights", "someone", "merged"),
+            Pull(2, "Update README.md", "someone", "merged"),
+        ]
     return repository
 
 
@@ -779,14 +865,22 @@ def xlm_r(state: Mapping[str, Any] | None = None, pieces: bytes | None = None, *
     pieces = pieces or sentence_piece()
     config = xlm_r_config(pieces, **shape)
     state = old_state(state or weights(config), "roberta.", config)
-    files = card("license: mit\n", "XLM-RoBERTa") | {
-        "config.json": as_json(config, lines=True) + b"\n", "model.safetensors": converted(state),
-        "pytorch_model.bin": pickled(state), "sentencepiece.bpe.model": pieces,
-        "tokenizer.json": xlm_r_tokenizer(pieces), "tokenizer_config.json": b'{"model_max_length": 512}',
-    } | junk("flax_model.msgpack", "onnx/model.onnx", "tf_model.h5")  # fmt: skip
+    files = (
+        card("license: mit\n", "XLM-RoBERTa")
+        | {
+            "config.json": as_json(config, lines=True) + b"\n",
+            "model.safetensors": converted(state),
+            "pytorch_model.bin": pickled(state),
+            "sentencepiece.bpe.model": pieces,
+            "tokenizer.json": xlm_r_tokenizer(pieces),
+            "tokenizer_config.json": b'{"model_max_length": 512}',
+        }
+        | junk("flax_model.msgpack", "onnx/model.onnx", "tf_model.h5")
+    )
     main, older = "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089", "d817c5c1e3260a65d442640e4603279592d0f2f4"
-    return Repository("FacebookAI/xlm-roberta-base", commits={older: files, main: files}, refs={"main": main},
-                      parents={main: older})  # fmt: skip
+    return Repository(
+        "FacebookAI/xlm-roberta-base", commits={older: files, main: files}, refs={"main": main}, parents={main: older}
+    )
 
 
 def mbert(state: Mapping[str, Any] | None = None, **shape: Any) -> Repository:
@@ -800,11 +894,19 @@ def mbert(state: Mapping[str, Any] | None = None, **shape: Any) -> Repository:
     words = sorted({word for line in sentences("pieces", 20) for word in line.lower().removesuffix(".").split()})
     vocabulary = ["[PAD]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *letters, *letters.upper()]
     vocabulary += [f"##{letter}" for letter in letters] + words
-    config = bert_config(
-        architectures=["BertForMaskedLM"], directionality="bidi", pooler_fc_size=768, pooler_num_attention_heads=12,
-        pooler_num_fc_layers=3, pooler_size_per_head=128, pooler_type="first_token_transform",
-        vocab_size=len(vocabulary),
-    ) | shape  # fmt: skip
+    config = (
+        bert_config(
+            architectures=["BertForMaskedLM"],
+            directionality="bidi",
+            pooler_fc_size=768,
+            pooler_num_attention_heads=12,
+            pooler_num_fc_layers=3,
+            pooler_size_per_head=128,
+            pooler_type="first_token_transform",
+            vocab_size=len(vocabulary),
+        )
+        | shape
+    )
     renamed = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
     state = {
         re.sub(r"LayerNorm\.\w+", lambda found: renamed[found[0]], name): tensor
@@ -814,12 +916,18 @@ def mbert(state: Mapping[str, Any] | None = None, **shape: Any) -> Repository:
         file = Path(folder, "vocab.txt")
         file.write_text("\n".join(vocabulary) + "\n")
         tokenizer = BertTokenizer(str(file), do_lower_case=False).backend_tokenizer.to_str().encode()
-    files = card("license: apache-2.0\n", "BERT multilingual") | {
-        "config.json": as_json(config, lines=True), "model.safetensors": converted(state),
-        "pytorch_model.bin": pickled(state), "tokenizer.json": tokenizer,
-        "tokenizer_config.json": b'{"do_lower_case": false, "model_max_length": 512}',
-        "vocab.txt": ("\n".join(vocabulary) + "\n").encode(),
-    } | junk("flax_model.msgpack", "tf_model.h5")  # fmt: skip
+    files = (
+        card("license: apache-2.0\n", "BERT multilingual")
+        | {
+            "config.json": as_json(config, lines=True),
+            "model.safetensors": converted(state),
+            "pytorch_model.bin": pickled(state),
+            "tokenizer.json": tokenizer,
+            "tokenizer_config.json": b'{"do_lower_case": false, "model_max_length": 512}',
+            "vocab.txt": ("\n".join(vocabulary) + "\n").encode(),
+        }
+        | junk("flax_model.msgpack", "tf_model.h5")
+    )
     main = "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"
     return Repository("google-bert/bert-base-multilingual-cased", commits={main: files}, refs={"main": main})
 
@@ -827,22 +935,38 @@ def mbert(state: Mapping[str, Any] | None = None, **shape: Any) -> Repository:
 def e5_small(state: Mapping[str, Any] | None = None, pieces: bytes | None = None, **shape: Any) -> Repository:
     """intfloat/multilingual-e5-small: BERT without a head, and XLM-R's tokenizer, which pads with 1 and BERT with 0."""
     pieces = pieces or sentence_piece()
-    config = bert_config(
-        tokenizer_class="XLMRobertaTokenizer", classifier_dropout=None, transformers_version="4.29.0.dev0",
-        vocab_size=vocabulary_size(pieces) + 35,
-    ) | shape  # fmt: skip
+    config = (
+        bert_config(
+            tokenizer_class="XLMRobertaTokenizer",
+            classifier_dropout=None,
+            transformers_version="4.29.0.dev0",
+            vocab_size=vocabulary_size(pieces) + 35,
+        )
+        | shape
+    )
     state = state or weights(config)
     mask = dict(content="<mask>", lstrip=True, normalized=False, rstrip=False, single_word=False)
-    tokenizer = SPECIAL | dict(mask_token={"__type": "AddedToken"} | mask, model_max_length=512,
-                               tokenizer_class="XLMRobertaTokenizer")  # fmt: skip
-    files = card("license: mit\ntags:\n- sentence-transformers\n", "multilingual-e5-small") | {
-        "config.json": as_json(config, lines=True), "model.safetensors": converted(state),
-        "pytorch_model.bin": pickled(state), "sentencepiece.bpe.model": pieces,
-        "special_tokens_map.json": as_json(SPECIAL), "tokenizer.json": xlm_r_tokenizer(pieces),
-        "tokenizer_config.json": as_json(tokenizer), "1_Pooling/config.json": b'{"pooling_mode_mean_tokens": true}',
-        "modules.json": b"[]", "sentence_bert_config.json": b'{"max_seq_length": 512, "do_lower_case": false}',
-        "onnx/config.json": as_json(config), "onnx/tokenizer.json": xlm_r_tokenizer(pieces),
-    } | junk("onnx/model.onnx", "onnx/model_O4.onnx", "openvino/openvino_model.bin")  # fmt: skip
+    tokenizer = SPECIAL | dict(
+        mask_token={"__type": "AddedToken"} | mask, model_max_length=512, tokenizer_class="XLMRobertaTokenizer"
+    )
+    files = (
+        card("license: mit\ntags:\n- sentence-transformers\n", "multilingual-e5-small")
+        | {
+            "config.json": as_json(config, lines=True),
+            "model.safetensors": converted(state),
+            "pytorch_model.bin": pickled(state),
+            "sentencepiece.bpe.model": pieces,
+            "special_tokens_map.json": as_json(SPECIAL),
+            "tokenizer.json": xlm_r_tokenizer(pieces),
+            "tokenizer_config.json": as_json(tokenizer),
+            "1_Pooling/config.json": b'{"pooling_mode_mean_tokens": true}',
+            "modules.json": b"[]",
+            "sentence_bert_config.json": b'{"max_seq_length": 512, "do_lower_case": false}',
+            "onnx/config.json": as_json(config),
+            "onnx/tokenizer.json": xlm_r_tokenizer(pieces),
+        }
+        | junk("onnx/model.onnx", "onnx/model_O4.onnx", "openvino/openvino_model.bin")
+    )
     main = "614241f622f53c4eeff9890bdc4f31cfecc418b3"
     return Repository("intfloat/multilingual-e5-small", commits={main: files}, refs={"main": main})
 
@@ -851,23 +975,46 @@ def minilm(state: Mapping[str, Any] | None = None, pieces: bytes | None = None, 
     """microsoft/Multilingual-MiniLM-L12-H384: no safetensors at any revision, and an empty tokenizer_config.json."""
     pieces = pieces or sentence_piece()
     config = bert_config(tokenizer_class="XLMRobertaTokenizer", vocab_size=vocabulary_size(pieces) + 35, **shape)
-    files = card("license: mit\n", "MiniLM") | {
-        "config.json": as_json(config, lines=True), "pytorch_model.bin": pickled(state or weights(config)),
-        "sentencepiece.bpe.model": pieces, "special_tokens_map.json": as_json(SPECIAL), "tokenizer_config.json": b"{}",
-        "convert_model.py": b"# not for loading\n", "log.txt": b"",
-    } | junk("flax_model.msgpack", "tf_model.h5")  # fmt: skip
+    files = (
+        card("license: mit\n", "MiniLM")
+        | {
+            "config.json": as_json(config, lines=True),
+            "pytorch_model.bin": pickled(state or weights(config)),
+            "sentencepiece.bpe.model": pieces,
+            "special_tokens_map.json": as_json(SPECIAL),
+            "tokenizer_config.json": b"{}",
+            "convert_model.py": b"# not for loading\n",
+            "log.txt": b"",
+        }
+        | junk("flax_model.msgpack", "tf_model.h5")
+    )
     main = "6e8c1ec6b4ec4e3fc6eb7d2cd834fcd582b61daf"
     return Repository("microsoft/Multilingual-MiniLM-L12-H384", commits={main: files}, refs={"main": main})
 
 
 def modernbert(**shape: Any) -> Repository:
     """jhu-clsp/mmBERT-small, of which there is a configuration only: another architecture than BERT's."""
-    config = dict(
-        architectures=["ModernBertForMaskedLM"], bos_token_id=2, cls_token_id=1, eos_token_id=1, hidden_size=384,
-        global_attn_every_n_layers=3, intermediate_size=1152, max_position_embeddings=8192, model_type="modernbert",
-        num_attention_heads=6, num_hidden_layers=22, pad_token_id=0, sep_token_id=1, mask_token_id=4,
-        tie_word_embeddings=True, vocab_size=256000,
-    ) | shape  # fmt: skip
+    config = (
+        dict(
+            architectures=["ModernBertForMaskedLM"],
+            bos_token_id=2,
+            cls_token_id=1,
+            eos_token_id=1,
+            hidden_size=384,
+            global_attn_every_n_layers=3,
+            intermediate_size=1152,
+            max_position_embeddings=8192,
+            model_type="modernbert",
+            num_attention_heads=6,
+            num_hidden_layers=22,
+            pad_token_id=0,
+            sep_token_id=1,
+            mask_token_id=4,
+            tie_word_embeddings=True,
+            vocab_size=256000,
+        )
+        | shape
+    )
     main = digits("mmbert")
     files = card("license: mit\n", "mmBERT-small") | {"config.json": as_json(config, lines=True)}
     return Repository("jhu-clsp/mmBERT-small", commits={main: files}, refs={"main": main})
@@ -916,12 +1063,15 @@ def afriberta_corpus(rows: int = 6, texts: Mapping[str, Sequence[str]] | None = 
     """
     name, main = "castorini/afriberta-corpus", "d83da9653ef2a5f823c3693a28018e3009464522"
     head, crowded, older = (
-        digits("d9b9950"), "7a6ed3d0473f74d7ab5c19aa4242036062a3fedb", "23c701cf8fb40858e2a1d451ba8083f0e5ecd9b4"
-    )  # fmt: skip
+        digits("d9b9950"),
+        "7a6ed3d0473f74d7ab5c19aa4242036062a3fedb",
+        "23c701cf8fb40858e2a1d451ba8083f0e5ecd9b4",
+    )
     lines = {language: list((texts or {}).get(language, sentences(language, rows))) for language in CORPUS}
     script = card("license: apache-2.0\n", "AfriBERTa's corpus") | {
-        "afriberta-corpus.py": SCRIPT, "dataset_infos.json": b"{}",
-    }  # fmt: skip
+        "afriberta-corpus.py": SCRIPT,
+        "dataset_infos.json": b"{}",
+    }
     tables: dict[str, Content] = {}
     for language in CORPUS:
         script[f"{language}/train.zip"] = archive(lines[language], f"{language}/train.txt")
@@ -933,10 +1083,12 @@ def afriberta_corpus(rows: int = 6, texts: Mapping[str, Sequence[str]] | None = 
     steps = {path: path.split("/") for path in tables}
     old = {f"{steps[path][0]}/afriberta-corpus-{steps[path][1]}.parquet": table for path, table in tables.items()}
     return Repository(
-        name, "dataset", {main: script, head: tables | attributes, crowded: tables | databases | attributes,
-                          older: old | attributes},
-        {"main": main, PARQUET: head}, parents={head: crowded, crowded: older},
-    )  # fmt: skip
+        name,
+        "dataset",
+        {main: script, head: tables | attributes, crowded: tables | databases | attributes, older: old | attributes},
+        {"main": main, PARQUET: head},
+        parents={head: crowded, crowded: older},
+    )
 
 
 def masakhaner2_hub(languages: Sequence[str] = ("hau", "swa"), rows: int = 6) -> Repository:
@@ -946,11 +1098,16 @@ def masakhaner2_hub(languages: Sequence[str] = ("hau", "swa"), rows: int = 6) ->
         f"{language}/{split}/0000.parquet": parquet(
             numbered("", rows, **tagged(f"{language} {split}", rows, ENTITIES)), {"ner_tags": ENTITIES}
         )
-        for language in languages for split in ("train", "validation", "test")
-    }  # fmt: skip
+        for language in languages
+        for split in ("train", "validation", "test")
+    }
     script = card("license: afl-3.0\n", "MasakhaNER 2.0") | {"masakhaner2.py": SCRIPT}
-    return Repository("masakhane/masakhaner2", "dataset", {main: script, head: {".gitattributes": ATTRIBUTES} | tables},
-                      {"main": main, PARQUET: head})  # fmt: skip
+    return Repository(
+        "masakhane/masakhaner2",
+        "dataset",
+        {main: script, head: {".gitattributes": ATTRIBUTES} | tables},
+        {"main": main, PARQUET: head},
+    )
 
 
 def wikiann(languages: Sequence[str] = ("sw", "mt"), rows: int = 6) -> Repository:
@@ -978,11 +1135,17 @@ def glotcc(languages: Sequence[str] = ("swh-Latn", "wol-Latn"), rows: int = 6) -
     files = card("license: cc0-1.0\n", "GlotCC")
     for language in languages:
         lines = sentences(language, rows)
-        files[f"v1.0/{language}/{language}_0.parquet"] = parquet({
-            "content": lines, "warc-target-uri": ["http://example.org"] * rows, "quality-warnings": [["short"]] * rows,
-            "identification-language": [language] * rows, "identification-prob": [0.9] * rows,
-            "num-sents": [1] * rows, "content-length": [len(line) for line in lines],
-        })  # fmt: skip
+        files[f"v1.0/{language}/{language}_0.parquet"] = parquet(
+            {
+                "content": lines,
+                "warc-target-uri": ["http://example.org"] * rows,
+                "quality-warnings": [["short"]] * rows,
+                "identification-language": [language] * rows,
+                "identification-prob": [0.9] * rows,
+                "num-sents": [1] * rows,
+                "content-length": [len(line) for line in lines],
+            }
+        )
     return Repository("cis-lmu/GlotCC-V1", "dataset", {main: files}, {"main": main})
 
 

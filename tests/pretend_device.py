@@ -19,7 +19,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from smaller import training
+from smaller.encoders import device
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
@@ -62,8 +62,10 @@ class Record:
             return
         places = ", ".join(f"{tuple(one.shape)} on {'cuda' if self.is_there(one) else 'cpu'}" for one in tensors)
         self.mixes.append(f"{operation.name()}: {places}")
-        raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices, cuda:0 and "
-                           f"cpu! ({self.mixes[-1]})")  # fmt: skip
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and "
+            f"cpu! ({self.mixes[-1]})"
+        )
 
     def _takes(self, operation: torch._ops.OpOverload, given: Sequence[Any], strays: Sequence[Tensor]) -> bool:
         target_there = not isinstance(given[0], Tensor) or self.is_there(given[0])
@@ -141,8 +143,10 @@ class _Methods(TorchFunctionMode):
         if not self.record.is_there(args[0]):
             return function(*args, **kwargs)
         if function in _READS:
-            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
-                            "host memory first.")  # fmt: skip
+            raise TypeError(
+                "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                "host memory first."
+            )
         if function is Tensor.__deepcopy__:
             return self.record.put(function(*args, **kwargs), True)
         return CUDA if function == Tensor.device.__get__ else True
@@ -155,8 +159,9 @@ class _Methods(TorchFunctionMode):
         there = here if device is None else _is_cuda(device)
         if there == here and dtype in (None, tensor.dtype) and not copy:
             return tensor
-        made = torch.Tensor.to(tensor, dtype=dtype or tensor.dtype, copy=True,
-                               memory_format=layout or torch.preserve_format)  # fmt: skip
+        made = torch.Tensor.to(
+            tensor, dtype=dtype or tensor.dtype, copy=True, memory_format=layout or torch.preserve_format
+        )
         return self.record.put(made, there)
 
 
@@ -180,7 +185,7 @@ def _about_cuda() -> dict[str, Callable]:
 
 @contextlib.contextmanager
 def pretend_device() -> Iterator[Record]:
-    """For a while there is a GPU, which `training.device` finds as it finds a real one."""
+    """For a while there is a GPU, which `device.device` finds as it finds a real one."""
     record = Record()
     autocast, grouped = torch.autocast.__init__, torch._C._group_tensors_by_device_and_dtype
 
@@ -198,7 +203,7 @@ def pretend_device() -> Iterator[Record]:
         mock.patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped_there),
         contextlib.ExitStack() as answers,
     ):
-        for answer in (training.device, training.half_precision):
+        for answer in (device.device, device.half_precision):
             answer.cache_clear()
             answers.callback(answer.cache_clear)
         with _Operations(record), _Methods(record):

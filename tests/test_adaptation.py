@@ -7,14 +7,15 @@ import dataclasses
 import pytest
 import torch
 
-from smaller import checkpoints, encoders, training
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.recipes import Recipe
-from smaller.steps import Adapt, Pretrain, Prune, step_from_canonical
-from smaller.steps.pretraining import SETTINGS
-from smaller.training import linear_decay
+from smaller.study import checkpoints, training
+from smaller.study.recipes import Recipe
+from smaller.study.steps import Adapt, Pretrain, Prune, step_from_canonical
+from smaller.study.steps.pretraining import SETTINGS
+from smaller.study.training import linear_decay
 
 STEP = Adapt("sample", "swa", updates=12, batch_size=8, learning_rate=1e-2)
 
@@ -33,7 +34,7 @@ def test_the_defaults_are_those_of_paper_2() -> None:
 
 def test_it_is_pre_training_on_one_language(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the settings of `Pretrain` in place of the optimizer's own, it is `Pretrain` bit for bit."""
-    monkeypatch.setattr("smaller.steps.adaptation.SETTINGS", SETTINGS)
+    monkeypatch.setattr("smaller.study.steps.adaptation.SETTINGS", SETTINGS)
     adapted, report = dataclasses.replace(STEP, warm_up=0.1, rate=0.25, max_length=64).apply(tiny)
     trained, expected = Pretrain(languages=("swa",), updates=12, batch_size=8, learning_rate=1e-2).apply(tiny)
     assert same(adapted, trained) and report["loss_curve"] == expected["loss_curve"]

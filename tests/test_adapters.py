@@ -9,15 +9,25 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 
-from smaller import artefacts, encoders, study
-from smaller.adapters import ADAPTED_FILE, AdaptedOutput, adapter_size, with_adapters
+from smaller import encoders, study
+from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.errors import SmallerError
-from smaller.evaluation import score
-from smaller.recipes import Recipe
-from smaller.shipping import open_shipped, ship
-from smaller.steps import Cut, Distil, FineTune, Prune, Quantize, TrimVocabulary, TruncateHidden, step_from_canonical
-from smaller.tagging import tag
+from smaller.encoders.adapters import ADAPTED_FILE, AdaptedOutput, adapter_size, with_adapters
+from smaller.formats.shipping import open_shipped, ship
+from smaller.prediction.tagging import tag
+from smaller.study import cache
+from smaller.study.evaluation import score
+from smaller.study.recipes import Recipe
+from smaller.study.steps import (
+    Cut,
+    Distil,
+    FineTune,
+    Prune,
+    Quantize,
+    TrimVocabulary,
+    TruncateHidden,
+    step_from_canonical,
+)
 
 PLAIN = FineTune("sample", "swa", epochs=2, batch_size=50, learning_rate=5e-3)
 SHORT = replace(PLAIN, adapter=4)
@@ -160,5 +170,5 @@ def test_a_study_keeps_adapters_between_its_steps(tiny_folder, few_sentences, fr
     recipe = Recipe(tiny_folder, (replace(SHORT, batch_size=8),))
     table = study.run([recipe, recipe.then(Prune(0.5))], workers=1, say=lambda line: None)
     assert set(table["adapter"]) == {4} and table["f1"].notna().all()
-    model, _ = artefacts.read(recipe)
+    model, _ = cache.read(recipe)
     assert adapter_size(model.network.config) == 6 and any("adapter_up" in name for name in model.network.state_dict())

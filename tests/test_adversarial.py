@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from smaller import jobs, study
-from smaller.adversarial import CANDIDATES, attack, edited
+from smaller import study
 from smaller.data.examples import Sentence, Text
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
-from smaller.recipes import dense
-from smaller.steps import FineTune, Prune
+from smaller.study import jobs
+from smaller.study.attacks import CANDIDATES, attack, edited
+from smaller.study.recipes import dense
+from smaller.study.steps import FineTune, Prune
 
 LABELS = ("O", "B-PER", "B-LOC")
 SENTENCES = [
@@ -49,7 +50,7 @@ class Tagger:
 
 @pytest.fixture
 def tagger(monkeypatch: pytest.MonkeyPatch) -> Tagger:
-    monkeypatch.setattr("smaller.adversarial.probabilities", lambda model, sentences: model.probabilities(sentences))
+    monkeypatch.setattr("smaller.study.attacks.probabilities", lambda model, sentences: model.probabilities(sentences))
     return Tagger()
 
 
@@ -81,8 +82,10 @@ def test_what_is_wrong_already_is_left_alone(tagger: Tagger) -> None:
 
 
 def test_types_that_a_set_does_not_label_are_no_harm(tagger: Tagger) -> None:
-    people = [Sentence(sentence.words, tuple("O" if tag == "B-LOC" else tag for tag in sentence.tags))
-              for sentence in SENTENCES]  # fmt: skip
+    people = [
+        Sentence(sentence.words, tuple("O" if tag == "B-LOC" else tag for tag in sentence.tags))
+        for sentence in SENTENCES
+    ]
     assert attack(tagger, people, rate=0.1, seed=1, types=["PER"])["f1_before"] == 100
     assert attack(tagger, people, rate=0.1, seed=1)["f1_before"] < 100
 
@@ -105,8 +108,10 @@ def test_records_keep_attacks_and_looks_and_ask_no_model_twice(
 ) -> None:
     tuned = dense(tiny_folder, FineTune("sample", "swa", seed=1, epochs=1))
     recipes = [tuned, tuned.then(Prune(0.5))]
-    sets = [EvaluationSet("sample", "swa", "test", ATTACK, 0.02, 7, 4),
-            EvaluationSet("sample", "bam", noise=UNLABELLED, limit=5)]  # fmt: skip
+    sets = [
+        EvaluationSet("sample", "swa", "test", ATTACK, 0.02, 7, 4),
+        EvaluationSet("sample", "bam", noise=UNLABELLED, limit=5),
+    ]
     table = study.run(recipes, sets=sets, workers=1)
     attacked, looked = (table[table["noise"] == kind] for kind in (ATTACK, UNLABELLED))
     assert list(attacked["sentences"]) == [4, 4] and list(attacked["rate"]) == [0.02, 0.02]

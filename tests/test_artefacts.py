@@ -16,11 +16,12 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from smaller import artefacts, encoders
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.recipes import Recipe
-from smaller.steps import FineTune, Prune
+from smaller.study import cache
+from smaller.study.recipes import Recipe
+from smaller.study.steps import FineTune, Prune
 
 REPORTS = [{"step": "FineTune", "report": {"updates": 2, "note": "Yorùbá"}}]
 
@@ -34,58 +35,56 @@ def prefix(seed: int = 1, encoder: str = "sample-small") -> Recipe:
 def keep(model: Model, *seeds: int) -> None:
     """Write artefacts that were last used in the order given, long ago."""
     for place, seed in enumerate(seeds):
-        artefacts.write(prefix(seed), model, REPORTS)
-        os.utime(artefacts.folder() / prefix(seed).identity, (1000 + place, 1000 + place))
+        cache.write(prefix(seed), model, REPORTS)
+        os.utime(cache.folder() / prefix(seed).identity, (1000 + place, 1000 + place))
 
 
 def kept() -> set[str]:
-    return {place.name for place in artefacts.folder().iterdir() if not place.name.startswith(".")}
+    return {place.name for place in cache.folder().iterdir() if not place.name.startswith(".")}
 
 
 def leftovers() -> list[str]:
-    return [
-        place.name for place in artefacts.folder().iterdir() if place.name.startswith(".") and place.name != ".locks"
-    ]
+    return [place.name for place in cache.folder().iterdir() if place.name.startswith(".") and place.name != ".locks"]
 
 
 def test_what_is_written_is_read_back_with_masks_and_reports(tiny: Model) -> None:
     pruned, _ = Prune(0.5).apply(tiny)
-    artefacts.write(prefix(), pruned, REPORTS)
-    model, reports = artefacts.read(prefix())
+    cache.write(prefix(), pruned, REPORTS)
+    model, reports = cache.read(prefix())
     assert reports == REPORTS
     assert all(torch.equal(a, b) for a, b in zip(model.network.parameters(), pruned.network.parameters(), strict=True))
     assert {name: mask.tolist() for name, mask in model.masks.items()} == {
         name: mask.tolist() for name, mask in pruned.masks.items()
     }
-    assert artefacts.read(prefix(seed=2)) is None
+    assert cache.read(prefix(seed=2)) is None
     assert leftovers() == []
 
 
 def test_files_travel_to_another_cache(tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pruned, _ = Prune(0.5).apply(tiny)
-    artefacts.write(prefix(), pruned, REPORTS)
-    packed = artefacts.pack(prefix())
-    before = {file.name: file.read_bytes() for file in (artefacts.folder() / prefix().identity).iterdir()}
+    cache.write(prefix(), pruned, REPORTS)
+    packed = cache.pack(prefix())
+    before = {file.name: file.read_bytes() for file in (cache.folder() / prefix().identity).iterdir()}
     monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "another ca che"))
-    assert artefacts.pack(prefix()) is None
-    artefacts.unpack(prefix(), packed)
-    place, reports = artefacts.find(prefix())
+    assert cache.pack(prefix()) is None
+    cache.unpack(prefix(), packed)
+    place, reports = cache.find(prefix())
     assert reports == REPORTS and {file.name: file.read_bytes() for file in place.iterdir()} == before
     assert leftovers() == []
 
 
 def test_files_from_elsewhere_stay_in_their_folder(tiny: Model) -> None:
-    artefacts.write(prefix(), tiny, REPORTS)
-    artefacts.unpack(prefix(), artefacts.pack(prefix()) | {"../../escaped": np.zeros(1, np.uint8)})
-    assert {file.name for file in artefacts.folder().parent.iterdir()} == {"artefacts"}
-    assert artefacts.read(prefix()) is not None
+    cache.write(prefix(), tiny, REPORTS)
+    cache.unpack(prefix(), cache.pack(prefix()) | {"../../escaped": np.zeros(1, np.uint8)})
+    assert {file.name for file in cache.folder().parent.iterdir()} == {"artefacts"}
+    assert cache.read(prefix()) is not None
 
 
 def test_artefacts_are_measured_once(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tiny, 1, 2)
     measured = []
-    count = artefacts._bytes
-    monkeypatch.setattr(artefacts, "_bytes", lambda place: measured.append(place.name) or count(place))
+    count = cache._bytes
+    monkeypatch.setattr(cache, "_bytes", lambda place: measured.append(place.name) or count(place))
     keep(tiny, 3)
     assert measured == [prefix(3).identity]
     keep(tiny, 1)
@@ -93,14 +92,14 @@ def test_artefacts_are_measured_once(tiny: Model, monkeypatch: pytest.MonkeyPatc
 
 
 def test_found_only_with_equal_inputs(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    artefacts.write(prefix(), tiny, REPORTS)
-    assert artefacts.find(prefix()) is not None
+    cache.write(prefix(), tiny, REPORTS)
+    assert cache.find(prefix()) is not None
     with monkeypatch.context() as patch:
         patch.setattr("smaller.data.splits.fingerprint", lambda dataset, language: "other data")
-        assert artefacts.find(prefix()) is None
-        artefacts.write(prefix(), tiny, [])
-        assert artefacts.find(prefix())[1] == []
-    assert artefacts.find(prefix()) is None
+        assert cache.find(prefix()) is None
+        cache.write(prefix(), tiny, [])
+        assert cache.find(prefix())[1] == []
+    assert cache.find(prefix()) is None
     assert leftovers() == []
 
 
@@ -108,31 +107,31 @@ def test_found_only_with_the_weights_it_began_with(tiny: Model, tmp_path: Path) 
     folder = tmp_path / "my encoder"
     encoders.save(tiny, folder)
     recipe = prefix(encoder=str(folder))
-    artefacts.write(recipe, tiny, REPORTS)
+    cache.write(recipe, tiny, REPORTS)
     encoders.save(Prune(0.5).apply(tiny)[0], folder)
     encoders.revision.cache_clear()
-    assert artefacts.find(recipe) is None
+    assert cache.find(recipe) is None
 
 
 @pytest.mark.parametrize("about", ["", "{", "[]", "null", "{}", '{"format": 1}', '{"format": 0, "inputs": {}}'])
 def test_damaged_description_counts_as_absent(tiny: Model, about: str) -> None:
-    artefacts.write(prefix(), tiny, REPORTS)
-    (artefacts.folder() / prefix().identity / "about.json").write_text(about)
-    assert artefacts.find(prefix()) is None
+    cache.write(prefix(), tiny, REPORTS)
+    (cache.folder() / prefix().identity / "about.json").write_text(about)
+    assert cache.find(prefix()) is None
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
 @pytest.mark.parametrize("damage", ["truncated", "gone"])
 def test_damaged_model_counts_as_absent_and_can_be_made_again(tiny: Model, file: str, damage: str) -> None:
-    artefacts.write(prefix(), tiny, REPORTS)
-    path = artefacts.folder() / prefix().identity / file
+    cache.write(prefix(), tiny, REPORTS)
+    path = cache.folder() / prefix().identity / file
     if damage == "gone":
         path.unlink()
     else:
         os.truncate(path, path.stat().st_size // 2)
-    assert artefacts.read(prefix()) is None
-    artefacts.write(prefix(), tiny, REPORTS)
-    assert artefacts.read(prefix()) is not None
+    assert cache.read(prefix()) is None
+    cache.write(prefix(), tiny, REPORTS)
+    assert cache.read(prefix()) is not None
 
 
 def test_full_disk_keeps_nothing_and_says_so_once(
@@ -144,94 +143,94 @@ def test_full_disk_keeps_nothing_and_says_so_once(
         small_files(20_000),
         pytest.raises(SmallerError, match="could not be kept .* Free some space or set SMALLER_CACHE"),
     ):
-        artefacts.write(prefix(2), tiny, REPORTS)
+        cache.write(prefix(2), tiny, REPORTS)
     assert kept() == {prefix(1).identity}
     assert leftovers() == []
-    assert artefacts.read(prefix(1)) is not None
+    assert cache.read(prefix(1)) is not None
 
 
 def test_cache_that_cannot_be_written_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "a file" / "cache"))
-    assert artefacts.find(prefix()) is None
+    assert cache.find(prefix()) is None
     with pytest.raises(SmallerError, match="Trained models cannot be written to .* set SMALLER_CACHE"):
-        artefacts.require_writable()
-    with pytest.raises(SmallerError, match="Nothing can be kept in .* SMALLER_CACHE"), artefacts.lock(prefix()):
+        cache.require_writable()
+    with pytest.raises(SmallerError, match="Nothing can be kept in .* SMALLER_CACHE"), cache.lock(prefix()):
         pass
 
 
 def test_full_cache_is_seen_at_once(small_files: Callable[[int], AbstractContextManager]) -> None:
-    artefacts.require_writable()
+    cache.require_writable()
     with small_files(1000), pytest.raises(SmallerError, match="Trained models cannot be written to"):
-        artefacts.require_writable()
+        cache.require_writable()
 
 
 @pytest.mark.parametrize("value", ["much", "-1", "nan", "20 GB"])
 def test_limit_that_is_no_number_is_seen_at_once(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMALLER_CACHE_GB", value)
     with pytest.raises(SmallerError, match="SMALLER_CACHE_GB is a number of gigabytes"):
-        artefacts.require_writable()
+        cache.require_writable()
 
 
 def test_unfinished_drafts_are_ignored_and_go_once_their_writer_is_gone(tiny: Model) -> None:
     keep(tiny, 1)
-    draft = artefacts.folder() / f".unfinished-{prefix(2).identity}"
-    shutil.copytree(artefacts.folder() / prefix(1).identity, draft)
-    half_removed = artefacts.folder() / ".gone-123"
+    draft = cache.folder() / f".unfinished-{prefix(2).identity}"
+    shutil.copytree(cache.folder() / prefix(1).identity, draft)
+    half_removed = cache.folder() / ".gone-123"
     half_removed.mkdir()
-    assert artefacts.find(prefix(2)) is None
-    with artefacts.lock(prefix(2)):  # somebody is writing it
-        artefacts.trim()
+    assert cache.find(prefix(2)) is None
+    with cache.lock(prefix(2)):  # somebody is writing it
+        cache.trim()
         assert leftovers() == [draft.name]
-    artefacts.trim()
+    cache.trim()
     assert leftovers() == []
     assert kept() == {prefix(1).identity}
 
 
 def test_least_recently_used_go_first(tiny: Model) -> None:
     keep(tiny, 1, 2, 3)
-    size = artefacts._bytes(artefacts.folder() / prefix(1).identity)
-    artefacts.read(prefix(1))  # now 2 is the one that was not used for longest
-    assert artefacts.trim(limit_bytes=2.5 * size) == size
+    size = cache._bytes(cache.folder() / prefix(1).identity)
+    cache.read(prefix(1))  # now 2 is the one that was not used for longest
+    assert cache.trim(limit_bytes=2.5 * size) == size
     assert kept() == {prefix(1).identity, prefix(3).identity}
-    assert artefacts.trim(limit_bytes=2.5 * size) == 0
+    assert cache.trim(limit_bytes=2.5 * size) == 0
 
 
 def test_what_was_just_written_is_never_dropped(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tiny, 1, 2)
     monkeypatch.setenv("SMALLER_CACHE_GB", "0")
-    artefacts.write(prefix(3), tiny, REPORTS)
+    cache.write(prefix(3), tiny, REPORTS)
     assert kept() == {prefix(3).identity}
 
 
 def test_clean_removes_all_but_what_is_being_written(tiny: Model) -> None:
     keep(tiny, 1, 2)
-    draft = artefacts.folder() / f".unfinished-{prefix(3).identity}"
-    with artefacts.lock(prefix(3)):
+    draft = cache.folder() / f".unfinished-{prefix(3).identity}"
+    with cache.lock(prefix(3)):
         draft.mkdir()
-        assert artefacts.clean() > 2 * sum(parameter.nbytes for parameter in tiny.network.parameters())
+        assert cache.clean() > 2 * sum(parameter.nbytes for parameter in tiny.network.parameters())
         assert draft.is_dir()
         with pytest.raises(Timeout):  # the lock is still held, also for those who come now
-            FileLock(artefacts._lock_file(prefix(3).identity), timeout=0).acquire()
+            FileLock(cache._lock_file(prefix(3).identity), timeout=0).acquire()
     assert kept() == set()
-    assert artefacts.clean() == 0
+    assert cache.clean() == 0
 
 
 def test_clean_without_a_cache() -> None:
-    assert artefacts.clean() == 0
+    assert cache.clean() == 0
 
 
 def test_two_that_remove_at_once_do_not_disturb_each_other(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tiny, 1, 2)
-    sizes = artefacts._bytes
+    sizes = cache._bytes
 
     def other_study_is_faster(place: Path) -> int:
         size = sizes(place)
         shutil.rmtree(place)
         return size
 
-    monkeypatch.setattr(artefacts, "_bytes", other_study_is_faster)
-    assert artefacts.trim(limit_bytes=0) > 0
+    monkeypatch.setattr(cache, "_bytes", other_study_is_faster)
+    assert cache.trim(limit_bytes=0) > 0
     assert kept() == set()
     assert leftovers() == []
 
@@ -241,7 +240,7 @@ def test_lock_is_said_and_waited_for() -> None:
         "import sys; from filelock import FileLock\n"
         "with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.readline()"
     )
-    path = artefacts._lock_file(prefix().identity)
+    path = cache._lock_file(prefix().identity)
     with subprocess.Popen(
         [sys.executable, "-c", holder, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -252,14 +251,14 @@ def test_lock_is_said_and_waited_for() -> None:
             said.append(line)
             other.kill()  # a lock dies with its process
 
-        with artefacts.lock(prefix(), say=say):
+        with cache.lock(prefix(), say=say):
             assert said == [f"{prefix()}: another study is at it, so this one waits"]
             assert other.wait() != 0
-    with artefacts.lock(prefix(), say=said.append):
+    with cache.lock(prefix(), say=said.append):
         assert len(said) == 1
 
 
 def test_description_is_plain_json(tiny: Model) -> None:
-    artefacts.write(prefix(), tiny, REPORTS)
-    about = json.loads((artefacts.folder() / prefix().identity / "about.json").read_text(encoding="utf-8"))
+    cache.write(prefix(), tiny, REPORTS)
+    about = json.loads((cache.folder() / prefix().identity / "about.json").read_text(encoding="utf-8"))
     assert about == {"format": 1, "recipe": prefix().canonical(), "inputs": prefix().inputs(), "reports": REPORTS}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from smaller import artefacts, beginnings, encoders, results, study
-from smaller.errors import SmallerError
-from smaller.jobs import materialise, open_encoder, plan
-from smaller.recipes import Recipe, dense, pruned_before
-from smaller.steps import Adapt, Cut, FineTune, Prune, TrimVocabulary
+from smaller import encoders, study
+from smaller.base.errors import SmallerError
+from smaller.study import beginnings, cache, results
+from smaller.study.jobs import materialise, open_encoder, plan
+from smaller.study.recipes import Recipe, dense, pruned_before
+from smaller.study.steps import Adapt, Cut, FineTune, Prune, TrimVocabulary
 
 TUNING = FineTune("sample", "swa", epochs=1, learning_rate=1e-3)
 STEPS = (
@@ -51,8 +52,8 @@ def test_it_is_made_once_and_every_record_says_from_what(made, tiny_folder):
     assert record["inputs"]["encoder/made"] == f"recipe:{beginning.identity}"
     assert record["inputs"][f"encoder/{tiny_folder}"] == encoders.revision(tiny_folder)
     assert "sample/swa/text" in record["inputs"]
-    kept = artefacts.find(beginning)
-    assert kept is not None and artefacts.find(Recipe(made)) is None
+    kept = cache.find(beginning)
+    assert kept is not None and cache.find(Recipe(made)) is None
     said = []
     materialise(Recipe(made), say=said.append)
     assert not any("update" in line for line in said), "it comes from the cache"
@@ -76,8 +77,13 @@ def test_the_encoder_of_the_mini_profile_is_described_as_it_comes_out():
     name, (source, steps) = next(iter(beginnings.BEGINNINGS.items()))
     known, base = encoders.ENCODERS[name], encoders.ENCODERS[source]
     assert (known.made_from, known.repository, known.revision) == (source, base.repository, base.revision)
-    shape = {"layers": base.layers, "heads": base.heads, "hidden": base.hidden, "feed_forward": base.feed_forward,
-             "vocabulary": base.vocabulary}  # fmt: skip
+    shape = {
+        "layers": base.layers,
+        "heads": base.heads,
+        "hidden": base.hidden,
+        "feed_forward": base.feed_forward,
+        "vocabulary": base.vocabulary,
+    }
     for step in steps:
         shape = step.resize(shape)
     assert shape == {field: getattr(known, field) for field in shape}
@@ -88,4 +94,4 @@ def test_one_that_trains_nothing_is_kept_too(made, tiny_folder, monkeypatch):
     assert Recipe(made).trained_prefix() == Recipe(tiny_folder, STEPS[:2])
     assert "0 of 1 recipes are done" in study.estimate([dense(made, TUNING)])
     study.run([dense(made, TUNING)], workers=1)
-    assert artefacts.find(Recipe(tiny_folder, STEPS[:2])) is not None
+    assert cache.find(Recipe(tiny_folder, STEPS[:2])) is not None

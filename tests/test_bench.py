@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from smaller import bench, forms
+from smaller import bench, formats
+from smaller.base.errors import SmallerError
 from smaller.bench import deployment, distillation, finetuning, overhead, trimming
 from smaller.bench.base import Material, material
 from smaller.encoders import Encoder, Model
-from smaller.errors import SmallerError
-from smaller.steps import FineTune
+from smaller.study.steps import FineTune
 
 
 def lines(section: str, answers: dict[str, dict] | Callable, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -60,7 +60,7 @@ def test_deployment_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployment.cost, "cores", lambda: 2)
     monkeypatch.setattr(deployment.cost, "machine", lambda: "a processor")
     monkeypatch.setattr(deployment, "find_spec", lambda name: True)
-    monkeypatch.setattr(forms, "processor_notes", lambda: ["No VNNI."])
+    monkeypatch.setattr(formats, "processor_notes", lambda: ["No VNNI."])
     found = lines("deploy", answer, monkeypatch)
     assert found[0] == (
         "Deploying a model: 9 parameters; batch 1, 32 pieces, 2 threads on a processor; noise floor 4 %"
@@ -80,8 +80,10 @@ def test_deployment_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_trimming_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {"unigram": 4.0, "plain-unigram": 10.0, "wordpiece": 11.0, "plain-wordpiece": 11.0}
-    answers = {way: {"seconds": value, "memory": 1.5 if "unigram" in way else 2.25, "pieces": 250_002, "hidden": 768}
-               for way, value in seconds.items()}  # fmt: skip
+    answers = {
+        way: {"seconds": value, "memory": 1.5 if "unigram" in way else 2.25, "pieces": 250_002, "hidden": 768}
+        for way, value in seconds.items()
+    }
     found = lines("trim", answers, monkeypatch)
     assert found[0].startswith("Trimming to 40,000 pieces; ")
     assert found[1] == "    4.00 s   1.50 times the model at most  Unigram, this library, 250,002 pieces by 768"
@@ -96,9 +98,13 @@ def test_trimming_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_overhead_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = {"plain": {"seconds": 6.0}, "local": {"seconds": 25.0, "workers": 1},
-               "processes": {"seconds": 24.0, "workers": 2}, "ray": {"seconds": 54.0, "workers": 2},
-               "table": {"seconds": {"the table": 2.5, "the other": 3.5}, "bytes": 9600}}  # fmt: skip
+    answers = {
+        "plain": {"seconds": 6.0},
+        "local": {"seconds": 25.0, "workers": 1},
+        "processes": {"seconds": 24.0, "workers": 2},
+        "ray": {"seconds": 54.0, "workers": 2},
+        "table": {"seconds": {"the table": 2.5, "the other": 3.5}, "bytes": 9600},
+    }
     monkeypatch.setattr(overhead.cost, "cores", lambda: 2)
     monkeypatch.setattr(overhead, "find_spec", lambda name: True)
     assert lines("overhead", answers, monkeypatch) == [
@@ -124,9 +130,12 @@ def test_all_sections_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
             section, "report", lambda *, encoder, updates, name=name: iter([f"{name} {encoder} {updates}"])
         )
     assert list(bench.bench(updates=3)) == [
-        "finetune afriberta-small 3", "distil afriberta-base 3", "deploy afriberta-base 3", "trim sample-small 3",
+        "finetune afriberta-small 3",
+        "distil afriberta-base 3",
+        "deploy afriberta-base 3",
+        "trim sample-small 3",
         "overhead sample-small 3",
-    ]  # fmt: skip
+    ]
     assert list(bench.bench(only="deploy", encoder="mbert")) == ["deploy mbert 12"]
 
 
@@ -176,8 +185,11 @@ def test_each_engine_does_the_tiny_recipes(way: str, given: Material, monkeypatc
     monkeypatch.setattr(overhead, "RECORDS", 20)
     monkeypatch.setattr(overhead.cost, "cores", lambda: 1)
     before, done = dict(os.environ), []
-    monkeypatch.setattr(FineTune, "apply", lambda *things, apply=FineTune.apply, **more: done.append(things[0].seed)
-                        or apply(*things, **more))  # fmt: skip
+    monkeypatch.setattr(
+        FineTune,
+        "apply",
+        lambda *things, apply=FineTune.apply, **more: done.append(things[0].seed) or apply(*things, **more),
+    )
     found = overhead.measure(way, given, updates=0)
     assert dict(os.environ) == before
     if way == "table":

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from smaller import check
-from smaller.check import Requirement
+from smaller.inputs import check
+from smaller.inputs.check import Requirement
 
 
 def by_name(rows: list[Requirement]) -> dict[str, Requirement]:
@@ -27,8 +27,21 @@ def by_name(rows: list[Requirement]) -> dict[str, Requirement]:
 
 def test_all_that_the_project_declares_is_checked_and_met_here() -> None:
     rows = by_name(check.requirements())
-    for name in ("Python", "torch", "papermill", "processor", "memory", "GPU", "bitsandbytes loads", "outputs", "cache",
-                 "data masakhaner", "encoder afriberta-base", "model hub", "Jupyter kernel python3"):  # fmt: skip
+    for name in (
+        "Python",
+        "torch",
+        "papermill",
+        "processor",
+        "memory",
+        "GPU",
+        "bitsandbytes loads",
+        "outputs",
+        "cache",
+        "data masakhaner",
+        "encoder afriberta-base",
+        "model hub",
+        "Jupyter kernel python3",
+    ):
         assert name in rows, name
     for name in ("Python", "torch", "bitsandbytes loads", "Jupyter kernel python3", "outputs"):
         assert rows[name].ok is True, rows[name]
@@ -37,12 +50,14 @@ def test_all_that_the_project_declares_is_checked_and_met_here() -> None:
 
 
 def test_table_marks_rows_and_gives_advice_once_for_neighbours() -> None:
-    text = check.render([
-        Requirement("torch", True, "2.13", "never shown"),
-        Requirement("first", None, "absent", "fetch them"),
-        Requirement("second", None, "absent", "fetch them"),
-        Requirement("disk", False, "0 GB", "clear it"),
-    ])  # fmt: skip
+    text = check.render(
+        [
+            Requirement("torch", True, "2.13", "never shown"),
+            Requirement("first", None, "absent", "fetch them"),
+            Requirement("second", None, "absent", "fetch them"),
+            Requirement("disk", False, "0 GB", "clear it"),
+        ]
+    )
     assert text.splitlines() == [
         "OK    torch   2.13",
         "--    first   absent",

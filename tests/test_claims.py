@@ -8,12 +8,12 @@ import re
 import nbformat
 import pytest
 
-from smaller import paths
-from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
-from smaller.errors import SmallerError
-from smaller.findings import claims
-from smaller.findings.finding import ANSWERED, Finding, missing
-from smaller.statistics import Interval
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.analysis.findings import claims
+from smaller.analysis.findings.finding import ANSWERED, Finding, missing
+from smaller.analysis.statistics import Interval
+from smaller.base import paths
+from smaller.base.errors import SmallerError
 
 NOTEBOOKS = {path.stem: path for path in paths.notebooks_folder().glob("*.ipynb")}
 
@@ -129,8 +129,10 @@ def test_every_claim_of_the_list_can_be_judged():
 
 
 def test_a_page_gives_a_row_for_each_finding_of_a_claim():
-    more, less = (Finding(f"It is {word}.", quantity=found)
-                  for word, found in (("more", comparison(0.6, 1.0)), ("less", comparison(-1.0, -0.6))))  # fmt: skip
+    more, less = (
+        Finding(f"It is {word}.", quantity=found)
+        for word, found in (("more", comparison(0.6, 1.0)), ("less", comparison(-1.0, -0.6)))
+    )
     found = claims.of_page({"Q8": [more, less], "Q9, D9": less, "M1": missing("Random masks")}, encoder=OTHER)
     assert list(found) == claims.COLUMNS and found["id"].tolist() == ["Q8", "Q8", "Q9, D9", "M1"]
     elsewhere = [word + claims.ELSEWHERE for word in (AGREES, DIFFERS, DIFFERS)]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smaller.comparison import (
+from smaller.analysis.comparison import (
     AGREES,
     DIFFERS,
     NOT_DECIDED,
@@ -21,8 +21,8 @@ from smaller.comparison import (
     corrected,
     paired,
 )
-from smaller.errors import SmallerError
-from smaller.statistics import Interval, t_interval
+from smaller.analysis.statistics import Interval, t_interval
+from smaller.base.errors import SmallerError
 
 
 def table(cells: dict[tuple[str, int], float], **more: object) -> pd.DataFrame:
@@ -53,11 +53,16 @@ def test_a_seed_that_lacks_a_language_and_a_language_that_one_side_lacks_are_no_
 
 def test_several_rows_of_one_match_are_averaged_and_groups_are_corrected_together():
     seeds = range(1, 5)
-    first = pd.concat([table({("hau", seed): 70 + shift + seed / 10 for seed in seeds}, shape=shape)
-                       for shape, shift in (("4x6", 5), ("2x6", 1), ("1x6", 0))])  # fmt: skip
+    first = pd.concat(
+        [
+            table({("hau", seed): 70 + shift + seed / 10 for seed in seeds}, shape=shape)
+            for shape, shift in (("4x6", 5), ("2x6", 1), ("1x6", 0))
+        ]
+    )
     twice = pd.concat([first.assign(f1=first["f1"] - 1), first.assign(f1=first["f1"] + 1)])
-    second = pd.concat([table({("hau", seed): 70 + 0.05 * seed**2 for seed in seeds}, shape=shape)
-                        for shape in ("4x6", "2x6", "1x6")])  # fmt: skip
+    second = pd.concat(
+        [table({("hau", seed): 70 + 0.05 * seed**2 for seed in seeds}, shape=shape) for shape in ("4x6", "2x6", "1x6")]
+    )
     found = paired(twice, second, by=["shape"]).set_index("shape")["comparison"]
     assert list(found.index) == ["4x6", "2x6", "1x6"] and {one.of for one in found} == {3}
     assert found["4x6"].corrected == pytest.approx(3 * found["4x6"].p)
@@ -66,8 +71,9 @@ def test_several_rows_of_one_match_are_averaged_and_groups_are_corrected_togethe
 
 def test_one_reference_may_serve_all_groups():
     dense = table({("hau", 1): 70, ("hau", 2): 71})
-    pruned = pd.concat([table({("hau", 1): 69, ("hau", 2): 69}, sparsity=0.5),
-                        table({("hau", 1): 60, ("hau", 2): 62}, sparsity=0.9)])  # fmt: skip
+    pruned = pd.concat(
+        [table({("hau", 1): 69, ("hau", 2): 69}, sparsity=0.5), table({("hau", 1): 60, ("hau", 2): 62}, sparsity=0.9)]
+    )
     found = paired(pruned, dense, by=["sparsity"], one_for_all=True).set_index("sparsity")["comparison"]
     assert [one.interval.mean for one in found] == [-1.5, -9.5] and {one.interval.n for one in found} == {2}
     assert found[0.5] == replace(between([-1, -2], languages=("hau",)), corrected=found[0.5].corrected, of=2)

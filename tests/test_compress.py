@@ -7,16 +7,17 @@ import json
 
 import pytest
 
-from smaller import encoders, results, study
+from smaller import encoders, study
 from smaller.__main__ import main
-from smaller.compress import Target, candidates, compress, measuring, planning, search
-from smaller.compress.candidates import Shape
-from smaller.compress.targets import parse_bytes, parse_milliseconds
-from smaller.errors import SmallerError
-from smaller.recipes import Recipe, start
-from smaller.shipping import folder_bytes, open_shipped
-from smaller.steps import Distil, FineTune
-from smaller.tagging import tag
+from smaller.base.errors import SmallerError
+from smaller.deploy import Target, candidates, compress, measuring, planning, search
+from smaller.deploy.candidates import Shape
+from smaller.deploy.targets import parse_bytes, parse_milliseconds
+from smaller.formats.shipping import folder_bytes, open_shipped
+from smaller.prediction.tagging import tag
+from smaller.study import results
+from smaller.study.recipes import Recipe, start
+from smaller.study.steps import Distil, FineTune
 
 TUNING = {"epochs": 2, "learning_rate": 1e-3}
 FAST = TUNING | {"form": "dynamic"}

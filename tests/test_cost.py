@@ -15,13 +15,14 @@ import torch
 from foretold import foretold
 from torch import Tensor, nn
 
-from smaller import cost, forms
-from smaller.cost import Setting
-from smaller.data.encoding import bio_labels
+from smaller import formats
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model, linear_weights, with_classifier
-from smaller.forms.eager import Half
-from smaller.steps import Prune
-from smaller.tagging import classify
+from smaller.formats.eager import Half
+from smaller.prediction.tagging import classify
+from smaller.study import cost
+from smaller.study.cost import Setting
+from smaller.study.steps import Prune
 
 SENTENCES = [torch.tensor([0, *range(5, 5 + length), 2]) for length in (3, 5, 9, 4)]
 
@@ -66,13 +67,13 @@ def test_parameters_of_the_tiny_model_by_hand(tiny: Model) -> None:
 
 @pytest.mark.parametrize("form", ["fp32", "fp16", "bf16", "dynamic"])
 def test_sizes_of_a_form_are_those_of_its_weights_as_held(tagger: Model, form: str) -> None:
-    model = forms.convert(tagger, form)
+    model = formats.convert(tagger, form)
     found, dense = cost.size(model), cost.size(tagger)
     parts = cost.bytes_by_part(model)
     assert list(parts) == ["embeddings", "linear", "rest"]
-    assert sum(parts.values()) == found["dense_bytes"] == forms.bytes_in_memory(model.network)
+    assert sum(parts.values()) == found["dense_bytes"] == formats.bytes_in_memory(model.network)
     assert found["parameters"] == dense["parameters"]
-    held = list(forms.stored(model.network))
+    held = list(formats.stored(model.network))
     packed = sum(len(zlib.compress(bytes(raw(tensor.values)), level=1)) for tensor in held)
     assert found["compressed_bytes"] == pytest.approx(packed, rel=1e-3)
     zeros = sum(int((tensor.values == 0).sum()) for tensor in held if tensor.parameter)
@@ -88,8 +89,8 @@ def test_sizes_of_a_form_are_those_of_its_weights_as_held(tagger: Model, form: s
 def test_what_a_graph_folds_and_the_scales_it_adds_are_counted_as_they_are(tagger: Model) -> None:
     class Folded(Half):
         def stored(self):
-            yield forms.Stored("linear", torch.tensor([[0, 7], [5, 0]], dtype=torch.int8))
-            yield forms.Stored("linear", torch.zeros(3), parameter=False)
+            yield formats.Stored("linear", torch.tensor([[0, 7], [5, 0]], dtype=torch.int8))
+            yield formats.Stored("linear", torch.zeros(3), parameter=False)
 
         def parameter_count(self) -> int:
             return 10
@@ -130,7 +131,7 @@ def test_compressed_bytes_do_not_depend_on_the_chunk() -> None:
 
 def test_peak_memory_is_in_bytes_and_this_process_s_own() -> None:
     ballast = torch.ones(2**27)  # half a gigabyte, which the child does not have
-    code = "import sys; from smaller import cost; sys.stdout.write(str(cost.peak_memory()))"
+    code = "import sys; from smaller.study import cost; sys.stdout.write(str(cost.peak_memory()))"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 2**26 < int(child.stdout) < cost.peak_memory() - 2**28 < 2**40
     assert ballast.sum() == 2**27
@@ -194,9 +195,11 @@ def test_latency_times_models_in_turn_and_shapes_before_the_clock_runs(monkeypat
     names = [[name for name, *_ in turn] for turn in turns]
     assert all(len(set(turn)) == 1 for turn in names)
     assert [turn[0] for turn in names] == (
-        ["dense", "again", "pruned"] + ["again", "pruned", "dense"] + ["pruned", "dense", "again"]
+        ["dense", "again", "pruned"]
+        + ["again", "pruned", "dense"]
+        + ["pruned", "dense", "again"]
         + ["dense", "again", "pruned"]
-    )  # fmt: skip
+    )
     assert [timed[name]["milliseconds"] for name in models] == pytest.approx(
         [3 / 5, 6 / 5, 9 / 5]
     )  # three calls, five rows
@@ -255,7 +258,7 @@ def test_batches_hold_every_sentence_once_with_its_mask() -> None:
 
 
 def test_latency_of_real_models_is_a_time(tagger: Model) -> None:
-    models = {"dense": tagger, "dynamic": forms.convert(tagger, "dynamic")}
+    models = {"dense": tagger, "dynamic": formats.convert(tagger, "dynamic")}
     texts = ["Lagos " * length for length in (3, 5, 9, 4)]
     for setting in (Setting(), Setting(batch=8)):
         timed = cost.latency(models, dict.fromkeys(models, SENTENCES), texts=texts, setting=setting, rounds=2)

@@ -9,11 +9,11 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, BertConfig
 
 from smaller import encoders
-from smaller.data.encoding import bio_labels
+from smaller.base.errors import SmallerError
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import Cut, FineTune, Prune, step_from_canonical
-from smaller.steps.cutting import layers_kept
+from smaller.study.steps import Cut, FineTune, Prune, step_from_canonical
+from smaller.study.steps.cutting import layers_kept
 
 LABELS = bio_labels(("PER", "ORG", "LOC", "DATE"))
 PIECES = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])

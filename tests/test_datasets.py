@@ -2,12 +2,12 @@ import re
 
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data.datasets import DATASETS, SPLITS, dataset
 from smaller.data.files import find
 from smaller.data.hub import PARQUET
 from smaller.data.languages import LANGUAGES
 from smaller.data.tasks import TASKS
-from smaller.errors import SmallerError
 
 
 def test_every_file_has_a_checksum_and_every_checksum_a_file():

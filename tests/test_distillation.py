@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from smaller import checkpoints, encoders, training
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.data.encoding import IGNORED, Batch, batch_of, encode
 from smaller.data.examples import Sentence
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import Cut, Distil, FineTune, Pretrain, Prune, step_from_canonical
-from smaller.steps.imitation import (
+from smaller.study import checkpoints, training
+from smaller.study.steps import Cut, Distil, FineTune, Pretrain, Prune, step_from_canonical
+from smaller.study.steps.imitation import (
     Imitation,
     first_pieces,
     hidden_loss,
@@ -25,9 +26,9 @@ from smaller.steps.imitation import (
     relation_loss,
     teacher_logits,
 )
-from smaller.steps.pretraining import masked_batches
-from smaller.steps.texts import lines_of
-from smaller.training import linear_decay
+from smaller.study.steps.pretraining import masked_batches
+from smaller.study.steps.texts import lines_of
+from smaller.study.training import linear_decay
 
 CORPUS = Distil(layers=2, languages=("swa", "yor"), lines=200, updates=24, batch_size=8, learning_rate=5e-3)
 TASK = Distil(layers=2, on="task", dataset="sample", language="swa", epochs=2, batch_size=10, learning_rate=5e-3)
@@ -114,9 +115,14 @@ def test_the_attention_relation_piece_by_piece():
         real = range(lengths[sentence])
         part = slice(width * head, width * (head + 1))
         for place in real:
-            p, q = (torch.softmax(torch.stack([values[sentence, place, part] @ values[sentence, other, part]
-                                               for other in real]) / math.sqrt(width), dim=0)
-                    for values in (target, student))  # fmt: skip
+            p, q = (
+                torch.softmax(
+                    torch.stack([values[sentence, place, part] @ values[sentence, other, part] for other in real])
+                    / math.sqrt(width),
+                    dim=0,
+                )
+                for values in (target, student)
+            )
             expected += (p * (p.log() - q.log())).sum() / heads
     mask = torch.arange(5)[None, :] < torch.tensor(lengths)[:, None]
     torch.testing.assert_close(relation_loss(student, target, mask, heads=heads), expected)
@@ -131,9 +137,12 @@ def imitation_on(teacher: Model, *, rows=None, **options) -> Imitation:
     """The objective of a student on the corpus, or on the task where there are encoded sentences."""
     given = dict(
         weights={"logits": 0.4, "labels": 0.3, "hidden": 0.2, "attention": 0.1},
-        kinds={"logits": "kl", "hidden": "mse"}, temperature=2.0, layer_map=(0, 1, 2, 3), relation_heads=2,
+        kinds={"logits": "kl", "hidden": "mse"},
+        temperature=2.0,
+        layer_map=(0, 1, 2, 3),
+        relation_heads=2,
         places=lambda batch: batch.labels != IGNORED if rows is None else first_pieces(rows, batch.rows),
-    )  # fmt: skip
+    )
     return Imitation(teacher.network.eval(), **given | options)
 
 
@@ -169,26 +178,38 @@ def test_the_terms_are_the_weighted_means_over_what_counts(teacher, full_precisi
     assert not batch.mask.all()
     with torch.no_grad():
         found = imitation_on(teacher, layer_map=(0, 3), relation_heads=4)(student.network, batch, batch)
-        outputs = [model.network(batch.pieces, attention_mask=batch.mask, output_hidden_states=True)
-                   for model in (student, teacher)]  # fmt: skip
+        outputs = [
+            model.network(batch.pieces, attention_mask=batch.mask, output_hidden_states=True)
+            for model in (student, teacher)
+        ]
         seen = [look(model.network, batch.pieces, batch.mask, places, attention=True) for model in (student, teacher)]
     logits = [output.logits[places] for output in outputs]
     p, q = (functional.log_softmax(values / 2, dim=-1) for values in reversed(logits))
     divergence = 4 * functional.kl_div(q, p, log_target=True, reduction="batchmean")
     cross_entropy = functional.cross_entropy(logits[0], batch.labels[places])
-    hidden = [functional.mse_loss(outputs[0].hidden_states[one][batch.mask], outputs[1].hidden_states[two][batch.mask])
-              for one, two in ((1, 1), (2, 4))]  # fmt: skip
-    relations = [relation_loss(one, two, batch.mask, heads=4)
-                 for one, two in zip(seen[0].attention, seen[1].attention, strict=True)]  # fmt: skip
+    hidden = [
+        functional.mse_loss(outputs[0].hidden_states[one][batch.mask], outputs[1].hidden_states[two][batch.mask])
+        for one, two in ((1, 1), (2, 4))
+    ]
+    relations = [
+        relation_loss(one, two, batch.mask, heads=4)
+        for one, two in zip(seen[0].attention, seen[1].attention, strict=True)
+    ]
     assert len(relations) == 3
-    expected = [0.4 * divergence, 0.3 * cross_entropy, 0.2 * sum(hidden) / 2,
-                0.1 * sum(relations) / 3 / batch.mask.sum()]  # fmt: skip
+    expected = [
+        0.4 * divergence,
+        0.3 * cross_entropy,
+        0.2 * sum(hidden) / 2,
+        0.1 * sum(relations) / 3 / batch.mask.sum(),
+    ]
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-6)
 
 
 def test_parts_of_a_batch_add_up_to_its_loss_and_gradient(teacher, tagger, encoded, full_precision, monkeypatch):
-    for model, batch, rows in ((teacher, masked_batch(teacher), None),
-                               (tagger, batch_of(encoded, range(24), padding=1), encoded)):  # fmt: skip
+    for model, batch, rows in (
+        (teacher, masked_batch(teacher), None),
+        (tagger, batch_of(encoded, range(24), padding=1), encoded),
+    ):
         student = Cut(2).apply(model)[0]
         objective = imitation_on(model, rows=rows, layer_map=(0, 3))
         made = []
@@ -331,8 +352,9 @@ def test_a_limit_on_the_lines_spreads_over_the_text(teacher):
     for lines, expected in ((30, 60), (0, 2 * sample.TEXT_LINES), (10**6, 2 * sample.TEXT_LINES)):
         _, report = dataclasses.replace(CORPUS, updates=1, lines=lines).apply(teacher)
         assert report["lines"] == expected
-    assert lines_of("sample", "swa", limit=4) == [splits.text("sample", "swa")[place * sample.TEXT_LINES // 4]
-                                                  for place in range(4)]  # fmt: skip
+    assert lines_of("sample", "swa", limit=4) == [
+        splits.text("sample", "swa")[place * sample.TEXT_LINES // 4] for place in range(4)
+    ]
 
 
 @pytest.mark.parametrize("include", ["linear", "linear+embeddings"])
@@ -438,7 +460,7 @@ def test_what_the_step_says_of_itself():
         ({"temperature": "2"}, "temperature is a number above zero; it is '2'"),
         ({"logits_weight": -0.5}, "logits_weight is a number of at least 0; it is -0.5"),
         ({"logits_weight": 0, "labels_weight": 0}, "All weights of Distil's losses are zero"),
-        ({"logits": "mse", "temperature": 3}, "temperature is used only by the logits' \"kl\"; leave it at 2.0"),
+        ({"logits": "mse", "temperature": 3}, 'temperature is used only by the logits\' "kl"; leave it at 2.0'),
         ({"logits_weight": 0, "logits": "mse"}, "logits is used only with a logits_weight above 0; leave it at 'kl'"),
         ({"hidden": "mse"}, "hidden is used only with a hidden_weight above 0; leave it at 'cosine'"),
         ({"logits": "kld"}, r"logits is one of kl, mse; it is 'kld'.*Did you mean 'kl'\?"),
@@ -458,7 +480,7 @@ def test_what_the_step_says_of_itself():
         ({"learning_rate": 2}, "learning_rate is a number between 0 and 1"),
         ({"seed": "one"}, "seed is a whole number"),
     ],
-)  # fmt: skip
+)
 def test_bad_values_are_errors_before_anything_runs(options, message):
     with pytest.raises(SmallerError, match=message):
         Distil(**{"layers": 2} | options)
@@ -490,7 +512,7 @@ def no_training(monkeypatch):
     def trains(*_, **__):
         raise AssertionError("nothing is trained after an error")
 
-    monkeypatch.setattr("smaller.steps.distillation.train", trains)
+    monkeypatch.setattr("smaller.study.steps.distillation.train", trains)
 
 
 def test_the_wrong_teacher_is_an_error_before_any_training(teacher, tagger, no_training):

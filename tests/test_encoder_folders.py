@@ -12,15 +12,16 @@ from played_hub import Repository, as_json
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from smaller import encoders, jobs, results
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import splits
-from smaller.data.encoding import bio_labels
+from smaller.data.tasks import bio_labels
 from smaller.encoders import pickles
 from smaller.encoders.model import DRAWN_HEAD
-from smaller.errors import SmallerError
-from smaller.recipes import Recipe
-from smaller.steps import Adapt, Distil, FineTune, TrimVocabulary
-from smaller.unlabelled import look
+from smaller.study import jobs, results
+from smaller.study.recipes import Recipe
+from smaller.study.steps import Adapt, Distil, FineTune, TrimVocabulary
+from smaller.study.unlabelled import look
 
 pytestmark = pytest.mark.usefixtures("fresh_folders")
 
@@ -50,10 +51,16 @@ def hidden(model: encoders.Model, *sentences: str) -> torch.Tensor:
 )
 def test_afriberta_s_own_configurations_have_the_exact_parameter_counts(size, layers, expected, tmp_path):
     published = played_hub.xlm_r_config(
-        played_hub.sentence_piece(), num_hidden_layers=layers, num_attention_heads=6, hidden_size=768,
-        vocab_size=70_006, intermediate_size=3072, gradient_checkpointing=False, max_length=512,
+        played_hub.sentence_piece(),
+        num_hidden_layers=layers,
+        num_attention_heads=6,
+        hidden_size=768,
+        vocab_size=70_006,
+        intermediate_size=3072,
+        gradient_checkpointing=False,
+        max_length=512,
         transformers_version="4.2.1",
-    )  # fmt: skip
+    )
     (tmp_path / "config.json").write_bytes(as_json(published))
     for config in (AutoConfig.from_pretrained(tmp_path), encoders.configuration(f"afriberta-{size}")):
         with torch.device("meta"):
@@ -86,8 +93,11 @@ def test_an_architecture_that_no_step_knows_is_refused_by_name(name, config, tmp
 def test_a_pickle_of_the_first_years_opens_as_plain_transformers_opens_it(tmp_path):
     folder = by_hand(tmp_path / "minilm", played_hub.minilm(**SHALLOW))
     state = torch.load(folder / "pytorch_model.bin", weights_only=True)
-    torch.save({name: value.half() for name, value in state.items()}, folder / "pytorch_model.bin",
-               _use_new_zipfile_serialization=False)  # fmt: skip
+    torch.save(
+        {name: value.half() for name, value in state.items()},
+        folder / "pytorch_model.bin",
+        _use_new_zipfile_serialization=False,
+    )
     opened = encoders.open_folder(folder)
     plain = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
     batch = AutoTokenizer.from_pretrained(folder)([SENTENCE, "Asha"], return_tensors="pt", padding=True)
@@ -166,8 +176,13 @@ def test_words_of_a_byte_tokenizer_begin_with_their_space(tmp_path):
     pieces = ByteLevelBPETokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     pieces.train_from_iterator(splits.text("sample", "swa"), vocab_size=400, special_tokens=special)
-    config = played_hub.xlm_r_config(played_hub.sentence_piece(), model_type="roberta", vocab_size=400,
-                                     architectures=["RobertaForMaskedLM"], **SHALLOW)  # fmt: skip
+    config = played_hub.xlm_r_config(
+        played_hub.sentence_piece(),
+        model_type="roberta",
+        vocab_size=400,
+        architectures=["RobertaForMaskedLM"],
+        **SHALLOW,
+    )
     (tmp_path / "roberta").mkdir()
     pieces.save_model(str(tmp_path / "roberta"))
     (tmp_path / "roberta" / "config.json").write_bytes(as_json(config))

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer
 
 from smaller import encoders
-from smaller.data.encoding import bio_labels
+from smaller.base.errors import SmallerError
+from smaller.data.tasks import bio_labels
 from smaller.encoders import ENCODERS, Encoder, Model
-from smaller.errors import SmallerError
-from smaller.steps import Prune
+from smaller.study.steps import Prune
 
 LABELS = bio_labels(("DATE", "PER", "ORG", "LOC"))
 SENTENCE = "Asha anaishi Nairobi tangu 2019 ."
@@ -324,8 +324,9 @@ def sharded(folder):
 
 def in_half_precision(folder):
     weights = load_file(folder / "model.safetensors")
-    save_file({name: value.half() for name, value in weights.items()}, folder / "model.safetensors",
-              metadata={"format": "pt"})  # fmt: skip
+    save_file(
+        {name: value.half() for name, value in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"}
+    )
 
 
 def another_padding_in_the_configuration(folder):

@@ -7,20 +7,11 @@ import pytest
 import torch
 from tokenizers import normalizers
 
+from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.data.encoding import (
-    IGNORED,
-    batch_of,
-    bio_labels,
-    budget_batches,
-    encode,
-    encode_text,
-    pad,
-    shuffled_batches,
-    windows,
-)
+from smaller.data.encoding import IGNORED, batch_of, budget_batches, encode, encode_text, pad, shuffled_batches, windows
 from smaller.data.examples import Sentence, Text
-from smaller.errors import SmallerError
+from smaller.data.tasks import bio_labels
 
 LABELS = bio_labels(("PER", "ORG", "LOC", "DATE"))
 VARIATION_SELECTOR = "\ufe0f"
@@ -81,9 +72,7 @@ def test_words_past_the_maximum_length_are_counted(sentences, tokenizer):
 
 
 def test_words_without_pieces_are_counted_and_shift_no_label(tokenizer):
-    sentence = Sentence(
-        ("Asha", VARIATION_SELECTOR, "", "Nairobi", "leo"), ("B-PER", "O", "O", "B-LOC", "O")
-    )  # fmt: skip
+    sentence = Sentence(("Asha", VARIATION_SELECTOR, "", "Nairobi", "leo"), ("B-PER", "O", "O", "B-LOC", "O"))
     encoded = encode([sentence], tokenizer, LABELS)
     assert encoded.words_without_pieces == 2 and encoded.truncated_words == 0
     firsts = encoded.words[0] >= 0
@@ -233,8 +222,9 @@ def test_padding_is_a_few_per_cent(lengths):
 def test_the_generator_decides_the_order(lengths):
     def epochs(seed, count=2):
         generator = np.random.default_rng(seed)
-        return [[batch.tolist() for batch in shuffled_batches(lengths, size=16, generator=generator)]
-                for _ in range(count)]  # fmt: skip
+        return [
+            [batch.tolist() for batch in shuffled_batches(lengths, size=16, generator=generator)] for _ in range(count)
+        ]
 
     assert epochs(1) == epochs(1)
     assert epochs(1) != epochs(2)

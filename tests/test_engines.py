@@ -17,16 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from smaller import artefacts, encoders, engines, results, study
+from smaller import encoders, study
 from smaller.__main__ import main
-from smaller.engines import local, ray_cluster
-from smaller.engines.base import Agenda, asked_workers
-from smaller.engines.local import Worker
-from smaller.errors import SmallerError
-from smaller.jobs import Job, Listener, job_from_message, message_of
-from smaller.progress import Say, silent
-from smaller.recipes import Recipe, dense, pruning_grid
-from smaller.steps import FineTune, Pretrain
+from smaller.base.errors import SmallerError
+from smaller.base.progress import Say, silent
+from smaller.study import cache, engines, results
+from smaller.study.engines import local, ray_cluster
+from smaller.study.engines.base import Agenda, asked_workers
+from smaller.study.engines.local import Worker
+from smaller.study.jobs import Job, Listener, job_from_message, message_of
+from smaller.study.recipes import Recipe, dense, pruning_grid
+from smaller.study.steps import FineTune, Pretrain
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=1e-3, batch_size=16)
 
@@ -269,7 +270,7 @@ def test_worker_that_is_killed_in_the_middle(tiny_folder: str, monkeypatch: pyte
 
     def kill_when_at_work(worker: Worker) -> None:
         victims.append(worker.process.pid)
-        wait_for(lambda: any((artefacts.folder() / ".locks").glob("*")))
+        wait_for(lambda: any((cache.folder() / ".locks").glob("*")))
         worker.process.kill()
 
     monkeypatch.setattr(Worker, "execute", remember)
@@ -279,7 +280,7 @@ def test_worker_that_is_killed_in_the_middle(tiny_folder: str, monkeypatch: pyte
     assert len(victims) == 1
     assert results.read_all() == []
     for recipe in recipes:  # the locks died with the workers
-        with artefacts.lock(recipe, say=lambda line: pytest.fail(line)):
+        with cache.lock(recipe, say=lambda line: pytest.fail(line)):
             pass
 
 
@@ -289,7 +290,7 @@ def test_worker_ends_with_its_study_in_the_middle_of_a_job(tiny_folder: str) -> 
     try:
         worker.process.stdin.write(json.dumps({"label": "", "prefix": endless, "recipes": [endless]}) + "\n")
         worker.process.stdin.flush()
-        wait_for(lambda: any((artefacts.folder() / ".locks").glob("*")))
+        wait_for(lambda: any((cache.folder() / ".locks").glob("*")))
         worker.process.stdin.close()  # all that it sees of its parent's death
         assert worker.process.wait(timeout=60) == 0
     finally:

@@ -9,13 +9,15 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 from torch.nn import functional
 
-from smaller import encoders, evaluation, prediction
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.data.encoding import IGNORED, bio_labels, encode
+from smaller.data.encoding import IGNORED, encode
 from smaller.data.examples import Sentence, Text
-from smaller.data.tasks import task
-from smaller.errors import SmallerError
-from smaller.evaluation import calibration_error, predict, score, span_scores
+from smaller.data.tasks import bio_labels, task
+from smaller.prediction import labels
+from smaller.study import evaluation
+from smaller.study.evaluation import calibration_error, predict, score, span_scores
 
 TYPES = ("PER", "ORG", "LOC", "DATE")
 LABELS = bio_labels(TYPES)
@@ -100,8 +102,8 @@ def test_predictions_do_not_depend_on_the_batch(tagger, sentences, full_precisio
     alone = [predict(tagger, encode([sentence], tagger.tokenizer, LABELS), [sentence])[0][0] for sentence in sentences]
     assert together == alone
     assert len({tag for row in together for tag in row}) > 4
-    small = prediction.budget_batches
-    monkeypatch.setattr(prediction, "budget_batches", lambda lengths: small(lengths, budget=100))
+    small = labels.budget_batches
+    monkeypatch.setattr(labels, "budget_batches", lambda lengths: small(lengths, budget=100))
     in_small_batches, loss_of_small = predict(tagger, encoded, sentences)
     assert in_small_batches == together and loss_of_small == pytest.approx(loss, rel=1e-5)
 
@@ -127,8 +129,19 @@ def test_words_without_a_prediction_are_tagged_o(tagger, full_precision):
 
 def test_score_says_all_that_a_record_keeps(tagger, sentences):
     scores = score(tagger, sentences)
-    assert scores.keys() == {"precision", "recall", "f1", "support", "per_type", "loss", "calibration_error",
-                             "confidence", "sentences", "truncated_words", "words_without_pieces"}  # fmt: skip
+    assert scores.keys() == {
+        "precision",
+        "recall",
+        "f1",
+        "support",
+        "per_type",
+        "loss",
+        "calibration_error",
+        "confidence",
+        "sentences",
+        "truncated_words",
+        "words_without_pieces",
+    }
     assert scores["sentences"] == len(sentences) and scores["truncated_words"] == 0
     assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0 and 100 / len(LABELS) <= scores["confidence"] <= 100
 
@@ -157,8 +170,12 @@ def test_counts_of_tokens_and_classes_of_texts_give_the_main_score(tiny, unit):
     draw = random.Random(1)
     words = [[draw.choice(("leo", "Kano", "ni", "Musa", "na")) for _ in range(draw.randint(1, 6))] for _ in range(30)]
     of = "pos" if unit == "word" else "topics"
-    examples = [Sentence(tuple(row), tuple(draw.choices(labels, k=len(row)))) if unit == "word" else
-                Text(" ".join(row), draw.choice(labels)) for row in words]  # fmt: skip
+    examples = [
+        Sentence(tuple(row), tuple(draw.choices(labels, k=len(row))))
+        if unit == "word"
+        else Text(" ".join(row), draw.choice(labels))
+        for row in words
+    ]
     scores = score(model, examples, task=task(of), by_sentence=True)
     counts = evaluation.unpack(scores["by_sentence"])
     if unit == "word":
@@ -173,8 +190,9 @@ def test_counts_of_tokens_and_classes_of_texts_give_the_main_score(tiny, unit):
 
 def test_types_that_a_set_does_not_label_do_not_count(tagger, sentences, monkeypatch):
     gold = [sentence.tags for sentence in sentences]
-    labelled = [replace(sentence, tags=tuple("O" if "DATE" in tag else tag for tag in sentence.tags))
-                for sentence in sentences]  # fmt: skip
+    labelled = [
+        replace(sentence, tags=tuple("O" if "DATE" in tag else tag for tag in sentence.tags)) for sentence in sentences
+    ]
     monkeypatch.setattr(evaluation, "labels_of", lambda *_: [tag for row in gold for tag in row])
     assert any("B-DATE" in row for row in gold)
     assert score(tagger, labelled, types=("PER", "ORG", "LOC"))["f1"] == 100

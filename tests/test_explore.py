@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from smaller.explore import Explorer, explore
-from smaller.statistics import AVERAGE
+from smaller.analysis.statistics import AVERAGE
+from smaller.notebook.explore import Explorer, explore
 
 
 def row(language: str, seed: int, f1: float, kind: str = "fine-tune", **about) -> dict:
@@ -20,12 +20,29 @@ def table() -> pd.DataFrame:
     for language, points in (("swa", 80.0), ("yor", 60.0)):
         for seed in (1, 2):
             rows.append(row(language, seed, points + seed))
-            rows.append(row(language, seed, points - 1, "fine-tune, then quantize (dynamic)", technique="quantized",
-                            order="", bytes=2e6))  # fmt: skip
+            rows.append(
+                row(
+                    language,
+                    seed,
+                    points - 1,
+                    "fine-tune, then quantize (dynamic)",
+                    technique="quantized",
+                    order="",
+                    bytes=2e6,
+                )
+            )
             for sparsity in (0.5, 0.9) if language == "swa" else (0.5,):
-                rows.append(row(language, seed, points + seed - 100 * sparsity + 40,
-                                f"fine-tune, then prune ({100 * sparsity:g} % of the weights)", technique="pruned",
-                                order="after", sparsity=sparsity))  # fmt: skip
+                rows.append(
+                    row(
+                        language,
+                        seed,
+                        points + seed - 100 * sparsity + 40,
+                        f"fine-tune, then prune ({100 * sparsity:g} % of the weights)",
+                        technique="pruned",
+                        order="after",
+                        sparsity=sparsity,
+                    )
+                )
     return pd.DataFrame(rows)
 
 
@@ -77,14 +94,14 @@ def test_a_model_without_an_encoder_has_a_place_of_its_own(table):
 
 def test_a_batch_run_shows_nothing(table, monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda *_: pytest.fail("something was displayed"))
-    monkeypatch.setattr("smaller.explore.attended", lambda: False)
+    monkeypatch.setattr("smaller.notebook.explore.attended", lambda: False)
     assert explore(table) is None
 
 
 def test_somebody_at_a_notebook_sees_the_sliders(table, monkeypatch):
     displayed = []
     monkeypatch.setattr("IPython.display.display", displayed.append)
-    monkeypatch.setattr("smaller.explore.attended", lambda: True)
+    monkeypatch.setattr("smaller.notebook.explore.attended", lambda: True)
     explorer = explore(table)
     assert displayed == [explorer.box]
     labels = [child.description for child in explorer.box.children[:3]]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from smaller import extreme, extreme_checks, parameters, paths
+from smaller.analysis.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, UNTAUGHT
+from smaller.analysis.findings.extreme_curves import KINDS
+from smaller.base import paths
+from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.sets import UNLABELLED
-from smaller.errors import SmallerError
-from smaller.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, UNTAUGHT
-from smaller.findings.extreme_curves import KINDS
-from smaller.parameters import Settings
-from smaller.recipes import (
+from smaller.notebook import extreme, extreme_checks, parameters
+from smaller.notebook.parameters import Settings
+from smaller.study.recipes import (
     ADAPTED,
     CLOSED,
     DENSE,
@@ -23,22 +24,58 @@ from smaller.recipes import (
     start,
     starting_configuration,
 )
-from smaller.steps import Adapt, Cut, Distil, PruneFeedForward, Quantize, TruncateHidden
+from smaller.study.steps import Adapt, Cut, Distil, PruneFeedForward, Quantize, TruncateHidden
 
 GIVEN = {
-    "encoders": ["sample-small"], "dataset": "sample", "tasks": ["sample"], "languages": ["swa", "yor"],
+    "encoders": ["sample-small"],
+    "dataset": "sample",
+    "tasks": ["sample"],
+    "languages": ["swa", "yor"],
     "seeds": [1, 2],
-    "epochs": 2, "learning_rate": 1e-3, "batch_size": 16, "warm_up": 0.1, "layers": 2, "feed_forward": 256,
-    "hidden_sizes": [48, 72], "width_by": "slice", "vocabularies": [1500, 2000, 1000], "closing": "onnx-int8",
-    "corpus": "sample", "corpus_lines": 0, "adaptation_updates": 60, "corpus_updates": 120, "corpus_batch_size": 32,
-    "corpus_learning_rate": 1e-3, "corpus_max_length": 64, "corpus_rate": 0.25, "questions": ["Is KL the better loss?"],
-    "variant_seeds": [2], "sparsities": [0.5, 0.9], "cut_layers": [2], "students": ["2x6"], "combinations": [],
-    "taught": [{}], "transfer_lines": 90, "transfer_epochs": 3, "untaught": 0, "untaught_seeds": [1], "layer_maps": {},
-    "adaptation_batch_size": 16, "adaptation_learning_rate": 2e-3,
-    "forms": ["dynamic"], "shares": [0.5],
-    "task_epochs": {}, "corpora": {}, "orders": [[ADAPTED, TRIMMED]], "guessed_sentences": 5, "adapters": [4, 16],
-    "adapter_tasks": ["sample"], "adapter_learning_rate": 5e-3, "timed_sentences": 2, "timed_rounds": 2,
-}  # fmt: skip
+    "epochs": 2,
+    "learning_rate": 1e-3,
+    "batch_size": 16,
+    "warm_up": 0.1,
+    "layers": 2,
+    "feed_forward": 256,
+    "hidden_sizes": [48, 72],
+    "width_by": "slice",
+    "vocabularies": [1500, 2000, 1000],
+    "closing": "onnx-int8",
+    "corpus": "sample",
+    "corpus_lines": 0,
+    "adaptation_updates": 60,
+    "corpus_updates": 120,
+    "corpus_batch_size": 32,
+    "corpus_learning_rate": 1e-3,
+    "corpus_max_length": 64,
+    "corpus_rate": 0.25,
+    "questions": ["Is KL the better loss?"],
+    "variant_seeds": [2],
+    "sparsities": [0.5, 0.9],
+    "cut_layers": [2],
+    "students": ["2x6"],
+    "combinations": [],
+    "taught": [{}],
+    "transfer_lines": 90,
+    "transfer_epochs": 3,
+    "untaught": 0,
+    "untaught_seeds": [1],
+    "layer_maps": {},
+    "adaptation_batch_size": 16,
+    "adaptation_learning_rate": 2e-3,
+    "forms": ["dynamic"],
+    "shares": [0.5],
+    "task_epochs": {},
+    "corpora": {},
+    "orders": [[ADAPTED, TRIMMED]],
+    "guessed_sentences": 5,
+    "adapters": [4, 16],
+    "adapter_tasks": ["sample"],
+    "adapter_learning_rate": 5e-3,
+    "timed_sentences": 2,
+    "timed_rounds": 2,
+}
 
 
 def settings(**changes: object) -> Settings:
@@ -117,8 +154,11 @@ def test_layer_maps_and_the_settings_of_the_adaptation_reach_the_steps() -> None
 
 
 def test_a_combination_changes_several_sizes_and_says_which() -> None:
-    told = [{"hidden_size": 24, "vocabulary": 900}, {"corpus_updates": 480},
-            {"layers": 1, "feed_forward": 128, "hidden_size": 24}]  # fmt: skip
+    told = [
+        {"hidden_size": 24, "vocabulary": 900},
+        {"corpus_updates": 480},
+        {"layers": 1, "feed_forward": 128, "hidden_size": 24},
+    ]
     found = extreme.extreme_study(settings(combinations=told, closing=""))[SIZES]
     assert list(found)[-3:] == ["24 wide, 900 tokens", "480 updates", "1 layer, 128 neurons, 24 wide"]
     shapes = {name: sizes(starting_configuration("sample-small"), own[0].steps)[-1] for name, own in found.items()}
@@ -134,8 +174,12 @@ def test_a_combination_changes_several_sizes_and_says_which() -> None:
 def test_students_that_are_taught_on_the_task_have_the_pipeline_s_shape_and_changed_ones() -> None:
     told = [{}, {"hidden_size": 24, "vocabulary": 900}]
     families = extreme.extreme_study(settings(taught=told))
-    assert list(families[TAUGHT]) == ["taught", "taught, onnx-int8", "taught, 24 wide, 900 tokens",
-                                      "taught, 24 wide, 900 tokens, onnx-int8"]  # fmt: skip
+    assert list(families[TAUGHT]) == [
+        "taught",
+        "taught, onnx-int8",
+        "taught, 24 wide, 900 tokens",
+        "taught, 24 wide, 900 tokens, onnx-int8",
+    ]
     for recipe, whole in zip(families[TAUGHT]["taught"], families[PIPELINE][TRIMMED], strict=True):
         trim, tuning, student = recipe.steps[-3:]
         assert trim == whole.steps[-2] and tuning == whole.fine_tuning
@@ -211,12 +255,20 @@ def test_what_is_timed_is_of_one_fine_tuning_and_begins_with_the_dense_model() -
 
 
 def test_a_task_stands_for_the_languages_that_it_has() -> None:
-    own = settings(tasks=["sib200", "uner", "masakhaner"], dataset="sib200", languages=["mlt", "slk", "swa"],
-                   task_epochs={"sib200": 7})  # fmt: skip
+    own = settings(
+        tasks=["sib200", "uner", "masakhaner"],
+        dataset="sib200",
+        languages=["mlt", "slk", "swa"],
+        task_epochs={"sib200": 7},
+    )
     first = [tuning for tuning in extreme.tunings(own) if tuning.seed == 1]
     assert [(tuning.dataset, tuning.language, tuning.epochs) for tuning in first] == [
-        ("sib200", "mlt", 7), ("sib200", "slk", 7), ("sib200", "swa", 7), ("uner", "slk", 2), ("masakhaner", "swa", 2),
-    ]  # fmt: skip
+        ("sib200", "mlt", 7),
+        ("sib200", "slk", 7),
+        ("sib200", "swa", 7),
+        ("uner", "slk", 2),
+        ("masakhaner", "swa", 2),
+    ]
     assert extreme.measured_on(own) == (
         "sib200: Maltese (mlt), Slovak (slk), Swahili (swa); uner: Slovak (slk); masakhaner: Swahili (swa); 2 seeds"
     )
@@ -234,8 +286,10 @@ def test_the_paper_s_encoders_and_languages_are_parameters(monkeypatch: pytest.M
     extreme_checks.require_extreme(own)
     families = extreme.extreme_study(own)
     for encoder in ("xlm-r-base", "mbert"):
-        mine = {stage: [recipe for recipe in found if recipe.encoder == encoder]
-                for stage, found in families[PIPELINE].items()}  # fmt: skip
+        mine = {
+            stage: [recipe for recipe in found if recipe.encoder == encoder]
+            for stage, found in families[PIPELINE].items()
+        }
         trained = {recipe.fine_tuning.language for recipe in mine[TRIMMED]}
         assert trained == {"mlt", "slk", "swa"}
         for recipe in mine[TRIMMED]:

@@ -21,13 +21,13 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample
 from smaller.data.encoding import IGNORED, encode_text
-from smaller.errors import SmallerError
-from smaller.family import DEPTHS, Family, making, pretrain
-from smaller.family.held_out import frequency_perplexity, held_out_scores, masked_rows
-from smaller.family.text import encoded, sampled_lines, smoothed_order, text_files, texts
-from smaller.family.tokenizer import learn_tokenizer
+from smaller.pretrain import DEPTHS, Family, making, pretrain
+from smaller.pretrain.held_out import frequency_perplexity, held_out_scores, masked_rows
+from smaller.pretrain.text import encoded, sampled_lines, smoothed_order, text_files, texts
+from smaller.pretrain.tokenizer import learn_tokenizer
 
 TINY = dict(width=12, vocabulary=300, updates=5, batch_size=8, held_out=0.1, learning_rate=1e-2)
 
@@ -112,8 +112,11 @@ def test_training_changes_what_it_should_and_helps(corpus: Path, tmp_path: Path)
     assert scores["after"]["overall"]["perplexity"] < 0.7 * scores["before"]["overall"]["perplexity"]
     assert report(small)["training"]["updates"] == 40
     start = making.untrained(family, "small", encoders.open_folder(small).tokenizer).network.state_dict()
-    assert not any(torch.equal(value, start[name]) for name, value in weights(small).items() if value.dim() == 2
-                   and "token_type" not in name)  # fmt: skip
+    assert not any(
+        torch.equal(value, start[name])
+        for name, value in weights(small).items()
+        if value.dim() == 2 and "token_type" not in name
+    )
 
 
 def test_the_same_family_twice_is_the_same(corpus: Path, made: Path, tmp_path: Path) -> None:
@@ -130,11 +133,14 @@ def test_the_same_family_twice_is_the_same(corpus: Path, made: Path, tmp_path: P
 
 def test_head_start_is_a_choice(made: Path) -> None:
     tokenizer = encoders.open_folder(made / "small").tokenizer
-    with_it, without = (making.untrained(Family(**TINY, neighbours=choice), "small", tokenizer).network.state_dict()
-                        for choice in (True, False))  # fmt: skip
+    with_it, without = (
+        making.untrained(Family(**TINY, neighbours=choice), "small", tokenizer).network.state_dict()
+        for choice in (True, False)
+    )
     changed = {name for name in with_it if not torch.equal(with_it[name], without[name])}
-    layers = {f"roberta.encoder.layer.{layer}.attention.self.{part}.weight"
-              for layer in range(3) for part in ("query", "key")}  # fmt: skip
+    layers = {
+        f"roberta.encoder.layer.{layer}.attention.self.{part}.weight" for layer in range(3) for part in ("query", "key")
+    }
     assert changed == layers | {"roberta.embeddings.position_embeddings.weight"}
 
 
@@ -142,15 +148,25 @@ def test_the_card_says_what_there_is(made: Path) -> None:
     about, card = report(made / "base"), (made / "base/README.md").read_text(encoding="utf-8")
     rows = about["corpus"]
     assert {code: row["training"] + row["held_out"] + row["repeated"] + row["short"] for code, row in rows.items()} == {
-        "hau": 120, "swa": 240, "yor": 60}  # fmt: skip
+        "hau": 120,
+        "swa": 240,
+        "yor": 60,
+    }
     for code, row in rows.items():
         assert f"| {code} | {row['training']} | {row['held_out']} | {row['repeated']} | {row['short']} |" in card
         assert row["sha256"][:16] in card
     after = about["held_out"]["after"]
     for row in (after["overall"], *after["languages"].values()):
         assert f"| {row['perplexity']:,.1f} | {row['accuracy']:.1f} |" in card
-    for text in (f"{about['parameters']:,} parameters", "8 layers, 6 heads", "Free for all, with thanks.",
-                 "mine/base", "learning rate 0.01", "Positions beyond 128 pieces", "5 updates of 8 lines"):  # fmt: skip
+    for text in (
+        f"{about['parameters']:,} parameters",
+        "8 layers, 6 heads",
+        "Free for all, with thanks.",
+        "mine/base",
+        "learning rate 0.01",
+        "Positions beyond 128 pieces",
+        "5 updates of 8 lines",
+    ):
         assert text in card, text
     assert about["peak_memory_bytes"] > 1e7 and about["training"]["pieces"] > 5 * 8
     assert str(made.parent) not in card + json.dumps(about), "a card names no folder of its maker"
@@ -205,9 +221,7 @@ def test_no_held_out_row_reaches_a_batch(
     tokenizer, found = encoders.open_folder(made / "small").tokenizer, read(corpus)
     lines = [line for text in found.values() for line in text.training]
     assert set(seen) == {tuple(ids) for ids in tokenizer(lines)["input_ids"]}
-    assert set(seen).isdisjoint(
-        tuple(ids) for text in found.values() for ids in tokenizer(text.held_out)["input_ids"]
-    )  # fmt: skip
+    assert set(seen).isdisjoint(tuple(ids) for text in found.values() for ids in tokenizer(text.held_out)["input_ids"])
     # The tokenizer is learned from lines to train on as well.
     counts = [len(text.training) for text in found.values()]
     assert set(sampled_lines(text_files(corpus), counts, Family(**TINY), limit=10**6)) == set(lines)
@@ -231,7 +245,9 @@ def test_languages_can_be_chosen(corpus: Path) -> None:
     assert list(text_files(corpus)) == ["hau", "swa", "yor"]
     files = text_files(corpus, Family(**TINY, languages=("yor", "hau", "yor")).languages)
     assert {code: [file.name for file in paths] for code, paths in files.items()} == {
-        "hau": ["hau.txt.gz"], "yor": ["a.txt", "b.txt.gz"]}  # fmt: skip
+        "hau": ["hau.txt.gz"],
+        "yor": ["a.txt", "b.txt.gz"],
+    }
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3, 1.0])
@@ -340,7 +356,7 @@ def test_a_size_that_was_killed_in_training_goes_on(
 ) -> None:
     family, options = Family(**TINY | {"updates": 60}), dict(corpus=corpus, sizes=["small"])
     pretrain(family, out=tmp_path / "whole", **options)
-    monkeypatch.setattr("smaller.checkpoints.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("smaller.study.checkpoints.CHECKPOINT_SECONDS", 0.0)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(making, "masked_language_loss", dies_at(50, making.masked_language_loss))
         pretrain(family, out=tmp_path / "killed", **options)
@@ -500,8 +516,13 @@ def test_an_output_folder_that_cannot_be_written(corpus: Path, tmp_path: Path) -
 def test_an_output_folder_that_holds_something_else(corpus: Path, made: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("Precious.")
     fails(r"holds thesis\.tex and no family", corpus, tmp_path)
-    fails(r"another family: it differs in width \(12 there, 18 here\), updates \(5 there, 7 here\)\.", corpus, made,
-          width=18, updates=7)  # fmt: skip
+    fails(
+        r"another family: it differs in width \(12 there, 18 here\), updates \(5 there, 7 here\)\.",
+        corpus,
+        made,
+        width=18,
+        updates=7,
+    )
     changed = write_corpus(tmp_path / "changed", shuffled=True)
     (changed / "swa.txt").write_bytes((corpus / "swa.txt").read_bytes())
     shutil.rmtree(changed / "yor")

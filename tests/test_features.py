@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data import features, sample, splits
 from smaller.data.examples import Sentence
 from smaller.data.sets import EvaluationSet
-from smaller.errors import SmallerError
 
 
 class Syllables:
@@ -19,8 +19,11 @@ class Syllables:
     def __call__(self, words: list[str], *, add_special_tokens: bool) -> dict[str, list[list[int]]]:
         assert not add_special_tokens
         cut = [[word[place : place + 2] for place in range(0, len(word), 2)] for word in words]
-        return {"input_ids": [[self.vocabulary.index(piece) if piece in self.vocabulary else 0 for piece in row]
-                              for row in cut]}  # fmt: skip
+        return {
+            "input_ids": [
+                [self.vocabulary.index(piece) if piece in self.vocabulary else 0 for piece in row] for row in cut
+            ]
+        }
 
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
         return [self.vocabulary[number] for number in ids]

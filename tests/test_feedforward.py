@@ -11,13 +11,13 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM, BertConfig
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.data.encoding import IGNORED
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import FineTune, Prune, PruneFeedForward, Quantize, step_from_canonical
-from smaller.steps.feedforward import gradient_importance, magnitudes, with_neurons
-from smaller.steps.importance import importance_batches
+from smaller.study.steps import FineTune, Prune, PruneFeedForward, Quantize, step_from_canonical
+from smaller.study.steps.feedforward import gradient_importance, magnitudes, with_neurons
+from smaller.study.steps.importance import importance_batches
 
 STEP = PruneFeedForward(20, corpus="sample", languages=("swa", "yor"), lines=30)
 PIECES = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
@@ -31,8 +31,15 @@ def whole(tiny: Model, request: pytest.FixtureRequest) -> Model:
         config = copy.deepcopy(tiny.network.config)
         config.initializer_range = 0.2
     else:
-        config = BertConfig(vocab_size=len(tiny.tokenizer), hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
-                            intermediate_size=48, pad_token_id=1, initializer_range=0.2)  # fmt: skip
+        config = BertConfig(
+            vocab_size=len(tiny.tokenizer),
+            hidden_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=48,
+            pad_token_id=1,
+            initializer_range=0.2,
+        )
     model = Model(encoders.build(config, seed=6), tiny.tokenizer)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

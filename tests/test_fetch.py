@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data import store
 from smaller.data.datasets import Dataset, Source, dataset
 from smaller.data.fetch import fetch, source_url, wanted
 from smaller.data.files import find
-from smaller.errors import SmallerError
 
 FILES = {
     "/team/names/c0ffee/data/swa/train.txt": b"Asha B-PER\n" * 20_000,

@@ -8,11 +8,11 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from smaller import figures
-from smaller.errors import SmallerError
-from smaller.figures.base import GREY
-from smaller.published import published
-from smaller.statistics import t_interval
+from smaller.analysis import figures
+from smaller.analysis.figures.base import GREY
+from smaller.analysis.published import published
+from smaller.analysis.statistics import t_interval
+from smaller.base.errors import SmallerError
 
 GRID = (0.1, 0.5, 0.9)
 
@@ -29,14 +29,26 @@ def synthetic(languages=("swa", "yor"), *, encoders=("afriberta-base",), seeds=(
                     slope = {"dense": 0, "before": 20, "after": 40}[order] + 20 * (method == "random")
                     rows.append(
                         {
-                            "label": order, "encoder": encoder, "dataset": "masakhaner", "language": language,
-                            "seed": seed, "split": "test", "order": order, "sparsity": sparsity, "method": method,
-                            "scope": "global" if method else "", "include": "linear" if method else "",
-                            "f1": 80 - 5 * place - slope * sparsity + seed, "device": "cpu", "milliseconds": 20 + seed,
-                            "milliseconds_low": 19.0 + seed, "milliseconds_high": 22.0 + seed,
-                            "dense_bytes": 5e8, "compressed_bytes": 4e8,
+                            "label": order,
+                            "encoder": encoder,
+                            "dataset": "masakhaner",
+                            "language": language,
+                            "seed": seed,
+                            "split": "test",
+                            "order": order,
+                            "sparsity": sparsity,
+                            "method": method,
+                            "scope": "global" if method else "",
+                            "include": "linear" if method else "",
+                            "f1": 80 - 5 * place - slope * sparsity + seed,
+                            "device": "cpu",
+                            "milliseconds": 20 + seed,
+                            "milliseconds_low": 19.0 + seed,
+                            "milliseconds_high": 22.0 + seed,
+                            "dense_bytes": 5e8,
+                            "compressed_bytes": 4e8,
                         }
-                    )  # fmt: skip
+                    )
     return pd.DataFrame(rows)
 
 

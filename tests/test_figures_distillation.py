@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smaller import figures
-from smaller.errors import SmallerError
-from smaller.findings import distillation
-from smaller.findings.distillation import AGNOSTIC, LABELS, SPECIFIC, TEACHER
-from smaller.statistics import AVERAGE, t_interval
+from smaller.analysis import figures
+from smaller.analysis.findings import distillation
+from smaller.analysis.findings.distillation import AGNOSTIC, LABELS, SPECIFIC, TEACHER
+from smaller.analysis.statistics import AVERAGE, t_interval
+from smaller.base.errors import SmallerError
 
 SEEDS = (1, 2, 3)
 LOST = {(4, 6): 2.0, (2, 6): 6.0, (2, 3): 7.0}
@@ -20,8 +20,14 @@ def table(languages=("yor", "amh"), *, encoders=("mini-base",)):
     for encoder in encoders:
         for place, language in enumerate(languages):
             for seed in SEEDS:
-                about = {"encoder": encoder, "dataset": "masakhaner", "language": language, "seed": seed,
-                         "split": "test", "temperature": 2.0}  # fmt: skip
+                about = {
+                    "encoder": encoder,
+                    "dataset": "masakhaner",
+                    "language": language,
+                    "seed": seed,
+                    "split": "test",
+                    "temperature": 2.0,
+                }
                 whole = about | {"layers": 8, "heads": 6, "parameters": 10e6}
                 level = 80.0 - 10 * place + seed
                 rows.append(whole | {"strategy": TEACHER, "variant": "", "f1": level})
@@ -39,14 +45,21 @@ def table(languages=("yor", "amh"), *, encoders=("mini-base",)):
 
 def seeds_of(axes):
     """The places of the dots of single seeds, rounded: (x, y)."""
-    return {(round(float(x), 3), round(float(y), 3)) for line in axes.get_lines() if line.get_marker() == "."
-            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}  # fmt: skip
+    return {
+        (round(float(x), 3), round(float(y), 3))
+        for line in axes.get_lines()
+        if line.get_marker() == "."
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
 
 
 def intervals_of(axes, *, upright):
     """The ends of the drawn intervals."""
-    ends = [(line.get_ydata() if upright else line.get_xdata()) for line in axes.get_lines()
-            if line.get_marker() in ("None", "") and len(line.get_xdata()) == 2]  # fmt: skip
+    ends = [
+        (line.get_ydata() if upright else line.get_xdata())
+        for line in axes.get_lines()
+        if line.get_marker() in ("None", "") and len(line.get_xdata()) == 2
+    ]
     return {(round(float(min(end)), 3), round(float(max(end)), 3)) for end in ends}
 
 
@@ -84,8 +97,13 @@ def test_changes_stand_over_what_is_saved_and_are_not_cut_at_zero():
     assert [panel.get_title(loc="left") for panel in axes] == ["Average", "Amharic", "Yoruba"]
     (line,) = [line for line in axes[0].get_lines() if line.get_label() == AGNOSTIC]
     assert line.get_xdata() == pytest.approx([40.0, 60.0]) and line.get_ydata() == pytest.approx([-2.0, -6.0])
-    band = np.concatenate([found.get_paths()[0].vertices[:, 1] for found in axes[0].collections
-                           if len(found.get_paths()) == 1 and len(found.get_paths()[0].vertices) > 4])  # fmt: skip
+    band = np.concatenate(
+        [
+            found.get_paths()[0].vertices[:, 1]
+            for found in axes[0].collections
+            if len(found.get_paths()) == 1 and len(found.get_paths()[0].vertices) > 4
+        ]
+    )
     lowest = t_interval([-6 + 0.5 * seed for seed in SEEDS]).low
     assert min(band) <= lowest + 1e-6 < 0
 

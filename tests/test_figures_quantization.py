@@ -6,29 +6,56 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smaller import figures
-from smaller.errors import SmallerError
-from smaller.findings import quantization_claims
+from smaller.analysis import figures
+from smaller.analysis.findings import quantization_claims
+from smaller.base.errors import SmallerError
 
 FORMS = {"fp32": 0.0, "dynamic": -2.0, "llm.int8": 0.1}
 
 
 def table(languages=("swa", "yor"), seeds=(1, 2, 3)):
-    return pd.DataFrame([
-        {"label": form, "encoder": "mini", "dataset": "masakhaner", "language": language, "seed": seed, "split": "test",
-         "form": form, "bits": math.nan, "part": "", "sparsity": 0.0, "f1": 80 + change * (1 + 0.1 * seed)}
-        for form, change in FORMS.items() for language in languages for seed in seeds
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "label": form,
+                "encoder": "mini",
+                "dataset": "masakhaner",
+                "language": language,
+                "seed": seed,
+                "split": "test",
+                "form": form,
+                "bits": math.nan,
+                "part": "",
+                "sparsity": 0.0,
+                "f1": 80 + change * (1 + 0.1 * seed),
+            }
+            for form, change in FORMS.items()
+            for language in languages
+            for seed in seeds
+        ]
+    )
 
 
 def timings(device="a processor"):
-    return pd.DataFrame([
-        {"form": form, "language": language, "batch": batch, "threads": threads, "milliseconds": time / threads,
-         "milliseconds_low": 0.9 * time / threads, "milliseconds_high": 1.2 * time / threads,
-         "noise_floor": 0.1, "device": device}
-        for form, time in {"fp32": 20.0, "dynamic": 10.0}.items() for language in ("swa", "yor") for batch in (1, 8)
-        for threads in (1, 2)
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "form": form,
+                "language": language,
+                "batch": batch,
+                "threads": threads,
+                "milliseconds": time / threads,
+                "milliseconds_low": 0.9 * time / threads,
+                "milliseconds_high": 1.2 * time / threads,
+                "noise_floor": 0.1,
+                "device": device,
+            }
+            for form, time in {"fp32": 20.0, "dynamic": 10.0}.items()
+            for language in ("swa", "yor")
+            for batch in (1, 8)
+            for threads in (1, 2)
+        ]
+    )
 
 
 def legend(figure):
@@ -37,8 +64,11 @@ def legend(figure):
 
 def points(axes, marker):
     """The places of all markers of one kind, in the order drawn."""
-    return [np.column_stack(line.get_data()).astype(float) for line in axes.get_lines()
-            if line.get_marker() == marker and len(line.get_xdata())]  # fmt: skip
+    return [
+        np.column_stack(line.get_data()).astype(float)
+        for line in axes.get_lines()
+        if line.get_marker() == marker and len(line.get_xdata())
+    ]
 
 
 def test_f1_has_a_place_for_each_format_with_the_printed_change():
@@ -78,8 +108,11 @@ def test_waterfall_goes_from_fp32_over_the_cast_to_int8():
 def test_time_has_a_panel_for_each_setting_and_the_noise_floor_of_fp32():
     axes = figures.time_by_form(timings())
     assert [panel.get_title(loc="left") for panel in axes] == [
-        "Batch 1, 1 thread", "Batch 8, 1 thread", "Batch 1, 2 threads", "Batch 8, 2 threads",
-    ]  # fmt: skip
+        "Batch 1, 1 thread",
+        "Batch 8, 1 thread",
+        "Batch 1, 2 threads",
+        "Batch 8, 2 threads",
+    ]
     band = axes[0].patches[0].get_bbox()
     assert (band.x0, band.x1) == pytest.approx((20 / 1.1, 22)) and axes[0].get_xscale() == "log"
     assert np.concatenate(points(axes[0], "D"))[:, 0] == pytest.approx([20, 10])

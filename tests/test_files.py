@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data import files
 from smaller.data.datasets import DATASETS, Dataset, Source, dataset
 from smaller.data.files import find, fingerprint, read_content, verify
-from smaller.errors import SmallerError
 
 real_data = pytest.mark.skipif(not os.environ.get("SMALLER_DATA"), reason="needs the data sets: set SMALLER_DATA")
 

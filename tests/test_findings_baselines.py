@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smaller import figures, results, sentences
-from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
-from smaller.evaluation import pack
-from smaller.findings import baselines
-from smaller.findings.finding import ANSWERED
-from smaller.published import published
-from smaller.report.display import in_numbers
-from smaller.sentences import Counts
-from smaller.statistics import t_interval
+from smaller.analysis import figures, sentences
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.findings import baselines
+from smaller.analysis.findings.finding import ANSWERED
+from smaller.analysis.published import published
+from smaller.analysis.sentences import Counts
+from smaller.analysis.statistics import t_interval
+from smaller.notebook.display import in_numbers
+from smaller.study import results
+from smaller.study.evaluation import pack
 
 LOSSES = {"dense": 0.0, "pruned 50%": 0.0, "pruned 90%": 0.4}
 SENTENCES = {"swa": 300, "yor": 200}
@@ -40,8 +41,16 @@ def study(monkeypatch):
     records = {}
     monkeypatch.setattr(results, "of_identity", records.get)
 
-    def make(*, encoders=("small",), languages=("swa", "yor"), seeds=(1, 2, 3), labels=("dense",), lacking=(),
-             recalls=RECALLS, dataset="masakhaner"):  # fmt: skip
+    def make(
+        *,
+        encoders=("small",),
+        languages=("swa", "yor"),
+        seeds=(1, 2, 3),
+        labels=("dense",),
+        lacking=(),
+        recalls=RECALLS,
+        dataset="masakhaner",
+    ):
         rows = []
         for encoder in encoders:
             for language in languages:
@@ -54,15 +63,29 @@ def study(monkeypatch):
                         records[identity] = {"scores": {}}
                         for split in ("dev", "test"):
                             records[identity]["scores"][f"{dataset}/{language}/{split}"] = kept
-                            rows.append({
-                                "identity": identity, "label": label, "encoder": encoder, "dataset": dataset,
-                                "language": language, "split": split, "noise": "", "seed": seed,
-                                "order": "dense" if label == "dense" else "after", "method": "", "scope": "",
-                                "include": "", "sparsity": LOSSES[label], "f1": Counts("spans", counts).scores()[0],
-                                "score": Counts("spans", counts).scores()[0],
-                                "dense_bytes": 5e6, "compressed_bytes": 4e6 - 5e6 * LOSSES[label],
-                                "achieved_sparsity": LOSSES[label], "parameters": 1_000_000,
-                            })  # fmt: skip
+                            rows.append(
+                                {
+                                    "identity": identity,
+                                    "label": label,
+                                    "encoder": encoder,
+                                    "dataset": dataset,
+                                    "language": language,
+                                    "split": split,
+                                    "noise": "",
+                                    "seed": seed,
+                                    "order": "dense" if label == "dense" else "after",
+                                    "method": "",
+                                    "scope": "",
+                                    "include": "",
+                                    "sparsity": LOSSES[label],
+                                    "f1": Counts("spans", counts).scores()[0],
+                                    "score": Counts("spans", counts).scores()[0],
+                                    "dense_bytes": 5e6,
+                                    "compressed_bytes": 4e6 - 5e6 * LOSSES[label],
+                                    "achieved_sparsity": LOSSES[label],
+                                    "parameters": 1_000_000,
+                                }
+                            )
         return pd.DataFrame(rows)
 
     return make
@@ -143,7 +166,7 @@ def test_with_one_seed_nothing_is_decided(study):
 
 
 def without(study, recall: float, **about) -> pd.DataFrame:
-    """What `smaller.plain.run` gives: one model for each language, with no seed of its own."""
+    """What `smaller.study.plain.run` gives: one model for each language, with no seed of its own."""
     rows = study(encoders=("crf",), seeds=(0,), recalls={"crf": recall}, **about)
     return rows.assign(technique="plain", order="")
 

@@ -6,14 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
-from smaller.errors import SmallerError
-from smaller.findings import distillation, distillation_claims, teaching
-from smaller.findings.claims import of_page
-from smaller.findings.distillation import AGNOSTIC, CHANGE, CONTINUED, CUT, KEPT, LABELS, SCRATCH, SPECIFIC, TEACHER
-from smaller.findings.finding import ANSWERED
-from smaller.published import published
-from smaller.statistics import AVERAGE
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.findings import distillation, distillation_claims, teaching
+from smaller.analysis.findings.claims import of_page
+from smaller.analysis.findings.distillation import (
+    AGNOSTIC,
+    CHANGE,
+    CONTINUED,
+    CUT,
+    KEPT,
+    LABELS,
+    SCRATCH,
+    SPECIFIC,
+    TEACHER,
+)
+from smaller.analysis.findings.finding import ANSWERED
+from smaller.analysis.published import published
+from smaller.analysis.statistics import AVERAGE
+from smaller.base.errors import SmallerError
 
 SEEDS = (1, 2, 3)
 SHAPES = ((6, 6), (4, 6), (4, 4), (2, 6), (1, 6))
@@ -25,12 +35,29 @@ BEHIND = {AGNOSTIC: 0.0, SPECIFIC: -0.75, LABELS: 0.5, CUT: 2.0, CONTINUED: 1.0,
 def row(strategy, encoder, layers, heads, language, seed, f1, *, temperature=math.nan, variant="", split="test"):
     full = {"mini-base": 8, "mini-large": 10}[encoder]
     return {
-        "encoder": encoder, "dataset": "masakhaner", "language": language, "seed": seed, "split": split, "order": "",
-        "technique": "", "on": "", "start": "", "layer_map": "", "temperature": temperature, "layers": layers,
-        "heads": heads, "sparsity": 0.0, "method": "", "scope": "", "include": "", "f1": f1,
-        "parameters": (3.0 + (full if strategy == TEACHER else layers)) * 1e6, "strategy": strategy,
-        "variant": variant, "shape": f"{layers}x{heads}",
-    }  # fmt: skip
+        "encoder": encoder,
+        "dataset": "masakhaner",
+        "language": language,
+        "seed": seed,
+        "split": split,
+        "order": "",
+        "technique": "",
+        "on": "",
+        "start": "",
+        "layer_map": "",
+        "temperature": temperature,
+        "layers": layers,
+        "heads": heads,
+        "sparsity": 0.0,
+        "method": "",
+        "scope": "",
+        "include": "",
+        "f1": f1,
+        "parameters": (3.0 + (full if strategy == TEACHER else layers)) * 1e6,
+        "strategy": strategy,
+        "variant": variant,
+        "shape": f"{layers}x{heads}",
+    }
 
 
 def study_table(encoders=("mini-base",), languages=("swa", "yor"), seeds=SEEDS, shapes=SHAPES, controlled=((4, 6),)):
@@ -72,8 +99,10 @@ def shaken(table, strategy, by, *, shape=None, split=None):
 
 def one_of(found, **names):
     """The comparison of the one row that has these names."""
-    (cell,) = found.loc[np.logical_and.reduce([found[name] == value for name, value in names.items()]),
-                        [name for name in found if name in ("comparison", distillation.DIFFERENCE)][0]]  # fmt: skip
+    (cell,) = found.loc[
+        np.logical_and.reduce([found[name] == value for name, value in names.items()]),
+        [name for name in found if name in ("comparison", distillation.DIFFERENCE)][0],
+    ]
     return cell
 
 
@@ -122,8 +151,12 @@ def test_the_best_of_each_teacher_and_strategy_is_marked_and_no_cell_holds_markd
         [tuple(found.loc[place, ["strategy", "teacher", "layers"]]) for place, _ in sorted(found.attrs[mark])]
         for mark in ("bold", "underlined")
     )
-    assert sorted(bold) == [(AGNOSTIC, "mini-base", 6), (AGNOSTIC, "mini-large", 6), (SPECIFIC, "mini-base", 6),
-                            (SPECIFIC, "mini-large", 6)]  # fmt: skip
+    assert sorted(bold) == [
+        (AGNOSTIC, "mini-base", 6),
+        (AGNOSTIC, "mini-large", 6),
+        (SPECIFIC, "mini-base", 6),
+        (SPECIFIC, "mini-large", 6),
+    ]
     assert sorted(underlined) == [(AGNOSTIC, "mini-large", 6), (SPECIFIC, "mini-large", 6)]
     only = distillation.results(study_table(languages=("swa",)))
     assert AVERAGE not in only and {column for _, column in only.attrs["bold"]} == {"Swahili"}
@@ -184,11 +217,17 @@ def test_the_smallest_student_within_two_points_is_chosen_on_dev_over_all_seeds(
 def test_one_seed_decides_nothing():
     table = study_table(("mini-base", "mini-large"), seeds=(1,))
     for finding in (
-        distillation.how_tiny(table), distillation.too_small(table), teaching.best_teacher(table),
-        teaching.heads(table), teaching.above_teachers(table), teaching.controls(table),
-        teaching.agnostic_or_specific(table), teaching.what_the_teacher_adds(table), teaching.other_ways(table),
+        distillation.how_tiny(table),
+        distillation.too_small(table),
+        teaching.best_teacher(table),
+        teaching.heads(table),
+        teaching.above_teachers(table),
+        teaching.controls(table),
+        teaching.agnostic_or_specific(table),
+        teaching.what_the_teacher_adds(table),
+        teaching.other_ways(table),
         teaching.other_ways(table, temperatures=True),
-    ):  # fmt: skip
+    ):
         assert finding.verdict == NOT_DECIDED, finding
         words(finding)
 

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.analysis.figures import extreme as figures
+from smaller.analysis.findings import claims, extreme, extreme_curves
+from smaller.analysis.findings.extreme import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
+from smaller.analysis.findings.finding import ANSWERED
+from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
-from smaller.errors import SmallerError
-from smaller.figures import extreme as figures
-from smaller.findings import claims, extreme, extreme_curves
-from smaller.findings.extreme import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
-from smaller.findings.finding import ANSWERED
-from smaller.recipes import DENSE, NARROWER, SHALLOWER, TRIMMED, Recipe
+from smaller.study.recipes import DENSE, NARROWER, SHALLOWER, TRIMMED, Recipe
 
 STAGES = {DENSE: (10.0, 0.0, 1000), SHALLOWER: (6.0, 1.0, 1000), NARROWER: (1.0, 9.0, 1000), TRIMMED: (0.4, 10.0, 400)}
 """Millions of parameters, points lost, and tokens."""
@@ -27,10 +27,20 @@ def rows(*, millions: float, lost: float, tokens: int = 1000, noise: float = 0.0
     """Scores fall by `lost` on average, by more or less with the seed (`noise`), and by `dev` more on the dev split."""
     made = [
         {
-            "encoder": "mini-base", "dataset": dataset, "language": language, "seed": seed, "split": split,
-            "order": "dense", "form": "trained", "sparsity": 0.0,
-            "parameters": 1e6 * millions, "nonzero_parameters": 1e6 * millions,
-            "dense_bytes": 4e6 * millions, "compressed_bytes": 3e6 * millions, "vocabulary": tokens, "task": task,
+            "encoder": "mini-base",
+            "dataset": dataset,
+            "language": language,
+            "seed": seed,
+            "split": split,
+            "order": "dense",
+            "form": "trained",
+            "sparsity": 0.0,
+            "parameters": 1e6 * millions,
+            "nonzero_parameters": 1e6 * millions,
+            "dense_bytes": 4e6 * millions,
+            "compressed_bytes": 3e6 * millions,
+            "vocabulary": tokens,
+            "task": task,
             "metric": "span F1",
             "score": level + seed - lost + noise * (seed - 2) - (2 + dev) * (split == "dev"),
         }
@@ -38,14 +48,16 @@ def rows(*, millions: float, lost: float, tokens: int = 1000, noise: float = 0.0
         for language in ("swa", "yor")
         for seed in (1, 2, 3)
         for split in ("dev", "test")
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(made).assign(**changes)
 
 
 def families(**more: dict[str, pd.DataFrame]) -> dict[str, dict[str, pd.DataFrame]]:
     stages = {name: rows(millions=size, lost=lost, tokens=tokens) for name, (size, lost, tokens) in STAGES.items()}
-    single = {"80 %": rows(millions=10, lost=3.0, sparsity=0.8, nonzero_parameters=2e6),
-              "95 %": rows(millions=10, lost=30.0, sparsity=0.95, nonzero_parameters=0.5e6)}  # fmt: skip
+    single = {
+        "80 %": rows(millions=10, lost=3.0, sparsity=0.8, nonzero_parameters=2e6),
+        "95 %": rows(millions=10, lost=30.0, sparsity=0.95, nonzero_parameters=0.5e6),
+    }
     int8 = {"int8": rows(millions=10, lost=0.5, form="onnx-int8", dense_bytes=10e6)}
     return {PIPELINE: stages, "pruned": single, "quantized": int8} | more
 
@@ -56,11 +68,20 @@ def whole(**more: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def plain(lead: float) -> pd.DataFrame:
     """A linear model that is `lead` points behind the dense one on named entities; it was not run on topics."""
-    return pd.DataFrame([
-        {"encoder": "linear", "dataset": "masakhaner", "language": language, "split": "test", "score": 82.0 - lead,
-         "identity": "unknown", "seed": 0}
-        for language in ("swa", "yor")
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "encoder": "linear",
+                "dataset": "masakhaner",
+                "language": language,
+                "split": "test",
+                "score": 82.0 - lead,
+                "identity": "unknown",
+                "seed": 0,
+            }
+            for language in ("swa", "yor")
+        ]
+    )
 
 
 def test_bytes_and_shares_by_hand() -> None:
@@ -75,8 +96,10 @@ def test_bytes_and_shares_by_hand() -> None:
 
 
 def test_bytes_that_ship_are_used_where_all_are_known_and_never_beside_bytes_of_weights() -> None:
-    shipped = {family: {stage: own.assign(shipped_bytes=own["dense_bytes"] + 1e6) for stage, own in stages.items()}
-               for family, stages in families().items()}  # fmt: skip
+    shipped = {
+        family: {stage: own.assign(shipped_bytes=own["dense_bytes"] + 1e6) for stage, own in stages.items()}
+        for family, stages in families().items()
+    }
     table = extreme.by_family(shipped)
     sizes = table.groupby("stage")[["bytes", "share"]].first()
     assert sizes.loc[DENSE, "bytes"] == 41e6 and sizes.loc["int8", "bytes"] == 11e6
@@ -138,8 +161,10 @@ def test_nothing_is_claimed_where_the_dense_encoder_is_not_ahead_of_a_plain_mode
 
 
 def test_ablations_are_numbered_and_paired_by_seed() -> None:
-    variants = {"Is KL the better loss?": rows(millions=0.4, lost=12.0),
-                "Is it better to trim first?": rows(millions=0.4, lost=10.0, noise=0.9)}  # fmt: skip
+    variants = {
+        "Is KL the better loss?": rows(millions=0.4, lost=12.0),
+        "Is it better to trim first?": rows(millions=0.4, lost=10.0, noise=0.9),
+    }
     found = extreme.ablations(whole(), variants, stage=TRIMMED)
     assert found.index.tolist() == [1, 2, 3, 4] and found["data set"].tolist() == ["masakhaner"] * 2 + ["sib200"] * 2
     assert found["question"].tolist() == [*variants] * 2
@@ -154,8 +179,13 @@ def test_equal_bytes_by_hand() -> None:
     found = extreme.at_equal_bytes(whole(), [0.5, 0.1, 0.03])
     own = found[found["data set"] == "masakhaner"]
     models = {(row["bytes up to (%)"], row["family"]): row["model"] for row in own.to_dict("records")}
-    assert models == {(50, "quantized"): "int8", (50, "pruned"): "80 %", (50, PIPELINE): NARROWER,
-                      (10, PIPELINE): NARROWER, (10, "pruned"): "95 %"}  # fmt: skip
+    assert models == {
+        (50, "quantized"): "int8",
+        (50, "pruned"): "80 %",
+        (50, PIPELINE): NARROWER,
+        (10, PIPELINE): NARROWER,
+        (10, "pruned"): "95 %",
+    }
     half = own[own["bytes up to (%)"] == 50].iloc[0]
     assert (half["family"], half["score"].mean, half["closest other"]) == ("quantized", 81.5, "pruned")
     assert half["difference"].interval.mean == -2.5 and half["difference"].sign == -1
@@ -182,8 +212,13 @@ def test_a_family_wins_only_where_a_comparison_supports_it() -> None:
 
 
 def test_the_front_of_each_family_is_chosen_on_dev() -> None:
-    lucky = families(pruned={"a": rows(millions=1, lost=5.0), "b": rows(millions=1, lost=1.0, dev=9.0),
-                             "c": rows(millions=2, lost=9.0)})  # fmt: skip
+    lucky = families(
+        pruned={
+            "a": rows(millions=1, lost=5.0),
+            "b": rows(millions=1, lost=1.0, dev=9.0),
+            "c": rows(millions=2, lost=9.0),
+        }
+    )
     found = extreme.front(extreme.by_family(lucky))
     own = found[(found["family"] == "pruned") & (found["dataset"] == "masakhaner")]
     assert set(own["stage"]) == {"a"} and own["score"].tolist() == [76.0, 77.0, 78.0]
@@ -192,8 +227,13 @@ def test_the_front_of_each_family_is_chosen_on_dev() -> None:
 def everything(table: pd.DataFrame, encoder: str = "mini-base", linear: pd.DataFrame | None = None) -> pd.DataFrame:
     lost = extreme_curves.drops(table, {"swa": 100.0, "yor": 50.0})
     equal, plain = extreme.at_equal_bytes(table, [0.5, 0.1]), extreme.beside_plain(table, linear)
-    found = extreme.claims(table, times().head(0), by_text=extreme_curves.drop_and_text(lost),
-                           best=extreme.best_families(equal), plain=plain)  # fmt: skip
+    found = extreme.claims(
+        table,
+        times().head(0),
+        by_text=extreme_curves.drop_and_text(lost),
+        best=extreme.best_families(equal),
+        plain=plain,
+    )
     return claims.of_page(found, encoder=encoder)
 
 
@@ -227,8 +267,13 @@ def test_a_claim_is_held_against_the_best_small_student_chosen_on_dev() -> None:
 
 def test_what_a_teacher_adds_is_the_difference_from_the_same_shape_without_one() -> None:
     kinds = {kind: f"{kind}, 48 wide" for kind in extreme_curves.KINDS}
-    without = dict(zip(kinds.values(), (rows(millions=1, lost=lost, noise=noise) for lost, noise in
-                                        ((5.0, 0.1), (5.2, 3.0), (4.0, 0.0))), strict=True))  # fmt: skip
+    without = dict(
+        zip(
+            kinds.values(),
+            (rows(millions=1, lost=lost, noise=noise) for lost, noise in ((5.0, 0.1), (5.2, 3.0), (4.0, 0.0))),
+            strict=True,
+        )
+    )
     table = whole(**{TAUGHT: {"taught, 48 wide": rows(millions=1, lost=4.0)}, UNTAUGHT: without})
     found = extreme_curves.teacher(table, {"taught, 48 wide": kinds})
     own = found[found["data set"] == "masakhaner"].set_index("kind")
@@ -290,11 +335,21 @@ def named() -> pd.DataFrame:
 def times() -> pd.DataFrame:
     """Of three models, in two settings, on named entities."""
     speeds = {DENSE: 10.0, TRIMMED: 1.0, "int8": 2.5}
-    return pd.DataFrame([
-        {"identity": f"{stage}masakhaner", "encoder": "mini-base", "batch": batch, "threads": 1,
-         "device": "a processor", "milliseconds": milliseconds / batch, "noise_floor": 0.05}
-        for batch in (1, 2) for stage, milliseconds in speeds.items()
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "identity": f"{stage}masakhaner",
+                "encoder": "mini-base",
+                "batch": batch,
+                "threads": 1,
+                "device": "a processor",
+                "milliseconds": milliseconds / batch,
+                "noise_floor": 0.05,
+            }
+            for batch in (1, 2)
+            for stage, milliseconds in speeds.items()
+        ]
+    )
 
 
 def test_the_smallest_model_within_each_loss_by_hand() -> None:
@@ -336,8 +391,14 @@ def test_how_much_faster_the_end_is() -> None:
 
 def with_adapters() -> dict[str, pd.DataFrame]:
     shape = {"layers": 2, "hidden": 100}
-    return {TRIMMED: pd.concat([rows(millions=0.4, lost=11.0, adapter=4, **shape),
-                                rows(millions=0.4, lost=10.0, noise=3.0, adapter=50, **shape)])}  # fmt: skip
+    return {
+        TRIMMED: pd.concat(
+            [
+                rows(millions=0.4, lost=11.0, adapter=4, **shape),
+                rows(millions=0.4, lost=10.0, noise=3.0, adapter=50, **shape),
+            ]
+        )
+    }
 
 
 def test_adapters_beside_full_fine_tuning() -> None:
@@ -362,10 +423,15 @@ def test_the_drop_beside_the_text() -> None:
     told = extreme_curves.drop_and_text(found)[NER]
     assert told.verdict == NOT_DECIDED, "two languages have no correlation"
     assert told.values["lost"] == pytest.approx({"swa": 12.197, "yor": 12.197}, abs=0.01)
-    five = pd.DataFrame({
-        "encoder": "mini-base", "dataset": "masakhaner", "language": ["swa", "yor", "hau", "ibo", "wol"],
-        "lost": [1.0, 2.0, 3.0, 5.0, 4.0], "amount": [50, 40, 30, 20, 10],
-    })  # fmt: skip
+    five = pd.DataFrame(
+        {
+            "encoder": "mini-base",
+            "dataset": "masakhaner",
+            "language": ["swa", "yor", "hau", "ibo", "wol"],
+            "lost": [1.0, 2.0, 3.0, 5.0, 4.0],
+            "amount": [50, 40, 30, 20, 10],
+        }
+    )
     told = extreme_curves.drop_and_text(five)[NER]
     assert told.values["correlation"].rho == pytest.approx(-0.9) and told.verdict == NOT_DECIDED, "p is 0.08"
     five["lost"] = [1.0, 2.0, 3.0, 4.0, 5.0]
@@ -382,8 +448,11 @@ def test_guessing_is_read_from_the_records(monkeypatch: pytest.MonkeyPatch) -> N
     text = EvaluationSet("sample", "swa", noise="unlabelled", limit=5)
     models = {DENSE: Recipe("sample-small"), TRIMMED: Recipe("sample-base")}
     bits = {"sample-small": 2.0, "sample-base": 2.5}
-    monkeypatch.setattr(extreme_curves, "read", lambda recipe: {
-        "scores": {text.key: kept | {"bits_per_character": bits[recipe.encoder]}}})  # fmt: skip
+    monkeypatch.setattr(
+        extreme_curves,
+        "read",
+        lambda recipe: {"scores": {text.key: kept | {"bits_per_character": bits[recipe.encoder]}}},
+    )
     found = extreme_curves.guessing({"swa": {stage: [recipe] for stage, recipe in models.items()}}, {"swa": text})
     assert found["bits per character"].tolist() == [2.0, 2.5] and found["tokens per word"].tolist() == [1.5, 1.5]
     told = extreme_curves.guessed(found.assign(encoder="one"))

@@ -7,35 +7,59 @@ import math
 import pandas as pd
 import pytest
 
-from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
-from smaller.findings import claims, pruning
-from smaller.findings.finding import ANSWERED
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.findings import claims, pruning
+from smaller.analysis.findings.finding import ANSWERED
 
 # F1 by order and sparsity; seeds spread around it, and Yoruba's a little more than Swahili's.
-LEVELS = {("dense", 0.0): 80.0, ("before", 0.6): 79.9, ("before", 0.9): 70.0, ("after", 0.6): 78.0,
-          ("after", 0.9): 40.0}  # fmt: skip
+LEVELS = {
+    ("dense", 0.0): 80.0,
+    ("before", 0.6): 79.9,
+    ("before", 0.9): 70.0,
+    ("after", 0.6): 78.0,
+    ("after", 0.9): 40.0,
+}
 
 
 def grid(
-    encoder: str = "mini-base", *, millions: float = 10.0, lost: float = 0.0, random: float | None = None,
+    encoder: str = "mini-base",
+    *,
+    millions: float = 10.0,
+    lost: float = 0.0,
+    random: float | None = None,
     seeds: int = 3,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """A grid whose pruned models lose `lost` points more, with random masks that lose `random` points more."""
     rows = [
-        {"encoder": encoder, "dataset": "masakhaner", "language": language, "seed": seed, "split": split,
-         "order": order, "sparsity": sparsity, "method": method, "scope": "global", "include": "linear",
-         "parameters": 1e6 * millions, "nonzero_parameters": 1e6 * millions * (1 - 0.5 * sparsity),
-         "dense_bytes": 4e6 * millions, "compressed_bytes": 4e6 * millions * (1 - 0.4 * sparsity),
-         "milliseconds": 4.0 - 0.1 * sparsity,
-         "f1": level + seed + (language == "yor") * 0.1 * seed - (lost if sparsity else 0)
-         + 0.05 * (seed - 2) * sparsity * (1 + (order == "after") + (method == "random"))
-         - (random or 0) * (method == "random")}
+        {
+            "encoder": encoder,
+            "dataset": "masakhaner",
+            "language": language,
+            "seed": seed,
+            "split": split,
+            "order": order,
+            "sparsity": sparsity,
+            "method": method,
+            "scope": "global",
+            "include": "linear",
+            "parameters": 1e6 * millions,
+            "nonzero_parameters": 1e6 * millions * (1 - 0.5 * sparsity),
+            "dense_bytes": 4e6 * millions,
+            "compressed_bytes": 4e6 * millions * (1 - 0.4 * sparsity),
+            "milliseconds": 4.0 - 0.1 * sparsity,
+            "f1": level
+            + seed
+            + (language == "yor") * 0.1 * seed
+            - (lost if sparsity else 0)
+            + 0.05 * (seed - 2) * sparsity * (1 + (order == "after") + (method == "random"))
+            - (random or 0) * (method == "random"),
+        }
         for (order, sparsity), level in LEVELS.items()
         for method in (["magnitude", "random"] if random is not None and order == "before" else ["magnitude"])
         for language in ("swa", "yor")
         for seed in range(1, seeds + 1)
         for split in ("dev", "test")
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -132,8 +156,9 @@ def test_time_against_the_noise_floor():
 
 
 def test_a_sparse_kernel():
-    frame = pd.DataFrame({"sparsity": [0.5, 0.5, 0.9, 0.9], "kernel": ["dense", "sparse"] * 2,
-                          "milliseconds": [2.0, 4.0, 2.0, 1.0]})  # fmt: skip
+    frame = pd.DataFrame(
+        {"sparsity": [0.5, 0.5, 0.9, 0.9], "kernel": ["dense", "sparse"] * 2, "milliseconds": [2.0, 4.0, 2.0, 1.0]}
+    )
     assert pruning.sparse_kernel(frame).values["ratio"].to_dict() == {0.5: 0.5, 0.9: 2.0}
 
 

@@ -5,10 +5,10 @@ import math
 import pandas as pd
 import pytest
 
-from smaller.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
-from smaller.errors import SmallerError
-from smaller.findings import claims, quantization, quantization_claims
-from smaller.published import published
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.findings import claims, quantization, quantization_claims
+from smaller.analysis.published import published
+from smaller.base.errors import SmallerError
 
 SEEDS = (1, 2, 3)
 CHANGES = {"fp32": 0.0, "fp16": 0.1, "dynamic": -2.0, "llm.int8": -0.1}
@@ -16,10 +16,21 @@ CHANGES = {"fp32": 0.0, "fp16": 0.1, "dynamic": -2.0, "llm.int8": -0.1}
 
 def row(form, language="swa", seed=1, **values):
     given = {
-        "identity": f"{form}-{language}-{seed}", "label": form, "encoder": "mini", "dataset": "masakhaner",
-        "language": language, "seed": seed, "split": "test", "form": form, "bits": math.nan, "part": "",
-        "sparsity": 0.0, "f1": 80.0, "loss": 0.2, "compressed_bytes": 1e6,
-    }  # fmt: skip
+        "identity": f"{form}-{language}-{seed}",
+        "label": form,
+        "encoder": "mini",
+        "dataset": "masakhaner",
+        "language": language,
+        "seed": seed,
+        "split": "test",
+        "form": form,
+        "bits": math.nan,
+        "part": "",
+        "sparsity": 0.0,
+        "f1": 80.0,
+        "loss": 0.2,
+        "compressed_bytes": 1e6,
+    }
     return given | values
 
 
@@ -29,30 +40,60 @@ def table(languages=("swa", "yor"), *, changes=CHANGES, seeds=SEEDS, spread=0.0)
     `spread` is added to a change for the third seed and taken from it for the first, twice as much for LLM.int8().
     """
     noise = {form: spread * ((form != "fp32") + (form == "llm.int8")) for form in changes}
-    return pd.DataFrame([
-        row(form, language, seed, f1=80 - 10 * place + seed + change + noise[form] * (seed - 2),
-            loss=0.2 - (change + noise[form] * (seed - 2)) / 10, split=split)
-        for split in ("test", "dev") for form, change in changes.items() for place, language in enumerate(languages)
-        for seed in seeds
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            row(
+                form,
+                language,
+                seed,
+                f1=80 - 10 * place + seed + change + noise[form] * (seed - 2),
+                loss=0.2 - (change + noise[form] * (seed - 2)) / 10,
+                split=split,
+            )
+            for split in ("test", "dev")
+            for form, change in changes.items()
+            for place, language in enumerate(languages)
+            for seed in seeds
+        ]
+    )
 
 
 def timings(languages=("swa", "yor"), *, floor=0.1, **milliseconds):
     given = {"fp32": 10.0, "fp16": 10.5, "dynamic": 5.0, "llm.int8": 4.0} | milliseconds
-    return pd.DataFrame([
-        {"form": form, "language": language, "batch": batch, "threads": 1, "milliseconds": (1 + place) * time / batch,
-         "milliseconds_low": time, "milliseconds_high": time, "noise_floor": floor, "sentences_per_second": 1000 / time,
-         "seconds_per_split": 0.6 * time, "device": "a processor"}
-        for form, time in given.items() for place, language in enumerate(languages) for batch in (1, 8)
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "form": form,
+                "language": language,
+                "batch": batch,
+                "threads": 1,
+                "milliseconds": (1 + place) * time / batch,
+                "milliseconds_low": time,
+                "milliseconds_high": time,
+                "noise_floor": floor,
+                "sentences_per_second": 1000 / time,
+                "seconds_per_split": 0.6 * time,
+                "device": "a processor",
+            }
+            for form, time in given.items()
+            for place, language in enumerate(languages)
+            for batch in (1, 8)
+        ]
+    )
 
 
-PARTS = pd.DataFrame([
-    {"form": form, "part": part, "bytes": size}
-    for form, per_part in {"fp32": (400, 400, 8), "fp16": (200, 200, 4), "dynamic": (400, 100, 8),
-                           "llm.int8": (200, 100, 4)}.items()
-    for part, size in zip(("embeddings", "linear", "rest"), per_part, strict=True)
-])  # fmt: skip
+PARTS = pd.DataFrame(
+    [
+        {"form": form, "part": part, "bytes": size}
+        for form, per_part in {
+            "fp32": (400, 400, 8),
+            "fp16": (200, 200, 4),
+            "dynamic": (400, 100, 8),
+            "llm.int8": (200, 100, 4),
+        }.items()
+        for part, size in zip(("embeddings", "linear", "rest"), per_part, strict=True)
+    ]
+)
 
 
 def test_the_average_comes_first_and_a_seed_without_every_language_is_no_pair():
@@ -107,9 +148,14 @@ def test_differences_are_paired_by_seed_and_averaged_over_languages_first():
 
 @pytest.mark.parametrize(
     ("change", "verdict"),
-    [((-0.2, -0.1, 0.0), AGREES), ((0.9, 1.0, 1.1), DIFFERS), ((-2.1, -2.0, -1.9), DIFFERS),
-     ((-3.0, 0.0, 3.0), NOT_DECIDED), ((-1.0, math.nan, math.nan), NOT_DECIDED)],
-)  # fmt: skip
+    [
+        ((-0.2, -0.1, 0.0), AGREES),
+        ((0.9, 1.0, 1.1), DIFFERS),
+        ((-2.1, -2.0, -1.9), DIFFERS),
+        ((-3.0, 0.0, 3.0), NOT_DECIDED),
+        ((-1.0, math.nan, math.nan), NOT_DECIDED),
+    ],
+)
 def test_f1_is_kept_where_the_whole_interval_lies_within_the_margin(change, verdict):
     rows = table(("swa",), changes={"fp32": 0.0, "onnx": 0.0})
     rows.loc[(rows["form"] == "onnx") & (rows["split"] == "test"), "f1"] += list(change)
@@ -242,13 +288,13 @@ def test_size_of_the_papers_encoder_follows_from_its_shape():
 
 @pytest.mark.parametrize("form", ["fp32", "fp16", "bf16", "dynamic", "llm.int8"])
 def test_size_from_the_shape_is_that_of_a_converted_network(tiny, form):
-    from smaller import encoders, forms
+    from smaller import encoders, formats
 
     model = encoders.with_classifier(tiny, ["O", "B-PER", "I-PER"], seed=1)
     shape = encoders.Encoder("tiny", layers=2, heads=2, hidden=24, feed_forward=48, vocabulary=len(tiny.tokenizer))
     computed = quantization_claims.exact(shape, labels=3)
     computed = computed[computed["form"] == form].set_index("part")["bytes"]
-    measured = pd.Series(forms.bytes_by_part(forms.convert(model, form).network))
+    measured = pd.Series(formats.bytes_by_part(formats.convert(model, form).network))
     scales = 16 * 13 if form == "dynamic" else 0  # scale and zero point of each Linear layer
     assert (measured - computed).to_dict() == {"embeddings": 0, "linear": scales, "rest": 0}
 
@@ -271,11 +317,21 @@ def test_sizes_are_read_from_the_first_record_of_each_format(monkeypatch):
 
 
 def roundings(lost=None, *, seeds=SEEDS):
-    lost = lost or {("all", 8): 0.0, ("all", 4): -4.0, ("all", 3): -20.0, ("embeddings", 8): 0.1,
-                    ("embeddings", 3): -1.0, ("classifier", 3): -0.5}  # fmt: skip
+    lost = lost or {
+        ("all", 8): 0.0,
+        ("all", 4): -4.0,
+        ("all", 3): -20.0,
+        ("embeddings", 8): 0.1,
+        ("embeddings", 3): -1.0,
+        ("classifier", 3): -0.5,
+    }
     noise = {seed: 0.01 * (seed - 2) for seed in seeds}
-    rows = [row("fp32", language, seed, bits=bits, part=part, f1=80 + change + noise[seed])
-            for (part, bits), change in lost.items() for language in ("swa", "yor") for seed in seeds]  # fmt: skip
+    rows = [
+        row("fp32", language, seed, bits=bits, part=part, f1=80 + change + noise[seed])
+        for (part, bits), change in lost.items()
+        for language in ("swa", "yor")
+        for seed in seeds
+    ]
     return pd.DataFrame(rows + [row("fp32", language, seed) for language in ("swa", "yor") for seed in seeds])
 
 
@@ -318,8 +374,12 @@ def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
     found = quantization.thresholds(looked, pd.DataFrame(rows))
     (only,) = found.to_dict("records")
     f1 = only.pop("F1 against fp32")
-    assert only == {"threshold": 3.0, "outlier columns (%)": pytest.approx(30), "outlier values (%)": pytest.approx(1),
-                    "largest magnitude": 12.0}  # fmt: skip
+    assert only == {
+        "threshold": 3.0,
+        "outlier columns (%)": pytest.approx(30),
+        "outlier values (%)": pytest.approx(1),
+        "largest magnitude": 12.0,
+    }
     assert (f1.interval.mean, f1.interval.n) == (-1, 2)
     assert quantization.thresholds(looked.iloc[:0], pd.DataFrame(rows)).empty
 
@@ -409,6 +469,7 @@ def test_what_the_list_of_claims_prints_is_published():
     assert (len(gained), round(gained.max(), 2)) == (3, 0.05) and "3 of 10" in listed.loc["D10", "printed"]
     slower = time.index[time["llm.int8"] >= time["dynamic"]].tolist()
     assert slower == ["amh"] and time.loc["amh", ["llm.int8", "dynamic"]].tolist() == [13.27, 12.78]
-    size, lost = (published(row=f"quantization: {what}")["value"].item()
-                  for what in ("size reduction", "F1 lost by LLM.int8()"))  # fmt: skip
+    size, lost = (
+        published(row=f"quantization: {what}")["value"].item() for what in ("size reduction", "F1 lost by LLM.int8()")
+    )
     assert (size, -lost) == (float(listed.loc["Q10", "value"]), float(listed.loc["D11", "value"]))

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smaller import figures, results
-from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis import figures
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.findings import claims, correlations, transfer
+from smaller.analysis.published import published
+from smaller.analysis.statistics import t_interval
+from smaller.base.errors import SmallerError
 from smaller.data.features import DISTANCES, FEATURES
-from smaller.errors import SmallerError
-from smaller.findings import claims, correlations, transfer
-from smaller.published import published
-from smaller.statistics import t_interval
+from smaller.study import results
 
 GRID = (0.5, 0.7, 0.9)
 SEEDS = (1, 2, 3)
@@ -27,17 +28,39 @@ COST = {"before": 10.0, "after": 30.0}
 def row(source: str, place: str, order: str, sparsity: float, seed: int, f1: float, **other: object) -> dict:
     dataset, language = place.split("/")
     said = {
-        "identity": f"{source}-{order}-{sparsity}-{seed}", "label": order, "encoder": "mini", "dataset": dataset,
-        "language": language, "split": "test", "noise": "", "rate": 0.0, "noise_seed": 0,
-        "trained_on": f"masakhaner/{source}", "seed": seed, "technique": "pruned" if sparsity else "dense",
-        "order": order, "sparsity": sparsity, "method": "magnitude" if sparsity else "", "scope": "", "include": "",
-        "form": "trained", "layers": 4, "f1": f1, "sentences": 100, "milliseconds": math.nan, "training_seconds": 9.0,
-    }  # fmt: skip
+        "identity": f"{source}-{order}-{sparsity}-{seed}",
+        "label": order,
+        "encoder": "mini",
+        "dataset": dataset,
+        "language": language,
+        "split": "test",
+        "noise": "",
+        "rate": 0.0,
+        "noise_seed": 0,
+        "trained_on": f"masakhaner/{source}",
+        "seed": seed,
+        "technique": "pruned" if sparsity else "dense",
+        "order": order,
+        "sparsity": sparsity,
+        "method": "magnitude" if sparsity else "",
+        "scope": "",
+        "include": "",
+        "form": "trained",
+        "layers": 4,
+        "f1": f1,
+        "sentences": 100,
+        "milliseconds": math.nan,
+        "training_seconds": 9.0,
+    }
     return said | other
 
 
-def synthetic(*, sources=("swa", "yor", "swa+yor"), sets=("masakhaner2/swa", "masakhaner2/yor", "masakhaner2/bam",
-                                                         "masakhaner2/fon"), seeds=SEEDS) -> pd.DataFrame:  # fmt: skip
+def synthetic(
+    *,
+    sources=("swa", "yor", "swa+yor"),
+    sets=("masakhaner2/swa", "masakhaner2/yor", "masakhaner2/bam", "masakhaner2/fon"),
+    seeds=SEEDS,
+) -> pd.DataFrame:
     """F1 falls in a line with sparsity, half as steeply away from home; the joint model is 5 points better there."""
     rows = []
     for source in sources:
@@ -81,8 +104,10 @@ def test_domains_by_language_tell_how_words_are_cut() -> None:
     far = distance_table().assign(pieces_per_word=[1.5, 2.8, 9, 9] * 2)
     swahili, yoruba = transfer.by_language(TABLE, cut, far).to_dict("records")
     assert (yoruba["language"], yoruba["in domain"], yoruba["out of domain"]) == (
-        "Yoruba", t_interval([71, 72, 73]), t_interval([51, 52, 53])
-    )  # fmt: skip
+        "Yoruba",
+        t_interval([71, 72, 73]),
+        t_interval([51, 52, 53]),
+    )
     assert (yoruba["tokens per word, training"], yoruba["tokens per word, out of domain"]) == (1.7, 2.8)
     assert swahili["gap"].mean == pytest.approx(-7) and swahili["tokens per word, out of domain"] == 1.5
 
@@ -147,8 +172,14 @@ def test_techniques_stand_beside_dense_in_all_three_settings() -> None:
     other = int8.assign(form="onnx-int8", f1=dense["f1"] - 2, identity="o")
     student = dense.assign(technique="distilled", order="", layers=2, f1=dense["f1"] - 3, identity="d")
     found = transfer.techniques(pd.concat([TABLE, int8, other, student]), sparsity=0.6).set_index("model")
-    assert list(found.index) == ["dense", "pruned, 50 % before fine-tuning", "pruned, 50 % after fine-tuning",
-                                 "quantized, dynamic", "quantized, onnx-int8", "distilled, 2 layers"]  # fmt: skip
+    assert list(found.index) == [
+        "dense",
+        "pruned, 50 % before fine-tuning",
+        "pruned, 50 % after fine-tuning",
+        "quantized, dynamic",
+        "quantized, onnx-int8",
+        "distilled, 2 layers",
+    ]
     means = [one.interval.mean for one in found["in domain, change"][1:]]
     assert means == pytest.approx([-5, -15, -1, -2, -3]) and pd.isna(found["in domain, change"]["dense"])
     away = found.loc["pruned, 50 % after fine-tuning", "zero-shot, change"]
@@ -171,8 +202,11 @@ def test_matrix_has_home_first_and_unseen_languages_last() -> None:
 
 
 def test_matrix_within_one_data_set_keeps_its_diagonal() -> None:
-    rows = [row(source, f"masakhaner/{target}", "dense", 0.0, 1, 10.0 * (source == target) + 50)
-            for source in ("swa", "yor") for target in ("swa", "yor")]  # fmt: skip
+    rows = [
+        row(source, f"masakhaner/{target}", "dense", 0.0, 1, 10.0 * (source == target) + 50)
+        for source in ("swa", "yor")
+        for target in ("swa", "yor")
+    ]
     wide = transfer.matrix(pd.DataFrame(rows))
     assert wide.to_numpy().tolist() == [[60, 60], [60, 50], [50, 60]]
 
@@ -202,9 +236,14 @@ def test_joint_model_that_was_not_pruned_still_counts_where_nothing_is_pruned() 
 def test_sparsity_where_points_are_lost_is_on_the_line() -> None:
     found = transfer.breaks(TABLE)
     before, after = "before: 2 points lost at (%)", "after: 2 points lost at (%)"
-    away, home, joint = (found.values[name] for name in (
-        "models of one language, zero-shot", "models of one language, own test set", "the joint model, zero-shot"
-    ))  # fmt: skip
+    away, home, joint = (
+        found.values[name]
+        for name in (
+            "models of one language, zero-shot",
+            "models of one language, own test set",
+            "the joint model, zero-shot",
+        )
+    )
     assert (home[before], home[after]) == pytest.approx((20, 200 / 30))
     assert (away[before], away[after]) == pytest.approx((40, 400 / 30)) == (joint[before], joint[after])
     assert away["dense F1"] == t_interval([32, 33, 34])
@@ -313,8 +352,9 @@ def distance_table() -> pd.DataFrame:
         {"trained_on": f"masakhaner/{source}", "dataset": "masakhaner2", "language": target}
         | dict.fromkeys(DISTANCES, 0)
         | {"piece_overlap": AWAY[target] + 2 * (source == "swa"), "unknown_pieces": -AWAY[target]}
-        for source in ("swa", "yor") for target in AWAY
-    ]  # fmt: skip
+        for source in ("swa", "yor")
+        for target in AWAY
+    ]
     return pd.DataFrame(rows)
 
 
@@ -324,8 +364,11 @@ def more_targets() -> tuple[pd.DataFrame, pd.DataFrame]:
     others = extra.assign(language=extra["language"].replace({"bam": "luo", "fon": "nya"}), f1=extra["f1"] / 2)
     far = distance_table().assign(unknown_pieces=lambda table: 90 - table["piece_overlap"])
     add = far[far["language"].isin(["bam", "fon"])]
-    add = add.assign(language=add["language"].replace({"bam": "luo", "fon": "nya"}),
-                     piece_overlap=add["piece_overlap"] / 2, unknown_pieces=90 - add["piece_overlap"] / 2)  # fmt: skip
+    add = add.assign(
+        language=add["language"].replace({"bam": "luo", "fon": "nya"}),
+        piece_overlap=add["piece_overlap"] / 2,
+        unknown_pieces=90 - add["piece_overlap"] / 2,
+    )
     return pd.concat([TABLE, others]), pd.concat([far, add])
 
 
@@ -357,15 +400,22 @@ def test_targets_are_compared_over_the_same_sources_only() -> None:
 def test_which_source_suits_a_target_is_a_mean_over_targets() -> None:
     sources = ("amh", "hau", "ibo", "kin")
     values = {"bam": (1, 2, 3, 4), "fon": (1, 2, 4, 3), "luo": (4, 3, 2, 1), "nya": (2, 1, 3, 4)}
-    table = pd.DataFrame([
-        row(source, f"masakhaner2/{target}", "dense", 0.0, 1, value)
-        for target, own in values.items() for source, value in zip(sources, own, strict=True)
-    ])  # fmt: skip
-    far = pd.DataFrame([
-        {"trained_on": f"masakhaner/{source}", "dataset": "masakhaner2", "language": target}
-        | dict.fromkeys(DISTANCES, 1) | {"piece_overlap": place}
-        for target in values for place, source in enumerate(sources)
-    ])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            row(source, f"masakhaner2/{target}", "dense", 0.0, 1, value)
+            for target, own in values.items()
+            for source, value in zip(sources, own, strict=True)
+        ]
+    )
+    far = pd.DataFrame(
+        [
+            {"trained_on": f"masakhaner/{source}", "dataset": "masakhaner2", "language": target}
+            | dict.fromkeys(DISTANCES, 1)
+            | {"piece_overlap": place}
+            for target in values
+            for place, source in enumerate(sources)
+        ]
+    )
     found = correlations.transfer_and_distance(table, far)
     by_hand = t_interval([stats.spearmanr(range(4), own)[0] for own in values.values()])
     (own,) = found.to_dict("records")
@@ -395,11 +445,14 @@ def test_features_go_with_the_sparsity_at_which_f1_falls() -> None:
 
 
 def test_what_correlations_tell() -> None:
-    found = pd.DataFrame([
-        ("c", "y", 1.0, math.nan, math.nan, 3, 0.3, 0.6),
-        ("b", "x", -0.9, -1.0, -0.5, 9, 0.001, 0.002),
-        ("a", "x", 0.2, -0.5, 0.7, 9, 0.5, 0.6),
-    ], columns=correlations.COLUMNS)  # fmt: skip
+    found = pd.DataFrame(
+        [
+            ("c", "y", 1.0, math.nan, math.nan, 3, 0.3, 0.6),
+            ("b", "x", -0.9, -1.0, -0.5, 9, 0.001, 0.002),
+            ("a", "x", 0.2, -0.5, 0.7, 9, 0.5, 0.6),
+        ],
+        columns=correlations.COLUMNS,
+    )
     sure = correlations.clearest(found)
     assert sure.verdict == "answered" and sure.values["sure"]["feature"].tolist() == ["b"]
     assert correlations.clearest(found[found["feature"] != "b"]).verdict == NOT_DECIDED
@@ -410,8 +463,11 @@ def test_what_correlations_tell() -> None:
 
 
 def lines(axes) -> dict:
-    return {line.get_label(): np.asarray(line.get_ydata(), float) for line in axes.get_lines()
-            if not line.get_label().startswith("_")}  # fmt: skip
+    return {
+        line.get_label(): np.asarray(line.get_ydata(), float)
+        for line in axes.get_lines()
+        if not line.get_label().startswith("_")
+    }
 
 
 def test_out_of_domain_has_both_dense_lines_in_every_panel() -> None:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
-from smaller.errors import SmallerError
-from smaller.evaluation import score
-from smaller.steps import FineTune, Pretrain, Prune, Step, step_from_canonical
+from smaller.study.evaluation import score
+from smaller.study.steps import FineTune, Pretrain, Prune, Step, step_from_canonical
 
 SHORT = FineTune("sample", "swa", epochs=2, batch_size=50, learning_rate=5e-3)
 PIECES = "embeddings.word_embeddings.weight"
@@ -61,8 +61,9 @@ def test_weight_decay_trains_the_whole_vocabulary(tiny, tuned):
     rows = tiny.tokenizer([list(s.words) for s in sample.sentences("swa", "train")], is_split_into_words=True)
     used = {piece for row in rows["input_ids"] for piece in row}
     unused = [piece for piece in range(sample.VOCABULARY) if piece not in used]
-    before, kept, shrunk = (model.backbone.get_parameter(PIECES).detach().cpu()[unused]
-                            for model in (tiny, tuned[0], decayed))  # fmt: skip
+    before, kept, shrunk = (
+        model.backbone.get_parameter(PIECES).detach().cpu()[unused] for model in (tiny, tuned[0], decayed)
+    )
     assert len(unused) > 100 and torch.equal(kept, before)
     assert shrunk.abs().sum() < before.abs().sum()
 
@@ -95,7 +96,9 @@ def test_pruning_after_keeps_the_head(tuned):
 
 def test_warm_up_is_a_share_of_the_updates(tiny, monkeypatch):
     given = {}
-    monkeypatch.setattr("smaller.steps.finetuning.train", lambda *_, **options: given.update(options) or Nothing())
+    monkeypatch.setattr(
+        "smaller.study.steps.finetuning.train", lambda *_, **options: given.update(options) or Nothing()
+    )
     replace(SHORT, warm_up=0.1).apply(tiny)
     updates = SHORT.epochs * -(-len(sample.sentences("swa", "train")) // SHORT.batch_size)
     assert (given["updates"], given["warm_up"], given["learning_rate"]) == (updates, round(0.1 * updates), 5e-3)
@@ -110,9 +113,17 @@ class Nothing:
 
 def test_the_defaults_are_afriberta_s_recipe():
     assert FineTune("masakhaner", "swa").canonical() == {
-        "step": "FineTune", "dataset": "masakhaner", "language": "swa", "seed": 1, "epochs": 50, "learning_rate": 5e-5,
-        "batch_size": 16, "max_length": 164, "warm_up": 0.0, "weight_decay": 0.0,
-    }  # fmt: skip
+        "step": "FineTune",
+        "dataset": "masakhaner",
+        "language": "swa",
+        "seed": 1,
+        "epochs": 50,
+        "learning_rate": 5e-5,
+        "batch_size": 16,
+        "max_length": 164,
+        "warm_up": 0.0,
+        "weight_decay": 0.0,
+    }
 
 
 def test_whole_numbers_for_shares_are_the_same_step():

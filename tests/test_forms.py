@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig
 
-from smaller import encoders, forms
-from smaller.data.encoding import bio_labels
+from smaller import encoders, formats
+from smaller.base.errors import SmallerError
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.forms import processor
-from smaller.forms.base import Folder, quietly
-from smaller.forms.onnx_runtime import ONNX_FILE, Onnx
+from smaller.formats import processor
+from smaller.formats.base import Folder, quietly
+from smaller.formats.onnx_runtime import ONNX_FILE, Onnx
 
 LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
 SENTENCES = ["Wizkid yayi wasa a Lagos ranar Asabar , kuma ya gana da jama'a .", "Kano", "Emeka anọghị na Abuja taa ."]
@@ -40,7 +40,7 @@ def converted(tagger):
             pytest.importorskip("nncf")
         if form not in made:
             rows = [torch.tensor(row) for row in tagger.tokenizer(SENTENCES)["input_ids"]]
-            made[form] = forms.convert(tagger, form, rows=rows)
+            made[form] = formats.convert(tagger, form, rows=rows)
         return made[form]
 
     return get
@@ -89,28 +89,28 @@ def bytes_by_hand(form: str, vocabulary: int) -> dict[str, int]:
 
 @pytest.mark.parametrize("form", TORCH_FORMS)
 def test_bytes_are_those_of_arithmetic(form, converted, tagger):
-    assert forms.bytes_by_part(converted(form).network) == bytes_by_hand(form, len(tagger.tokenizer))
+    assert formats.bytes_by_part(converted(form).network) == bytes_by_hand(form, len(tagger.tokenizer))
 
 
-@pytest.mark.parametrize("form", forms.FORMS)
+@pytest.mark.parametrize("form", formats.FORMS)
 def test_every_form_counts_the_same_parameters(form, converted, tagger):
-    assert forms.parameter_count(converted(form).network) == sum(sizes_by_hand(len(tagger.tokenizer)).values())
+    assert formats.parameter_count(converted(form).network) == sum(sizes_by_hand(len(tagger.tokenizer)).values())
 
 
 @pytest.mark.parametrize("form", ["onnx-int8", "openvino-int8"])
 def test_int8_graphs_hold_a_quarter_of_the_weights_bytes(form, converted, tagger):
     n = sizes_by_hand(len(tagger.tokenizer))
-    found = forms.bytes_by_part(converted(form).network)
+    found = formats.bytes_by_part(converted(form).network)
     # One byte a weight, and less than a seventh of that for scales, zero points and fp32 biases.
     assert n["embeddings"] <= found["embeddings"] < 1.2 * n["embeddings"]
     assert n["weights"] + n["head"] <= found["linear"] < 1.3 * (n["weights"] + n["head"])
-    types = forms.types_by_part(converted(form).network)
+    types = formats.types_by_part(converted(form).network)
     assert types["embeddings"].get("int8", 0) + types["embeddings"].get("uint8", 0) >= n["embeddings"]
     assert types["linear"]["int8"] >= n["weights"] + n["head"]
 
 
 def test_a_fp32_graph_holds_the_networks_bytes(converted, tagger):
-    by_hand, found = bytes_by_hand("fp32", len(tagger.tokenizer)), forms.bytes_by_part(converted("onnx").network)
+    by_hand, found = bytes_by_hand("fp32", len(tagger.tokenizer)), formats.bytes_by_part(converted("onnx").network)
     assert found["embeddings"] == by_hand["embeddings"]
     # Equal tensors are merged: the biases and norms of a network that has not been trained are all alike.
     n = sizes_by_hand(len(tagger.tokenizer))
@@ -145,7 +145,7 @@ def int8_product(values: Tensor, weight: Tensor, bias: Tensor, threshold: float)
 
 @pytest.mark.parametrize("threshold", [0.5, 6.0])
 def test_llm_int8_is_the_papers_arithmetic(threshold, tagger, batch):
-    quantized = forms.convert(tagger, "llm.int8", threshold=threshold)
+    quantized = formats.convert(tagger, "llm.int8", threshold=threshold)
     reference = copy.deepcopy(tagger.network).float()
     encoder = tagger.network.base_model_prefix
 
@@ -164,7 +164,7 @@ def test_llm_int8_is_the_papers_arithmetic(threshold, tagger, batch):
 
 
 def test_llm_int8_keeps_the_classifier_unless_asked(tagger):
-    kept, quantized = (forms.convert(tagger, "llm.int8", classifier=asked).network for asked in (False, True))
+    kept, quantized = (formats.convert(tagger, "llm.int8", classifier=asked).network for asked in (False, True))
     assert kept.network.classifier.weight.dtype == torch.float16
     assert quantized.network.classifier.weight.dtype == torch.int8
 
@@ -187,7 +187,9 @@ def test_outliers_are_counted():
         def forward(self, input_ids: Tensor) -> Tensor:
             return self.head(100 * self.encoder["layer"](self.table(input_ids)))
 
-    found = forms.outliers(Network(), [torch.tensor([0, 1]), torch.tensor([0, 0]), torch.tensor([1, 2])], threshold=6.0)
+    found = formats.outliers(
+        Network(), [torch.tensor([0, 1]), torch.tensor([0, 0]), torch.tensor([1, 2])], threshold=6.0
+    )
     assert found == {"columns": 2 / 12, "values": 3 / 24, "largest": 7.0}
 
 
@@ -204,7 +206,7 @@ def test_int8_is_close(form, converted, tagger, batch):
     assert 0 < error < 0.15 * exact.abs().max()
 
 
-@pytest.mark.parametrize("form", forms.FORMS)
+@pytest.mark.parametrize("form", formats.FORMS)
 def test_padding_and_company_change_no_clear_prediction(form, converted, batch):
     """A scale for a whole tensor depends on all that is in the batch, so int8 logits move a little, tags do not."""
     together = logits(converted(form), batch)
@@ -217,7 +219,7 @@ def test_padding_and_company_change_no_clear_prediction(form, converted, batch):
         assert torch.equal(together[row, mask].argmax(-1)[clear], alone.argmax(-1)[clear])
 
 
-@pytest.mark.parametrize("form", forms.FORMS)
+@pytest.mark.parametrize("form", formats.FORMS)
 def test_all_are_called_alike(form, converted, batch):
     model = converted(form)
     network = model.network.to(torch.device("cpu")).eval()
@@ -239,17 +241,23 @@ def test_a_graph_holds_no_notes_of_the_machine_that_made_it(converted, form, tmp
     network.write(tmp_path)
     content = (tmp_path / ONNX_FILE).read_bytes()
     assert not [word for word in (sys.prefix, str(Path.home()), "site-packages", ".py") if word.encode() in content]
-    kept = forms.bytes_by_part(network)
+    kept = formats.bytes_by_part(network)
     assert len(content) < 1.25 * sum(kept.values()) + 60_000  # the nodes of two layers themselves
 
 
 @pytest.mark.parametrize("form", ["fp16", "dynamic", "llm.int8", "onnx", "onnx-int8"])
 def test_a_bert_has_the_same_forms(form, tagger, batch):
-    config = BertConfig(vocab_size=len(tagger.tokenizer), hidden_size=24, num_hidden_layers=1, num_attention_heads=2,
-                        intermediate_size=48, pad_token_id=1)  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(tagger.tokenizer),
+        hidden_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=48,
+        pad_token_id=1,
+    )
     bert = encoders.with_classifier(Model(encoders.build(config, seed=2), tagger.tokenizer), LABELS, seed=3)
     exact = logits(bert, batch)[batch[1]]
-    assert (logits(forms.convert(bert, form), batch)[batch[1]] - exact).abs().max() < 0.05 * exact.abs().max()
+    assert (logits(formats.convert(bert, form), batch)[batch[1]] - exact).abs().max() < 0.05 * exact.abs().max()
 
 
 def test_graphs_of_one_shape_have_weights_of_their_own(tagger, tiny, batch):
@@ -258,10 +266,10 @@ def test_graphs_of_one_shape_have_weights_of_their_own(tagger, tiny, batch):
         for parameter in other.network.parameters():
             parameter.mul_(1.25)
     for model in (tagger, other, tagger):
-        assert (logits(forms.convert(model, "onnx"), batch) - logits(model, batch)).abs().max() < 1e-4
+        assert (logits(formats.convert(model, "onnx"), batch) - logits(model, batch)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("form", [form for form in forms.FORMS if form != "fp32"])
+@pytest.mark.parametrize("form", [form for form in formats.FORMS if form != "fp32"])
 def test_autocast_changes_nothing_inside(form, converted, batch):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = logits(converted(form), batch)
@@ -285,7 +293,7 @@ def test_the_model_that_is_given_stays_as_it_is(tagger, batch):
     before = logits(tagger, batch)
     state = {name: values.clone() for name, values in tagger.network.state_dict().items()}
     for form in TORCH_FORMS:
-        forms.convert(tagger, form)
+        formats.convert(tagger, form)
     assert tagger.form == encoders.TRAINED
     assert torch.equal(logits(tagger, batch), before)
     assert all(torch.equal(values, state[name]) for name, values in tagger.network.state_dict().items())
@@ -307,11 +315,11 @@ def test_pruned_weights_stay_zero(tagger):
     with torch.no_grad():
         weight[:, ::2] = 0
         weight[3] = 0  # a whole output: its scale is zero
-    int8 = forms.convert(pruned, "llm.int8").network.network.roberta.encoder.layer[0].output.dense
+    int8 = formats.convert(pruned, "llm.int8").network.network.roberta.encoder.layer[0].output.dense
     assert not int8.state.CB[:, ::2].any()
     row = torch.arange(5, 15)[None]
-    assert torch.isfinite(forms.convert(pruned, "llm.int8").network(input_ids=row).logits).all()
-    packed = forms.convert(pruned, "dynamic").network.network.roberta.encoder.layer[0].output.dense.weight()
+    assert torch.isfinite(formats.convert(pruned, "llm.int8").network(input_ids=row).logits).all()
+    packed = formats.convert(pruned, "dynamic").network.network.roberta.encoder.layer[0].output.dense.weight()
     assert not packed.int_repr()[:, ::2].any()
 
 
@@ -322,32 +330,32 @@ def test_a_missing_library_is_one_error_that_says_what_to_install(form, tagger, 
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SmallerError, match=f"needs? the package.*{package}.*[Ii]nstall"):
-        forms.convert(tagger, form, rows=[torch.arange(5, 9)])
+        formats.convert(tagger, form, rows=[torch.arange(5, 9)])
 
 
 def test_unknown_names_get_a_suggestion(tagger):
     with pytest.raises(SmallerError, match=r"no form 'llm-int8'.*Did you mean 'llm.int8'"):
-        forms.convert(tagger, "llm-int8")
+        formats.convert(tagger, "llm-int8")
     with pytest.raises(SmallerError, match="no engine 'fbgem'"):
-        forms.convert(tagger, "dynamic", engine="fbgem")
+        formats.convert(tagger, "dynamic", engine="fbgem")
     with pytest.raises(SmallerError, match="calibrated on sentences, and none were given"):
-        forms.convert(tagger, "openvino-int8")
+        formats.convert(tagger, "openvino-int8")
 
 
 def test_a_quantized_model_is_neither_trained_nor_quantized_again(tagger):
     with pytest.raises(SmallerError, match="in the form fp16.*comes last"):
-        forms.convert(forms.convert(tagger, "fp16"), "onnx-int8")
+        formats.convert(formats.convert(tagger, "fp16"), "onnx-int8")
     with pytest.raises(SmallerError, match="FineTune needs weights in fp32"):
-        forms.require_trainable(forms.convert(tagger, "bf16"), what="FineTune")
-    forms.require_trainable(forms.convert(tagger, "fp32"), what="FineTune")
+        formats.require_trainable(formats.convert(tagger, "bf16"), what="FineTune")
+    formats.require_trainable(formats.convert(tagger, "fp32"), what="FineTune")
 
 
 def test_the_processors_gaps_are_said(monkeypatch):
     monkeypatch.setattr(processor, "_has", lambda feature: False)
     monkeypatch.setattr(processor.platform, "machine", lambda: "x86_64")
-    said = " ".join(forms.processor_notes())
+    said = " ".join(formats.processor_notes())
     assert all(word in said for word in ("VNNI", "AVX-512", "bf16", "fp16"))
     monkeypatch.setattr(processor, "_has", lambda feature: True)
-    assert forms.processor_notes() == []
+    assert formats.processor_notes() == []
     monkeypatch.setattr(processor.platform, "machine", lambda: "aarch64")
-    assert "aarch64" in " ".join(forms.processor_notes())
+    assert "aarch64" in " ".join(formats.processor_notes())

@@ -12,13 +12,13 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM, BertConfig
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.data.encoding import IGNORED
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import FineTune, Prune, PruneHeads, Quantize, step_from_canonical
-from smaller.steps.heads import gate_importance, live_heads, magnitudes, with_heads
-from smaller.steps.importance import importance_batches
+from smaller.study.steps import FineTune, Prune, PruneHeads, Quantize, step_from_canonical
+from smaller.study.steps.heads import gate_importance, live_heads, magnitudes, with_heads
+from smaller.study.steps.importance import importance_batches
 
 STEP = PruneHeads(2, corpus="sample", languages=("swa",), lines=20)
 PIECES = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
@@ -30,8 +30,9 @@ def whole(tiny: Model, request: pytest.FixtureRequest) -> Model:
     """Four heads of six dimensions, with large weights, and biases that say something."""
     config = copy.deepcopy(tiny.network.config)
     if request.param == "bert":
-        config = BertConfig(vocab_size=len(tiny.tokenizer), hidden_size=24, num_hidden_layers=2, intermediate_size=48,
-                            pad_token_id=1)  # fmt: skip
+        config = BertConfig(
+            vocab_size=len(tiny.tokenizer), hidden_size=24, num_hidden_layers=2, intermediate_size=48, pad_token_id=1
+        )
     config.update({"num_attention_heads": 4, "initializer_range": 0.3})
     model, generator = Model(encoders.build(config, seed=6), tiny.tokenizer), torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -53,9 +54,12 @@ def test_gate_importance_against_a_loop_by_hand(whole: Model) -> None:
     expected = torch.zeros(2, 4)
     for batch in batches:
         outputs = []
-        handles = [layer.attention.output.dense.register_forward_pre_hook(
-            lambda module, given, outputs=outputs: outputs.append(given[0]) or given[0].retain_grad()
-        ) for layer in network.base_model.encoder.layer]  # fmt: skip
+        handles = [
+            layer.attention.output.dense.register_forward_pre_hook(
+                lambda module, given, outputs=outputs: outputs.append(given[0]) or given[0].retain_grad()
+            )
+            for layer in network.base_model.encoder.layer
+        ]
         output = network(input_ids=batch.pieces, attention_mask=batch.mask).logits
         counts = batch.labels != IGNORED
         functional.cross_entropy(output[counts], batch.labels[counts]).backward()

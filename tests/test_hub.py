@@ -95,13 +95,24 @@ def told(tmp_path_factory):
             hub, folder, *(f"encoders.fetch({name!r}, say=lambda line: None).weights" for name in [*NAMES, *others])
         )
         files, before = hub.fetched[len(planned) :], len(hub.requests)
-        loaded = play(hub, folder, *(f"facts({name!r})" for name in [*NAMES, *others]),
-                      *(f"encoders.is_here({name!r})" for name in [*NAMES, "glot500"]), offline=True)  # fmt: skip
+        loaded = play(
+            hub,
+            folder,
+            *(f"facts({name!r})" for name in [*NAMES, *others]),
+            *(f"encoders.is_here({name!r})" for name in [*NAMES, "glot500"]),
+            offline=True,
+        )
         asked = len(hub.requests) - before
     names = [*NAMES, *others]
-    return {"plans": dict(zip(NAMES, plans, strict=True)), "planned": planned, "files": files, "asked": asked,
-            "weights": dict(zip(names, fetched, strict=True)), "facts": dict(zip(names, loaded, strict=False)),
-            "here": loaded[len(names) :]}  # fmt: skip
+    return {
+        "plans": dict(zip(NAMES, plans, strict=True)),
+        "planned": planned,
+        "files": files,
+        "asked": asked,
+        "weights": dict(zip(names, fetched, strict=True)),
+        "facts": dict(zip(names, loaded, strict=False)),
+        "here": loaded[len(names) :],
+    }
 
 
 def test_a_plan_fetches_configurations_and_nothing_else(told):
@@ -210,8 +221,11 @@ def test_a_pickle_with_code_in_it_is_refused_by_name_and_does_not_run(tmp_path):
 def test_bad_lines_and_a_full_disk_lose_nothing(tmp_path):
     line = "encoders.fetch('minilm', say=lambda line: None).converted"
     with PlayedHub(minilm()) as hub:
-        hub.faults = [Fault("*/pytorch_model.bin", cut=0.5), Fault("*/config.json", status=429, wait=0),
-                      Fault("*/sentencepiece.bpe.model", delay=0.2)]  # fmt: skip
+        hub.faults = [
+            Fault("*/pytorch_model.bin", cut=0.5),
+            Fault("*/config.json", status=429, wait=0),
+            Fault("*/sentencepiece.bpe.model", delay=0.2),
+        ]
         assert play(hub, tmp_path / "bad", line) == [True], "a cut, a limit and a slow answer are lived through"
         hub.faults = [Fault("*/pytorch_model.bin", change=lambda content: content[:-1] + b"?", times=-1)]
         (text,) = errors(play(hub, tmp_path / "changed", line))
@@ -227,7 +241,7 @@ def test_bad_lines_and_a_full_disk_lose_nothing(tmp_path):
 
 def test_a_full_disk_in_the_middle_of_converting_is_one_error(tmp_path, monkeypatch, small_files):
     from smaller import encoders
-    from smaller.errors import SmallerError
+    from smaller.base.errors import SmallerError
 
     monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "cache"))
     for name, content in minilm().files.items():
@@ -256,8 +270,10 @@ def test_a_pull_request_that_was_pushed_to_and_files_with_another_checksum(tmp_p
         "repository='someone/moved', revision='main', begins='0000000'",
         "repository='someone/changed', revision='refs/pr/1', checksums={'model.safetensors': 64 * '0'}",
     ]
-    enter = [f"encoders.ENCODERS.update({name}=encoders.Encoder('{name}', 4, {about}))"
-             for name, about in zip(names, known, strict=True)]  # fmt: skip
+    enter = [
+        f"encoders.ENCODERS.update({name}=encoders.Encoder('{name}', 4, {about}))"
+        for name, about in zip(names, known, strict=True)
+    ]
     look = [f"(lambda said: [encoders.fetch('{name}', say=said.append).commit, *said])([])" for name in names]
     with PlayedHub(pushed, moved, changed) as hub:
         *_, of_pushed, of_moved, of_changed, here = play(
@@ -289,8 +305,10 @@ def test_a_killed_fetch_goes_on_where_it_was(tmp_path):
 def test_any_encoder_of_the_hub_has_its_shape_and_licence_and_a_folder_goes_before_it(tmp_path):
     name, folder = "someone/shaped", tmp_path / "models" / "someone" / "shaped"
     published = named(name, xlm_r(num_hidden_layers=3, hidden_size=36))
-    published.commits = {commit: files | {"README.md": b"---\nlicense: cc-by-nc-4.0\n---\n"}
-                         for commit, files in published.commits.items()}  # fmt: skip
+    published.commits = {
+        commit: files | {"README.md": b"---\nlicense: cc-by-nc-4.0\n---\n"}
+        for commit, files in published.commits.items()
+    }
     whole = f"{name}@{published.refs['main']}"
     lines = [
         f"[encoders.source({name!r}).layers, encoders.source({name!r}).hidden, encoders.source({name!r}).kind]",
@@ -306,9 +324,15 @@ def test_any_encoder_of_the_hub_has_its_shape_and_licence_and_a_folder_goes_befo
     with PlayedHub(published) as hub:
         shape, vocabulary, planned, _ = play(hub, tmp_path, *lines, f"encoders.fetch({name!r}).commit")
         total, again, is_here, _, here, revision = play(
-            hub, tmp_path, f"facts({whole!r})['sum']", lines[2], f"encoders.is_here({whole!r})", by_hand, *at_hand,
+            hub,
+            tmp_path,
+            f"facts({whole!r})['sum']",
+            lines[2],
+            f"encoders.is_here({whole!r})",
+            by_hand,
+            *at_hand,
             offline=True,
-        )  # fmt: skip
+        )
     assert (shape, vocabulary) == ([3, 36, "xlm-roberta"], json.loads(published.files["config.json"])["vocab_size"])
     assert planned == again == ["cc-by-nc-4.0", True, published.refs["main"]] and is_here is True
     assert isinstance(total, float)

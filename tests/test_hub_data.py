@@ -28,10 +28,10 @@ from played_hub import (
     wikiann,
 )
 
+from smaller.base.errors import SmallerError
 from smaller.data.catalogue import DATASETS
 from smaller.data.datasets import in_key, name_and_rest, place_of
 from smaller.data.hub import Name, _by_folder, _patterns, parse
-from smaller.errors import SmallerError
 
 PROGRAM = """
 import json, sys, time, traceback
@@ -46,8 +46,8 @@ def told(line):
 scope = {}
 exec("import datasets; from smaller import data; from smaller.data import fetch, hub, splits, store; "
      "from smaller.data.datasets import dataset; from smaller.data.sets import EvaluationSet, set_of; "
-     "from smaller import fetching, needs; "
-     "from smaller.errors import SmallerError; from smaller.steps import FineTune; import resource", scope)
+     "from smaller.inputs import fetching, needs; "
+     "from smaller.base.errors import SmallerError; from smaller.study.steps import FineTune; import resource", scope)
 print(json.dumps({line: told(line) for line in sys.argv[1:]}))
 """
 
@@ -91,8 +91,12 @@ def told(tmp_path_factory):
         'hub.fetch("unimelb-nlp/wikiann:mt@7a2c9012c2b36ff541379702e5e39de8b650e4b5")',
         'hub.fetch("castorini/afriberta-corpus:hausa@refs/convert/parquet")',
     ]
-    names = ["someone/entities", "masakhane/masakhaner2:swa", "Davlan/sib200:swh_Latn",
-             "unimelb-nlp/wikiann:mt@7a2c9012c2b36ff541379702e5e39de8b650e4b5"]  # fmt: skip
+    names = [
+        "someone/entities",
+        "masakhane/masakhaner2:swa",
+        "Davlan/sib200:swh_Latn",
+        "unimelb-nlp/wikiann:mt@7a2c9012c2b36ff541379702e5e39de8b650e4b5",
+    ]
     again = [
         *lines[1:7],
         *(f"{{split: len(part) for split, part in data.load({name!r}, 'swa').items()}}" for name in names),
@@ -105,15 +109,28 @@ def told(tmp_path_factory):
         "set_of('masakhane/masakhaner2:swa/swa/test/case/0.5/7').rate",
         "dataset('someone/entities').licence",
     ]
-    repositories = [pinned, glot, named, sentiment("swahili", 12), masakhaner2_hub(("hau", "swa"), 12),
-                    sib200(("swh_Latn",)), afriberta_corpus(texts=CORPUS)]  # fmt: skip
+    repositories = [
+        pinned,
+        glot,
+        named,
+        sentiment("swahili", 12),
+        masakhaner2_hub(("hau", "swa"), 12),
+        sib200(("swh_Latn",)),
+        afriberta_corpus(texts=CORPUS),
+    ]
     with PlayedHub(*repositories, faults=[Fault("*/sw/train/0000.parquet", status=429, wait=0, times=1)]) as hub:
         online = play(hub, folder, *lines)
         fetched, before = list(hub.fetched), len(hub.requests)
         without = play(hub, folder, *again, offline=True)
         asked = len(hub.requests) - before
-    return {"online": dict(zip(lines, online, strict=True)), "fetched": fetched, "asked": asked,
-            "offline": dict(zip(again, without, strict=True)), "lines": lines, "again": again}  # fmt: skip
+    return {
+        "online": dict(zip(lines, online, strict=True)),
+        "fetched": fetched,
+        "asked": asked,
+        "offline": dict(zip(again, without, strict=True)),
+        "lines": lines,
+        "again": again,
+    }
 
 
 def test_described_data_sets_come_from_their_files_at_their_revisions(told):
@@ -227,14 +244,20 @@ def test_a_card_names_its_files_in_the_forms_that_cards_have(form):
 @pytest.mark.parametrize(
     ("files", "splits"),
     [
-        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-00000-of-00001.parquet"],
-         {"train": 2, "test": 1}),
+        (
+            [
+                "data/train-00000-of-00002.parquet",
+                "data/train-00001-of-00002.parquet",
+                "data/test-00000-of-00001.parquet",
+            ],
+            {"train": 2, "test": 1},
+        ),
         (["train_hau.csv", "train_swa.csv"], {}),
         (["train.csv", "data/train.csv"], {}),
         (["swa/train/0000.parquet", "hau/train/0000.parquet"], {}),
         (["train.csv", "dev.csv", "train.jsonl"], {}),
     ],
-)  # fmt: skip
+)
 def test_files_of_several_places_are_never_joined(files, splits):
     found = _by_folder(Name("a/b"), dict.fromkeys(files, 1))
     assert {split: len(paths) for split, paths in found.items()} == splits
@@ -253,9 +276,11 @@ def test_a_name_with_slashes_in_its_revision_is_one_part_of_every_key():
 
 
 def test_what_is_damaged_in_the_cache_of_the_hub_is_fetched_again(tmp_path):
-    lines = ['fetch.fetch(["afriberta-corpus"], languages=["hau"])[0].path.resolve().write_bytes(b"PAR1") and 1',
-             'fetch.fetch(["afriberta-corpus"], languages=["hau"])[0].path.stat().st_size > 100',
-             'list(splits.text("afriberta-corpus", "hau"))']  # fmt: skip
+    lines = [
+        'fetch.fetch(["afriberta-corpus"], languages=["hau"])[0].path.resolve().write_bytes(b"PAR1") and 1',
+        'fetch.fetch(["afriberta-corpus"], languages=["hau"])[0].path.stat().st_size > 100',
+        'list(splits.text("afriberta-corpus", "hau"))',
+    ]
     with PlayedHub(afriberta_corpus(texts=CORPUS), plain_entities()) as hub:
         assert [play(hub, tmp_path, line)[0] for line in lines] == [1, True, ["Sannu."]]
         (said,) = play(hub, tmp_path, "[str(part) for part in fetching.plan(needs.named(['someone/entities:data']))]")

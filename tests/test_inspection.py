@@ -12,21 +12,22 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
-from smaller import compress, encoders, release
-from smaller.compress.candidates import Plan
+from smaller import deploy, encoders
+from smaller.base.errors import SmallerError
 from smaller.data import own as bringing
 from smaller.data import sample, splits
 from smaller.data.encoding import encode
 from smaller.data.examples import Sentence
 from smaller.data.sets import EvaluationSet
+from smaller.deploy import release
+from smaller.deploy.candidates import Plan
 from smaller.encoders import Encoder, Model, inspect
-from smaller.errors import SmallerError
-from smaller.jobs import _scores_on
-from smaller.recipes import Recipe
-from smaller.shipping import open_shipped
-from smaller.steps import Adapt, Distil, FineTune, Pretrain, Prune, TrimVocabulary, TruncateHidden
-from smaller.steps.base import STEPS
-from smaller.steps.checks import as_taught
+from smaller.formats.shipping import open_shipped
+from smaller.study.jobs import _scores_on
+from smaller.study.recipes import Recipe
+from smaller.study.steps import Adapt, Distil, FineTune, Pretrain, Prune, TrimVocabulary, TruncateHidden
+from smaller.study.steps.base import STEPS
+from smaller.study.steps.checks import as_taught
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 WORDS = "Asha anaishi Nairobi na Juma yupo Mwanza leo"
@@ -92,9 +93,12 @@ def bytes_of(kind: type = PreTrainedTokenizerFast, *, among: bool = False) -> Pr
         "unk_token": "<unk>",
         "mask_token": "<mask>",
     }
-    made.train_from_iterator([WORDS] * 4, trainers.BpeTrainer(
-        vocab_size=330, special_tokens=list(special.values()), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    ))  # fmt: skip
+    made.train_from_iterator(
+        [WORDS] * 4,
+        trainers.BpeTrainer(
+            vocab_size=330, special_tokens=list(special.values()), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        ),
+    )
     made.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
     return kind(tokenizer_object=made, cls_token="<s>", sep_token="</s>", **special)
 
@@ -290,13 +294,15 @@ def test_a_path_that_is_no_model_is_one_sentence(name, tmp_path, monkeypatch):
 
 
 def test_the_licence_of_an_encoder_of_the_hub_is_that_of_its_card_or_not_known(tiny_folder, monkeypatch):
-    monkeypatch.setattr("smaller.hub_client.offline", lambda: False)
-    monkeypatch.setattr("smaller.hub_client.licence_of", lambda remote: "cc-by-4.0" if "some" in str(remote) else "")
+    monkeypatch.setattr("smaller.base.hub_client.offline", lambda: False)
+    monkeypatch.setattr(
+        "smaller.base.hub_client.licence_of", lambda remote: "cc-by-4.0" if "some" in str(remote) else ""
+    )
     assert release._licence(Recipe("someone/encoder"), []) == "Encoder someone/encoder: cc-by-4.0."
     assert encoders.licence("no/card") == encoders.licence("afriberta-v2-base") == "unknown"
     assert encoders.licence("mbert") == "Apache-2.0"
     assert encoders.licence(tiny_folder) == "that of its folder"
-    monkeypatch.setattr("smaller.hub_client.offline", lambda: True)
+    monkeypatch.setattr("smaller.base.hub_client.offline", lambda: True)
     assert release._licence(Recipe("someone/encoder"), []) == "Encoder someone/encoder: unknown."
 
 
@@ -357,14 +363,16 @@ def few_shapes(monkeypatch):
 
 def test_a_tagger_with_other_labels_in_another_order_is_compressed_and_shipped(tagger, own, tmp_path, few_shapes):
     teacher, _ = tagger
-    theirs, ordered = (_folder(model, tmp_path / name)
-                       for model, name in ((reordered(teacher, OTHERS), "theirs"), (teacher, "ordered")))  # fmt: skip
+    theirs, ordered = (
+        _folder(model, tmp_path / name)
+        for model, name in ((reordered(teacher, OTHERS), "theirs"), (teacher, "ordered"))
+    )
     said: list[str] = []
-    found = compress.compress(theirs, own, max_drop=100, say=said.append, **FAST)
+    found = deploy.compress(theirs, own, max_drop=100, say=said.append, **FAST)
     first = next(place for place, line in enumerate(said) if line.startswith("whole, fp32"))
     assert any("B-MISC, I-MISC never occur in the data" in line for line in said[:first]), "before anything is measured"
     assert any("Its weights are pruned" in line for line in said[:first])
-    plain = compress.compress(ordered, own, max_drop=100, **FAST)
+    plain = deploy.compress(ordered, own, max_drop=100, **FAST)
     assert found.scores["dense dev"] == plain.scores["dense dev"] > 50
     assert found.scores["dense test"] == plain.scores["dense test"]
     assert {"distilled", "cut"} <= set(found.front["way"])
@@ -391,22 +399,26 @@ def _folder(model: Model, place: Path) -> str:
 def test_labels_that_cannot_teach_the_data_are_refused_before_anything_is_measured(
     tiny, own, tmp_path, monkeypatch, labels, message
 ):
-    monkeypatch.setattr("smaller.compress.measuring.Scales.of", None)
+    monkeypatch.setattr("smaller.deploy.measuring.Scales.of", None)
     folder = _folder(encoders.with_classifier(tiny, labels, seed=0), tmp_path / "theirs")
     with pytest.raises(SmallerError, match=message) as raised:
-        compress.compress(folder, own, max_drop=1, **FAST)
+        deploy.compress(folder, own, max_drop=1, **FAST)
     assert str(raised.value).startswith(folder)
 
 
 BIOES = ("O", *(f"{way}-{kind}" for kind in ("PER", "LOC") for way in "BIES"))
 
 
-@pytest.mark.parametrize("labels", [("LOC", "O", "PER"), ("O", "I-PER", "I-LOC"), BIOES, (*LABELS, "X", "[CLS]")],
-                         ids=["flat", "io", "bioes", "labels of pieces"])  # fmt: skip
+@pytest.mark.parametrize(
+    "labels",
+    [("LOC", "O", "PER"), ("O", "I-PER", "I-LOC"), BIOES, (*LABELS, "X", "[CLS]")],
+    ids=["flat", "io", "bioes", "labels of pieces"],
+)
 def test_a_teacher_in_any_scheme_teaches_in_its_own(tagger, labels):
     teacher, name = tagger
-    step = Distil(1, on="task", dataset=name, language="und", epochs=1, logits_weight=0.0, labels_weight=1.0,
-                  learning_rate=1e-3)  # fmt: skip
+    step = Distil(
+        1, on="task", dataset=name, language="und", epochs=1, logits_weight=0.0, labels_weight=1.0, learning_rate=1e-3
+    )
     model = encoders.with_classifier(teacher, labels, seed=0)
     assert inspect(model).scheme in ("flat", "io", "bioes", "bio")
     student, _ = step.apply(model)
@@ -420,7 +432,7 @@ def test_a_teacher_in_any_scheme_teaches_in_its_own(tagger, labels):
 def test_a_classifier_of_texts_is_refused_for_words(tiny, own, tmp_path):
     folder = _folder(encoders.with_classifier(tiny, ("good", "bad"), seed=0, unit="text"), tmp_path / "theirs")
     with pytest.raises(SmallerError, match="labels texts, and the data label words"):
-        compress.compress(folder, own, max_drop=1, **FAST)
+        deploy.compress(folder, own, max_drop=1, **FAST)
 
 
 def test_a_teacher_that_lacks_a_label_of_the_data_is_refused_by_its_name(tagger):
@@ -443,11 +455,11 @@ def test_a_type_that_nobody_knows_and_that_never_occurs_takes_no_part_in_the_sco
 def test_an_encoder_whose_tokenizer_cannot_be_trimmed_is_compressed_without_that(own, tmp_path, few_shapes):
     folder = _folder(bert(bytes_of()), tmp_path / "bytes")
     said: list[str] = []
-    found = compress.compress(folder, own, max_drop=100, say=said.append, **FAST)
+    found = deploy.compress(folder, own, max_drop=100, say=said.append, **FAST)
     first = next(place for place, line in enumerate(said) if line.startswith("whole, fp32"))
     assert any("cannot be trimmed" in line for line in said[:first])
     assert len(found.front) > 2 and not any("left out" in line for line in said)
-    by_size = compress.compress(folder, own, max_bytes=0.7 * found.whole.size, **FAST)
+    by_size = deploy.compress(folder, own, max_bytes=0.7 * found.whole.size, **FAST)
     assert by_size.missed == ()
     for one in (found, by_size):
         assert not one.front["shape"].str.contains("pieces of").any()

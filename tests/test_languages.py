@@ -1,7 +1,7 @@
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, language
-from smaller.errors import SmallerError
 
 
 def test_every_language_goes_by_its_code():

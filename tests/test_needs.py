@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from smaller import encoders, fetching, needs, parameters
+from smaller import encoders
 from smaller.__main__ import main
+from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.datasets import DATASETS
 from smaller.encoders import PlannedFetch
-from smaller.errors import SmallerError
+from smaller.inputs import fetching, needs
+from smaller.notebook import parameters
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +31,19 @@ def test_the_sample_needs_nothing():
 def test_the_paper_profile_needs_what_its_notebooks_name():
     found = needs.of_profile("paper")
     assert set(found.encoders) == {"afriberta-small", "afriberta-base", "afriberta-large", "xlm-r-base", "mbert"}
-    assert {"masakhaner", "masakhaner2", "uner", "afrisenti", "sib200", "wikiann", "ud", "masakhapos", "sentiment",
-            "afriberta-corpus", "glotcc"} == set(found.data)  # fmt: skip
+    assert {
+        "masakhaner",
+        "masakhaner2",
+        "uner",
+        "afrisenti",
+        "sib200",
+        "wikiann",
+        "ud",
+        "masakhapos",
+        "sentiment",
+        "afriberta-corpus",
+        "glotcc",
+    } == set(found.data)
     assert set(found.data["wikiann"]) == {"mlt", "slk", "swa"} and set(found.data["masakhapos"]) == {"swa"}
     assert {"lug", "luo", "wol", "mlt"} <= set(found.data["glotcc"]), "trimming reads text of every language"
 

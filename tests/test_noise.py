@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.examples import Sentence
 from smaller.data.noise import EDITS, KINDS, add_noise, affected, names_in, struck
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid, set_of, spread
-from smaller.errors import SmallerError
 
 YORUBA = Sentence(("Ọlá", "Ọ̀ṣun", "lọ", "sí", "Ìbàdàn"), ("B-PER", "I-PER", "O", "O", "B-LOC"))
 HAUSA = Sentence(("Ƙasar", "ɗan", "Musa"), ("O", "O", "B-PER"))
@@ -163,8 +163,12 @@ def test_a_part_of_a_split_is_spread_over_it() -> None:
 def test_edits_change_one_letter() -> None:
     generator = np.random.default_rng(1)
     assert {kind: change("Á", generator) for kind, change in EDITS.items()} == {
-        "diacritics": "A", "dropped": "", "doubled": "ÁÁ", "mistyped": "Á", "case": "á"
-    }  # fmt: skip
+        "diacritics": "A",
+        "dropped": "",
+        "doubled": "ÁÁ",
+        "mistyped": "Á",
+        "case": "á",
+    }
 
 
 def test_entities_of_a_set_are_names_that_training_does_not_hold() -> None:

@@ -8,36 +8,90 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from smaller import parameters, paths, report, results
-from smaller.errors import SmallerError
-from smaller.runner import run_notebook
+from smaller import report
+from smaller.base import paths
+from smaller.base.errors import SmallerError
+from smaller.notebook import parameters
+from smaller.notebook.runner import run_notebook
+from smaller.study import results
 
 NOTEBOOKS = sorted(paths.notebooks_folder().glob("*.ipynb"))
 SMALL = {"epochs": 1, "seeds": [1, 2], "languages": ["swa"], "batch_size": 64}
 OWN = {
     "01_baselines": {"longer_epochs": {}},
-    "02_pruning": {"languages": ["swa", "yor"], "sparsities": [0.0, 0.5, 0.9], "random_sparsities": [0.9],
-                   "random_seeds": [1, 2], "timed_sentences": 2},
-    "03_distillation": {"students": ["2x2", "1x2"], "controls": ["1x2"], "variant_student": "1x2", "variant_seeds": [1],
-                        "temperatures": [2.0, 6.0], "variants": ["attention relation"], "corpus_updates": 4},
-    "04_quantization": {"forms": ["fp32", "bf16", "dynamic", "llm.int8", "onnx-int8"], "bits": [8, 3],
-                        "parts": ["all", "attention"], "thresholds": [6.0], "variant_seeds": [1], "timed_sentences": 2,
-                        "timed_rounds": 2},
-    "05_transfer": {"languages": ["swa", "yor"], "sources": ["swa", "yor"], "targets": ["sample/bam", "sample/yor"],
-                    "longer_epochs": {}, "sparsities": [0.0, 0.9], "joint_sparsities": [0.0], "joint_seeds": [1],
-                    "students": ["1x2"], "timed_sentences": 2},
-    "06_robustness": {"sparsities": [0.9], "students": ["1x2"], "forms": ["dynamic"], "vocabularies": [500],
-                      "noise": {"case": [1.0], "dropped": [0.1], "entities": [1.0]}, "attack_budgets": [0.01],
-                      "attacked_sentences": 3, "targets": ["sample/bam"], "text_sentences": 10},
-    "07_extreme": {"layers": 1, "feed_forward": 20, "hidden_sizes": [16, 20], "vocabularies": [1200, 900],
-                   "adaptation_updates": 2, "corpus_updates": 2, "sparsities": [0.5, 0.9], "cut_layers": [1],
-                   "students": ["1x2"], "combinations": [{"hidden_size": 20, "vocabulary": 900}],
-                   "taught": [{"hidden_size": 16}], "transfer_lines": 20,
-                   "transfer_epochs": 1,
-                   "forms": ["dynamic"], "closing": "dynamic", "variant_seeds": [1], "adapters": [4],
-                   "orders": [["fewer layers", "fewer pieces"]], "guessed_sentences": 4, "timed_sentences": 2,
-                   "timed_rounds": 2, "questions": ["Is KL the better loss?"], "task_epochs": {"sample-topics": 1}},
-}  # fmt: skip
+    "02_pruning": {
+        "languages": ["swa", "yor"],
+        "sparsities": [0.0, 0.5, 0.9],
+        "random_sparsities": [0.9],
+        "random_seeds": [1, 2],
+        "timed_sentences": 2,
+    },
+    "03_distillation": {
+        "students": ["2x2", "1x2"],
+        "controls": ["1x2"],
+        "variant_student": "1x2",
+        "variant_seeds": [1],
+        "temperatures": [2.0, 6.0],
+        "variants": ["attention relation"],
+        "corpus_updates": 4,
+    },
+    "04_quantization": {
+        "forms": ["fp32", "bf16", "dynamic", "llm.int8", "onnx-int8"],
+        "bits": [8, 3],
+        "parts": ["all", "attention"],
+        "thresholds": [6.0],
+        "variant_seeds": [1],
+        "timed_sentences": 2,
+        "timed_rounds": 2,
+    },
+    "05_transfer": {
+        "languages": ["swa", "yor"],
+        "sources": ["swa", "yor"],
+        "targets": ["sample/bam", "sample/yor"],
+        "longer_epochs": {},
+        "sparsities": [0.0, 0.9],
+        "joint_sparsities": [0.0],
+        "joint_seeds": [1],
+        "students": ["1x2"],
+        "timed_sentences": 2,
+    },
+    "06_robustness": {
+        "sparsities": [0.9],
+        "students": ["1x2"],
+        "forms": ["dynamic"],
+        "vocabularies": [500],
+        "noise": {"case": [1.0], "dropped": [0.1], "entities": [1.0]},
+        "attack_budgets": [0.01],
+        "attacked_sentences": 3,
+        "targets": ["sample/bam"],
+        "text_sentences": 10,
+    },
+    "07_extreme": {
+        "layers": 1,
+        "feed_forward": 20,
+        "hidden_sizes": [16, 20],
+        "vocabularies": [1200, 900],
+        "adaptation_updates": 2,
+        "corpus_updates": 2,
+        "sparsities": [0.5, 0.9],
+        "cut_layers": [1],
+        "students": ["1x2"],
+        "combinations": [{"hidden_size": 20, "vocabulary": 900}],
+        "taught": [{"hidden_size": 16}],
+        "transfer_lines": 20,
+        "transfer_epochs": 1,
+        "forms": ["dynamic"],
+        "closing": "dynamic",
+        "variant_seeds": [1],
+        "adapters": [4],
+        "orders": [["fewer layers", "fewer pieces"]],
+        "guessed_sentences": 4,
+        "timed_sentences": 2,
+        "timed_rounds": 2,
+        "questions": ["Is KL the better loss?"],
+        "task_epochs": {"sample-topics": 1},
+    },
+}
 FIGURES = {
     "00_quickstart": {"quickstart"},
     "01_baselines": {"dense-f1"},
@@ -93,6 +147,6 @@ def test_bad_values_end_a_notebook_at_its_second_cell(wrong: dict, said: str, ti
 
 
 def test_misspelt_parameter_starts_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smaller.runner._execute", lambda *_, **__: pytest.fail("a kernel was started"))
+    monkeypatch.setattr("smaller.notebook.runner._execute", lambda *_, **__: pytest.fail("a kernel was started"))
     with pytest.raises(SmallerError, match="Did you mean 'languages'"):
         run_notebook(NOTEBOOKS[0], {"language": ["swa"]})

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smaller.compress.planning import _data
+from smaller.base.errors import SmallerError
 from smaller.data import columns, own, readers, splits, tables, texts
 from smaller.data.datasets import DATASETS
 from smaller.data.examples import Sentence, Text
 from smaller.data.languages import LANGUAGES, in_codes, language
 from smaller.data.sets import EvaluationSet
 from smaller.data.text import composed, composed_with_places
-from smaller.errors import SmallerError
-from smaller.steps import FineTune
+from smaller.deploy.planning import _data
+from smaller.study.steps import FineTune
 
 
 @pytest.fixture(autouse=True)
@@ -84,17 +84,23 @@ def row(number: str, word: str, tag: str, misc: str = "_") -> str:
 
 
 CONLLU = (
-    "# sent_id = 0\n" + row("1-2", "Dakarla", "_") + row("1", "Dakar", "PROPN", "name=B-LOC|SpaceAfter=No")
-    + row("2", "la", "VERB", "name=O") + row("2.1", "nekk", "VERB", "name=O") + "\n# sent_id = 1\n"
-    + row("1", "Leo #1", "NOUN", "name=O") + row("2", "Asha", "PROPN", "SpaceAfter=No|name=B-PER")
-)  # fmt: skip
+    "# sent_id = 0\n"
+    + row("1-2", "Dakarla", "_")
+    + row("1", "Dakar", "PROPN", "name=B-LOC|SpaceAfter=No")
+    + row("2", "la", "VERB", "name=O")
+    + row("2.1", "nekk", "VERB", "name=O")
+    + "\n# sent_id = 1\n"
+    + row("1", "Leo #1", "NOUN", "name=O")
+    + row("2", "Asha", "PROPN", "SpaceAfter=No|name=B-PER")
+)
 
 
 @pytest.mark.parametrize("name", ["train.conllu", "train.txt"])
 def test_conllu_is_known_by_what_it_is(tmp_path, name):
     assert sentences(tmp_path, CONLLU, "pos", name) == [
-        Sentence(("Dakar", "la"), ("PROPN", "VERB")), Sentence(("Leo #1", "Asha"), ("NOUN", "PROPN")),
-    ]  # fmt: skip
+        Sentence(("Dakar", "la"), ("PROPN", "VERB")),
+        Sentence(("Leo #1", "Asha"), ("NOUN", "PROPN")),
+    ]
     assert [each.tags for each in sentences(tmp_path, CONLLU, "ner", name)] == [("B-LOC", "O"), ("O", "B-PER")]
     bare = CONLLU.replace("name=", "Name_")
     with pytest.raises(SmallerError, match="CoNLL-U without named entities.*are read with the task pos"):
@@ -175,8 +181,9 @@ def test_a_broken_tag_does_not_move_the_column(tmp_path):
 )
 def test_numbers_are_no_words_and_part_sentences(tmp_path, content):
     assert sentences(tmp_path, content) == [
-        Sentence(("Asha", "ran"), ("B-PER", "O")), Sentence(("Juma",), ("B-PER",)),
-    ]  # fmt: skip
+        Sentence(("Asha", "ran"), ("B-PER", "O")),
+        Sentence(("Juma",), ("B-PER",)),
+    ]
 
 
 def test_comments_are_counted_and_a_broken_row_is_none(tmp_path):
@@ -226,8 +233,12 @@ def test_tables_of_rows_follow_the_same_rules(tmp_path):
     found = readers.read(write(tmp_path, "train.jsonl", lines), "ner")
     assert found.examples[0].tags == ("B-PER", "I-PER")
     with pytest.raises(SmallerError, match="row 1: found the tag 'PER'; expected O, or B-"):
-        readers.read(write(tmp_path, "train.jsonl", lines.replace('["PER", "PER"]', '["B-PER", "O"]')
-                           .replace('["O"]', '["PER"]')), "ner")  # fmt: skip
+        readers.read(
+            write(
+                tmp_path, "train.jsonl", lines.replace('["PER", "PER"]', '["B-PER", "O"]').replace('["O"]', '["PER"]')
+            ),
+            "ner",
+        )
 
 
 # Texts
@@ -411,21 +422,28 @@ QUICK = settings(max_examples=500, deadline=None, suppress_health_check=[HealthC
 
 
 @QUICK
-@given(given_sentences=SENTENCES, between=st.sampled_from(" \t"), end=st.sampled_from(["\n", "\r\n"]),
-       extra=st.integers(0, 2))  # fmt: skip
+@given(
+    given_sentences=SENTENCES,
+    between=st.sampled_from(" \t"),
+    end=st.sampled_from(["\n", "\r\n"]),
+    extra=st.integers(0, 2),
+)
 def test_no_word_of_any_plane_is_lost(tmp_path, given_sentences, between, end, extra):
     middle = [f"x{place}" for place in range(extra)]
     rows = [[between.join([word, *middle, tag]) for word, tag in each] for each in given_sentences]
     content = (end + end).join(end.join(part) for part in rows)
     found = sentences(tmp_path, content)
-    expected = [Sentence(tuple(composed(word) for word, _ in each), tuple(tag for _, tag in each))
-                for each in given_sentences]  # fmt: skip
+    expected = [
+        Sentence(tuple(composed(word) for word, _ in each), tuple(tag for _, tag in each)) for each in given_sentences
+    ]
     assert found == expected
 
 
 @QUICK
-@given(content=st.text(CHARACTERS | st.sampled_from("\n\t #BIO-"), max_size=80),
-       task=st.sampled_from(["ner", "pos", "topics"]))  # fmt: skip
+@given(
+    content=st.text(CHARACTERS | st.sampled_from("\n\t #BIO-"), max_size=80),
+    task=st.sampled_from(["ner", "pos", "topics"]),
+)
 def test_any_content_is_read_or_refused_in_one_sentence(tmp_path, content, task):
     path = write(tmp_path, "train.txt", content)
     try:
@@ -445,5 +463,7 @@ def test_places_in_composed_text_are_those_in_the_text_as_given(text):
     bounds = sorted(set(places))
     assert all(before[1] <= after[0] for before, after in zip(bounds, bounds[1:], strict=False))
     assert not text or (bounds[0][0] == 0 and bounds[-1][1] == len(text))
-    assert all(composed(text[start:end]) == whole[places.index((start, end)) :][: places.count((start, end))]
-               for start, end in bounds)  # fmt: skip
+    assert all(
+        composed(text[start:end]) == whole[places.index((start, end)) :][: places.count((start, end))]
+        for start, end in bounds
+    )

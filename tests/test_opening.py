@@ -7,23 +7,47 @@ from pathlib import Path
 
 import pytest
 
+from smaller.analysis.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
+from smaller.base.errors import Planned, SmallerError
 from smaller.encoders import Model
-from smaller.errors import Planned, SmallerError
-from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
-from smaller.opening import VARIANTS, before_tuning, begin, distillation_study, fine_tunings, learning_panels, preview
-from smaller.parameters import Settings
-from smaller.recipes import dense, recipe_from_canonical
-from smaller.steps import Cut, Distil, FineTune, Pretrain, imitation
+from smaller.notebook.opening import (
+    VARIANTS,
+    before_tuning,
+    begin,
+    distillation_study,
+    fine_tunings,
+    learning_panels,
+    preview,
+)
+from smaller.notebook.parameters import Settings
+from smaller.study.recipes import dense, recipe_from_canonical
+from smaller.study.steps import Cut, Distil, FineTune, Pretrain, imitation
 
 GIVEN = {
-    "encoders": ["afriberta-base", "sample-small"], "dataset": "sample", "languages": ["swa", "yor"], "seeds": [1, 2],
-    "epochs": 2, "learning_rate": 1e-3, "batch_size": 8, "warm_up": 0.1, "students": ["4x6", "2x3"],
-    "controls": ["2x3"], "temperatures": [2.0, 6.0], "variants": ["attention relation", "transfer text"],
-    "variant_student": "4x6", "variant_seeds": [2], "corpus": "sample", "corpus_lines": 0,
+    "encoders": ["afriberta-base", "sample-small"],
+    "dataset": "sample",
+    "languages": ["swa", "yor"],
+    "seeds": [1, 2],
+    "epochs": 2,
+    "learning_rate": 1e-3,
+    "batch_size": 8,
+    "warm_up": 0.1,
+    "students": ["4x6", "2x3"],
+    "controls": ["2x3"],
+    "temperatures": [2.0, 6.0],
+    "variants": ["attention relation", "transfer text"],
+    "variant_student": "4x6",
+    "variant_seeds": [2],
+    "corpus": "sample",
+    "corpus_lines": 0,
     "corpus_languages": ["swa"],
-    "corpus_updates": 5, "corpus_batch_size": 4, "corpus_learning_rate": 1e-3, "corpus_max_length": 32,
-    "corpus_rate": 0.25, "transfer_lines": 7,
-}  # fmt: skip
+    "corpus_updates": 5,
+    "corpus_batch_size": 4,
+    "corpus_learning_rate": 1e-3,
+    "corpus_max_length": 32,
+    "corpus_rate": 0.25,
+    "transfer_lines": 7,
+}
 
 
 def namespace(**changes: object) -> dict:
@@ -85,20 +109,29 @@ def test_a_folder_has_the_shape_that_its_configuration_tells(tiny_folder: str) -
 def test_a_study_has_teachers_students_and_controls(study: dict) -> None:
     counts = {strategy: len(recipes) for strategy, recipes in study.items()}
     assert counts == {
-        TEACHER: 2 * 4, AGNOSTIC: 2 * 2 * 4, SPECIFIC: 2 * 2 * 4,
-        LABELS: 2 * 4, CUT: 2 * 4, CONTINUED: 2 * 4, SCRATCH: 2 * 4,
-        f"{AGNOSTIC}: temperature 6": 2 * 2, f"{SPECIFIC}: temperature 6": 2 * 2,
-        f"{AGNOSTIC}: attention relation": 2 * 2, f"{SPECIFIC}: attention relation": 2 * 2,
+        TEACHER: 2 * 4,
+        AGNOSTIC: 2 * 2 * 4,
+        SPECIFIC: 2 * 2 * 4,
+        LABELS: 2 * 4,
+        CUT: 2 * 4,
+        CONTINUED: 2 * 4,
+        SCRATCH: 2 * 4,
+        f"{AGNOSTIC}: temperature 6": 2 * 2,
+        f"{SPECIFIC}: temperature 6": 2 * 2,
+        f"{AGNOSTIC}: attention relation": 2 * 2,
+        f"{SPECIFIC}: attention relation": 2 * 2,
         f"{SPECIFIC}: transfer text": 2 * 2,
-    }  # fmt: skip
+    }
     everything = [recipe for recipes in study.values() for recipe in recipes]
     assert len(set(everything)) == len(everything)
     assert {recipe.fine_tuning.seed for name, own in study.items() if ": " in name for recipe in own} == {2}
 
 
 def test_students_differ_from_their_controls_in_the_teacher_alone(study: dict) -> None:
-    last = {strategy: next(recipe.steps for recipe in study[strategy] if "2 layers" in recipe.label)
-            for strategy in (AGNOSTIC, SPECIFIC, CUT, CONTINUED)}  # fmt: skip
+    last = {
+        strategy: next(recipe.steps for recipe in study[strategy] if "2 layers" in recipe.label)
+        for strategy in (AGNOSTIC, SPECIFIC, CUT, CONTINUED)
+    }
     (distilled, tuned), (dropped, pretrained, same) = last[AGNOSTIC], last[CONTINUED]
     assert isinstance(distilled, Distil) and distilled.temperature == 2 and distilled.languages == ("swa",)
     assert (dropped, tuned) == (Cut(2, 3), same) and isinstance(pretrained, Pretrain)
@@ -130,8 +163,9 @@ def test_training_on_labels_alone_never_asks_the_teacher(
     teacher, _ = FineTune("sample", "swa", epochs=1).apply(tiny)
     step = dataclasses.replace(study[LABELS][0].steps[-1], layers=1, heads=2, epochs=1)
     ran, look = [], imitation.look
-    monkeypatch.setattr(imitation, "look", lambda network, *given, **named: ran.append(network)
-                        or look(network, *given, **named))  # fmt: skip
+    monkeypatch.setattr(
+        imitation, "look", lambda network, *given, **named: ran.append(network) or look(network, *given, **named)
+    )
     student, report = step.apply(teacher)
     assert list(report["losses"]) == ["labels"] and student.network.config.num_hidden_layers == 1
     assert ran and all(network is not teacher.network for network in ran)
@@ -168,9 +202,11 @@ def test_what_stands_before_fine_tuning_is_a_recipe_too(study: dict) -> None:
 def test_curves_of_one_panel_are_of_one_loss(study: dict) -> None:
     panels = learning_panels(study, Settings(GIVEN))
     assert list(panels) == [
-        "distillation on text", "pre-training of the controls", "distillation on the task",
+        "distillation on text",
+        "pre-training of the controls",
+        "distillation on the task",
         "fine-tuning of 2x3 and the teacher",
-    ]  # fmt: skip
+    ]
     assert list(panels["distillation on text"]) == list(panels["distillation on the task"]) == ["4x6", "2x3"]
     assert list(panels["pre-training of the controls"]) == [f"{CONTINUED}, 2x3", f"{SCRATCH}, 2x3"]
     tuned = panels["fine-tuning of 2x3 and the teacher"]

@@ -7,12 +7,12 @@ import gzip
 import datasets as library
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, own, splits
 from smaller.data.examples import Sentence, Text
 from smaller.data.sets import EvaluationSet
-from smaller.errors import SmallerError
-from smaller.recipes import Recipe, recipe_from_canonical
-from smaller.steps import Distil, FineTune
+from smaller.study.recipes import Recipe, recipe_from_canonical
+from smaller.study.steps import Distil, FineTune
 
 TWO_COLUMNS = "Amina\tB-PER\nalienda\tO\n\nLagos\tB-LOC\nIsland\tI-LOC\n"
 CONLL_2003 = (
@@ -200,14 +200,19 @@ def test_a_table_whose_rows_have_another_width_is_an_error_with_its_line(tmp_pat
 
 
 def test_the_labels_are_those_of_the_label_column():
-    kinds = {"tokens": library.List(library.Value("string")),
-             "chunk_tags": library.List(library.ClassLabel(names=["O", "B-NP"])),
-             "ner_tags": library.List(library.ClassLabel(names=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))}  # fmt: skip
+    kinds = {
+        "tokens": library.List(library.Value("string")),
+        "chunk_tags": library.List(library.ClassLabel(names=["O", "B-NP"])),
+        "ner_tags": library.List(library.ClassLabel(names=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])),
+    }
     rows = {"tokens": [["a", "b"]] * 20, "chunk_tags": [[1, 0]] * 20, "ner_tags": [[1, 0], [3, 4]] * 10}
     name, _ = own.bring(library.Dataset.from_dict(rows, features=library.Features(kinds)), language="lug")
     assert splits.labels(name) == ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
-    spoken = {"text": library.Value("string"), "language": library.ClassLabel(names=["lug"]),
-              "label": library.ClassLabel(names=["pos", "neg"])}  # fmt: skip
+    spoken = {
+        "text": library.Value("string"),
+        "language": library.ClassLabel(names=["lug"]),
+        "label": library.ClassLabel(names=["pos", "neg"]),
+    }
     rows = {"text": [f"text {n}" for n in range(20)], "language": [0] * 20, "label": [0, 1] * 10}
     name, _ = own.bring(library.Dataset.from_dict(rows, features=library.Features(spoken)), language="lug")
     assert splits.labels(name) == ("pos", "neg")

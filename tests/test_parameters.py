@@ -1,9 +1,9 @@
 import nbformat
 import pytest
 
-from smaller.errors import SmallerError
-from smaller.parameters import Parameter, Settings, check, declared, profile, profiles
-from smaller.paths import notebooks_folder
+from smaller.base.errors import SmallerError
+from smaller.base.paths import notebooks_folder
+from smaller.notebook.parameters import Parameter, Settings, check, declared, profile, profiles
 
 CELL = """languages: list[str] = ["swa"]  # languages, ISO 639-3 codes
 learning_rate: float = 5.0e-5  # step size of AdamW

@@ -10,15 +10,18 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from smaller import check, compress, paths, report, runner
+from smaller import deploy, report
 from smaller.__main__ import main
-from smaller.compress import measuring, search
-from smaller.compress.candidates import Plan, Shape
-from smaller.errors import SmallerError, in_one_line
-from smaller.family.text import readable, text_files
+from smaller.base import paths
+from smaller.base.errors import SmallerError, in_one_line
+from smaller.deploy import measuring, search
+from smaller.deploy.candidates import Plan, Shape
+from smaller.inputs import check
+from smaller.notebook import runner
+from smaller.notebook.runner import NotebookRun
+from smaller.pretrain.text import readable, text_files
 from smaller.report import building
-from smaller.runner import NotebookRun
-from smaller.steps import Distil, FineTune, TrimVocabulary
+from smaller.study.steps import Distil, FineTune, TrimVocabulary
 
 FAST = {"epochs": 1, "learning_rate": 1e-3, "form": "dynamic"}
 
@@ -35,7 +38,7 @@ def test_an_error_is_one_line_with_its_kind_where_it_is_not_ours():
 def small(few_sentences, fresh_folders, monkeypatch):
     """A sample of a few sentences, folders of one's own, one process, and four shapes."""
     monkeypatch.setenv("SMALLER_WORKERS", "1")
-    monkeypatch.setattr("smaller.compress.candidates.TRANSFER_LINES", 20)
+    monkeypatch.setattr("smaller.deploy.candidates.TRANSFER_LINES", 20)
     shapes = [Shape(2, 48, 0.999), Shape(2, 24, 0.999), Shape(1, 48, 0.999), Shape(1, 24, 1.0)]
     monkeypatch.setattr(Plan, "shapes", lambda plan: shapes)
     return fresh_folders
@@ -93,7 +96,7 @@ def test_a_shape_that_cannot_be_measured_is_left_out(tiny_folder, small, said, m
         return measure(self, shape)
 
     monkeypatch.setattr(measuring.Scales, "_shaped", shaped)
-    found = compress.compress(tiny_folder, "sample/swa", max_drop=100, say=said.append, **FAST)
+    found = deploy.compress(tiny_folder, "sample/swa", max_drop=100, say=said.append, **FAST)
     told = "left out: 2 layers, 24 neurons, pieces of 99.9 % of the text: RuntimeError: no room"
     assert [line for line in said if "left out" in line] == [told]
     assert set(found.front["shape"].str.partition(", pieces")[0]) == {"2 layers, 48 neurons", "1 layer, 48 neurons"}
@@ -101,18 +104,18 @@ def test_a_shape_that_cannot_be_measured_is_left_out(tiny_folder, small, said, m
 
 def test_where_no_piece_can_go_all_stay(tiny_folder, small, said, monkeypatch):
     breaks(TrimVocabulary, lambda step: True, SmallerError("The text is too odd."), monkeypatch)
-    found = compress.compress(tiny_folder, "sample/swa", max_drop=100, say=said.append, **FAST)
+    found = deploy.compress(tiny_folder, "sample/swa", max_drop=100, say=said.append, **FAST)
     assert set(found.front["shape"]) == {"1 layer, 24 neurons"}
     assert sum(line.startswith("left out: ") and line.endswith("The text is too odd.") for line in said) == 3
     monkeypatch.setattr(Plan, "shapes", lambda plan: [Shape(1, 24, 0.999)])
     for limit in ({"max_drop": 100}, {"max_bytes": 1e6}):
         with pytest.raises(SmallerError, match=r"No shape .* could be measured. 1 layer, 24 .* The text is too odd\."):
-            compress.compress(tiny_folder, "sample/swa", **limit, **FAST)
+            deploy.compress(tiny_folder, "sample/swa", **limit, **FAST)
 
 
 def test_a_candidate_that_fails_is_left_out_and_the_search_goes_on(tiny_folder, small, said, monkeypatch):
     breaks(Distil, lambda step: step.feed_forward == 24, RuntimeError("loss is not a number"), monkeypatch)
-    found = compress.compress(tiny_folder, "sample/swa", max_drop=100, say=said.append, **FAST | {"epochs": 2})
+    found = deploy.compress(tiny_folder, "sample/swa", max_drop=100, say=said.append, **FAST | {"epochs": 2})
     left = [line for line in said if "left out" in line]
     assert left and all("distilled: " in line and "24 neurons" in line for line in left)
     assert all(line.endswith("RuntimeError: loss is not a number") for line in left)
@@ -127,21 +130,21 @@ def test_only_when_all_candidates_fail_it_is_an_error(tiny_folder, small, monkey
     breaks(Distil, lambda step: True, RuntimeError("not a number"), monkeypatch)
     breaks(FineTune, lambda step: step.epochs == 1, SmallerError("Not today."), monkeypatch)
     with pytest.raises(SmallerError, match=r"No candidate could be made\. distilled: 1 layer.*: not a number"):
-        compress.compress(tiny_folder, "sample/swa", max_drop=100, **FAST | {"epochs": 2})
+        deploy.compress(tiny_folder, "sample/swa", max_drop=100, **FAST | {"epochs": 2})
     with pytest.raises(SmallerError, match=r"The model that is left whole could not be made\. Not today\."):
-        compress.compress(tiny_folder, "sample/swa", max_drop=100, **FAST)
+        deploy.compress(tiny_folder, "sample/swa", max_drop=100, **FAST)
 
 
 def test_a_search_that_is_killed_is_no_candidate_that_fails(tiny_folder, small, monkeypatch):
     breaks(Distil, lambda step: True, KeyboardInterrupt(), monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        compress.compress(tiny_folder, "sample/swa", max_drop=100, **FAST)
+        deploy.compress(tiny_folder, "sample/swa", max_drop=100, **FAST)
 
 
 def test_the_next_best_takes_the_place_of_what_fails_at_the_end(tiny_folder, small, said, monkeypatch):
     """Half of the candidates would go on; those of them that fail with all epochs leave their place to others."""
     breaks(Distil, lambda step: step.epochs == 2, RuntimeError("late"), monkeypatch)
-    found = compress.compress(tiny_folder, "sample/swa", max_bytes=1e9, say=said.append, **FAST | {"epochs": 2})
+    found = deploy.compress(tiny_folder, "sample/swa", max_bytes=1e9, say=said.append, **FAST | {"epochs": 2})
     last = found.front[found.front["epochs"] == 2]
     assert "distilled" not in set(last["way"]) and len(last) >= 1
 
@@ -159,14 +162,14 @@ def test_a_form_that_cannot_be_is_said_once_and_one_that_is_too_large_goes_small
 
     monkeypatch.setattr(measuring.Scales, "_shaped", fails)
     with pytest.raises(SmallerError, match=r"^Install the library first\.$"):
-        compress.compress(tiny_folder, "sample/swa", max_bytes=1e6, say=said.append, **FAST)
+        deploy.compress(tiny_folder, "sample/swa", max_bytes=1e6, say=said.append, **FAST)
     assert not [line for line in said if "left out" in line]
     problem[0] = ValueError("The graph is larger than 2 GB.")
-    found = compress.compress(tiny_folder, "sample/swa", max_bytes=1e9, say=said.append, **FAST)
+    found = deploy.compress(tiny_folder, "sample/swa", max_bytes=1e9, say=said.append, **FAST)
     assert "left out: 2 layers, 48 neurons: ValueError: The graph is larger than 2 GB." in said
     assert found.missed == () and len(found.front)
     with pytest.raises(SmallerError, match="There is no form 'int8'"):
-        compress.compress(tiny_folder, "sample/swa", max_bytes=1e9, **FAST | {"form": "int8"})
+        deploy.compress(tiny_folder, "sample/swa", max_bytes=1e9, **FAST | {"form": "int8"})
 
 
 # The report

@@ -6,10 +6,11 @@ import dataclasses
 
 import pytest
 
-from smaller import encoders, recipes
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.encoders import configuration
-from smaller.errors import SmallerError
-from smaller.recipes import (
+from smaller.study import recipes
+from smaller.study.recipes import (
     ADAPTED,
     CLOSED,
     DENSE,
@@ -26,7 +27,7 @@ from smaller.recipes import (
     starting_configuration,
     varied,
 )
-from smaller.steps import (
+from smaller.study.steps import (
     Adapt,
     Cut,
     Distil,
@@ -42,8 +43,13 @@ from smaller.steps import (
 TUNE = FineTune("sample", "swa", epochs=1, batch_size=1500)
 LEARN = Distil(1, languages=("swa",), updates=2, batch_size=8, logits="mse")
 STAGES = second_paper(
-    Adapt("sample", "swa", updates=2), LEARN, heads=2, feed_forward=20, hidden=16, vocabulary=900,
-)  # fmt: skip
+    Adapt("sample", "swa", updates=2),
+    LEARN,
+    heads=2,
+    feed_forward=20,
+    hidden=16,
+    vocabulary=900,
+)
 NAMES = [ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED]
 
 
@@ -65,7 +71,7 @@ PAPER = [
     ("afriberta-large", 456, 40_000, [125.70, 125.70, 90.26, 82.39, 45.97, 32.25], [0, 0, 28.2, 34.5, 63.4, 74.3]),
     ("afriberta-large", 312, 40_000, [125.70, 125.70, 90.26, 82.39, 30.53, 21.14], [0, 0, 28.2, 34.5, 75.7, 83.2]),
     ("afriberta-large", 312, 20_000, [125.70, 125.70, 90.26, 82.39, 30.53, 14.88], [0, 0, 28.2, 34.5, 75.7, 88.2]),
-]  # fmt: skip
+]
 EXACT = {
     "mbert": [177_974_523, 177_974_523, 135_447_291, 126_003_963, 47_710_587, 22_812_376],
     "xlm-r-base": [278_295_186, 278_295_186, 235_767_954, 226_324_626, 88_543_314, 22_812_688],
@@ -79,8 +85,14 @@ def test_sizes_of_the_second_paper(name, hidden, pieces, millions, percent) -> N
     """From configurations alone. Its 92 % are XLM-R's; mBERT ends at 87 %, and AfriBERTa does not come as far."""
     config = configuration(name)
     learn = dataclasses.replace(LEARN, layers=config.num_hidden_layers // 2)
-    stages = second_paper(Adapt("sample", "swa"), learn, heads=config.num_attention_heads, feed_forward=2048,
-                          hidden=hidden, vocabulary=pieces)  # fmt: skip
+    stages = second_paper(
+        Adapt("sample", "swa"),
+        learn,
+        heads=config.num_attention_heads,
+        feed_forward=2048,
+        hidden=hidden,
+        vocabulary=pieces,
+    )
     steps = [step for own in stages.values() for step in own]
     found = sizes(config, steps)
     del found[3]  # heads are put in order, which changes no size
@@ -150,8 +162,10 @@ def test_each_ablation_changes_one_thing() -> None:
         "Is width by projection better than by slice?": {NARROWER},
         "Does it help to adapt the teacher?": {ADAPTED},
     }
-    shapes = {question: sizes(configuration("mbert"), [step for own in variant.values() for step in own])[-1]
-              for question, variant in found.items()}  # fmt: skip
+    shapes = {
+        question: sizes(configuration("mbert"), [step for own in variant.values() for step in own])[-1]
+        for question, variant in found.items()
+    }
     heads = {tuple(shape.items()) for shape in shapes.values()}
     assert len(heads) == 1, "all variants end at one shape"
     assert list(found["Is it better to trim the pieces first?"])[:2] == [ADAPTED, TRIMMED]

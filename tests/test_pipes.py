@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from smaller import encoders, pipes
+from smaller import encoders
 from smaller.__main__ import main
-from smaller.data.encoding import bio_labels
-from smaller.errors import SmallerError
-from smaller.shipping import predict_command
+from smaller.base.errors import SmallerError
+from smaller.data.tasks import bio_labels
+from smaller.formats.shipping import predict_command
+from smaller.prediction import pipes
 
 YORUBA = "Adébáyọ̀ yupo Ìbàdàn"
 
@@ -179,7 +180,7 @@ def test_another_broken_pipe_is_not_taken_for_it(folder, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise BrokenPipeError("a worker is gone")
 
-    monkeypatch.setattr("smaller.shipping.predict_command", broken)
+    monkeypatch.setattr("smaller.formats.shipping.predict_command", broken)
     with pytest.raises(BrokenPipeError, match="a worker is gone"):
         main(["predict", str(folder), "Kano"])
 

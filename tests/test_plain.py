@@ -9,11 +9,12 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from smaller import plain, results, sentences
+from smaller.analysis import sentences
 from smaller.data import splits
 from smaller.data.examples import Sentence, Text
 from smaller.data.tasks import NER, TASKS
-from smaller.evaluation import span_scores, true_labels
+from smaller.study import plain, results
+from smaller.study.evaluation import span_scores, true_labels
 
 
 @pytest.fixture
@@ -55,8 +56,12 @@ def test_what_was_fitted_is_read_again_until_the_data_change(few, fresh_folders,
 
 
 def test_the_setting_is_chosen_on_dev(monkeypatch):
-    train = [Text("a cat sat", "animals"), Text("a cat ran", "animals"), Text("the sum is two", "numbers"),
-             Text("the sum is six", "numbers")]  # fmt: skip
+    train = [
+        Text("a cat sat", "animals"),
+        Text("a cat ran", "animals"),
+        Text("the sum is two", "numbers"),
+        Text("the sum is six", "numbers"),
+    ]
     tried = []
 
     class Fitted:

@@ -318,7 +318,7 @@ ONLINE_ROWS = {
     "unusable": ["height", "weight"],
     "cached": like(f"/.*/snapshots/{BOT}/model.safetensors"),
     "kept": like(f"/.*/snapshots/{digits('abc')}/a.txt"),
-}  # fmt: skip
+}
 
 OFFLINE_ROWS = {
     "main": like("OSError: .* does not appear to have a file named model.safetensors"),
@@ -374,7 +374,7 @@ CLIENT_ROWS = {
     "slow": "slow.txt" * 1000,
     "address": {"train": 6},
     "offline data": like("ValueError: Couldn't find cache for Davlan/sib200"),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -412,15 +412,29 @@ def test_the_clients_get_what_they_get_from_the_hub(tmp_path):
     vanished.commits[digits("def")] = {}
     marker, cache = tmp_path / "has run", tmp_path / "cache"
     repositories = (
-        *(played_hub.afriberta(size) for size in played_hub.AFRIBERTA), played_hub.xlm_r(), played_hub.mbert(),
-        played_hub.e5_small(), played_hub.minilm(), played_hub.modernbert(), played_hub.pickle_that_runs(marker),
-        played_hub.afriberta_corpus(), played_hub.masakhaner2_hub(), played_hub.wikiann(), played_hub.glotcc(),
-        played_hub.sib200(), played_hub.sentiment("slovak"), played_hub.plain_entities(), played_hub.unusable(),
-        played_hub.plain_entities("someone/unnamed", named=False), files, vanished,
-        someone("private", FILES, private=True), someone("gated", FILES, gated="manual"),
+        *(played_hub.afriberta(size) for size in played_hub.AFRIBERTA),
+        played_hub.xlm_r(),
+        played_hub.mbert(),
+        played_hub.e5_small(),
+        played_hub.minilm(),
+        played_hub.modernbert(),
+        played_hub.pickle_that_runs(marker),
+        played_hub.afriberta_corpus(),
+        played_hub.masakhaner2_hub(),
+        played_hub.wikiann(),
+        played_hub.glotcc(),
+        played_hub.sib200(),
+        played_hub.sentiment("slovak"),
+        played_hub.plain_entities(),
+        played_hub.unusable(),
+        played_hub.plain_entities("someone/unnamed", named=False),
+        files,
+        vanished,
+        someone("private", FILES, private=True),
+        someone("gated", FILES, gated="manual"),
         Repository("xlm-roberta-base", moved_to="FacebookAI/xlm-roberta-base"),
         Repository("afriberta-corpus", "dataset", moved_to="castorini/afriberta-corpus"),
-    )  # fmt: skip
+    )
     with PlayedHub(*repositories) as hub:
         seen = Seen(hub)
         seen.record("online", MODELS_ONLINE + DATA_ONLINE, cache)
@@ -590,8 +604,9 @@ def test_a_folder_is_served_by_the_program(tmp_path, project):
     (read,), raw = played_hub.read(tmp_path / "folder")
     assert (read.name, read.refs, read.pulls, read.gated) == (small.name, small.refs, small.pulls, "auto")
     assert {path: content.read_bytes() for path, content in read.files.items()} == {
-        "a.txt": b"one\n", "folder/w.bin": b"many numbers",
-    }  # fmt: skip
+        "a.txt": b"one\n",
+        "folder/w.bin": b"many numbers",
+    }
     assert list(raw) == [FORGE]
     command = [sys.executable, project / "tests" / "played_hub.py", "--port", "0", "--folder", tmp_path / "folder"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
@@ -616,15 +631,22 @@ def test_afriberta_s_files_are_those_of_the_published_ones():
     for size, commit in (("small", "c243ce7"), ("base", "c408166"), ("large", "3bb8fbb")):
         repository = played_hub.afriberta(size)
         assert set(repository.files) == {
-            ".gitattributes", "README.md", "config.json", "pytorch_model.bin", "sentencepiece.bpe.model",
-            "special_tokens_map.json", "tf_model.h5", "tokenizer_config.json",
-        }  # fmt: skip
+            ".gitattributes",
+            "README.md",
+            "config.json",
+            "pytorch_model.bin",
+            "sentencepiece.bpe.model",
+            "special_tokens_map.json",
+            "tf_model.h5",
+            "tokenizer_config.json",
+        }
         number = 3 if size == "large" else 1
         pull = repository.commits[repository.refs[f"refs/pr/{number}"]]
         assert repository.refs[f"refs/pr/{number}"].startswith(commit)
         assert {path for path in pull if pull[path] != repository.files.get(path)} == {
-            ".gitattributes", "model.safetensors",
-        }  # fmt: skip
+            ".gitattributes",
+            "model.safetensors",
+        }
         # The published files have these lengths.
         assert len(repository.files["special_tokens_map.json"]) == 150
         assert len(repository.files["tokenizer_config.json"]) == 257

@@ -10,18 +10,18 @@ from foretold import foretold
 from seqeval.metrics import f1_score
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.data.encoding import bio_labels, encode
+from smaller.data.encoding import encode
 from smaller.data.examples import Sentence, Text
 from smaller.data.schemes import from_bio
-from smaller.data.tasks import TASKS
+from smaller.data.tasks import TASKS, bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.evaluation import predict, score
-from smaller.prediction import labels_of, read
-from smaller.shipping import predict_command, ship
-from smaller.tagging import classify, tag
-from smaller.unlabelled import look, probabilities
+from smaller.formats.shipping import predict_command, ship
+from smaller.prediction.labels import labels_of, read
+from smaller.prediction.tagging import classify, tag
+from smaller.study.evaluation import predict, score
+from smaller.study.unlabelled import look, probabilities
 
 LABELS = bio_labels(("PER", "LOC"))
 NAMES = {"Wizkid": "B-PER", "Ayo": "I-PER", "Lagos": "B-LOC"}

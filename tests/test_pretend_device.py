@@ -13,20 +13,23 @@ import torch
 from pretend_device import pretend_device
 from torch import Tensor, nn
 
-from smaller import cost, encoders, forms, results, timing
-from smaller.adversarial import attack
-from smaller.cost import Setting
+from smaller import encoders, formats
 from smaller.data import sample, splits
 from smaller.data.encoding import batch_of, encode
 from smaller.data.sets import ATTACK, EvaluationSet
 from smaller.encoders import Model, with_classifier
-from smaller.evaluation import predict, score
-from smaller.family import Family, pretrain
-from smaller.family.held_out import held_out_scores, masked_rows
-from smaller.jobs import execute, plan
-from smaller.recipes import Recipe, dense, pruned_after
-from smaller.shipping import predict_command, ship
-from smaller.steps import (
+from smaller.encoders.device import placed
+from smaller.formats.shipping import predict_command, ship
+from smaller.prediction.tagging import tag
+from smaller.pretrain import Family, pretrain
+from smaller.pretrain.held_out import held_out_scores, masked_rows
+from smaller.study import cost, results, timing
+from smaller.study.attacks import attack
+from smaller.study.cost import Setting
+from smaller.study.evaluation import predict, score
+from smaller.study.jobs import execute, plan
+from smaller.study.recipes import Recipe, dense, pruned_after
+from smaller.study.steps import (
     Adapt,
     Cut,
     Distil,
@@ -40,10 +43,9 @@ from smaller.steps import (
     TrimVocabulary,
     TruncateHidden,
 )
-from smaller.steps.quantization import Round
-from smaller.tagging import tag
-from smaller.training import masked_language_loss, placed, token_loss, train
-from smaller.unlabelled import look
+from smaller.study.steps.quantization import Round
+from smaller.study.training import masked_language_loss, token_loss, train
+from smaller.study.unlabelled import look
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, and nothing to pretend")
 
@@ -105,8 +107,16 @@ def test_what_a_gpu_takes_is_done_and_stays_there() -> None:
     before = list(network.parameters())
     with pretend_device() as record:
         moved = values.to("cuda")
-        made = [2 * moved, moved * torch.tensor(2.0), moved.half(), moved[torch.tensor([0])], moved.to("cuda"),
-                torch.zeros(2).copy_(moved[:2]).to(moved), torch.zeros_like(moved), moved.view(3, 1)]  # fmt: skip
+        made = [
+            2 * moved,
+            moved * torch.tensor(2.0),
+            moved.half(),
+            moved[torch.tensor([0])],
+            moved.to("cuda"),
+            torch.zeros(2).copy_(moved[:2]).to(moved),
+            torch.zeros_like(moved),
+            moved.view(3, 1),
+        ]
         assert all(tensor.is_cuda and tensor.device.type == "cuda" for tensor in [moved, *made])
         assert [values.device.type, moved.cpu().device.type, moved.to("cpu", torch.half).device.type] == ["cpu"] * 3
         network.to("cuda")
@@ -271,7 +281,7 @@ def test_a_shipped_model_answers(tiny: Model, tmp_path: Path) -> None:
     with pretend_device() as record:
         tagger, _ = TUNE.apply(tiny)
         for form in ("fp32", "llm.int8", "dynamic"):
-            folder = ship(forms.convert(tagger, form), tmp_path / form)
+            folder = ship(formats.convert(tagger, form), tmp_path / form)
             assert next(predict_command(folder, [SENTENCE])) == SENTENCE
     assert not record.mixes
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.data.encoding import IGNORED
-from smaller.errors import SmallerError
-from smaller.steps import Pretrain, Prune
-from smaller.steps.pretraining import mask_pieces, masked_batches
+from smaller.study.steps import Pretrain, Prune
+from smaller.study.steps.pretraining import mask_pieces, masked_batches
 
 SHORT = Pretrain(languages=("swa", "hau"), updates=30, learning_rate=1e-2)
 MASK, SPECIAL = 2999, torch.tensor([0, 1, 2, 3, 2999])

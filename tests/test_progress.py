@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from smaller import progress
-from smaller.progress import Progress, attended, duration, silent
+from smaller.base import progress
+from smaller.base.progress import Progress, attended, duration, silent
 
 
 class Clock:
@@ -108,9 +108,11 @@ def test_a_client_that_answers_questions_is_attended_and_a_batch_run_is_not() ->
     try:
         for asks in (True, False):
             client.execute_interactive(
-                "from smaller.progress import attended\nprint(attended())", allow_stdin=asks, timeout=60,
+                "from smaller.base.progress import attended\nprint(attended())",
+                allow_stdin=asks,
+                timeout=60,
                 output_hook=lambda message: found.append(message["content"].get("text")),
-            )  # fmt: skip
+            )
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

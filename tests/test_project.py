@@ -28,14 +28,8 @@ SOURCES = sorted(LIBRARY.rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
-ROOMS = [
-    "errors", "paths", "progress", "pipes", "notebook_files", "hub_client", "data", "initialisation", "adapters",
-    "encoders", "vocabulary", "forms", "checkpoints", "training", "prediction", "evaluation", "tagging", "unlabelled",
-    "adversarial", "cost", "model_card", "shipping", "steps", "beginnings", "recipes", "artefacts", "results", "family",
-    "jobs", "engines", "study", "worker", "plain", "timing", "statistics", "comparison", "sentences",
-    "release", "compress", "published", "findings", "parameters", "needs", "fetching", "figures", "explore", "runner",
-    "report", "opening", "extreme", "extreme_checks", "bench", "check", "__main__",
-]  # fmt: skip
+ROOMS = ["base", "data", "encoders", "prediction", "formats", "study", "analysis", "notebook", "report"]
+ROOMS += ["inputs", "deploy", "pretrain", "bench", "__main__"]
 
 
 def module_name(file: Path) -> str:
@@ -51,7 +45,7 @@ def imports(tree: ast.AST, *, module: str) -> Iterator[str]:
             assert not node.level, f"{module}, line {node.lineno}: a relative import; write it in full"
             source = node.module or ""
             if source.split(".")[0] == "smaller":
-                # `from smaller.data import readers` names a module, `from smaller.paths import x` something in one.
+                # `from smaller.data import readers` names a module, `from smaller.base.paths import x` a thing in one.
                 names = [f"{source}.{name.name}" for name in node.names]
                 yield from (name if name.count(".") == 1 or is_module(name) else source for name in names)
 
@@ -82,11 +76,11 @@ def test_each_room_imports_only_from_those_above_it() -> None:
 
 
 def test_wrong_direction_is_seen_inside_a_function_too() -> None:
-    tree = ast.parse("from smaller.paths import x\ndef f():\n  from smaller import study\n  import smaller.report")
+    tree = ast.parse("from smaller.base.paths import x\ndef f():\n  from smaller import study\n  import smaller.report")
     assert wrong_directions(tree, module="smaller.report") == []
-    assert wrong_directions(tree, module="smaller.recipes") == [
-        "smaller.recipes imports smaller.report",
-        "smaller.recipes imports smaller.study",
+    assert wrong_directions(tree, module="smaller.encoders.hub") == [
+        "smaller.encoders.hub imports smaller.report",
+        "smaller.encoders.hub imports smaller.study",
     ]
 
 
@@ -107,9 +101,16 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
 
 # Calls that change the random state of the whole process; `torch.manual_seed` may stand inside `fork_rng`.
 GLOBAL_SEEDS = {
-    "torch.manual_seed", "torch.random.manual_seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all",
-    "np.random.seed", "numpy.random.seed", "random.seed", "transformers.set_seed", "set_seed",
-}  # fmt: skip
+    "torch.manual_seed",
+    "torch.random.manual_seed",
+    "torch.cuda.manual_seed",
+    "torch.cuda.manual_seed_all",
+    "np.random.seed",
+    "numpy.random.seed",
+    "random.seed",
+    "transformers.set_seed",
+    "set_seed",
+}
 
 
 def global_seeds(tree: ast.AST, *, forked: bool = False) -> Iterator[str]:
@@ -186,14 +187,25 @@ def test_no_source_is_ignored() -> None:
 
 def test_git_ignores_what_is_generated_and_nothing_else() -> None:
     kept = [
-        "lib/smaller/new.py", "lib/smaller/data/sample/swa.txt", "lib/smaller/data/new.csv", "lib/smaller/build.py",
-        "notebooks/09_new.ipynb", "notebooks/profiles/new.yaml", "tests/test_new.py", "tests/data/dist/x.gz",
-        "outputs/reference/results/x.json", "outputs/reference/report/index.html",
-    ]  # fmt: skip
+        "lib/smaller/new.py",
+        "lib/smaller/data/sample/swa.txt",
+        "lib/smaller/data/new.csv",
+        "lib/smaller/build.py",
+        "notebooks/09_new.ipynb",
+        "notebooks/profiles/new.yaml",
+        "tests/test_new.py",
+        "tests/data/dist/x.gz",
+        "outputs/reference/results/x.json",
+        "outputs/reference/report/index.html",
+    ]
     ignored = [
-        ".venv/bin/python", "outputs/results/x.json", "outputs/report/index.html", "lib/smaller.egg-info/PKG-INFO",
-        "lib/smaller/__pycache__/x.pyc", "notebooks/.ipynb_checkpoints/x.ipynb",
-    ]  # fmt: skip
+        ".venv/bin/python",
+        "outputs/results/x.json",
+        "outputs/report/index.html",
+        "lib/smaller.egg-info/PKG-INFO",
+        "lib/smaller/__pycache__/x.pyc",
+        "notebooks/.ipynb_checkpoints/x.ipynb",
+    ]
     assert git("check-ignore", "--no-index", *kept, *ignored) == ignored
 
 
@@ -281,8 +293,19 @@ def make(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.C
     if not shutil.which("make"):
         pytest.skip("there is no make on this machine")
     # The tests themselves may run under make, whose settings are not meant for these.
-    settings = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "PROFILE", "ONLY", "LANGUAGES", "ENGINE",
-                "ADDRESS", "ARGS"}  # fmt: skip
+    settings = {
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "MAKEOVERRIDES",
+        "PYTHON",
+        "PROFILE",
+        "ONLY",
+        "LANGUAGES",
+        "ENGINE",
+        "ADDRESS",
+        "ARGS",
+    }
     kept = {name: value for name, value in os.environ.items() if name not in settings | {"HF_HUB_OFFLINE"}}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=kept | variables, capture_output=True, text=True, check=False

@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn.utils import prune
 
 from smaller import encoders
-from smaller.data.encoding import bio_labels
+from smaller.base.errors import SmallerError
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import Prune
-from smaller.steps.pruning import kept
+from smaller.study.steps import Prune
+from smaller.study.steps.pruning import kept
 
 SPARSITIES = (0.0, 0.1, 0.5, 0.6, 0.95, 1.0)
 
@@ -46,8 +46,10 @@ def test_global_masks_are_those_of_torch(tiny, sparsity, include):
     for name, module in scope.items():
         same = pruned.masks[f"{name}.weight"] == module.weight_mask.bool()
         assert bool((same | zeros[name]).all()), name
-    total = [sum(int(mask.sum()) for mask in masks) for masks in
-             (pruned.masks.values(), (module.weight_mask for module in scope.values()))]  # fmt: skip
+    total = [
+        sum(int(mask.sum()) for mask in masks)
+        for masks in (pruned.masks.values(), (module.weight_mask for module in scope.values()))
+    ]
     assert total[0] == total[1]
 
 

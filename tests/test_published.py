@@ -1,7 +1,7 @@
 import pytest
 
-from smaller.errors import SmallerError
-from smaller.published import published
+from smaller.analysis.published import published
+from smaller.base.errors import SmallerError
 
 LANGUAGES = ["amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor"]
 

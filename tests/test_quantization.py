@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smaller import encoders, forms
+from smaller import encoders, formats
+from smaller.base.errors import SmallerError
 from smaller.data import splits
-from smaller.data.encoding import bio_labels
+from smaller.data.tasks import bio_labels
 from smaller.encoders import TRAINED, Model
-from smaller.errors import SmallerError
-from smaller.steps import Prune, quantization, step_from_canonical
-from smaller.steps.quantization import Quantize, Round, round_weight
+from smaller.study.steps import Prune, quantization, step_from_canonical
+from smaller.study.steps.quantization import Quantize, Round, round_weight
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def test_steps_say_what_they_are():
 def test_the_report_says_where_the_bytes_were_and_are(tagger):
     quantized, report = Quantize("dynamic").apply(tagger)
     assert quantized.form == "dynamic"
-    assert report["bytes_before"] == forms.bytes_by_part(tagger.network)
-    assert report["bytes_after"] == forms.bytes_by_part(quantized.network)
-    assert report["engine"] == forms.engines()[0]
+    assert report["bytes_before"] == formats.bytes_by_part(tagger.network)
+    assert report["bytes_after"] == formats.bytes_by_part(quantized.network)
+    assert report["engine"] == formats.engines()[0]
     assert report["types_after"]["embeddings"] == {"float32": report["bytes_before"]["embeddings"]}
     assert report["parameters_before"] == report["parameters_after"] == encoders.parameter_count(tagger.network)
 
@@ -96,7 +96,7 @@ def test_an_encoder_without_a_head_is_refused(tiny):
 
 @pytest.mark.parametrize("fall", [0.5, 1.5])
 def test_openvino_is_refused_when_dev_f1_falls_too_far(tagger, few_sentences, monkeypatch, fall):
-    monkeypatch.setattr(forms, "convert", lambda model, form, **_: model)
+    monkeypatch.setattr(formats, "convert", lambda model, form, **_: model)
     scores = iter([60.0, 60.0 - fall])
     monkeypatch.setattr(quantization, "score", lambda model, sentences, task: {task.metric: next(scores)})
     step = Quantize("openvino-int8", dataset="sample", language="swa", calibration=8)
@@ -110,7 +110,7 @@ def test_openvino_is_refused_when_dev_f1_falls_too_far(tagger, few_sentences, mo
 
 def test_calibration_takes_sentences_of_the_training_split(tagger, few_sentences, monkeypatch):
     seen = {}
-    monkeypatch.setattr(forms, "convert", lambda model, form, rows, **_: seen.update(rows=rows) or model)
+    monkeypatch.setattr(formats, "convert", lambda model, form, rows, **_: seen.update(rows=rows) or model)
     monkeypatch.setattr(quantization, "score", lambda model, sentences, task: {task.metric: 50.0})
     Quantize("openvino-int8", dataset="sample", language="swa", calibration=5).apply(tagger)
     first = tagger.tokenizer(list(splits.sentences("sample", "swa", "train")[0].words), is_split_into_words=True)
@@ -136,10 +136,13 @@ def test_only_the_named_part_is_rounded(tagger, parts):
     expected = {
         "embeddings": {name for name in before if "_embeddings." in name},
         "attention": {name for name in before if ".attention." in name and "dense.weight" in name or ".self." in name},
-        "feed_forward": {f"roberta.encoder.layer.{layer}.{name}.dense.weight" for layer in (0, 1)
-                         for name in ("intermediate", "output")},
+        "feed_forward": {
+            f"roberta.encoder.layer.{layer}.{name}.dense.weight"
+            for layer in (0, 1)
+            for name in ("intermediate", "output")
+        },
         "classifier": {"classifier.weight"},
-    }  # fmt: skip
+    }
     expected = {family: {name for name in names if name.endswith("weight")} for family, names in expected.items()}
     expected["all"] = set().union(*expected.values())
     assert set(report["touched"]) == expected[parts]

@@ -20,14 +20,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smaller import artefacts, results, study
+from smaller import study
+from smaller.base.errors import SmallerError
+from smaller.base.progress import silent
 from smaller.data.sets import EvaluationSet
-from smaller.engines import ray_cluster, ray_node
-from smaller.errors import SmallerError
-from smaller.jobs import Job
-from smaller.progress import silent
-from smaller.recipes import Recipe, dense, pruned_after, pruning_grid
-from smaller.steps import FineTune, Pretrain, Prune
+from smaller.study import cache, results
+from smaller.study.engines import ray_cluster, ray_node
+from smaller.study.jobs import Job
+from smaller.study.recipes import Recipe, dense, pruned_after, pruning_grid
+from smaller.study.steps import FineTune, Pretrain, Prune
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=3e-3, batch_size=16)
 PRETRAIN = Pretrain(languages=("swa",), updates=2, batch_size=4)
@@ -173,8 +174,10 @@ def run(recipes: list[Recipe], **options: object) -> pd.DataFrame:
 def recipes_of(encoder: str, tuning: FineTune = TUNE) -> list[Recipe]:
     """Seven recipes on five trained prefixes, one of which has a child."""
     tunings = [tuning, replace(tuning, seed=2)]
-    return [*pruning_grid(encoder, tunings[:1], [0, 0.5, 0.9]),
-            *(Recipe(encoder, (PRETRAIN, tuning)) for tuning in tunings)]  # fmt: skip
+    return [
+        *pruning_grid(encoder, tunings[:1], [0, 0.5, 0.9]),
+        *(Recipe(encoder, (PRETRAIN, tuning)) for tuning in tunings),
+    ]
 
 
 # What comes back
@@ -190,7 +193,7 @@ def test_table_is_that_of_the_local_engine_and_each_prefix_is_trained_once(
     assert {node for node, _ in ray.begun} == {"node 0", "node 1"}
     before = records()
     assert len(before) == 7
-    kept = {place.name for place in artefacts._artefacts()}
+    kept = {place.name for place in cache._artefacts()}
     assert kept == {job.prefix.identity for job in study.plan(recipes)}
     assert all((tmp_path / "no des" / node / "artefacts").is_dir() for node in ("node 0", "node 1"))
 
@@ -218,7 +221,7 @@ def test_node_with_the_cache_of_the_study_sends_no_files(tiny_folder: str, ray: 
     ray.one_cache, ray.count = True, 1
     packed = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artefacts, "pack", packed.append)
+        patch.setattr(cache, "pack", packed.append)
         assert len(run(recipes_of(tiny_folder))) == 14
     assert packed == [] and len(trained) == 6
 
@@ -336,8 +339,13 @@ def order_of(recipe: Recipe, **changes: object) -> dict:
     job = Job(recipe, (recipe,), None, (EvaluationSet("sample", "yor"),))
     checksums = ray_node.checksums((recipe,), job.sets)
     plain = {"label": "", "prefix": recipe.canonical(), "recipes": [recipe.canonical()], "sets": ["sample/yor/test"]}
-    found = plain | {"version": ray_node.__version__, "checksums": checksums, "records": [], "lacks_prefix": True,
-                     "place": ["", ""]}  # fmt: skip
+    found = plain | {
+        "version": ray_node.__version__,
+        "checksums": checksums,
+        "records": [],
+        "lacks_prefix": True,
+        "place": ["", ""],
+    }
     return found | changes
 
 
@@ -491,9 +499,12 @@ def main(encoder: str, folder: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[cluster]'")
 def test_real_cluster_that_loses_a_node_gives_the_table_of_the_local_engine(tiny_folder: str, tmp_path: Path) -> None:
     script = subprocess.run(
-        [sys.executable, __file__, tiny_folder, str(tmp_path)], capture_output=True, text=True, check=False,
+        [sys.executable, __file__, tiny_folder, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_AUTH_TOKEN": 2 * "0123456789abcdef"},
-    )  # fmt: skip
+    )
     assert script.returncode == 0, script.stdout + script.stderr
     seen = json.loads(next(line for line in script.stdout.splitlines() if line.startswith('{"said"')))
     assert seen["listening"] == ["127.0.0.1"], "it listens beyond loopback"
@@ -502,7 +513,7 @@ def test_real_cluster_that_loses_a_node_gives_the_table_of_the_local_engine(tiny
 
     recipes = recipes_of(tiny_folder, SLOWER)
     table, found = study.table(recipes, sets=SETS), [results.read(recipe) for recipe in recipes]
-    assert {place.name for place in artefacts._artefacts()} == {job.prefix.identity for job in study.plan(recipes)}
+    assert {place.name for place in cache._artefacts()} == {job.prefix.identity for job in study.plan(recipes)}
     # A prefix was trained once if all that was made of it tells of the same training, down to its seconds.
     reports: dict[str, set[str]] = {}
     for recipe, record in zip(recipes, found, strict=True):
@@ -512,7 +523,7 @@ def test_real_cluster_that_loses_a_node_gives_the_table_of_the_local_engine(tiny
                 reports.setdefault(prefix.identity, set()).add(report)
     assert {len(trainings) for trainings in reports.values()} == {1}
     for identity, (report,) in reports.items():  # nor was it trained again after it had come to the study
-        about = json.loads((artefacts.folder() / identity / artefacts.ABOUT).read_bytes())
+        about = json.loads((cache.folder() / identity / cache.ABOUT).read_bytes())
         assert json.dumps(about["reports"][-1]) == report
 
     with pytest.MonkeyPatch.context() as patch:

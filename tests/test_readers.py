@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.data import splits, store
 from smaller.data.datasets import DATASETS
 from smaller.data.examples import Sentence
 from smaller.data.readers import read
 from smaller.data.report import ReadReport
 from smaller.data.texts import read_lines
-from smaller.errors import SmallerError
 
 DATA = os.environ.get("SMALLER_DATA", "")
 real_data = pytest.mark.skipif(not DATA, reason="needs the data sets: set SMALLER_DATA")

@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
+from smaller.base.errors import SmallerError
 from smaller.encoders import canonical
-from smaller.errors import SmallerError
-from smaller.recipes import (
+from smaller.study.recipes import (
     Recipe,
     cut_then_pretrained,
     cut_then_tuned,
@@ -29,7 +29,7 @@ from smaller.recipes import (
     recipe_from_canonical,
     start,
 )
-from smaller.steps import Cut, Distil, FineTune, Pretrain, Prune, Quantize
+from smaller.study.steps import Cut, Distil, FineTune, Pretrain, Prune, Quantize
 
 TUNE = FineTune("sample", "swa")
 ON_CORPUS = Distil(2, 3, languages=("swa", "yor"), updates=9, batch_size=8, max_length=24, rate=0.3, seed=4)
@@ -44,12 +44,16 @@ def test_identity_is_written_in_stone() -> None:
 
 
 def test_identity_is_the_same_in_every_process() -> None:
-    code = "import json, sys; from smaller import recipes\n"
+    code = "import json, sys; from smaller.study import recipes\n"
     code += "print(recipes.recipe_from_canonical(json.load(sys.stdin)).identity)"
     other = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(LONG.canonical()), text=True, capture_output=True, check=True,
+        [sys.executable, "-c", code],
+        input=json.dumps(LONG.canonical()),
+        text=True,
+        capture_output=True,
+        check=True,
         env=os.environ | {"PYTHONHASHSEED": "12345"},
-    )  # fmt: skip
+    )
     assert other.stdout.strip() == LONG.identity
 
 
@@ -64,13 +68,37 @@ def test_identity_does_not_depend_on_the_order_of_fields() -> None:
 @pytest.mark.parametrize(
     ("step", "others"),
     [
-        (TUNE, dict(dataset="masakhaner", language="hau", seed=2, epochs=49, learning_rate=1e-4, batch_size=32,
-                    max_length=128, warm_up=0.1, weight_decay=0.01, adapter=16)),
+        (
+            TUNE,
+            dict(
+                dataset="masakhaner",
+                language="hau",
+                seed=2,
+                epochs=49,
+                learning_rate=1e-4,
+                batch_size=32,
+                max_length=128,
+                warm_up=0.1,
+                weight_decay=0.01,
+                adapter=16,
+            ),
+        ),
         (Prune(0.5), dict(sparsity=0.6, scope="layer", include="linear+embeddings", method="random", seed=1)),
-        (Pretrain(), dict(languages=("swa",), updates=10, batch_size=8, learning_rate=0.5, max_length=32, rate=0.3,
-                          seed=2, lines=9)),
+        (
+            Pretrain(),
+            dict(
+                languages=("swa",),
+                updates=10,
+                batch_size=8,
+                learning_rate=0.5,
+                max_length=32,
+                rate=0.3,
+                seed=2,
+                lines=9,
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_identity_differs_when_any_field_does(step, others: dict) -> None:
     identities = {Recipe("sample-small", (step,)).identity}
     for field, value in others.items():
@@ -191,7 +219,7 @@ def test_plain_pretraining_sees_the_batches_of_the_distillation(tiny, monkeypatc
             seen[module].append([settings[name] for name in wanted])
             raise InterruptedError
 
-        monkeypatch.setattr(f"smaller.steps.{module}.train", look)
+        monkeypatch.setattr(f"smaller.study.steps.{module}.train", look)
     step = dataclasses.replace(ON_CORPUS, heads=2)
     for trained in (plain_pretraining(step), step):
         with pytest.raises(InterruptedError):

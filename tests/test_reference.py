@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
+from smaller.analysis.findings import claims
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, tasks
 from smaller.encoders import linear_weights
-from smaller.errors import SmallerError
-from smaller.findings import claims
-from smaller.recipes import start
-from smaller.steps import base
+from smaller.study.recipes import start
+from smaller.study.steps import base
 
 
 @pytest.fixture
@@ -89,6 +89,6 @@ def test_the_reference_summary_has_every_claim(reference):
     table = pd.read_csv(reference / "summary" / "tables" / "claims.csv", dtype=str, keep_default_na=False)
     named = {name for row in table["id"] for name in row.split(", ")}
     assert named == set(claims.listed()["id"])
-    assert set(table.loc[table["verdict"] == "not measured", "id"]) <= {
-        "Q5, D18", "Q7", "OQ3", "NC1"
-    }, "a claim that was measured once is measured still"  # fmt: skip
+    assert set(table.loc[table["verdict"] == "not measured", "id"]) <= {"Q5, D18", "Q7", "OQ3", "NC1"}, (
+        "a claim that was measured once is measured still"
+    )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from smaller import release, results, study, timing
-from smaller.cost import Setting
-from smaller.errors import SmallerError
-from smaller.jobs import materialise
-from smaller.recipes import Recipe, imitation
-from smaller.release import card_of, finished, ship_command
-from smaller.shipping import folder_bytes, open_shipped, ship
-from smaller.statistics import t_interval
-from smaller.steps import FineTune, Prune, TrimVocabulary
-from smaller.steps.quantization import Quantize
+from smaller import study
+from smaller.analysis.statistics import t_interval
+from smaller.base.errors import SmallerError
+from smaller.deploy import release
+from smaller.deploy.release import card_of, finished, ship_command
+from smaller.formats.shipping import folder_bytes, open_shipped, ship
+from smaller.study import results, timing
+from smaller.study.cost import Setting
+from smaller.study.jobs import materialise
+from smaller.study.recipes import Recipe, imitation
+from smaller.study.steps import FineTune, Prune, TrimVocabulary
+from smaller.study.steps.quantization import Quantize
 
 pytestmark = pytest.mark.usefixtures("fresh_folders", "few_sentences")
 
@@ -44,9 +46,14 @@ def test_records_have_the_bytes_that_ship_of_every_kind_of_model(recipes, tmp_pa
     dense = recipes[0]
     small = dense.then(TrimVocabulary(900, languages=("swa",)))
     student = dense.then(imitation(dense.fine_tuning, 1))
-    made = [*recipes, small, student, small.then(Prune(0.5)),
-            *(dense.then(Quantize(form)) for form in ("fp16", "dynamic", "llm.int8", "onnx")),
-            *(recipe.then(Quantize("onnx-int8")) for recipe in (dense, recipes[2], small, student))]  # fmt: skip
+    made = [
+        *recipes,
+        small,
+        student,
+        small.then(Prune(0.5)),
+        *(dense.then(Quantize(form)) for form in ("fp16", "dynamic", "llm.int8", "onnx")),
+        *(recipe.then(Quantize("onnx-int8")) for recipe in (dense, recipes[2], small, student)),
+    ]
     table = study.run(made, workers=1, say=lambda line: None)
     said = table.groupby("identity")["shipped_bytes"].first()
     for place, recipe in enumerate(made):

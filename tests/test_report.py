@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from smaller import report, runner
-from smaller.comparison import Comparison
-from smaller.errors import SmallerError
-from smaller.findings.finding import Finding, missing
-from smaller.report import display
-from smaller.statistics import Interval, t_interval
+from smaller import report
+from smaller.analysis.comparison import Comparison
+from smaller.analysis.findings.finding import Finding, missing
+from smaller.analysis.statistics import Interval, t_interval
+from smaller.base.errors import SmallerError
+from smaller.notebook import display, runner
 
 PARAMETERS = 'encoder: str = "sample-small"  # which encoder\nseeds: list[int] = [1]  # one run for each\n'
-CHECK = "from smaller.parameters import check\nsettings = check(globals())"
+CHECK = "from smaller.notebook.parameters import check\nsettings = check(globals())"
 RESULT = """
 import pandas as pd
 from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def shown(data, **metadata):
 def test_a_study_runs_fails_in_part_and_is_reported(outputs, tmp_path):
     notebooks = tmp_path / "with {braces} and space" / "notebooks"
     write(notebooks / "00_first.ipynb", CHECK, "## Result", RESULT, "## Result\n\n[next](01_second.ipynb)")
-    failing = "from smaller.errors import SmallerError\nraise SmallerError('no data at all: fetch them')"
+    failing = "from smaller.base.errors import SmallerError\nraise SmallerError('no data at all: fetch them')"
     write(notebooks / "01_second.ipynb", CHECK, "print('<b>bold</b>')", failing, "late = 1")
     (notebooks / "profiles").mkdir()
     (notebooks / "profiles" / "mini.yaml").write_text("study:\n  seeds: [1, 2]\n")
@@ -134,7 +134,7 @@ def test_a_dead_kernel(outputs, tmp_path, monkeypatch):
 
 def test_the_kernel_is_this_interpreter_and_its_progress_is_passed_on(outputs, tmp_path):
     look = (
-        "import sys\nfrom smaller.progress import attended\n"
+        "import sys\nfrom smaller.base.progress import attended\n"
         "print(sys.executable, attended())\nprint('run', 1, 'of 2', file=sys.stderr)"
     )
     said = []
@@ -161,7 +161,7 @@ def test_wrong_parameters_are_refused_before_a_kernel_starts(outputs, tmp_path, 
 
 
 def test_a_dry_run_ends_where_a_notebook_would_start_to_work(outputs, tmp_path):
-    ends = "import os\nfrom smaller.errors import Planned\n\ndef end(text):\n    assert os.environ['SMALLER_PLAN']"
+    ends = "import os\nfrom smaller.base.errors import Planned\n\ndef end(text):\n    assert os.environ['SMALLER_PLAN']"
     ends += "\n    raise Planned(text)\n\npreview = end"
     write(tmp_path / "00_a.ipynb", ends, "preview(f'{len(seeds)} to train')", "1 / 0")
     write(tmp_path / "01_b.ipynb", "raise KeyError('amh')", "preview('never')")
@@ -305,12 +305,19 @@ UNMEASURED = Comparison(Interval(float("nan"), float("nan"), float("nan"), 0))
 
 
 def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outputs, monkeypatch):
-    frame = pd.DataFrame({
-        "model": ["small", "tiny", "none", "dense"],
-        "F1": [Interval(81.256, 79.9, 82.5, 3), Interval(70.0, float("nan"), float("nan"), 1), None, t_interval([])],
-        "minus dense": [DIFFERENCE, ONE_SEED, UNMEASURED, None],
-        "loss": [-0.01, 0.5, float("nan"), 1.0],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "model": ["small", "tiny", "none", "dense"],
+            "F1": [
+                Interval(81.256, 79.9, 82.5, 3),
+                Interval(70.0, float("nan"), float("nan"), 1),
+                None,
+                t_interval([]),
+            ],
+            "minus dense": [DIFFERENCE, ONE_SEED, UNMEASURED, None],
+            "loss": [-0.01, 0.5, float("nan"), 1.0],
+        }
+    )
     soup, markdown, _ = captured(monkeypatch, report.show, frame, "x", "cells", decimals={"F1": 2})
     rows = [[cell.get_text() for cell in row.select("th, td")] for row in soup.select("tbody tr")]
     assert rows == [
@@ -324,8 +331,12 @@ def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outp
     assert classes == [None, ["number"], None, ["number"]]
     kept = pd.read_csv(outputs / "tables" / "cells.csv")
     fields = ["mean", "low", "high", "n"]
-    assert list(kept) == ["model", *(f"F1, {name}" for name in fields), *(f"minus dense, {name}" for name in
-                          [*fields, "p", "p (Holm)", "verdict"]), "loss"]  # fmt: skip
+    assert list(kept) == [
+        "model",
+        *(f"F1, {name}" for name in fields),
+        *(f"minus dense, {name}" for name in [*fields, "p", "p (Holm)", "verdict"]),
+        "loss",
+    ]
     assert kept.loc[0, [f"F1, {name}" for name in fields]].tolist() == [81.256, 79.9, 82.5, 3]
     assert kept["F1, n"].tolist()[:2] == [3, 1] and kept["F1, n"].tolist()[3] == 0 and pd.isna(kept.loc[2, "F1, n"])
     back = Interval(*kept.loc[0, [f"minus dense, {name}" for name in fields]])
@@ -348,8 +359,10 @@ def test_an_interval_beside_a_comparison_is_kept_too():
 
 
 def test_cells_are_bold_or_underlined_by_place_and_name(outputs, monkeypatch):
-    frame = pd.DataFrame({"model": ["a", "<b>"], "F1": [Interval(81.0, 80.0, 82.0, 3), Interval(70.0, 69.0, 71.0, 3)],
-                          "of": ["x", "y"]}, index=[7, 9])  # fmt: skip
+    frame = pd.DataFrame(
+        {"model": ["a", "<b>"], "F1": [Interval(81.0, 80.0, 82.0, 3), Interval(70.0, 69.0, 71.0, 3)], "of": ["x", "y"]},
+        index=[7, 9],
+    )
     frame.attrs |= {"bold": {(0, "F1"), (1, "model")}, "underlined": {(0, "F1")}}
     soup, markdown, _ = captured(monkeypatch, report.show, frame, "x", "marked")
     assert [cell.get_text() for cell in soup.select("tbody strong")] == ["81.0 ± 1.0", "<b>"]
@@ -361,7 +374,8 @@ def test_cells_are_bold_or_underlined_by_place_and_name(outputs, monkeypatch):
 
 def test_marks_hold_for_columns_of_two_levels_and_a_named_index(outputs, monkeypatch):
     wide = pd.DataFrame({"language": ["swa"], "order": ["before"], "f1": [1.0]}).pivot(
-        index="language", columns="order", values=["f1"])  # fmt: skip
+        index="language", columns="order", values=["f1"]
+    )
     wide.attrs["bold"] = {(0, "f1 before")}
     soup, *_ = captured(monkeypatch, report.show, wide, "x", "wide")
     assert soup.select_one("tbody strong").get_text() == "1.0"
@@ -441,8 +455,16 @@ def test_the_index_says_what_was_studied_and_what_it_took():
         "cost": {"evaluation_seconds": 1800.0},
         "provenance": {"device": "x86_64 processor, 2 threads"},
     }
-    page = report.Page("08_x", "Which?", "That one. And more.", "", "That one.", seconds=120.0, sample=True, parts={
-        "pareto": '<figure id="figure-pareto"><img alt="a front" src="data:,"></figure>'})  # fmt: skip
+    page = report.Page(
+        "08_x",
+        "Which?",
+        "That one. And more.",
+        "",
+        "That one.",
+        seconds=120.0,
+        sample=True,
+        parts={"pareto": '<figure id="figure-pareto"><img alt="a front" src="data:,"></figure>'},
+    )
     # One shared training of an hour and two scorings of half an hour, on two threads: four core hours.
     text = BeautifulSoup(report.index([page], [record, record]), "html.parser")
     said = text.find("main").get_text(" ", strip=True)

@@ -15,9 +15,10 @@ import pytest
 from bs4 import BeautifulSoup
 
 from smaller import report
-from smaller.comparison import NOT_DECIDED
-from smaller.findings.finding import Finding
-from smaller.report import display, page
+from smaller.analysis.comparison import NOT_DECIDED
+from smaller.analysis.findings.finding import Finding
+from smaller.notebook import display
+from smaller.report import page
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -32,8 +33,13 @@ def folder(tmp_path_factory) -> Path:
     shown = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMALLER_OUTPUTS", str(outputs))
-        patch.setattr(display, "_display", lambda content, plain, card: shown.append(
-            nbformat.v4.new_output("display_data", {"text/html": content}, metadata={"smaller": card})))  # fmt: skip
+        patch.setattr(
+            display,
+            "_display",
+            lambda content, plain, card: shown.append(
+                nbformat.v4.new_output("display_data", {"text/html": content}, metadata={"smaller": card})
+            ),
+        )
         report.answer(Finding("F1 is 81.2.", "\n\nMore of it.", verdict=NOT_DECIDED))
         words = pd.DataFrame({"word": ["Àlejò"], "F1": [81.25]})
         words.attrs |= {"languages": {"word": "yor"}, "bold": {(0, "F1")}, "underlined": {(0, "word")}}
@@ -80,8 +86,11 @@ def test_landmarks_language_and_a_way_past_the_navigation(soup):
     assert len(set(names)) == len(names)
     skip = soup.find("body").find("a")
     assert skip["class"] == ["skip"] and soup.find(id=skip["href"][1:]).name == "main"
-    assert not [loose for loose in soup.find("body").find_all(recursive=False)
-                if loose.name not in ("header", "main", "footer", "nav", "div", "a")]  # fmt: skip
+    assert not [
+        loose
+        for loose in soup.find("body").find_all(recursive=False)
+        if loose.name not in ("header", "main", "footer", "nav", "div", "a")
+    ]
 
 
 def test_cells_images_links_and_ids_say_what_they_are(soup):
@@ -169,8 +178,17 @@ def test_axe_finds_nothing(folder: Path, tmp_path: Path, name: str, width: int):
             "</body>", f"<script>{Path(AXE).read_text(encoding='utf-8')}</script><script>{tail}</script></body>"
         )
     )
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-               f"--window-size={width},900", "--virtual-time-budget=20000", "--dump-dom", copy.as_uri()]  # fmt: skip
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},900",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        copy.as_uri(),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = json.loads(BeautifulSoup(run.stdout, "html.parser").get_text().partition("FOUND")[2].rpartition("END")[0])
     assert not [(one["impact"], one["id"], one["nodes"][0]["html"]) for one in found]

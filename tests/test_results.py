@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from smaller import results
-from smaller.errors import SmallerError
-from smaller.recipes import Recipe, dense, pruned_after, pruned_before
-from smaller.steps import FineTune, Prune
+from smaller.base.errors import SmallerError
+from smaller.study import results
+from smaller.study.recipes import Recipe, dense, pruned_after, pruned_before
+from smaller.study.steps import FineTune, Prune
 
 TUNE = FineTune("sample", "swa", seed=3)
 DENSE = dense("sample-small", TUNE)
@@ -26,9 +26,17 @@ pytestmark = pytest.mark.usefixtures("fresh_folders")
 
 def record_of(recipe: Recipe) -> dict:
     scores = {"f1": 80.0, "precision": 81.0, "recall": 79.0, "loss": 0.5, "support": 40, "sentences": 30}
-    cost = {"parameters": 100, "nonzero_parameters": 60, "dense_bytes": 400, "sparse_bytes": 253,
-            "compressed_bytes": 300, "achieved_sparsity": 0.4, "training_seconds": 1.5, "latency": None,
-            "shape": {"layers": 4, "heads": 6, "hidden": 96, "feed_forward": 384, "vocabulary": 3500}}  # fmt: skip
+    cost = {
+        "parameters": 100,
+        "nonzero_parameters": 60,
+        "dense_bytes": 400,
+        "sparse_bytes": 253,
+        "compressed_bytes": 300,
+        "achieved_sparsity": 0.4,
+        "training_seconds": 1.5,
+        "latency": None,
+        "shape": {"layers": 4, "heads": 6, "hidden": 96, "feed_forward": 384, "vocabulary": 3500},
+    }
     record = {
         "format": results.FORMAT,
         "identity": recipe.identity,

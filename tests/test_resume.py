@@ -29,8 +29,8 @@ UNEQUAL = ["milliseconds", "milliseconds_low", "milliseconds_high", "training_se
 
 
 def recipes_of(encoder: str) -> list:
-    from smaller.recipes import Recipe, pruning_grid
-    from smaller.steps import FineTune, Pretrain, Prune
+    from smaller.study.recipes import Recipe, pruning_grid
+    from smaller.study.steps import FineTune, Pretrain, Prune
 
     # Two updates a training: the smallest study that has every kind of job.
     def tuning(seed: int) -> FineTune:
@@ -49,7 +49,7 @@ class Studies:
     def __init__(self, encoder: str, folder: Path) -> None:
         import torch
 
-        from smaller.steps import FineTune, Pretrain
+        from smaller.study.steps import FineTune, Pretrain
 
         torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
         self.recipes, self.folder = recipes_of(encoder), folder
@@ -68,7 +68,7 @@ class Studies:
     def start(self, name: str, *, workers: int = 1) -> int:
         """The process id of a child that runs the study; it leads a group of its own."""
         from smaller import study
-        from smaller.progress import silent
+        from smaller.base.progress import silent
 
         child = os.fork()
         if child:
@@ -180,9 +180,12 @@ def ordeal(tiny_folder: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """What the script saw, and the folders that it left."""
     folder = tmp_path_factory.mktemp("studies")
     script = subprocess.run(
-        [sys.executable, __file__, tiny_folder, str(folder)], capture_output=True, text=True, check=False,
+        [sys.executable, __file__, tiny_folder, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert script.returncode == 0, script.stderr
     return json.loads(script.stdout), folder
 
@@ -219,12 +222,12 @@ def test_finished_records_are_never_computed_again(ordeal: tuple) -> None:
 
 
 def test_killed_study_leaves_nothing_that_lasts(ordeal: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
-    from smaller import artefacts
+    from smaller.study import cache
 
-    for cache in ordeal[1].glob("round */ca che"):
-        monkeypatch.setenv("SMALLER_CACHE", str(cache))
-        artefacts.trim()
-        hidden = {place.name for place in artefacts.folder().iterdir() if place.name.startswith(".")}
+    for folder in ordeal[1].glob("round */ca che"):
+        monkeypatch.setenv("SMALLER_CACHE", str(folder))
+        cache.trim()
+        hidden = {place.name for place in cache.folder().iterdir() if place.name.startswith(".")}
         assert hidden == {".locks"}
 
 

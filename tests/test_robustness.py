@@ -7,16 +7,18 @@ import math
 import pandas as pd
 import pytest
 
-from smaller import figures, opening, results
-from smaller.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis import figures
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.findings import claims, robustness
+from smaller.analysis.findings.finding import ANSWERED, Finding
+from smaller.analysis.statistics import t_interval
+from smaller.base.errors import SmallerError
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
-from smaller.errors import SmallerError
-from smaller.findings import claims, robustness
-from smaller.findings.finding import ANSWERED, Finding
-from smaller.parameters import Settings
-from smaller.recipes import dense
-from smaller.statistics import t_interval
-from smaller.steps import FineTune, Prune, Quantize
+from smaller.notebook import opening
+from smaller.notebook.parameters import Settings
+from smaller.study import results
+from smaller.study.recipes import dense
+from smaller.study.steps import FineTune, Prune, Quantize
 
 SEEDS = (1, 2, 3)
 LANGUAGES = ("swa", "yor")
@@ -30,12 +32,27 @@ LOST = {"dense": 20.0, "pruned, 50 %": 20.0, "pruned, 90 %": 40.0, "quantized, d
 
 def row(model: str, language: str, seed: int, f1: float, **other: object) -> dict:
     said = {
-        "identity": f"{model}-{language}-{seed}", "encoder": "mini", "dataset": "masakhaner", "language": language,
-        "trained_on": f"masakhaner/{language}", "split": "test", "noise": "", "rate": 0.0, "noise_seed": 0,
-        "seed": seed, "f1": f1, "calibration_error": 2.0, "confidence": math.nan, "tagged": math.nan,
-        "technique": model.partition(",")[0], "order": "", "f1_before": math.nan, "attack_success": math.nan,
-        "random_success": math.nan, "attack_edits": math.nan,
-    }  # fmt: skip
+        "identity": f"{model}-{language}-{seed}",
+        "encoder": "mini",
+        "dataset": "masakhaner",
+        "language": language,
+        "trained_on": f"masakhaner/{language}",
+        "split": "test",
+        "noise": "",
+        "rate": 0.0,
+        "noise_seed": 0,
+        "seed": seed,
+        "f1": f1,
+        "calibration_error": 2.0,
+        "confidence": math.nan,
+        "tagged": math.nan,
+        "technique": model.partition(",")[0],
+        "order": "",
+        "f1_before": math.nan,
+        "attack_success": math.nan,
+        "random_success": math.nan,
+        "attack_edits": math.nan,
+    }
     return said | other
 
 
@@ -51,20 +68,63 @@ def tables(*, clean: dict[str, float] = CLEAN, seeds: tuple[int, ...] = SEEDS) -
                 rows.append(row(model, language, seed, base))
                 for rate, share in ((0.05, 0.5), (0.15, 1.0)):
                     lost = share * LOST[model] + shake
-                    rows.append(row(model, language, seed, base - lost, noise="dropped", rate=rate,
-                                    calibration_error=2 + lost / 4))  # fmt: skip
+                    rows.append(
+                        row(
+                            model,
+                            language,
+                            seed,
+                            base - lost,
+                            noise="dropped",
+                            rate=rate,
+                            calibration_error=2 + lost / 4,
+                        )
+                    )
                 rows.append(row(model, language, seed, base - 0.1, noise="case", rate=1.0, calibration_error=2.0))
                 rows.append(row(model, language, seed, base - 30 - shake, noise="entities", rate=1.0))
                 for rate, broken in ((0.01, 20.0), (0.03, 50.0)):
-                    rows.append(row(model, language, seed, base - 40, noise=ATTACK, rate=rate, f1_before=base + 5,
-                                    attack_success=broken + 10 * place + shake, random_success=5.0,
-                                    attack_edits=2.0))  # fmt: skip
-                rows.append(row(model, "bam", seed, 20.0, dataset="masakhaner2", trained_on=f"masakhaner/{language}",
-                                calibration_error=15.0))  # fmt: skip
-                for dataset, code, sure in (("masakhaner", language, 97.0), ("masakhaner2", "bam", 90.0),
-                                            ("afrisenti", language, 93.0)):  # fmt: skip
-                    rows.append(row(model, code, seed, math.nan, dataset=dataset, trained_on=f"masakhaner/{language}",
-                                    noise=UNLABELLED, confidence=sure - place, tagged=6.0))  # fmt: skip
+                    rows.append(
+                        row(
+                            model,
+                            language,
+                            seed,
+                            base - 40,
+                            noise=ATTACK,
+                            rate=rate,
+                            f1_before=base + 5,
+                            attack_success=broken + 10 * place + shake,
+                            random_success=5.0,
+                            attack_edits=2.0,
+                        )
+                    )
+                rows.append(
+                    row(
+                        model,
+                        "bam",
+                        seed,
+                        20.0,
+                        dataset="masakhaner2",
+                        trained_on=f"masakhaner/{language}",
+                        calibration_error=15.0,
+                    )
+                )
+                for dataset, code, sure in (
+                    ("masakhaner", language, 97.0),
+                    ("masakhaner2", "bam", 90.0),
+                    ("afrisenti", language, 93.0),
+                ):
+                    rows.append(
+                        row(
+                            model,
+                            code,
+                            seed,
+                            math.nan,
+                            dataset=dataset,
+                            trained_on=f"masakhaner/{language}",
+                            noise=UNLABELLED,
+                            confidence=sure - place,
+                            tagged=6.0,
+                        )
+                    )
         found[model] = pd.DataFrame(rows)
     return found
 
@@ -79,14 +139,26 @@ def answers(table: pd.DataFrame) -> dict[str, Finding]:
 
 def lost(models: dict[str, dict[tuple[str, int], float]], **also: object) -> pd.DataFrame:
     """A table of models that are perfect on clean text, and lose twenty points and these more under noise."""
-    return robustness.by_model({
-        model: pd.DataFrame([
-            row(model, language, seed, 100.0 - (20 + points) * (rate > 0), noise="dropped" if rate else "", rate=rate,
-                **also)
-            for (language, seed), points in own.items() for rate in (0.0, 0.15)
-        ])
-        for model, own in models.items()
-    })  # fmt: skip
+    return robustness.by_model(
+        {
+            model: pd.DataFrame(
+                [
+                    row(
+                        model,
+                        language,
+                        seed,
+                        100.0 - (20 + points) * (rate > 0),
+                        noise="dropped" if rate else "",
+                        rate=rate,
+                        **also,
+                    )
+                    for (language, seed), points in own.items()
+                    for rate in (0.0, 0.15)
+                ]
+            )
+            for model, own in models.items()
+        }
+    )
 
 
 def test_a_study_needs_its_dense_models() -> None:
@@ -137,9 +209,14 @@ def test_what_a_seed_does_to_both_languages_counts_once() -> None:
 def test_one_low_interval_of_several_decides_nothing() -> None:
     """By itself -0.97 ± 0.87 lies low; of two models together it does not."""
     points = {"dense": (0.0, 0.0, 0.0), "pruned, 50 %": (1.0, 1.3, 0.6), "quantized, dynamic": (0.1, -0.1, 0.0)}
-    found = answers(lost({
-        model: {("swa", seed): more for seed, more in zip(SEEDS, own, strict=True)} for model, own in points.items()
-    }))["typing"]  # fmt: skip
+    found = answers(
+        lost(
+            {
+                model: {("swa", seed): more for seed, more in zip(SEEDS, own, strict=True)}
+                for model, own in points.items()
+            }
+        )
+    )["typing"]
     one = found.values["compared"]["pruned, 50 %"]
     assert one.interval.high < 0 and one.p < 0.05 < one.corrected
     assert found.verdict == NOT_DECIDED and found.values["not decided"] == ["pruned, 50 %"]
@@ -150,8 +227,11 @@ def test_one_low_interval_of_several_decides_nothing() -> None:
 def test_sets_that_some_models_lack_are_left_out() -> None:
     """Once, a mean over sets that the dense model alone was scored on stood beside a mean over others."""
     own = tables()
-    extra = [row("dense", language, seed, 50.0, noise="mistyped", rate=0.15, calibration_error=40.0)
-             for language in LANGUAGES for seed in SEEDS]  # fmt: skip
+    extra = [
+        row("dense", language, seed, 50.0, noise="mistyped", rate=0.15, calibration_error=40.0)
+        for language in LANGUAGES
+        for seed in SEEDS
+    ]
     extra += [row("dense", "wol", seed, 50.0, trained_on="masakhaner/swa", calibration_error=90.0) for seed in SEEDS]
     own["dense"] = pd.concat([own["dense"], pd.DataFrame(extra)])
     table = robustness.by_model(own)
@@ -215,9 +295,12 @@ def test_one_seed_decides_nothing() -> None:
 
 def test_what_was_not_measured_says_so() -> None:
     older = TABLE.assign(calibration_error=TABLE["calibration_error"].where(TABLE["model"] != "dense"))
-    lacking = {("typing", "names", "attack", "calibration"): robustness.by_model({"dense": tables()["dense"]}),
-               ("names",): TABLE[TABLE["noise"] != "entities"], ("attack",): TABLE[TABLE["noise"] != ATTACK],
-               ("confidence", "calibration"): older}  # fmt: skip
+    lacking = {
+        ("typing", "names", "attack", "calibration"): robustness.by_model({"dense": tables()["dense"]}),
+        ("names",): TABLE[TABLE["noise"] != "entities"],
+        ("attack",): TABLE[TABLE["noise"] != ATTACK],
+        ("confidence", "calibration"): older,
+    }
     for questions, table in lacking.items():
         assert {name for name, one in answers(table).items() if one.verdict == NOT_MEASURED} == set(questions)
 
@@ -276,9 +359,11 @@ def test_every_question_is_judged_by_the_one_rule() -> None:
 
 def test_strange_text(monkeypatch: pytest.MonkeyPatch) -> None:
     tunings = [FineTune("masakhaner", language, seed=seed) for language in LANGUAGES for seed in SEEDS]
-    monkeypatch.setattr("smaller.findings.robustness.read", read_known)
-    recipes = {"dense": [Known(tuning, "dense") for tuning in tunings],
-               "pruned, 50 %": [Known(tuning, "pruned") for tuning in tunings]}  # fmt: skip
+    monkeypatch.setattr("smaller.analysis.findings.robustness.read", read_known)
+    recipes = {
+        "dense": [Known(tuning, "dense") for tuning in tunings],
+        "pruned, 50 %": [Known(tuning, "pruned") for tuning in tunings],
+    }
     found = robustness.texts(TABLE, recipes)
     assert set(found["text"]) == {"own test set", "Bambara (masakhaner2)", "afrisenti, same language"}
     alike = found.dropna(subset="agreement").groupby(["model", "text"])["agreement"].mean()
@@ -303,11 +388,18 @@ class Known:
 
 def read_known(recipe: Known) -> dict:
     labels = ["O", "B-PER", "B-LOC"]
-    own, away = (EvaluationSet(*place, noise=UNLABELLED).key
-                 for place in (("masakhaner", recipe.fine_tuning.language), ("masakhaner2", "bam")))  # fmt: skip
+    own, away = (
+        EvaluationSet(*place, noise=UNLABELLED).key
+        for place in (("masakhaner", recipe.fine_tuning.language), ("masakhaner2", "bam"))
+    )
     other = "020" if recipe.model == "dense" else "001"
-    return {"scores": {own: {"labels": labels, "tags": ["010"]}, away: {"labels": labels, "tags": [other]},
-                       "masakhaner/swa/test": {"f1": 80.0}}}  # fmt: skip
+    return {
+        "scores": {
+            own: {"labels": labels, "tags": ["010"]},
+            away: {"labels": labels, "tags": [other]},
+            "masakhaner/swa/test": {"f1": 80.0},
+        }
+    }
 
 
 # Figures
@@ -356,22 +448,43 @@ def test_table_of_records_has_the_columns() -> None:
 # The study of the notebook
 
 SETTINGS = {
-    "encoders": ["sample-small"], "dataset": "sample", "languages": ["swa", "yor"], "seeds": [1, 2], "epochs": 4,
-    "learning_rate": 1e-3, "batch_size": 16, "warm_up": 0.1, "sparsities": [0.5, 0.8], "students": ["2x6"],
-    "forms": ["dynamic"], "vocabularies": [2000], "corpus": "sample", "corpus_lines": 0,
+    "encoders": ["sample-small"],
+    "dataset": "sample",
+    "languages": ["swa", "yor"],
+    "seeds": [1, 2],
+    "epochs": 4,
+    "learning_rate": 1e-3,
+    "batch_size": 16,
+    "warm_up": 0.1,
+    "sparsities": [0.5, 0.8],
+    "students": ["2x6"],
+    "forms": ["dynamic"],
+    "vocabularies": [2000],
+    "corpus": "sample",
+    "corpus_lines": 0,
     "noise": {"case": [0.5, 1.0], "entities": [1.0]},
-    "noise_seed": 7, "attack_budgets": [0.02], "attacked_sentences": 5, "targets": ["sample/bam", "sample/swa"],
-    "texts": [], "text_sentences": 9,
-}  # fmt: skip
+    "noise_seed": 7,
+    "attack_budgets": [0.02],
+    "attacked_sentences": 5,
+    "targets": ["sample/bam", "sample/swa"],
+    "texts": [],
+    "text_sentences": 9,
+}
 
 
 def test_study_has_every_technique_at_every_strength() -> None:
     found = opening.robustness_study(Settings(SETTINGS))
     assert list(found) == [
-        "dense", "pruned before fine-tuning, 50 %", "pruned before fine-tuning, 80 %",
-        "pruned after fine-tuning, 50 %", "pruned after fine-tuning, 80 %", "distilled, 2x6", "cut, 2x6",
-        "quantized, dynamic", "trimmed, 2000 pieces",
-    ]  # fmt: skip
+        "dense",
+        "pruned before fine-tuning, 50 %",
+        "pruned before fine-tuning, 80 %",
+        "pruned after fine-tuning, 50 %",
+        "pruned after fine-tuning, 80 %",
+        "distilled, 2x6",
+        "cut, 2x6",
+        "quantized, dynamic",
+        "trimmed, 2000 pieces",
+    ]
     assert {len(own) for own in found.values()} == {4}
     assert len({recipe.identity for own in found.values() for recipe in own}) == 36
     tuning = found["dense"][0].fine_tuning
@@ -382,10 +495,14 @@ def test_study_has_every_technique_at_every_strength() -> None:
 def test_sets_of_a_language_hold_noise_attacks_and_strange_text() -> None:
     keys = [place.key for place in opening.robustness_sets(Settings(SETTINGS), "swa")]
     assert keys == [
-        "sample/swa/test/case/0.5/7", "sample/swa/test/case/1/7", "sample/swa/test/entities/1/7",
-        "sample/swa/test/attack/0.02/7/5", "sample/bam/test", "sample/swa/test/unlabelled/0/0/9",
+        "sample/swa/test/case/0.5/7",
+        "sample/swa/test/case/1/7",
+        "sample/swa/test/entities/1/7",
+        "sample/swa/test/attack/0.02/7/5",
+        "sample/bam/test",
+        "sample/swa/test/unlabelled/0/0/9",
         "sample/bam/test/unlabelled/0/0/9",
-    ]  # fmt: skip
+    ]
 
 
 def test_noise_sheet_shows_what_noise_does() -> None:

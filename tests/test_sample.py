@@ -12,11 +12,11 @@ from collections import Counter
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, sample, splits
 from smaller.data.report import _count_orphans
 from smaller.data.sample import topics
 from smaller.data.sheet import names as names_of
-from smaller.errors import SmallerError
 
 ALL = (*sample.LANGUAGES, sample.UNSEEN)
 

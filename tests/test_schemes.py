@@ -8,8 +8,8 @@ import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import BILOU, IOBES, Entities
 
+from smaller.base.errors import SmallerError
 from smaller.data.schemes import WrongTag, as_bio, from_bio, scheme_of, types_of
-from smaller.errors import SmallerError
 
 UPOS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
 
@@ -84,9 +84,11 @@ def test_well_formed_spans_are_those_of_seqeval_in_its_strict_mode(letters, judg
         tags = []
         while len(tags) < 12:
             length, kind = draw.randint(0, 4), draw.choice(["PER", "LOC"])
-            tags += [["O"], [f"{single}-{kind}"]][length == 1] if length < 2 else [
-                f"{begin}-{kind}", *[f"{inside}-{kind}"] * (length - 2), f"{end}-{kind}"
-            ]  # fmt: skip
+            tags += (
+                [["O"], [f"{single}-{kind}"]][length == 1]
+                if length < 2
+                else [f"{begin}-{kind}", *[f"{inside}-{kind}"] * (length - 2), f"{end}-{kind}"]
+            )
         strict = [entity.to_tuple()[1:] for entity in Entities([tags], judge).entities[0]]
         assert [(kind, first, last + 1) for kind, first, last in get_entities(list(as_bio(tags, "bioes")))] == strict
 

@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 from seqeval.metrics import f1_score
 
-from smaller import results, sentences, study
-from smaller.data.encoding import bio_labels
+from smaller import study
+from smaller.analysis import sentences
+from smaller.analysis.sentences import Counts
+from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
-from smaller.errors import SmallerError
-from smaller.evaluation import BY_SENTENCE, class_scores, pack, span_scores, unpack
-from smaller.recipes import dense, pruned_after
-from smaller.sentences import Counts
-from smaller.steps import FineTune, Prune
+from smaller.data.tasks import bio_labels
+from smaller.study import results
+from smaller.study.evaluation import BY_SENTENCE, class_scores, pack, span_scores, unpack
+from smaller.study.recipes import dense, pruned_after
+from smaller.study.steps import FineTune, Prune
 
 LABELS = bio_labels(("PER", "ORG", "LOC"))
 
@@ -26,8 +28,10 @@ LABELS = bio_labels(("PER", "ORG", "LOC"))
 def tagged(seed: int, count: int = 40) -> tuple[list[list[str]], list[list[str]]]:
     """Gold and predicted tags of random sentences; half of the predictions are right."""
     draw = random.Random(seed)
-    gold, guesses = ([draw.choices(LABELS, weights=[6] + [1] * 6, k=length) for length in lengths]
-                     for lengths in [[draw.randint(1, 12) for _ in range(count)]] * 2)  # fmt: skip
+    gold, guesses = (
+        [draw.choices(LABELS, weights=[6] + [1] * 6, k=length) for length in lengths]
+        for lengths in [[draw.randint(1, 12) for _ in range(count)]] * 2
+    )
     return gold, [row if draw.random() < 0.5 else guess for row, guess in zip(gold, guesses, strict=True)]
 
 
@@ -45,8 +49,17 @@ def recorded(models: dict[str, dict], *, split: str = "test", kind: str = "spans
     for name, places in models.items():
         for (language, seed), numbers in places.items():
             identity = f"{name}-{language}-{seed}"
-            rows.append({"identity": identity, "label": name, "dataset": "sample", "language": language, "noise": "",
-                         "split": split, "seed": seed})  # fmt: skip
+            rows.append(
+                {
+                    "identity": identity,
+                    "label": name,
+                    "dataset": "sample",
+                    "language": language,
+                    "noise": "",
+                    "split": split,
+                    "seed": seed,
+                }
+            )
             packed = {"by_sentence": pack(kind, numbers)} if numbers is not None else {}
             records[identity] = {"scores": {f"sample/{language}/{split}": packed | {"f1": 1.0}}}
     return pd.DataFrame(rows), records
@@ -92,8 +105,11 @@ def test_summed_counts_give_the_f1_of_the_record_and_of_seqeval_exactly(seed):
     assert counts.kind == "spans" and counts.sentences == len(gold)
     assert counts.scores()[0] == scores["f1"]
     assert scores["f1"] == pytest.approx(100 * f1_score(gold, predicted), abs=1e-12)
-    each = [span_scores([true], [told], by_sentence=True) for true, told in zip(gold, predicted, strict=True)
-            if set(true) != {"O"}]  # fmt: skip
+    each = [
+        span_scores([true], [told], by_sentence=True)
+        for true, told in zip(gold, predicted, strict=True)
+        if set(true) != {"O"}
+    ]
     with_names = counts.numbers[:, counts.numbers[2] > 0]
     assert (np.concatenate([unpack(one["by_sentence"]) for one in each], axis=1) == with_names).all()
 
@@ -103,8 +119,9 @@ def test_drawn_sentences_have_the_f1_that_seqeval_gives_them():
     counts = sentences.counts({"scores": {"x/dev": span_scores(gold, predicted, by_sentence=True)}}, "dev")
     weights = np.random.default_rng(2).multinomial(25, np.full(25, 1 / 25), size=20)
     for drawn, score in zip(weights, counts.scores(weights.astype(np.float32)), strict=True):
-        again = [[row for row, times in zip(rows, drawn, strict=True) for _ in range(times)]
-                 for rows in (gold, predicted)]  # fmt: skip
+        again = [
+            [row for row, times in zip(rows, drawn, strict=True) for _ in range(times)] for rows in (gold, predicted)
+        ]
         assert score == pytest.approx(100 * f1_score(*again), abs=1e-9)
 
 
@@ -128,8 +145,13 @@ def test_macro_f1_and_accuracy_are_those_of_the_record():
 
 
 def test_the_mean_is_that_of_the_scores_over_seeds_and_languages(told):
-    models = {"dense": {(language, seed): spans_of(10 * place + seed, kept=np.full(100 + place, 2), recall=0.6)
-                        for place, language in enumerate(("swa", "yor")) for seed in (1, 2, 3)}}  # fmt: skip
+    models = {
+        "dense": {
+            (language, seed): spans_of(10 * place + seed, kept=np.full(100 + place, 2), recall=0.6)
+            for place, language in enumerate(("swa", "yor"))
+            for seed in (1, 2, 3)
+        }
+    }
     models["dense"]["swa", 4] = spans_of(9, kept=np.full(100, 2))  # a seed without the other language does not count
     found = sentences.interval(told(models))
     scores = [Counts("spans", numbers).scores()[0] for (_, seed), numbers in models["dense"].items() if seed < 4]
@@ -156,10 +178,13 @@ def test_only_seeds_and_languages_of_both_models_are_paired(told):
     gold = {"swa": np.full(80, 2), "yor": np.full(90, 1)}
     models = {
         name: {(language, seed): spans_of(seed + shift, kept=gold[language]) for language, seed in places}
-        for shift, (name, places) in enumerate({
-            "first": [("swa", 1), ("swa", 2), ("yor", 1)], "second": [("swa", 1), ("swa", 2), ("swa", 3)],
-        }.items())
-    }  # fmt: skip
+        for shift, (name, places) in enumerate(
+            {
+                "first": [("swa", 1), ("swa", 2), ("yor", 1)],
+                "second": [("swa", 1), ("swa", 2), ("swa", 3)],
+            }.items()
+        )
+    }
     rows = told(models)
     found = sentences.paired(*(rows[rows["label"] == name] for name in models))
     means = [np.mean([Counts("spans", own["swa", seed]).scores()[0] for seed in (1, 2)]) for own in models.values()]
@@ -219,8 +244,10 @@ def test_a_study_keeps_counts_of_its_own_language_and_reads_records_without(tiny
         assert (sentences.counts(records[row.identity], row.split).numbers == counts.numbers).all()
     uncompressed, pruned = (table[table["order"] == order] for order in ("dense", "after"))
     found = sentences.paired(pruned[pruned["language"] == "swa"], uncompressed[uncompressed["language"] == "swa"])
-    means = [rows.loc[(rows["split"] == "test") & rows.index.isin(home.index), "f1"].mean()
-             for rows in (pruned, uncompressed)]  # fmt: skip
+    means = [
+        rows.loc[(rows["split"] == "test") & rows.index.isin(home.index), "f1"].mean()
+        for rows in (pruned, uncompressed)
+    ]
     assert found.n == 24 and found.mean == pytest.approx(means[0] - means[1])
     assert sentences.interval(table).kind == sentences.LACKING  # the rows away from home have none
 

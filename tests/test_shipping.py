@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForTokenClassification
 
-from smaller import encoders, forms, shipping
-from smaller.data.encoding import bio_labels
+from smaller import encoders, formats
+from smaller.base.errors import SmallerError
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.shipping import folder_bytes, open_shipped, predict_command, ship, shipped_bytes
-from smaller.steps import FineTune, Prune, TrimVocabulary
-from smaller.tagging import tag
+from smaller.formats import shipping
+from smaller.formats.shipping import folder_bytes, open_shipped, predict_command, ship, shipped_bytes
+from smaller.prediction.tagging import tag
+from smaller.study.steps import FineTune, Prune, TrimVocabulary
 
 LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
 SENTENCES = [
@@ -60,8 +61,8 @@ def tagger(tiny) -> Model:
 def models(tagger) -> dict[str, Model]:
     """The tagger in every form whose library is here."""
     rows = [torch.arange(5, 5 + length) for length in range(4, 24, 2)]
-    names = [name for name in forms.FORMS if name != "openvino-int8" or _has_openvino()]
-    return {encoders.TRAINED: tagger} | {name: forms.convert(tagger, name, rows=rows) for name in names}
+    names = [name for name in formats.FORMS if name != "openvino-int8" or _has_openvino()]
+    return {encoders.TRAINED: tagger} | {name: formats.convert(tagger, name, rows=rows) for name in names}
 
 
 def _has_openvino() -> bool:
@@ -94,8 +95,8 @@ def plain(tagged) -> list[dict]:
 def test_a_fresh_process_gives_the_same_predictions(models, shipped):
     script = (
         "import dataclasses, json, sys, torch\n"
-        "from smaller.shipping import open_shipped\n"
-        "from smaller.tagging import tag\n"
+        "from smaller.formats.shipping import open_shipped\n"
+        "from smaller.prediction.tagging import tag\n"
         "torch.set_num_threads(int(sys.argv[1]))\n"
         "for folder in sys.argv[3:]:\n"
         "    model = open_shipped(folder)\n"
@@ -103,8 +104,9 @@ def test_a_fresh_process_gives_the_same_predictions(models, shipped):
         "    print(json.dumps([model.form, type(model.network).__name__, found]))\n"
     )
     command = [sys.executable, "-c", script, str(torch.get_num_threads()), json.dumps(SENTENCES)]
-    answer = subprocess.run([*command, *(str(shipped / name) for name in models)], capture_output=True, text=True,
-                            check=False)  # fmt: skip
+    answer = subprocess.run(
+        [*command, *(str(shipped / name) for name in models)], capture_output=True, text=True, check=False
+    )
     assert answer.returncode == 0, answer.stderr
     lines = [json.loads(line) for line in answer.stdout.splitlines()]
     assert len(lines) == len(models)
@@ -128,7 +130,7 @@ def test_a_folder_holds_all_that_is_needed(models, shipped):
 def test_folders_weigh_what_the_weights_take(models, shipped):
     for form in ("fp32", "fp16", "dynamic", "llm.int8"):
         (file,) = (shipped / form).glob("*.safetensors")
-        taken = forms.bytes_in_memory(models[form].network)
+        taken = formats.bytes_in_memory(models[form].network)
         assert taken <= file.stat().st_size < taken + 10_000  # the names of the tensors come on top
 
 
@@ -159,8 +161,13 @@ def test_the_weights_are_counted_without_being_written(models, monkeypatch):
 
 
 def test_a_file_of_tensors_is_counted_to_the_byte(tmp_path):
-    tensors = {"b": torch.zeros(3, 5), "a": torch.zeros(7, dtype=torch.float16), "c": torch.zeros(2, dtype=torch.int64),
-               "d": torch.zeros(1, dtype=torch.uint8), "e": torch.zeros(1, dtype=torch.bool)}  # fmt: skip
+    tensors = {
+        "b": torch.zeros(3, 5),
+        "a": torch.zeros(7, dtype=torch.float16),
+        "c": torch.zeros(2, dtype=torch.int64),
+        "d": torch.zeros(1, dtype=torch.uint8),
+        "e": torch.zeros(1, dtype=torch.bool),
+    }
     for count in range(1, 6):
         kept = dict(list(tensors.items())[:count])
         save_file(kept, tmp_path / "file", metadata={"format": "pt"})
@@ -265,7 +272,7 @@ def test_another_engine_is_taken_where_the_first_is_missing(models, broken):
     about = json.loads((folder / "smaller.json").read_bytes())
     (folder / "smaller.json").write_text(json.dumps(about | {"settings": {"engine": "of another processor"}}))
     model = open_shipped(folder)
-    assert model.network.engine == forms.engines()[0]
+    assert model.network.engine == formats.engines()[0]
     assert tag(model, SENTENCES) == tag(models["dynamic"], SENTENCES)
 
 
@@ -306,10 +313,16 @@ def test_an_encoder_without_a_classifier_is_not_shipped(tiny, tmp_path):
 def test_the_card_says_what_it_was_told(shipped):
     card = (shipped / "onnx-int8" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlanguage: [hau]\n")
-    for text in ("# A tagger for Hausa", "tiny: FineTune(sample/hau, seed 1)", "sample, licence Apache-2.0. the",
-                 "| sample/hau/test | span F1 | 71.2 | 70.5 (69.0 to 72.0, 3 seeds) |",
-                 "latency: 12.3 ms for a sentence",
-                 "## Licence\n\nApache-2.0", "**onnx-int8**", "parameters, 0.1 MB"):  # fmt: skip
+    for text in (
+        "# A tagger for Hausa",
+        "tiny: FineTune(sample/hau, seed 1)",
+        "sample, licence Apache-2.0. the",
+        "| sample/hau/test | span F1 | 71.2 | 70.5 (69.0 to 72.0, 3 seeds) |",
+        "latency: 12.3 ms for a sentence",
+        "## Licence\n\nApache-2.0",
+        "**onnx-int8**",
+        "parameters, 0.1 MB",
+    ):
         assert text in card, text
 
 

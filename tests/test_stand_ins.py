@@ -16,14 +16,24 @@ from transformers import (
     BertTokenizer,
 )
 
-from smaller import artefacts, encoders, results, study
+from smaller import encoders, study
 from smaller.data import sample, splits
 from smaller.encoders import Model
-from smaller.recipes import ADAPTED, CLOSED, TRIMMED, Recipe, pipeline, second_paper, sizes, starting_configuration
-from smaller.shipping import open_shipped, ship
-from smaller.steps import Adapt, Distil, FineTune, Quantize
-from smaller.tagging import tag
-from smaller.unlabelled import pseudo_perplexity
+from smaller.formats.shipping import open_shipped, ship
+from smaller.prediction.tagging import tag
+from smaller.study import cache, results
+from smaller.study.recipes import (
+    ADAPTED,
+    CLOSED,
+    TRIMMED,
+    Recipe,
+    pipeline,
+    second_paper,
+    sizes,
+    starting_configuration,
+)
+from smaller.study.steps import Adapt, Distil, FineTune, Quantize
+from smaller.study.unlabelled import pseudo_perplexity
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TUNE = FineTune("sample", "swa", epochs=2, batch_size=8, learning_rate=1e-2)
@@ -39,8 +49,15 @@ def small_bert() -> Model:
         sample.text("swa"), trainers.WordPieceTrainer(vocab_size=700, special_tokens=SPECIAL, show_progress=False)
     )
     tokenizer = BertTokenizer(vocab=learned.get_vocab(), do_lower_case=False, strip_accents=False)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=48, max_position_embeddings=130, type_vocab_size=2)  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=130,
+        type_vocab_size=2,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         return Model(BertForMaskedLM(config).eval(), tokenizer)
@@ -56,9 +73,12 @@ def stand_in(request: pytest.FixtureRequest, tiny: Model, tmp_path_factory: pyte
 
 def stages() -> dict:
     learn = Distil(1, languages=("swa",), corpus="sample", updates=3, batch_size=8, logits="mse")
-    return second_paper(Adapt("sample", "swa", updates=3, batch_size=8), learn, **{
-        name: SHAPE[name] for name in ("heads", "feed_forward", "hidden", "vocabulary")
-    }, width_by="projection")  # fmt: skip
+    return second_paper(
+        Adapt("sample", "swa", updates=3, batch_size=8),
+        learn,
+        **{name: SHAPE[name] for name in ("heads", "feed_forward", "hidden", "vocabulary")},
+        width_by="projection",
+    )
 
 
 def test_the_whole_pipeline_on_each_architecture(
@@ -75,7 +95,7 @@ def test_the_whole_pipeline_on_each_architecture(
     for name, recipe in recipes.items():
         if name == CLOSED:
             continue
-        folder, _ = artefacts.find(recipe)
+        folder, _ = cache.find(recipe)
         network, report = AutoModelForTokenClassification.from_pretrained(folder, output_loading_info=True)
         assert not report["missing_keys"] and not report["unexpected_keys"]
         tokenizer, model = AutoTokenizer.from_pretrained(folder), encoders.open_folder(folder)

@@ -6,29 +6,30 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smaller.errors import SmallerError
-from smaller.statistics import (
-    describe,
-    drop_at,
-    holm,
-    language_average,
-    spearman,
-    t_interval,
-)
+from smaller.analysis.statistics import describe, drop_at, holm, language_average, spearman, t_interval
+from smaller.base.errors import SmallerError
 
 
 def tidy(curves, *, seeds=(1, 2, 3), spread=1.0, encoder="e", language="swa", split="test"):
     """A tidy table from {order: {sparsity: mean F1}}; the seeds lie at mean - spread, mean, mean + spread."""
     rows = [
         {
-            "dataset": "d", "encoder": encoder, "language": language, "seed": seed, "split": split, "order": order,
-            "sparsity": sparsity, "method": "" if order == "dense" else "magnitude", "scope": "", "include": "",
+            "dataset": "d",
+            "encoder": encoder,
+            "language": language,
+            "seed": seed,
+            "split": split,
+            "order": order,
+            "sparsity": sparsity,
+            "method": "" if order == "dense" else "magnitude",
+            "scope": "",
+            "include": "",
             "f1": mean + spread * (position - (len(seeds) - 1) / 2),
         }
         for order, curve in curves.items()
         for sparsity, mean in curve.items()
         for position, seed in enumerate(seeds)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 

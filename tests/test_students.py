@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from smaller import checkpoints, encoders, training
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.data.encoding import IGNORED
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import (
+from smaller.study import checkpoints, training
+from smaller.study.steps import (
     Cut,
     Distil,
     FineTune,
@@ -24,15 +25,24 @@ from smaller.steps import (
     TruncateHidden,
     step_from_canonical,
 )
-from smaller.steps.imitation import Imitation
-from smaller.steps.pretraining import masked_batches
-from smaller.steps.students import student_of, widened
-from smaller.training import linear_decay
+from smaller.study.steps.imitation import Imitation
+from smaller.study.steps.pretraining import masked_batches
+from smaller.study.steps.students import student_of, widened
+from smaller.study.training import linear_decay
 
-STEP = Distil(2, languages=("swa", "yor"), lines=100, updates=12, batch_size=8, learning_rate=5e-3, hidden_size=16,
-              feed_forward=20)  # fmt: skip
-TASK = Distil(2, on="task", dataset="sample", language="swa", epochs=2, batch_size=10, learning_rate=5e-3,
-              hidden_size=16)  # fmt: skip
+STEP = Distil(
+    2,
+    languages=("swa", "yor"),
+    lines=100,
+    updates=12,
+    batch_size=8,
+    learning_rate=5e-3,
+    hidden_size=16,
+    feed_forward=20,
+)
+TASK = Distil(
+    2, on="task", dataset="sample", language="swa", epochs=2, batch_size=10, learning_rate=5e-3, hidden_size=16
+)
 HIDDEN = {"hidden_weight": 0.3, "hidden": "mse"}
 
 
@@ -98,18 +108,28 @@ def test_hidden_states_are_compared_in_the_teacher_s_width(teacher: Model, full_
     batch = next(masked_batches(rows, teacher.tokenizer, updates=1, size=8, rate=0.3, seed=3))
     with widened(student.network, basis) as projection, torch.no_grad():
         objective = Imitation(
-            teacher=teacher.network, weights={"hidden": 0.3}, kinds={"logits": "kl", "hidden": "mse"}, temperature=2.0,
-            layer_map=(0, 2), relation_heads=4, places=lambda batch: batch.labels != IGNORED, projection=projection,
-        )  # fmt: skip
+            teacher=teacher.network,
+            weights={"hidden": 0.3},
+            kinds={"logits": "kl", "hidden": "mse"},
+            temperature=2.0,
+            layer_map=(0, 2),
+            relation_heads=4,
+            places=lambda batch: batch.labels != IGNORED,
+            projection=projection,
+        )
         found = objective(student.network, batch, batch)
         assert "hidden_projection.weight" in student.network.state_dict()
     assert "hidden_projection.weight" not in student.network.state_dict()
     with torch.no_grad():
-        small, large = (model.network(batch.pieces, attention_mask=batch.mask, output_hidden_states=True).hidden_states
-                        for model in (student, teacher))  # fmt: skip
+        small, large = (
+            model.network(batch.pieces, attention_mask=batch.mask, output_hidden_states=True).hidden_states
+            for model in (student, teacher)
+        )
     # To begin with the map puts the student's dimensions back where they were, with zeros beside them.
-    losses = [functional.mse_loss(functional.pad(small[one][batch.mask], (0, 8)), large[other][batch.mask])
-              for one, other in ((1, 1), (2, 3))]  # fmt: skip
+    losses = [
+        functional.mse_loss(functional.pad(small[one][batch.mask], (0, 8)), large[other][batch.mask])
+        for one, other in ((1, 1), (2, 3))
+    ]
     torch.testing.assert_close(found, 0.3 * sum(losses)[None] / 2, rtol=1e-4, atol=1e-6)
 
 
@@ -137,7 +157,7 @@ def test_the_map_is_learned_with_the_student(teacher: Model, monkeypatch: pytest
         kept.append(model.network.hidden_projection.weight.detach().cpu().clone())
         return report
 
-    monkeypatch.setattr("smaller.steps.distillation.train", train)
+    monkeypatch.setattr("smaller.study.steps.distillation.train", train)
     dataclasses.replace(STEP, **HIDDEN).apply(teacher)
     assert not torch.allclose(kept[0], torch.eye(24)[:, :16], atol=1e-3)
 
@@ -177,7 +197,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def trains(*_: object, **__: object) -> None:
         raise AssertionError("nothing is trained after an error")
 
-    monkeypatch.setattr("smaller.steps.distillation.train", trains)
+    monkeypatch.setattr("smaller.study.steps.distillation.train", trains)
 
 
 def test_a_shape_that_the_teacher_has_not_is_an_error_before_any_training(teacher: Model, no_training: None) -> None:

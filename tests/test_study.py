@@ -10,15 +10,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from smaller import artefacts, encoders, results, study
+from smaller import encoders, study
+from smaller.base.errors import SmallerError
+from smaller.base.progress import Say, silent
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
-from smaller.errors import SmallerError
-from smaller.evaluation import score
-from smaller.jobs import Job, execute
-from smaller.progress import Say, silent
-from smaller.recipes import Recipe, dense, pruned_after, pruning_grid
-from smaller.steps import Distil, FineTune, Pretrain, Prune
+from smaller.study import cache, results, running
+from smaller.study.evaluation import score
+from smaller.study.jobs import Job, execute
+from smaller.study.recipes import Recipe, dense, pruned_after, pruning_grid
+from smaller.study.steps import Distil, FineTune, Pretrain, Prune
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=1e-3, batch_size=16)
 
@@ -39,7 +40,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[FineTune]:
     return done
 
 
-def run(recipes: list[Recipe], *, workers: int = 1, say: Say = silent) -> pd.DataFrame:
+def run(recipes: study.Recipes, *, workers: int = 1, say: Say = silent) -> pd.DataFrame:
     return study.run(recipes, workers=workers, say=say)
 
 
@@ -78,7 +79,7 @@ def test_plan_without_training_has_one_job_for_an_encoder() -> None:
 def test_work_counts_a_training_once_with_its_first_recipe(few_sentences: None) -> None:
     pretrained = Recipe("sample-small", (Pretrain(updates=100),))
     recipes = [pretrained.then(TUNE), pretrained.then(TUNE, Prune(0.5)), pretrained.then(replace(TUNE, seed=2))]
-    work = study._work(study.plan(recipes))
+    work = running._work(study.plan(recipes))
     updates = 32 // 16
     assert [work[recipe] - study.SCORING for recipe in recipes] == [100 + updates, 0, updates]
 
@@ -89,7 +90,7 @@ def test_work_of_a_distillation_is_counted_in_updates_too(few_sentences: None) -
     more = replace(task, transfer_corpus="sample", transfer_lines=20)
     pretrained = Recipe("sample-small", (Pretrain(updates=100),))
     recipes = [pretrained.then(TUNE, task), pretrained.then(text, TUNE), pretrained.then(TUNE, more)]
-    jobs = {job.prefix: study._training(job) for job in study.plan(recipes)}
+    jobs = {job.prefix: running._training(job) for job in study.plan(recipes)}
     assert [jobs[recipe] for recipe in recipes] == [3 * 2, 2, 3 * 4]
     assert jobs[pretrained.then(text)] == 70
 
@@ -199,10 +200,23 @@ def test_recipe_given_twice_is_one(tiny_folder: str, few_sentences: None, traine
     assert len(trained) == 1
 
 
+def test_named_groups_are_a_column_and_a_recipe_of_two_is_trained_once(
+    tiny_folder: str, few_sentences: None, trained: list
+) -> None:
+    first, second = (dense(tiny_folder, replace(TUNE, seed=seed)) for seed in (1, 2))
+    groups = {"both": [first, second], ("one", "again"): [first], "none": []}
+    table = run(groups)
+    assert len(trained) == 2
+    assert list(table["group"]) == 4 * ["both"] + 2 * [("one", "again")]
+    assert list(table.loc[table["group"] == ("one", "again"), "identity"]) == 2 * [first.identity]
+    pd.testing.assert_frame_equal(table.iloc[:4].drop(columns="group"), study.table([first, second]))
+    assert study.table({"none": []}).columns[-1] == "group"
+
+
 def test_lost_cache_costs_training_and_no_record(tiny_folder: str, few_sentences: None, trained: list) -> None:
     first = run([dense(tiny_folder, TUNE)])
     before = written()
-    artefacts.clean()
+    cache.clean()
     both = run([dense(tiny_folder, TUNE), pruned_after(tiny_folder, Prune(0.5), TUNE)])
     assert len(trained) == 2
     assert written().items() > before.items()
@@ -211,7 +225,7 @@ def test_lost_cache_costs_training_and_no_record(tiny_folder: str, few_sentences
 
 def test_damaged_artefact_is_made_again(tiny_folder: str, few_sentences: None, trained: list) -> None:
     run([dense(tiny_folder, TUNE)])
-    (artefacts.folder() / dense(tiny_folder, TUNE).identity / "model.safetensors").write_bytes(b"\0" * 100)
+    (cache.folder() / dense(tiny_folder, TUNE).identity / "model.safetensors").write_bytes(b"\0" * 100)
     assert len(run([pruned_after(tiny_folder, Prune(0.5), TUNE)])) == 2
     assert len(trained) == 2
 
@@ -261,7 +275,7 @@ def test_parent_is_trained_once_for_its_children(tiny_folder: str, few_sentences
     children = [Recipe(tiny_folder, (pretraining, replace(TUNE, seed=seed))) for seed in (1, 2)]
     run(children)
     assert len(trained) == 2
-    kept = {place.name for place in artefacts._artefacts()}
+    kept = {place.name for place in cache._artefacts()}
     assert kept == {Recipe(tiny_folder, (pretraining,)).identity, *(child.identity for child in children)}
 
 
@@ -279,7 +293,7 @@ def test_recipe_that_another_study_finished_meanwhile_is_left_alone(
     execute(job)
     before, finished = written(), []
     # What it saw before the other study was done.
-    monkeypatch.setattr("smaller.jobs.pending", lambda recipes, sets: list(recipes))
+    monkeypatch.setattr("smaller.study.jobs.pending", lambda recipes, sets: list(recipes))
     execute(job, listener=finished.append)
     assert written() == before
     assert finished == list(recipes)

@@ -8,13 +8,13 @@ import math
 import pandas as pd
 import pytest
 
-from smaller import figures
-from smaller.comparison import DIFFERS, NOT_DECIDED, NOT_MEASURED
-from smaller.figures import models as drawn
-from smaller.findings import expense, summary
-from smaller.findings.finding import ANSWERED
-from smaller.recipes import Recipe
-from smaller.steps import Adapt, Cut, Distil, FineTune, Pretrain, Prune, Quantize, TrimVocabulary
+from smaller.analysis import figures
+from smaller.analysis.comparison import DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.figures import models as drawn
+from smaller.analysis.findings import expense, summary
+from smaller.analysis.findings.finding import ANSWERED
+from smaller.study.recipes import Recipe
+from smaller.study.steps import Adapt, Cut, Distil, FineTune, Pretrain, Prune, Quantize, TrimVocabulary
 
 SWA = FineTune("sample", "swa", seed=1)
 YOR = FineTune("sample", "yor", seed=3)
@@ -33,16 +33,25 @@ def forms(*steps) -> list[dict]:
         ((Pretrain(), SWA), "fine-tune"),
         ((Prune(0.55, scope="layer"), YOR), "prune (55 % of the weights, layer), then fine-tune"),
         ((Prune(0.5, method="random", seed=2), SWA), "prune (50 % of the weights, random), then fine-tune"),
-        ((Cut(2), Pretrain(), YOR, Quantize("onnx-int8")),
-         "cut (2 layers), then pre-train, then fine-tune, then quantize (onnx-int8)"),
+        (
+            (Cut(2), Pretrain(), YOR, Quantize("onnx-int8")),
+            "cut (2 layers), then pre-train, then fine-tune, then quantize (onnx-int8)",
+        ),
         ((SWA, Distil(2, **ON_TASK, seed=4)), "fine-tune, then distil (2 layers, on the task)"),
-        ((SWA, Distil(2, **ON_TASK, transfer_corpus="sample", transfer_lines=90, logits_weight=0.0, labels_weight=1.0)),
-         "fine-tune, then distil (2 layers, on the task, logits weight 0, labels weight 1, 90 unlabelled lines)"),
-        ((FineTune("sample", "amh+swa", seed=1), TrimVocabulary(size=900, languages=("swa",))),
-         "fine-tune, then trim the vocabulary (to 900)"),
+        (
+            (
+                SWA,
+                Distil(2, **ON_TASK, transfer_corpus="sample", transfer_lines=90, logits_weight=0.0, labels_weight=1.0),
+            ),
+            "fine-tune, then distil (2 layers, on the task, logits weight 0, labels weight 1, 90 unlabelled lines)",
+        ),
+        (
+            (FineTune("sample", "amh+swa", seed=1), TrimVocabulary(size=900, languages=("swa",))),
+            "fine-tune, then trim the vocabulary (to 900)",
+        ),
         ((FineTune("sample", "swa", adapter=4, epochs=9),), "fine-tune (adapter 4)"),
     ],
-)  # fmt: skip
+)
 def test_a_kind_is_a_recipe_without_data_language_seed_and_length(steps, name):
     assert summary.kind(forms(*steps)) == name
 
@@ -71,19 +80,38 @@ def test_only_fine_tuning_leaves_a_model_whole(steps, whole):
 
 
 def record(
-    *steps, f1: float, megabytes: float, milliseconds: float | None = None, end_to_end: float | None = None,
-    shipped: float | None = None, seconds: float = 10.0, dev: float = 0.0,
-) -> dict:  # fmt: skip
+    *steps,
+    f1: float,
+    megabytes: float,
+    milliseconds: float | None = None,
+    end_to_end: float | None = None,
+    shipped: float | None = None,
+    seconds: float = 10.0,
+    dev: float = 0.0,
+) -> dict:
     """A record as the store has it, as far as the summary reads it."""
     recipe = Recipe("sample-small", steps)
     tuned = recipe.fine_tuning
-    latency = {"milliseconds": milliseconds, "group": f"run {tuned.language}", "batch": 1, "threads": 1,
-               "device_type": "cpu"}  # fmt: skip
+    latency = {
+        "milliseconds": milliseconds,
+        "group": f"run {tuned.language}",
+        "batch": 1,
+        "threads": 1,
+        "device_type": "cpu",
+    }
     latency = (latency | ({"end_to_end_milliseconds": end_to_end} if end_to_end else {})) if milliseconds else None
-    cost = {"parameters": 1, "nonzero_parameters": 1, "achieved_sparsity": 0.0, "dense_bytes": 1e6 * megabytes,
-            "compressed_bytes": 0.5e6 * megabytes, "training_seconds": seconds, "latency": latency,
-            "latency_by_setting": [latency] if latency else [], "evaluation_seconds": 8.0,
-            "shape": {"layers": 1, "heads": 1, "hidden": 1, "feed_forward": 1, "vocabulary": 1}}  # fmt: skip
+    cost = {
+        "parameters": 1,
+        "nonzero_parameters": 1,
+        "achieved_sparsity": 0.0,
+        "dense_bytes": 1e6 * megabytes,
+        "compressed_bytes": 0.5e6 * megabytes,
+        "training_seconds": seconds,
+        "latency": latency,
+        "latency_by_setting": [latency] if latency else [],
+        "evaluation_seconds": 8.0,
+        "shape": {"layers": 1, "heads": 1, "hidden": 1, "feed_forward": 1, "vocabulary": 1},
+    }
     return {
         "identity": recipe.identity,
         "recipe": recipe.canonical(),
@@ -92,7 +120,7 @@ def record(
         "scores": {f"sample/{tuned.language}/test": {"f1": f1}, f"sample/{tuned.language}/dev": {"f1": f1 + dev}},
         "cost": cost | ({"shipped_bytes": 1e6 * shipped} if shipped else {}),
         "provenance": {"commit": "1234", "libraries": {"torch": "2"}, "device": "a processor"},
-    }  # fmt: skip
+    }
 
 
 POINTS = {"swa": 80.0, "yor": 60.0}
@@ -100,8 +128,10 @@ POINTS = {"swa": 80.0, "yor": 60.0}
 
 def each(seeds=(1, 2, 3)):
     """A fine-tuning of each language and seed, with the dense F1 there."""
-    return [(FineTune("sample", language, seed=seed), points + seed)
-            for (language, points), seed in itertools.product(POINTS.items(), seeds)]  # fmt: skip
+    return [
+        (FineTune("sample", language, seed=seed), points + seed)
+        for (language, points), seed in itertools.product(POINTS.items(), seeds)
+    ]
 
 
 @pytest.fixture
@@ -126,12 +156,27 @@ def kinds(records, **options) -> pd.DataFrame:
 
 
 def without_encoder(f1: float, *, megabytes: float = 0.5, **about) -> pd.DataFrame:
-    """What `smaller.plain` gives: one model for each language, with no seed."""
-    rows = [{"identity": f"plain {language}", "encoder": "crf", "technique": "plain", "dataset": "sample", "seed": 0,
-             "language": language, "split": split, "noise": "", "trained_on": f"sample/{language}",
-             "f1": points + f1, "dense_bytes": 1e6 * megabytes, "shipped_bytes": 1e6 * megabytes,
-             "training_seconds": 3.0} | about
-            for language, points in POINTS.items() for split in ("dev", "test")]  # fmt: skip
+    """What `smaller.study.plain` gives: one model for each language, with no seed."""
+    rows = [
+        {
+            "identity": f"plain {language}",
+            "encoder": "crf",
+            "technique": "plain",
+            "dataset": "sample",
+            "seed": 0,
+            "language": language,
+            "split": split,
+            "noise": "",
+            "trained_on": f"sample/{language}",
+            "f1": points + f1,
+            "dense_bytes": 1e6 * megabytes,
+            "shipped_bytes": 1e6 * megabytes,
+            "training_seconds": 3.0,
+        }
+        | about
+        for language, points in POINTS.items()
+        for split in ("dev", "test")
+    ]
     return pd.DataFrame(rows)
 
 
@@ -151,8 +196,10 @@ def test_means_over_languages_intervals_over_seeds_and_one_comparison(records):
 
 def test_time_of_models_that_several_notebooks_timed_is_of_their_own_runs(records):
     """The dense model was timed again, twice as slow, beside a pruned one: each share is against its own run's."""
-    dense, pruned = (next(one for one in records if summary.kind(one["recipe"]["steps"]) == name)
-                     for name in (DENSE, "fine-tune, then prune (90 % of the weights)"))  # fmt: skip
+    dense, pruned = (
+        next(one for one in records if summary.kind(one["recipe"]["steps"]) == name)
+        for name in (DENSE, "fine-tune, then prune (90 % of the weights)")
+    )
     about = {"group": "another run", "batch": 1, "threads": 1, "device_type": "cpu"}
     dense["cost"]["latency_by_setting"].append(about | {"milliseconds": 8.0})
     pruned["cost"]["latency_by_setting"] = [about | {"milliseconds": 6.0}, about | {"milliseconds": 99.0, "batch": 8}]
@@ -362,8 +409,10 @@ def test_techniques_have_few_looks(technique, whole, look):
 
 def test_the_legend_names_each_look_once_and_a_long_recipe_is_wrapped(records):
     found = summary.families(table_of(records))
-    long = ("adapt to the language, then distil (4 layers, mse), then prune heads (6 heads), then trim the vocabulary "
-            "(to 4,000), then fine-tune, then quantize (onnx-int8)")  # fmt: skip
+    long = (
+        "adapt to the language, then distil (4 layers, mse), then prune heads (6 heads), then trim the vocabulary "
+        "(to 4,000), then fine-tune, then quantize (onnx-int8)"
+    )
     found["kind"] = found["kind"].mask(found["bytes"] == found["bytes"].min(), long)
     panel = figures.pareto(found)[0]
     labels = [text.get_text() for text in panel.figure.legends[0].get_texts()]
@@ -377,8 +426,9 @@ def test_the_figure_of_languages_has_a_row_for_each(records):
     assert [panel.get_title(loc="left") for panel in panels[::3]] == ["Swahili", "Yoruba"]
     assert [panel.get_xlabel() for panel in panels[3:]] == ["weights (MB)", "time (% of uncompressed)", "training (s)"]
     # Each language's own front, whose points are not those of the mean.
-    fronts = [next(line for line in panel.lines if line.get_label().startswith("front")).get_ydata()
-              for panel in panels[::3]]  # fmt: skip
+    fronts = [
+        next(line for line in panel.lines if line.get_label().startswith("front")).get_ydata() for panel in panels[::3]
+    ]
     assert [list(front) for front in fronts] == [pytest.approx([81.0, 82.0]), pytest.approx([61.0, 62.0])]
 
 
@@ -397,6 +447,8 @@ def test_two_trainings_that_took_equally_long_are_two():
     trained = [record(tuning, f1=1.0, megabytes=1) for tuning, _ in each(seeds=(1,))]
     assert expense.expense([*trained, *trained]).trainings == 2
     pruned = record(Prune(0.5), SWA, f1=1.0, megabytes=1)
-    pruned["steps"] = [step | {"report": {"updates": 5, "seconds": 10.0} if step["step"] == "FineTune" else {}}
-                       for step in pruned["recipe"]["steps"]]  # fmt: skip
+    pruned["steps"] = [
+        step | {"report": {"updates": 5, "seconds": 10.0} if step["step"] == "FineTune" else {}}
+        for step in pruned["recipe"]["steps"]
+    ]
     assert expense.expense([trained[0], pruned]).trainings == 2

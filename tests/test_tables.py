@@ -8,9 +8,9 @@ import pytest
 from datasets import ClassLabel, Features, List, Value
 
 from smaller import data
+from smaller.base.errors import SmallerError
 from smaller.data import splits, store, tables
 from smaller.data.examples import Sentence, Text
-from smaller.errors import SmallerError
 
 WORDS = [Sentence(("Asha", "yupo", "Kisumu"), ("B-PER", "O", "B-LOC")), Sentence(("",), ("O",))]
 TEXTS = [Text("a game", "sports"), Text('a "cure"\n', "health")]

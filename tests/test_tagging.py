@@ -9,12 +9,13 @@ import unicodedata
 import pytest
 from foretold import foretold
 
-from smaller import encoders, tagging
-from smaller.data.encoding import bio_labels
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data.examples import Sentence
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.tagging import Entity, classify, tag, words_of
+from smaller.prediction import tagging
+from smaller.prediction.tagging import Entity, classify, tag, words_of
 
 LABELS = bio_labels(("PER", "LOC"))
 
@@ -78,7 +79,7 @@ def test_several_sentences_are_each_what_they_are_alone(tagger, full_precision):
 
 def test_tags_are_those_of_the_evaluation(tagger):
     from smaller.data.encoding import encode
-    from smaller.evaluation import predict
+    from smaller.study.evaluation import predict
 
     words = ("Wizkid", "yayi", "wasa", "a", "Lagos", ".")
     sentence = Sentence(words, ("O",) * len(words))
@@ -86,8 +87,12 @@ def test_tags_are_those_of_the_evaluation(tagger):
     (found,) = tag(tagger, [" ".join(words)])
     inside = {index for index, name in enumerate(tags) if name != "O"}
     spans = words_of(" ".join(words))
-    covered = {index for index, (start, end) in enumerate(spans)
-               for entity in found.entities if entity.start <= start and end <= entity.end}  # fmt: skip
+    covered = {
+        index
+        for index, (start, end) in enumerate(spans)
+        for entity in found.entities
+        if entity.start <= start and end <= entity.end
+    }
     assert covered == inside
 
 
@@ -168,8 +173,10 @@ def test_odd_sentences_are_answered(tagger):
 def test_labels_of_every_scheme_give_whole_entities(tiny, labels, names):
     (found,) = tag(foretold(tiny, labels, names), ["Wizkid Ayo yayi Lagos Benki Kano"])
     assert [(entity.type, entity.text) for entity in found.entities] == [
-        ("PER", "Wizkid Ayo"), ("LOC", "Lagos"), ("ORG", "Benki")
-    ]  # fmt: skip
+        ("PER", "Wizkid Ayo"),
+        ("LOC", "Lagos"),
+        ("ORG", "Benki"),
+    ]
 
 
 def test_two_of_one_type_are_two_where_the_labels_say_so(tiny):

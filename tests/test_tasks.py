@@ -13,7 +13,8 @@ import torch
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from transformers import AutoModelForSequenceClassification
 
-from smaller import encoders, jobs, results, study
+from smaller import encoders, study
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, splits
 from smaller.data.encoding import IGNORED, batch_of, encode
 from smaller.data.examples import Sentence, Text
@@ -21,14 +22,14 @@ from smaller.data.readers import read
 from smaller.data.report import ReadReport
 from smaller.data.sets import EvaluationSet
 from smaller.data.tasks import TASKS, bio_labels, task
-from smaller.errors import SmallerError
-from smaller.evaluation import class_scores, predict, score
-from smaller.recipes import Recipe
-from smaller.shipping import open_shipped, predict_command, ship
-from smaller.steps import Distil, FineTune, Prune, Quantize
-from smaller.steps.imitation import teacher_logits
-from smaller.tagging import classify, tag
-from smaller.training import logits_at, token_loss
+from smaller.formats.shipping import open_shipped, predict_command, ship
+from smaller.prediction.tagging import classify, tag
+from smaller.study import jobs, results, running
+from smaller.study.evaluation import class_scores, predict, score
+from smaller.study.recipes import Recipe
+from smaller.study.steps import Distil, FineTune, Prune, Quantize
+from smaller.study.steps.imitation import teacher_logits
+from smaller.study.training import logits_at, token_loss
 
 TOPICS = datasets.dataset("sib200").tags
 WORDS = {"swa": "mpira safari siasa michezo afya muziki mlima", "hau": "kimiyya tafiya siyasa wasa lafiya waka dutse"}
@@ -62,7 +63,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lines = ["Asha PROPN", "alikwenda VERB", "Kisumu PROPN", ". PUNCT", "", "Watoto NOUN", "wanacheza VERB", ""]
         write(folder, f"masakhapos/swa/{split}.txt", "\n".join(lines * 4))
     monkeypatch.setenv("SMALLER_DATA", str(folder))
-    study._training_sentences.cache_clear()
+    running._training_sentences.cache_clear()
     return folder
 
 
@@ -74,9 +75,11 @@ def topics(tiny, data):
 
 def test_a_task_says_what_it_labels_and_with_which_labels():
     assert {name: (found.unit, found.metric) for name, found in TASKS.items()} == {
-        "ner": ("word", "f1"), "pos": ("word", "accuracy"), "topics": ("text", "macro_f1"),
+        "ner": ("word", "f1"),
+        "pos": ("word", "accuracy"),
+        "topics": ("text", "macro_f1"),
         "sentiment": ("text", "macro_f1"),
-    }  # fmt: skip
+    }
     assert task("ner").labels(("PER", "LOC")) == bio_labels(("PER", "LOC")) == ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
     assert splits.labels("sib200") == TOPICS and splits.task("afrisenti").name == "sentiment"
     assert len(splits.labels("ud")) == 17 and splits.labels("ud") == splits.labels("masakhapos")
@@ -127,8 +130,11 @@ def test_a_table_of_texts_and_its_report(tmp_path):
     content += '2\t"alisema ""sawa"" tu"\tneutral\r\n3\t"hm, sawa\tnegative\r\n4\t"hm, sawa\tnegative'
     found = read(write(tmp_path, "dev.tsv", content), "sentiment", columns=("tweet", "label"))
     texts, report = found.examples, found.report
-    assert texts[:3] == [Text("habari  njema 😊", "positive"), Text('alisema "sawa" tu', "neutral"),
-                         Text('"hm, sawa', "negative")]  # fmt: skip
+    assert texts[:3] == [
+        Text("habari  njema 😊", "positive"),
+        Text('alisema "sawa" tu', "neutral"),
+        Text('"hm, sawa', "negative"),
+    ]
     assert texts[0].words == ("habari", "njema", "😊")
     assert report == ReadReport(sentences=4, tokens=10, quoted_texts=1, repeated_texts=1, bom=True)
     found = read(write(tmp_path, "yor.tsv", "text\tlabel\nbo\u0301 lo\ta\n"), "sentiment")
@@ -154,8 +160,12 @@ def test_a_table_of_texts_and_its_report(tmp_path):
 )
 def test_a_malformed_table_is_an_error_with_its_place(tmp_path, content, message):
     with pytest.raises(SmallerError, match=message):
-        read(write(tmp_path, "dev.tsv", content), "sentiment", columns=("tweet", "label"),
-             classes=("positive", "neutral", "negative"))  # fmt: skip
+        read(
+            write(tmp_path, "dev.tsv", content),
+            "sentiment",
+            columns=("tweet", "label"),
+            classes=("positive", "neutral", "negative"),
+        )
 
 
 def test_a_part_of_speech_that_there_is_not_is_an_error_with_its_place(tmp_path):
@@ -294,8 +304,18 @@ def test_entities_have_their_f1_as_the_main_score(tiny_folder, few_sentences, fr
 
 
 def test_a_student_learns_topics_from_its_teacher(topics):
-    step = Distil(layers=1, on="task", dataset="sib200", language="swa", epochs=12, batch_size=7, learning_rate=1e-2,
-                  start="random", transfer_corpus="sample", transfer_lines=8)  # fmt: skip
+    step = Distil(
+        layers=1,
+        on="task",
+        dataset="sib200",
+        language="swa",
+        epochs=12,
+        batch_size=7,
+        learning_rate=1e-2,
+        start="random",
+        transfer_corpus="sample",
+        transfer_lines=8,
+    )
     student, report = step.apply(topics)
     assert (student.unit, student.labels) == ("text", TOPICS)
     logits = report["losses"]["logits"]

@@ -14,17 +14,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from smaller import cost, encoders, results, study, timing
-from smaller.cost import Setting
-from smaller.data.encoding import bio_labels
+from smaller import encoders, study
+from smaller.base.errors import SmallerError
+from smaller.base.progress import silent
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model, with_classifier
-from smaller.errors import SmallerError
-from smaller.progress import silent
-from smaller.recipes import Recipe, dense, pruned_after
-from smaller.shipping import ship
-from smaller.steps import FineTune, Prune
-from smaller.steps.quantization import Quantize
-from smaller.timing import latency, memory
+from smaller.formats.shipping import ship
+from smaller.study import cost, results, timing
+from smaller.study.cost import Setting
+from smaller.study.recipes import Recipe, dense, pruned_after
+from smaller.study.steps import FineTune, Prune
+from smaller.study.steps.quantization import Quantize
+from smaller.study.timing import latency, memory
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=1e-3, batch_size=16)
 BOTH = (Setting(), Setting(batch=8, threads=2))
@@ -60,11 +61,16 @@ class Script:
         each = {name: 1.0 + own.index(name) for name in own} | {"again": 1.1}
         return {
             name: {
-                "milliseconds": each[name], "low": 0.5 * each[name], "high": 2 * each[name], "rounds": rounds,
-                "total_by_round": [each[name] * self.runs[-1][3]] * rounds, "protocol": setting.protocol,
-            } | ({"end_to_end_milliseconds": 3 * each[name]} if texts else {})
+                "milliseconds": each[name],
+                "low": 0.5 * each[name],
+                "high": 2 * each[name],
+                "rounds": rounds,
+                "total_by_round": [each[name] * self.runs[-1][3]] * rounds,
+                "protocol": setting.protocol,
+            }
+            | ({"end_to_end_milliseconds": 3 * each[name]} if texts else {})
             for name in models
-        }  # fmt: skip
+        }
 
 
 @pytest.fixture
@@ -112,13 +118,17 @@ def test_settings_and_the_whole_split(recipes: list[Recipe], script: Script) -> 
     floor = timing.time_side_by_side(recipes, settings=BOTH, whole_split=True, sentences=5)
     assert floor == pytest.approx(0.1)
     assert [(setting, rounds, count) for _, setting, rounds, count in script.runs] == [
-        (BOTH[0], 7, 5), (BOTH[0], 1, 24), (BOTH[1], 7, 5), (BOTH[1], 1, 24),
-    ]  # fmt: skip
+        (BOTH[0], 7, 5),
+        (BOTH[0], 1, 24),
+        (BOTH[1], 7, 5),
+        (BOTH[1], 1, 24),
+    ]
     assert [sum(name.startswith("sparse") for name in names) for names, *_ in script.runs] == [1, 0, 0, 0]
     entries = cost_of(recipes[1])["latency_by_setting"]
     assert [(entry["batch"], entry["threads"], entry["device_type"]) for entry in entries] == [
-        (1, 1, "cpu"), (8, 2, "cpu"),
-    ]  # fmt: skip
+        (1, 1, "cpu"),
+        (8, 2, "cpu"),
+    ]
     assert entries[0]["seconds_per_split"] == pytest.approx(2 * 24 / 1000) and entries[0]["split_sentences"] == 24
     assert cost_of(recipes[1])["latency"] == entries[0]
 
@@ -209,9 +219,11 @@ def test_settings_table_by_hand(recipes: list[Recipe], script: Script, monkeypat
     assert tuple(table.columns) == timing.table.COLUMNS
     times = table[["form", "batch", "threads", "milliseconds", "milliseconds_low", "milliseconds_high"]]
     assert times.values.tolist() == [
-        ["trained", 1, 1, 1, 0.5, 2], ["trained", 8, 2, 1, 0.5, 2],
-        ["dynamic", 1, 1, 2, 1, 4], ["dynamic", 8, 2, 2, 1, 4],
-    ]  # fmt: skip
+        ["trained", 1, 1, 1, 0.5, 2],
+        ["trained", 8, 2, 1, 0.5, 2],
+        ["dynamic", 1, 1, 2, 1, 4],
+        ["dynamic", 8, 2, 2, 1, 4],
+    ]
     assert set(table.language) == {"swa"} and set(table.seed) == {1} and set(table.device) == {"a cpu"}
     assert table.end_to_end_milliseconds.tolist() == [3, 3, 6, 6]
     assert table.noise_floor.tolist() == pytest.approx([0.1] * 4)

@@ -14,14 +14,17 @@ from torch.nn import functional
 from torch.nn.utils import prune
 from transformers import BertConfig, get_linear_schedule_with_warmup
 
-from smaller import checkpoints, encoders, training
+from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.data.encoding import IGNORED, Batch, batch_of, bio_labels, encode
+from smaller.data.encoding import IGNORED, Batch, batch_of, encode
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import Prune
-from smaller.steps.pretraining import mask_pieces
-from smaller.training import FastDropout, fast_dropout, linear_decay, token_loss, train, trimmed_vocabulary
+from smaller.encoders.device import device
+from smaller.study import checkpoints, training
+from smaller.study.steps import Prune
+from smaller.study.steps.pretraining import mask_pieces
+from smaller.study.training import FastDropout, fast_dropout, linear_decay, token_loss, train, trimmed_vocabulary
 
 LABELS = bio_labels(("PER", "ORG", "LOC", "DATE"))
 PIECES = "embeddings.word_embeddings.weight"
@@ -110,8 +113,9 @@ def test_a_trimmed_vocabulary_changes_no_result(tagger, encoded, full_precision)
     # Dev sentences have pieces that training has not: they go through the restored table.
     unseen = batch_of(encode(sample.sentences("yor", "dev")[:8], tagger.tokenizer, LABELS), range(8), padding=1)
     with torch.inference_mode():
-        outputs = [model.network(input_ids=unseen.pieces, attention_mask=unseen.mask).logits
-                   for model in (plain, trimmed)]  # fmt: skip
+        outputs = [
+            model.network(input_ids=unseen.pieces, attention_mask=unseen.mask).logits for model in (plain, trimmed)
+        ]
     torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-4)
 
 
@@ -197,8 +201,14 @@ def bert(tiny) -> Model:
 def test_the_masked_language_loss_is_transformers_own(tiny, encoded, kind):
     model = tiny if kind == "xlm-roberta" else bert(tiny)
     batch = batches(encoded)[0]
-    hidden, labels = mask_pieces(batch.pieces, special=torch.tensor([0, 1, 2]), mask=4, vocabulary=3000, rate=0.3,
-                                 generator=np.random.default_rng(1))  # fmt: skip
+    hidden, labels = mask_pieces(
+        batch.pieces,
+        special=torch.tensor([0, 1, 2]),
+        mask=4,
+        vocabulary=3000,
+        rate=0.3,
+        generator=np.random.default_rng(1),
+    )
     with torch.no_grad():
         expected = model.network(input_ids=hidden, attention_mask=batch.mask, labels=labels).loss
         found = training.masked_language_loss(model.network, Batch(hidden, batch.mask, labels, batch.rows))
@@ -252,7 +262,7 @@ def test_fast_dropout_is_off_in_evaluation_and_repeats_with_the_seed():
     assert torch.equal(*made)
 
 
-@pytest.mark.skipif(training.device().type != "cpu", reason="the swap is for the processor")
+@pytest.mark.skipif(device().type != "cpu", reason="the swap is for the processor")
 def test_the_swap_of_dropout_is_undone_also_after_an_error(tagger):
     attention = tagger.network.config._attn_implementation
     with pytest.raises(ZeroDivisionError), fast_dropout(tagger.network):
@@ -283,8 +293,10 @@ def test_padding_does_not_reach_the_outputs_in_training_mode(tagger, encoded, fu
     row = int(encoded.lengths.argmin())
     alone, padded = (batch_of(encoded, rows, padding=1) for rows in ([row], [row, int(encoded.lengths.argmax())]))
     with torch.no_grad(), fast_dropout(network), training.dropout_at(network, 0.0):
-        outputs = [network(input_ids=batch.pieces, attention_mask=batch.mask).logits[0, : encoded.lengths[row]]
-                   for batch in (alone, padded)]  # fmt: skip
+        outputs = [
+            network(input_ids=batch.pieces, attention_mask=batch.mask).logits[0, : encoded.lengths[row]]
+            for batch in (alone, padded)
+        ]
     torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
 
 
@@ -376,8 +388,11 @@ def test_an_objective_of_several_terms_is_trained_on_their_sum(tagger, encoded, 
     one, two = tagger.copy(), tagger.copy()
     plain, named = fit(one, rows), train(two, rows, two_terms, updates=len(rows), learning_rate=3e-3, seed=5)
     assert named.losses == pytest.approx(plain.losses, rel=1e-5)
-    assert np.allclose(np.array(named.terms) / named.losses[0], np.array(named.losses)[:, None] / named.losses[0]
-                       * [0.25, 0.75], rtol=1e-4)  # fmt: skip
+    assert np.allclose(
+        np.array(named.terms) / named.losses[0],
+        np.array(named.losses)[:, None] / named.losses[0] * [0.25, 0.75],
+        rtol=1e-4,
+    )
     assert np.array(plain.terms).shape == (len(rows), 1)
 
 
@@ -445,12 +460,14 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(tagger, encoded, eager, 
     file = tmp_path / "training.safetensors"
     content = file.read_bytes()
     middle = len(content) // 2
-    file.write_bytes({
-        "cut short": content[:middle],
-        "a changed byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        "empty": b"",
-        "other content": b"not a checkpoint",
-    }[damage])  # fmt: skip
+    file.write_bytes(
+        {
+            "cut short": content[:middle],
+            "a changed byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "empty": b"",
+            "other content": b"not a checkpoint",
+        }[damage]
+    )
     said = []
     model = tagger.copy()
     report = train(model, rows, token_loss, **settings(rows), scratch=tmp_path, say=said.append)
@@ -458,8 +475,9 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(tagger, encoded, eager, 
     assert report.losses == expected.losses and same(weights(model), weights(undisturbed))
 
 
-@pytest.mark.parametrize("other", ["more updates", "another seed", "another rate", "other weights", "another shape",
-                                   "other sentences"])  # fmt: skip
+@pytest.mark.parametrize(
+    "other", ["more updates", "another seed", "another rate", "other weights", "another shape", "other sentences"]
+)
 def test_a_checkpoint_of_another_training_is_left_aside_with_a_word(tagger, tiny, encoded, eager, tmp_path, other):
     rows = batches(encoded)
     stop(tagger.copy(), rows, 4, tmp_path)

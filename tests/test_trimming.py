@@ -9,13 +9,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.data.encoding import bio_labels
+from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import Prune
-from smaller.steps.trimming import TrimVocabulary, with_pieces
-from smaller.vocabulary import frequent, piece_counts, special_ids, trimmed
+from smaller.encoders.vocabulary import frequent, piece_counts, special_ids, trimmed
+from smaller.study.steps import Prune
+from smaller.study.steps.trimming import TrimVocabulary, with_pieces
 
 LINES = sample.text("swa")[:300]
 STEP = TrimVocabulary(size=900, languages=("swa",))
@@ -26,8 +26,19 @@ def word_piece() -> Model:
     """A BERT with a WordPiece vocabulary whose special pieces stand in its middle, as mBERT's do."""
     letters = sorted({letter for line in LINES for letter in line if not letter.isspace()})
     words = sorted({word for line in LINES for word in line.split()})[:400]
-    pieces = ["[PAD]", *letters, *(f"##{letter}" for letter in letters), "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words,
-              "##kuwa", "##wa", "##ni"]  # fmt: skip
+    pieces = [
+        "[PAD]",
+        *letters,
+        *(f"##{letter}" for letter in letters),
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *words,
+        "##kuwa",
+        "##wa",
+        "##ni",
+    ]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
     made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
@@ -38,8 +49,15 @@ def word_piece() -> Model:
         name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     }
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, **names)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=48, max_position_embeddings=128, pad_token_id=0)  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=128,
+        pad_token_id=0,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         return Model(BertForMaskedLM(config).eval(), tokenizer)
@@ -68,8 +86,9 @@ def test_text_inside_the_kept_vocabulary_is_cut_and_read_as_before(whole: Model)
         inside += 1
         new = small.tokenizer(line, return_tensors="pt")
         assert torch.equal(torch.from_numpy(kept)[new["input_ids"]], old["input_ids"])
-        before, after = (model.network(**pieces, output_hidden_states=True)
-                         for model, pieces in ((whole, old), (small, new)))  # fmt: skip
+        before, after = (
+            model.network(**pieces, output_hidden_states=True) for model, pieces in ((whole, old), (small, new))
+        )
         assert torch.equal(before.hidden_states[-1], after.hidden_states[-1])
         torch.testing.assert_close(after.logits, before.logits[..., torch.from_numpy(kept)], rtol=0, atol=1e-6)
     assert inside >= 5
@@ -111,8 +130,11 @@ def test_saved_and_opened_again(whole: Model, tmp_path) -> None:
 def test_frequent_pieces_by_hand(tiny: Model) -> None:
     counts = np.zeros(len(tiny.tokenizer), dtype=np.int64)
     special = special_ids(tiny.tokenizer)
-    long = [i for i, piece in enumerate(tiny.tokenizer.convert_ids_to_tokens(range(len(counts))))
-            if len(piece.removeprefix("▁")) > 2 and i not in special][:4]  # fmt: skip
+    long = [
+        i
+        for i, piece in enumerate(tiny.tokenizer.convert_ids_to_tokens(range(len(counts))))
+        if len(piece.removeprefix("▁")) > 2 and i not in special
+    ][:4]
     counts[long] = [5, 9, 5, 1]
     assert set(frequent(counts, tiny.tokenizer, size=len(special) + 2)) == special | {long[1], long[0]}
     assert set(frequent(counts, tiny.tokenizer, coverage=0.94)) == special | set(long[:3])

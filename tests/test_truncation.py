@@ -12,12 +12,12 @@ from torch import nn
 from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, BertConfig
 
 from smaller import encoders
+from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.data.encoding import encode_text
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps import Pretrain, Prune, PruneHeads, Quantize, TruncateHidden, step_from_canonical
-from smaller.steps.truncation import TEXT_HEADS
+from smaller.study.steps import Pretrain, Prune, PruneHeads, Quantize, TruncateHidden, step_from_canonical
+from smaller.study.steps.truncation import TEXT_HEADS
 
 TEXT = {"corpus": "sample", "languages": ("swa", "yor"), "lines": 30}
 WAYS = [TruncateHidden(16), TruncateHidden(16, by="importance", **TEXT), TruncateHidden(16, by="projection", **TEXT)]
@@ -29,8 +29,9 @@ def encoder(tiny: Model, kind: str, **shape: float) -> Model:
     """Four heads of six; all weights drawn, none of them the ones and zeros that norms and biases begin with."""
     config = copy.deepcopy(tiny.network.config)
     if kind == "bert":
-        config = BertConfig(vocab_size=len(tiny.tokenizer), hidden_size=24, num_hidden_layers=2, intermediate_size=48,
-                            pad_token_id=1)  # fmt: skip
+        config = BertConfig(
+            vocab_size=len(tiny.tokenizer), hidden_size=24, num_hidden_layers=2, intermediate_size=48, pad_token_id=1
+        )
     config.update({"num_attention_heads": 4, "initializer_range": 0.2} | shape)
     return Model(encoders.build(config, seed=6), tiny.tokenizer)
 
@@ -159,8 +160,10 @@ def test_each_head_keeps_its_strongest_products(whole: Model) -> None:
     torch.testing.assert_close(basis.T @ basis, torch.eye(16), rtol=0, atol=1e-4)
     old, new = (model.backbone.encoder.layer[0].attention.self for model in (whole, smaller))
     for head in range(4):
-        q, k = (torch.cat([part.weight[6 * head : 6 * head + 6] @ basis, part.bias[6 * head : 6 * head + 6, None]], 1)
-                for part in (old.query, old.key))  # fmt: skip
+        q, k = (
+            torch.cat([part.weight[6 * head : 6 * head + 6] @ basis, part.bias[6 * head : 6 * head + 6, None]], 1)
+            for part in (old.query, old.key)
+        )
         left, strength, right = torch.linalg.svd(q.T @ k / 6**0.5)
         expected = left[:, :4] * strength[:4] @ right[:4]
         rows = slice(4 * head, 4 * head + 4)
@@ -243,8 +246,11 @@ def test_heads_that_are_left_unequal_or_other_masks_are_errors(whole: Model) -> 
     unequal.masks[f"{name}output.dense.weight"] = torch.zeros(24, 24, dtype=torch.bool)
     with pytest.raises(SmallerError, match="The layers have 2, 0 heads left.*use PruneHeads"):
         TruncateHidden(16).apply(unequal)
-    for pruned in (Prune(0.5).apply(whole)[0], Prune(0.1, include="linear+embeddings").apply(whole)[0],
-                   Prune(0.5).apply(PruneHeads(2, importance="magnitude").apply(whole)[0])[0]):  # fmt: skip
+    for pruned in (
+        Prune(0.5).apply(whole)[0],
+        Prune(0.1, include="linear+embeddings").apply(whole)[0],
+        Prune(0.5).apply(PruneHeads(2, importance="magnitude").apply(whole)[0])[0],
+    ):
         with pytest.raises(SmallerError, match="A pruned model cannot be truncated.*Put Prune after"):
             TruncateHidden(16).apply(pruned)
 
@@ -265,8 +271,11 @@ def test_what_cannot_be_done_is_said(whole: Model, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_the_step_says_of_itself() -> None:
-    assert [step.label for step in WAYS] == ["TruncateHidden(16)", "TruncateHidden(16, importance)",
-                                             "TruncateHidden(16, projection)"]  # fmt: skip
+    assert [step.label for step in WAYS] == [
+        "TruncateHidden(16)",
+        "TruncateHidden(16, importance)",
+        "TruncateHidden(16, projection)",
+    ]
     assert WAYS[1].columns() == {"method": "importance"} and WAYS[0].inputs() == {}
     assert WAYS[1].inputs() == {f"sample/{code}/text": sample.fingerprint(code) for code in ("swa", "yor")}
     assert step_from_canonical(WAYS[2].canonical() | {"languages": ["swa", "yor"]}) == WAYS[2]

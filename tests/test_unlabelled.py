@@ -7,14 +7,14 @@ import math
 import pytest
 import torch
 
+from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.encoding import encode
 from smaller.data.examples import Sentence, Text
 from smaller.encoders import with_classifier
-from smaller.errors import SmallerError
-from smaller.evaluation import predict, span_scores
-from smaller.steps import TrimVocabulary
-from smaller.unlabelled import agreement, look, probabilities, pseudo_perplexity, tags_of
+from smaller.study.evaluation import predict, span_scores
+from smaller.study.steps import TrimVocabulary
+from smaller.study.unlabelled import agreement, look, probabilities, pseudo_perplexity, tags_of
 
 
 @pytest.fixture(scope="module")

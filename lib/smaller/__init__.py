@@ -1,6 +1,6 @@
 """smaller: a study of what happens when a small-data language model is made smaller.
 
-The one idea: a recipe is an encoder and a list of steps. See `smaller.recipes`, `smaller.steps` and `smaller.study`.
+The one idea: a recipe is an encoder and a list of steps. See `smaller.study`.
 Importing this package loads nothing heavy; its modules do.
 """
 

@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from smaller.errors import SmallerError
-from smaller.progress import duration
+from smaller.base.errors import SmallerError
+from smaller.base.progress import duration
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -190,7 +190,7 @@ def _study(options: argparse.Namespace) -> int:
 
 def _say_missing(options: argparse.Namespace) -> None:
     """What the notebooks read and is not here; each of them ends with an error where it asks for it."""
-    from smaller import fetching, needs
+    from smaller.inputs import fetching, needs
 
     wanted = needs.of_profile(options.profile, only=_listed(options.only))
     missing = [part.name for part in fetching.plan(wanted, ask=False) if part.missing]
@@ -200,7 +200,7 @@ def _say_missing(options: argparse.Namespace) -> None:
 
 def _choose_engine(name: str, address: str) -> None:
     """Have the notebooks' kernels use an engine: they read these settings, as they do SMALLER_WORKERS."""
-    from smaller.engines import engine
+    from smaller.study.engines import engine
 
     name = name or os.environ.get("SMALLER_ENGINE", "")
     engine(name, address=address)  # a mistake is told here, before a kernel starts
@@ -215,8 +215,8 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compress(options: argparse.Namespace) -> int:
-    from smaller.compress import compress_command
-    from smaller.compress.targets import parse_bytes, parse_milliseconds
+    from smaller.deploy import compress_command
+    from smaller.deploy.targets import parse_bytes, parse_milliseconds
 
     tuning = ("epochs", "learning_rate", "batch_size")
     found = compress_command(
@@ -237,7 +237,7 @@ def _compress(options: argparse.Namespace) -> int:
 
 
 def _ship(options: argparse.Namespace) -> int:
-    from smaller.release import ship_command
+    from smaller.deploy.release import ship_command
 
     for line in ship_command(options.recipe, options.folder, form=options.form):
         _say(line)
@@ -245,7 +245,7 @@ def _ship(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from smaller.shipping import predict_command
+    from smaller.formats.shipping import predict_command
 
     stream = sys.stdin and sys.stdin.buffer
     for line in predict_command(options.folder, options.sentences, stream=stream, as_json=options.json):
@@ -256,7 +256,7 @@ def _predict(options: argparse.Namespace) -> int:
 def _pretrain(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from smaller.family import Family, pretrain
+    from smaller.pretrain import Family, pretrain
 
     names = ("width", "vocabulary", "updates", "batch_size", "learning_rate", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -275,7 +275,7 @@ def _pretrain(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from smaller.check import render, requirements
+    from smaller.inputs.check import render, requirements
 
     rows = requirements(profile=options.profile)
     print(render(rows))
@@ -283,7 +283,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from smaller import fetching, hub_client, needs
+    from smaller.base import hub_client
+    from smaller.inputs import fetching, needs
 
     wanted = needs.named(options.names, languages=_languages(options.languages))
     if options.profile:
@@ -309,9 +310,9 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _clean(options: argparse.Namespace) -> int:
-    from smaller import artefacts
+    from smaller.study import cache
 
-    print(f"{artefacts.clean() / 1e6:,.0f} MB freed in {artefacts.folder()}")
+    print(f"{cache.clean() / 1e6:,.0f} MB freed in {cache.folder()}")
     return 0
 
 

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller.comparison import AGREES, DIFFERS
+from smaller.analysis.comparison import AGREES, DIFFERS
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"
 START, END = "<!-- headlines -->", "<!-- /headlines -->"
 FORMATS = {
-    "fp32": "fp32, uncompressed", "fp16": "cast to fp16", "dynamic": "dynamic int8 (PyTorch)",
-    "llm.int8": "LLM.int8() (bitsandbytes)", "onnx-int8": "int8 graph, embeddings too (ONNX Runtime)",
-}  # fmt: skip
+    "fp32": "fp32, uncompressed",
+    "fp16": "cast to fp16",
+    "dynamic": "dynamic int8 (PyTorch)",
+    "llm.int8": "LLM.int8() (bitsandbytes)",
+    "onnx-int8": "int8 graph, embeddings too (ONNX Runtime)",
+}
 
 
 def read(run: str, name: str, **options: object) -> pd.DataFrame:
@@ -44,12 +47,15 @@ def plain() -> str:
     size = own.loc[list(names), "shipped_bytes"].max() / 1e6
     behind = all(own.loc[code, "f1"] > dense.loc[name, "dense F1, high"] for code, name in names.items())
     rows = [
-        "| F1 on test | " + " | ".join(names.values()) + " | MB |", "|---|---:|---:|---:|---:|",
+        "| F1 on test | " + " | ".join(names.values()) + " | MB |",
+        "|---|---:|---:|---:|---:|",
         "| a CRF on words, affixes and neighbours, without an encoder | "
-        + " | ".join(f"{own.loc[code, 'f1']:.1f}" for code in names) + f" | {size:.1f} |",
+        + " | ".join(f"{own.loc[code, 'f1']:.1f}" for code in names)
+        + f" | {size:.1f} |",
         "| the encoder of the reference runs, uncompressed, 3 seeds | "
-        + " | ".join(mean(dense.loc[name], "dense F1") for name in names.values()) + " | 27.2 |",
-    ]  # fmt: skip
+        + " | ".join(mean(dense.loc[name], "dense F1") for name in names.values())
+        + " | 27.2 |",
+    ]
     caution = "The encoder is behind in all three languages" if behind else "The encoder is not ahead in each language"
     return (
         f"**A model without an encoder comes first.** {caution}. So no compressed form of it is one to ship, and what "
@@ -101,11 +107,16 @@ def distillation() -> str:
     table = read("distillation", "P1-T8").set_index(["strategy", "student"])
     told = judged(table.loc["task-specific", "4x6"], "F1 minus the teacher's (points)")
     teacher = read("distillation", "teachers-answers").set_index("model")
-    added = ("Learning from the teacher's answers, instead of the labels alone for as many updates, adds "
-             + judged(teacher.loc["task-specific"], "difference (points)") if "task-specific" in teacher.index
-             else "What the answers of the teacher add to that was not measured")  # fmt: skip
-    return (f"- *Distillation.* The F1 of a student of half the layers that learns on the task, minus its teacher's, "
-            f"is {told}. {added} ([distillation](outputs/reference/distillation/README.md)).")  # fmt: skip
+    added = (
+        "Learning from the teacher's answers, instead of the labels alone for as many updates, adds "
+        + judged(teacher.loc["task-specific"], "difference (points)")
+        if "task-specific" in teacher.index
+        else "What the answers of the teacher add to that was not measured"
+    )
+    return (
+        f"- *Distillation.* The F1 of a student of half the layers that learns on the task, minus its teacher's, "
+        f"is {told}. {added} ([distillation](outputs/reference/distillation/README.md))."
+    )
 
 
 def transfer() -> str:

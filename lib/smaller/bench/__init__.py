@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from smaller.base.errors import SmallerError, did_you_mean
 from smaller.bench import deployment, distillation, finetuning, overhead, trimming
-from smaller.errors import SmallerError, did_you_mean
 
 SECTIONS = {
     "finetune": finetuning,
@@ -24,8 +24,9 @@ def bench(*, only: str | None = None, encoder: str | None = None, updates: int =
     `encoder` is a named shape or a folder (default: each section's own), `updates` the number of timed updates.
     """
     if only is not None and only not in SECTIONS:
-        raise SmallerError(f"There is no section {only!r} of the bench; there are {', '.join(SECTIONS)}."
-                           f"{did_you_mean(only, SECTIONS)}")  # fmt: skip
+        raise SmallerError(
+            f"There is no section {only!r} of the bench; there are {', '.join(SECTIONS)}.{did_you_mean(only, SECTIONS)}"
+        )
     if updates < 1:
         raise SmallerError(f"updates is the number of timed updates, at least 1; it is {updates}.")
     for name in SECTIONS if only is None else (only,):

@@ -3,9 +3,9 @@
 import json
 import sys
 
-from smaller import cost
 from smaller.bench import SECTIONS
 from smaller.bench.base import material
+from smaller.study import cost
 
 section, way, encoder, updates = sys.argv[1:]
 given = material(encoder)

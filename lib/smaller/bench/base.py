@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from smaller import encoders, paths
+from smaller import encoders
+from smaller.base import paths
+from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.datasets import DATASETS
-from smaller.data.encoding import bio_labels, encode
+from smaller.data.encoding import encode
 from smaller.data.examples import Sentence
+from smaller.data.tasks import bio_labels
 from smaller.encoders import ENCODERS, Model
-from smaller.errors import SmallerError
 
 LANGUAGE = "swa"
 WARM = 3
@@ -105,11 +107,17 @@ def trainer_seconds(
         (trainer or Trainer)(
             model=model.network,
             args=TrainingArguments(
-                output_dir=folder, per_device_train_batch_size=size, max_steps=WARM + updates, report_to=[],
-                disable_tqdm=True, save_strategy="no", logging_strategy="no", seed=0,
+                output_dir=folder,
+                per_device_train_batch_size=size,
+                max_steps=WARM + updates,
+                report_to=[],
+                disable_tqdm=True,
+                save_strategy="no",
+                logging_strategy="no",
+                seed=0,
             ),
             train_dataset=list(rows),
             data_collator=collator,
             callbacks=[Clock()],
-        ).train()  # fmt: skip
+        ).train()
         return time.perf_counter() - clock[0]

@@ -11,9 +11,10 @@ from importlib.util import find_spec
 
 import torch
 
-from smaller import cost, forms
+from smaller import formats
 from smaller.bench.base import Material, measured, word
-from smaller.cost import Setting
+from smaller.study import cost
+from smaller.study.cost import Setting
 
 ENCODER = "afriberta-base"
 FORMS = ("fp32", "bf16", "dynamic", "llm.int8", "onnx", "onnx-int8", "openvino-int8")
@@ -45,7 +46,7 @@ def report(*, encoder: str, updates: int) -> Iterator[str]:
         ratio, share = timed["fp32"]["milliseconds"] / timed[name]["milliseconds"], held[name] / held["fp32"]
         yield f"{ratio:8.1f} times as fast with {name}; the mark is {mark:g}: {word(ratio >= mark)}"
         yield f"{100 * share:8.1f} % of the bytes; the mark is {100 * BYTES_MARK:g} %: {word(share <= BYTES_MARK)}"
-    yield from forms.processor_notes()
+    yield from formats.processor_notes()
 
 
 def measure(way: str, given: Material, *, updates: int) -> dict:
@@ -53,11 +54,11 @@ def measure(way: str, given: Material, *, updates: int) -> dict:
     model = given.tagger()
     generator = torch.Generator().manual_seed(0)
     rows = list(torch.randint(5, model.network.config.vocab_size, (SENTENCES, PIECES), generator=generator))
-    models = {name: forms.convert(model, name, rows=rows) for name in way.split(",")}
+    models = {name: formats.convert(model, name, rows=rows) for name in way.split(",")}
     models["again"] = models["fp32"].copy()
     timed = cost.latency(models, dict.fromkeys(models, rows), setting=Setting(threads=cost.cores()), rounds=ROUNDS)
     return {
         "milliseconds": timed,
         "noise_floor": cost.noise_floor(timed["fp32"], timed["again"]),
-        "bytes": {name: forms.bytes_in_memory(form.network) for name, form in models.items()},
+        "bytes": {name: formats.bytes_in_memory(form.network) for name, form in models.items()},
     }

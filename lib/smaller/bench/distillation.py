@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from smaller.base.errors import SmallerError
 from smaller.bench.base import LANGUAGE, Material, labelled_rows, measured, trainer_seconds, word
 from smaller.data import splits
 from smaller.data.encoding import IGNORED, encode_text
 from smaller.encoders import Model
-from smaller.errors import SmallerError
-from smaller.steps.cutting import cut, layers_kept
-from smaller.steps.distillation import Distil
-from smaller.steps.finetuning import FineTune
-from smaller.steps.texts import lines_of
-from smaller.training import device
+from smaller.encoders.device import device
+from smaller.study.steps.cutting import cut, layers_kept
+from smaller.study.steps.distillation import Distil
+from smaller.study.steps.finetuning import FineTune
+from smaller.study.steps.texts import lines_of
 
 ENCODER = "afriberta-base"
 WAYS = {
@@ -57,8 +57,9 @@ def measure(way: str, given: Material, *, updates: int) -> dict:
     layers = max(1, given.model.network.config.num_hidden_layers // 2)
     match way:
         case "corpus":
-            step = Distil(layers, on="corpus", corpus=_corpus(given), languages=(LANGUAGE,), lines=LINES,
-                          updates=updates)  # fmt: skip
+            step = Distil(
+                layers, on="corpus", corpus=_corpus(given), languages=(LANGUAGE,), lines=LINES, updates=updates
+            )
             _, about = step.apply(given.model)
             return {"pieces_per_second": about["pieces"] / about["seconds"]}
         case "task":

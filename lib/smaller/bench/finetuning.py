@@ -15,8 +15,8 @@ from smaller.bench.base import WARM, Material, labelled_rows, measured, trainer_
 from smaller.data.encoding import Batch, encode
 from smaller.data.examples import Sentence
 from smaller.encoders import Model
-from smaller.steps.finetuning import labelled_batches, trimmed_where_exact
-from smaller.training import token_loss, train
+from smaller.study.steps.finetuning import labelled_batches, trimmed_where_exact
+from smaller.study.training import token_loss, train
 
 ENCODER = "afriberta-small"
 WAYS = {

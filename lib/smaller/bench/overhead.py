@@ -18,15 +18,16 @@ from pathlib import Path
 
 import torch
 
-from smaller import cost, encoders, results, study
+from smaller import encoders, study
+from smaller.base.progress import silent
 from smaller.bench.base import LANGUAGE, Material, measured, word
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
-from smaller.evaluation import score
-from smaller.jobs import home_sets
-from smaller.progress import silent
-from smaller.recipes import Recipe
-from smaller.steps import FineTune, Prune, Step
+from smaller.study import cost, results
+from smaller.study.evaluation import score
+from smaller.study.jobs import home_sets
+from smaller.study.recipes import Recipe
+from smaller.study.steps import FineTune, Prune, Step
 
 ENCODER = "sample-small"
 TUNINGS, PRUNINGS = 100, 9

@@ -19,12 +19,13 @@ import psutil
 import torch
 from transformers import BertTokenizer, PreTrainedTokenizerBase, XLMRobertaTokenizer
 
-from smaller import cost, encoders
+from smaller import encoders
 from smaller.bench.base import LANGUAGE, Material, measured, word
 from smaller.data import splits
 from smaller.encoders import ENCODERS, Model
-from smaller.steps.trimming import with_pieces
-from smaller.vocabulary import frequent, piece_counts
+from smaller.encoders.vocabulary import frequent, piece_counts
+from smaller.study import cost
+from smaller.study.steps.trimming import with_pieces
 
 ENCODER = "sample-small"
 WAYS = {

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from smaller.base.errors import SmallerError
 from smaller.data.tasks import Task
-from smaller.errors import SmallerError
 
 LOOKED_AT = 2000
 """Rows from which a layout is found."""

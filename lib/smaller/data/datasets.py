@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
+from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.paths import cache_folder
 from smaller.data.catalogue import DATASETS
 from smaller.data.descriptions import SPLITS, Dataset, Source, known_bytes
-from smaller.errors import SmallerError, did_you_mean
-from smaller.paths import cache_folder
 
 __all__ = [
     "ABOUT_FILE",

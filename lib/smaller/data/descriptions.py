@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data.languages import language
-from smaller.errors import SmallerError, did_you_mean
 
 SPLITS = ("train", "dev", "test")
 

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smaller.base.errors import SmallerError
 from smaller.data.examples import Example, Sentence, Text
-from smaller.data.tasks import bio_labels as bio_labels
-from smaller.errors import SmallerError
 
 IGNORED = -100
 """The label of pieces that carry none; the index that PyTorch's cross-entropy leaves out."""
@@ -101,17 +100,21 @@ def encode(
 
 
 def _encode_texts(texts: Sequence[Text], tokenizer, ids: Mapping[str, int], *, max_length: int) -> Encoded:
-    encoding = tokenizer([text.text for text in texts], truncation=True, max_length=max_length,
-                         return_attention_mask=False)  # fmt: skip
+    encoding = tokenizer(
+        [text.text for text in texts], truncation=True, max_length=max_length, return_attention_mask=False
+    )
     special = tokenizer.num_special_tokens_to_add()
     encoded = Encoded([], [], [], [1] * len(texts), [], [], [])
     for text, row, found in zip(texts, encoding["input_ids"], encoding.encodings, strict=True):
         ends = [end for _, end in found.offsets]
         encoded.cut.append(len(text.text[max(ends, default=0) :].split()) if found.overflowing else 0)
         encoded.without.append(len(text.words) if len(row) <= special else 0)
-        unknown = [end for part in (found, *found.overflowing)
-                   for piece, (_, end) in zip(part.ids, part.offsets, strict=True)
-                   if piece == tokenizer.unk_token_id]  # fmt: skip
+        unknown = [
+            end
+            for part in (found, *found.overflowing)
+            for piece, (_, end) in zip(part.ids, part.offsets, strict=True)
+            if piece == tokenizer.unk_token_id
+        ]
         # A piece is of the word that begins last before its end.
         starts = [word.start() for word in re.finditer(r"\S+", text.text)] if unknown else []
         encoded.unknown.append(len({bisect.bisect_left(starts, end) for end in unknown}))
@@ -169,8 +172,14 @@ class _Row:
 
 def _rows(sentences: Sequence[Sequence[str]], tokenizer, max_length: int | None) -> list[_Row]:
     """Each sentence as one row, cut at `max_length` pieces unless that is None."""
-    encoding = tokenizer([list(words) for words in sentences], is_split_into_words=True, max_length=max_length,
-                         truncation=max_length is not None, return_attention_mask=False, verbose=False)  # fmt: skip
+    encoding = tokenizer(
+        [list(words) for words in sentences],
+        is_split_into_words=True,
+        max_length=max_length,
+        truncation=max_length is not None,
+        return_attention_mask=False,
+        verbose=False,
+    )
     return [
         _Row(
             np.array(pieces, np.int64),
@@ -217,8 +226,9 @@ def encode_text(lines: Sequence[str], tokenizer, *, max_length: int = 128) -> li
     """Encode running text, one row of piece ids for each line, cut at `max_length` pieces and what the model reads."""
     if not lines:
         raise SmallerError("There is no text to encode: the corpus is empty.")
-    rows = tokenizer(list(lines), truncation=True, max_length=piece_limit(tokenizer, max_length),
-                     return_attention_mask=False)["input_ids"]  # fmt: skip
+    rows = tokenizer(
+        list(lines), truncation=True, max_length=piece_limit(tokenizer, max_length), return_attention_mask=False
+    )["input_ids"]
     return [torch.tensor(row) for row in rows]
 
 
@@ -243,10 +253,12 @@ def shuffled_batches(lengths: np.ndarray, *, size: int, generator: np.random.Gen
     """
     order = generator.permutation(len(lengths))
     group = 50 * size
-    order = np.concatenate([
-        part[np.argsort(lengths[part], kind="stable")]
-        for part in (order[start : start + group] for start in range(0, len(order), group))
-    ])  # fmt: skip
+    order = np.concatenate(
+        [
+            part[np.argsort(lengths[part], kind="stable")]
+            for part in (order[start : start + group] for start in range(0, len(order), group))
+        ]
+    )
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     return [batches[place] for place in generator.permutation(len(batches))]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, sample, splits
 from smaller.data.languages import language as language_of
 from smaller.data.sets import EvaluationSet
-from smaller.errors import SmallerError
 
 SEGMENT = 1000
 
@@ -88,16 +88,19 @@ def distances(
         cut = _cut(Counter(word for sentence in sentences for word in sentence.words), tokenizer)
         lines = seen.get(target.language, 0)
         for code in sources:
-            rows.append({
-                "trained_on": f"{dataset}/{code}",
-                "dataset": target.dataset,
-                "language": target.language,
-                "same_script": int(language_of(code).script == language_of(target.language).script),
-                "relatedness": relatedness(code, target.language),
-                "piece_overlap": 100 * len(pieces & known[code]) / max(len(pieces | known[code]), 1),
-                "seen": int(lines > 0),
-                "pretraining_lines": lines,
-            } | {name: cut[name] for name in ("unknown_pieces", "pieces_per_word")})  # fmt: skip
+            rows.append(
+                {
+                    "trained_on": f"{dataset}/{code}",
+                    "dataset": target.dataset,
+                    "language": target.language,
+                    "same_script": int(language_of(code).script == language_of(target.language).script),
+                    "relatedness": relatedness(code, target.language),
+                    "piece_overlap": 100 * len(pieces & known[code]) / max(len(pieces | known[code]), 1),
+                    "seen": int(lines > 0),
+                    "pretraining_lines": lines,
+                }
+                | {name: cut[name] for name in ("unknown_pieces", "pieces_per_word")}
+            )
     return pd.DataFrame(rows, columns=["trained_on", "dataset", "language", *DISTANCES])
 
 

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from smaller import hub_client
+from smaller.base import hub_client
+from smaller.base.errors import SmallerError
+from smaller.base.hub_client import Remote
+from smaller.base.paths import cache_folder
+from smaller.base.progress import Say, silent
 from smaller.data import hub
 from smaller.data.datasets import Dataset, dataset, known_bytes
 from smaller.data.files import content_checksum, locations, remote_of
 from smaller.data.languages import language
-from smaller.errors import SmallerError
-from smaller.hub_client import Remote
-from smaller.paths import cache_folder
-from smaller.progress import Say, silent
 
 GIT_HOST = "https://raw.githubusercontent.com"
 TIMEOUT = 30.0  # seconds without a byte

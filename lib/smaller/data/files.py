@@ -9,13 +9,13 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 
-from smaller import hub_client
+from smaller.base import hub_client
+from smaller.base.errors import SmallerError
+from smaller.base.hub_client import Remote
+from smaller.base.paths import cache_folder, data_folder
 from smaller.data.datasets import ABOUT_FILE, Dataset, dataset
 from smaller.data.languages import language
 from smaller.data.text import decoded
-from smaller.errors import SmallerError
-from smaller.hub_client import Remote
-from smaller.paths import cache_folder, data_folder
 
 
 def locations(which: Dataset, code: str, split: str) -> list[Path]:

@@ -14,13 +14,13 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from smaller import hub_client
+from smaller.base import hub_client
+from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.hub_client import Remote
+from smaller.base.progress import Say, silent
 from smaller.data import datasets, languages, own, tables
 from smaller.data.descriptions import SPLITS
 from smaller.data.rows import raw_table
-from smaller.errors import SmallerError, did_you_mean
-from smaller.hub_client import Remote
-from smaller.progress import Say, silent
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table

@@ -6,7 +6,7 @@ import difflib
 import functools
 from dataclasses import dataclass
 
-from smaller.errors import SmallerError
+from smaller.base.errors import SmallerError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
+from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data.examples import Sentence
-from smaller.errors import SmallerError, did_you_mean
 
 Pool = Mapping[str, Sequence[tuple[str, ...]]]
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smaller.base.errors import SmallerError
+from smaller.base.paths import expanded
 from smaller.data import datasets, readers, tables, tasks
 from smaller.data.columns import UNIVERSAL
 from smaller.data.datasets import OWN
@@ -20,8 +22,6 @@ from smaller.data.languages import language as language_of
 from smaller.data.report import Reading
 from smaller.data.rows import raw_table
 from smaller.data.schemes import WrongTag, scheme_of, types_of
-from smaller.errors import SmallerError
-from smaller.paths import expanded
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table

@@ -19,9 +19,13 @@ PLAIN = (".txt", ".tsv", ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio
 
 
 def read(
-    path: Path | str, task: str = "ner", *, classes: Collection[str] | None = None,
-    columns: tuple[str, str] | None = None, translated: Mapping[str, str] | None = None,
-) -> Reading:  # fmt: skip
+    path: Path | str,
+    task: str = "ner",
+    *,
+    classes: Collection[str] | None = None,
+    columns: tuple[str, str] | None = None,
+    translated: Mapping[str, str] | None = None,
+) -> Reading:
     """Read the labelled examples of a file, plain or gz, and say what it was taken for.
 
     `classes` are what may occur (anything, when None): entity types, parts of speech, or labels of texts. `columns`

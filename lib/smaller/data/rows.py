@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smaller.base.errors import SmallerError
 from smaller.data import tables
 from smaller.data.files import read_content
 from smaller.data.report import Reading, report_on
-from smaller.errors import SmallerError
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 
 def read_rows(
-    path: Path | str, *, columns: tuple[str, str] | None = None, classes: Collection[str] = (),
-    translated: Mapping[str, str] | None = None, task: str = "",
-) -> Reading:  # fmt: skip
+    path: Path | str,
+    *,
+    columns: tuple[str, str] | None = None,
+    classes: Collection[str] = (),
+    translated: Mapping[str, str] | None = None,
+    task: str = "",
+) -> Reading:
     """Read labelled rows of Parquet, CSV, TSV or JSON lines.
 
     `columns` name those of the words or text and of the labels, where they are there; else they are found from the

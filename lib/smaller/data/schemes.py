@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from smaller.errors import SmallerError
+from smaller.base.errors import SmallerError
 
 _PREFIXED = re.compile(r"([BIESLU])-(.+)", re.DOTALL)
 # What stands for a tag with a prefix and is none: 0, o, B, b-per, O-LOC, B_PER, PER-B. Without this, each of them

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, own, splits
 from smaller.data.examples import Example
 from smaller.data.languages import in_codes
 from smaller.data.noise import KINDS, add_noise, check_noise, names_in, struck
 from smaller.data.tasks import Task
-from smaller.errors import SmallerError
 
 ATTACK = "attack"
 UNLABELLED = "unlabelled"
@@ -23,8 +23,8 @@ class EvaluationSet:
     """A split of a language in a data set, as it is or with noise of a kind at a rate, drawn from a seed.
 
     Two more kinds stand beside those of `data.noise`. With `ATTACK` the noise is sought for each model, within a budget
-    of `rate` of a sentence's letters (see `smaller.adversarial`). With `UNLABELLED` the labels are not looked at, so
-    text without any will do (see `smaller.unlabelled`). Either may take at most `limit` sentences, evenly spread over
+    of `rate` of a sentence's letters (see `study.attacks`). With `UNLABELLED` the labels are not looked at, so
+    text without any will do (see `study.unlabelled`). Either may take at most `limit` sentences, evenly spread over
     the split; 0 takes all.
     """
 
@@ -89,8 +89,11 @@ class EvaluationSet:
         train, *others = (splits.sentences(self.dataset, self.language, split) for split in ("train", "dev", "test"))
         seen = names_in(train)
         found = names_in([sentence for split in others for sentence in split])
-        return {kind: [name for name in names if name not in set(seen.get(kind, ()))]
-                for kind, names in found.items() if kind != "DATE"}  # fmt: skip
+        return {
+            kind: [name for name in names if name not in set(seen.get(kind, ()))]
+            for kind, names in found.items()
+            if kind != "DATE"
+        }
 
     def checksum(self) -> str:
         """What changes when the data of the set change."""

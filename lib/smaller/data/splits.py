@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, files, sample, store
 from smaller.data.examples import Example
 from smaller.data.languages import language as language_of
@@ -15,7 +16,6 @@ from smaller.data.store import EMBEDDED
 from smaller.data.tables import Lines
 from smaller.data.tasks import Task
 from smaller.data.tasks import task as task_of
-from smaller.errors import SmallerError
 
 
 def check(dataset: str, language: str, *splits: str) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smaller.base.errors import SmallerError
 from smaller.data import readers, sample, tables, tasks
 from smaller.data.datasets import Dataset, dataset
 from smaller.data.examples import Example
@@ -15,7 +16,6 @@ from smaller.data.report import ReadReport, report_on
 from smaller.data.rows import text_column
 from smaller.data.sample import topics
 from smaller.data.texts import read_lines
-from smaller.errors import SmallerError
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smaller.base.errors import SmallerError
+from smaller.base.paths import cache_folder
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.files import content_checksum
 from smaller.data.schemes import in_bio
 from smaller.data.tasks import TASKS
 from smaller.data.text import composed
-from smaller.errors import SmallerError
-from smaller.paths import cache_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smaller.errors import SmallerError, did_you_mean
+from smaller.base.errors import SmallerError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)

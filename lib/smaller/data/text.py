@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from smaller.errors import SmallerError
+from smaller.base.errors import SmallerError
 
 BYTE_ORDER_MARK = "\ufeff"
 

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from smaller.base.errors import SmallerError
 from smaller.data.columns import shorten
 from smaller.data.examples import Text
 from smaller.data.files import read_text_of
 from smaller.data.report import Reading, report_on
 from smaller.data.tables import CLASS_COLUMNS, TEXT_COLUMNS
 from smaller.data.text import composed
-from smaller.errors import SmallerError
 
 
 def read_texts(path: Path, *, columns: tuple[str, str] | None = None, labels: Collection[str] | None = None) -> Reading:
@@ -86,8 +86,9 @@ def _named(header: Sequence[str], columns: tuple[str, str] | None, *, where: str
     if text and label:
         return lower.index(text), lower.index(label)
     if len(header) == 1:
-        raise SmallerError(f"{where}:1: found 1 column(s) in {shorten(header[0])}; expected a text and its label, "
-                           "separated by a tab.")  # fmt: skip
+        raise SmallerError(
+            f"{where}:1: found 1 column(s) in {shorten(header[0])}; expected a text and its label, separated by a tab."
+        )
     if len(header) > 2:
         raise SmallerError(f"{where}:1: {_unknown_header(header)}")
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from smaller.base.errors import SmallerError
 from smaller.data.columns import entity_of, layout_of, rows_of, shorten
 from smaller.data.examples import Sentence
 from smaller.data.files import read_text_of
@@ -12,7 +13,6 @@ from smaller.data.report import Reading, report_on
 from smaller.data.schemes import in_bio
 from smaller.data.tasks import Task
 from smaller.data.text import composed, is_composed
-from smaller.errors import SmallerError
 
 
 def read_words(path: Path, task: Task, *, tags: Collection[str] | None = None) -> Reading:

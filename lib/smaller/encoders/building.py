@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from smaller.adapters import with_adapters
+from smaller.encoders.adapters import with_adapters
 from smaller.encoders.model import DRAWN_HEAD, Model
 
 HEADS = {"word": AutoModelForTokenClassification, "text": AutoModelForSequenceClassification}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from smaller import paths
+from smaller.base import paths
+from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.progress import Say, silent
 from smaller.data import sample
 from smaller.encoders import hub
 from smaller.encoders.building import build
 from smaller.encoders.folders import open_folder, require_folder
 from smaller.encoders.hub import Fetched, PlannedFetch
+from smaller.encoders.initialisation import look_at_neighbours
 from smaller.encoders.layout import checksum
 from smaller.encoders.model import Model
 from smaller.encoders.registry import ENCODERS, Encoder
 from smaller.encoders.shapes import configuration, with_shape
-from smaller.errors import SmallerError, did_you_mean
-from smaller.initialisation import look_at_neighbours
-from smaller.progress import Say, silent
 
 OF_ITS_FOLDER = "that of its folder"
 """The licence of weights that lie in somebody's folder, which nobody looks at."""
@@ -50,8 +50,9 @@ def _found(name: str) -> Encoder | Path:
         return place
     if place.exists() or _is_path(name):
         why = "it is a file, and a model is a folder" if place.exists() else "there is no such folder"
-        raise SmallerError(f"There is no encoder {name!r}: {why} ({place.resolve()}). Name the folder that holds its "
-                           "config.json.")  # fmt: skip
+        raise SmallerError(
+            f"There is no encoder {name!r}: {why} ({place.resolve()}). Name the folder that holds its config.json."
+        )
     local = sorted(path.parent.name for path in models.glob("*/config.json")) if models else []
     where = f"under SMALLER_MODELS ({models})" if models else "and SMALLER_MODELS is not set"
     raise SmallerError(
@@ -91,7 +92,7 @@ def load(name: str) -> Model:
         look_at_neighbours(network)
         return Model(network, tokenizer)
     if isinstance(found, Encoder) and found.made_from:
-        raise SmallerError(f"The encoder {name} is made from {found.made_from}: smaller.jobs.open_encoder makes it.")
+        raise SmallerError(f"The encoder {name} is made from {found.made_from}: study.jobs.open_encoder makes it.")
     return open_folder(found) if isinstance(found, Path) else _from_hub(found)
 
 

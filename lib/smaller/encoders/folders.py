@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from smaller.adapters import ADAPTED_FILE, adapter_size, with_adapters
+from smaller.base.errors import SmallerError
+from smaller.encoders.adapters import ADAPTED_FILE, adapter_size, with_adapters
 from smaller.encoders.building import HEADS
 from smaller.encoders.heads import name_head, shapes_in
 from smaller.encoders.layout import CONFIGURATION, MASKS_FILE, Layout, layout_of, require_whole
@@ -16,7 +17,6 @@ from smaller.encoders.model import DRAWN_HEAD, HEAD_SEED, Model, unit_of
 from smaller.encoders.pickles import converted
 from smaller.encoders.served import read_configuration, require_served
 from smaller.encoders.tokenizers import read_tokenizer
-from smaller.errors import SmallerError
 
 
 def require_folder(folder: Path) -> Layout:
@@ -56,10 +56,17 @@ def open_folder(folder: Path | str) -> Model:
             # Transformers draws what is missing from the global state, which is left as it was.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(HEAD_SEED)
-                network = _complete(kind.from_pretrained(
-                    weights, config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32,
-                    attn_implementation="sdpa", output_loading_info=True,
-                ))  # fmt: skip
+                network = _complete(
+                    kind.from_pretrained(
+                        weights,
+                        config=config,
+                        local_files_only=True,
+                        use_safetensors=True,
+                        dtype=torch.float32,
+                        attn_implementation="sdpa",
+                        output_loading_info=True,
+                    )
+                )
         masks = load_file(folder / MASKS_FILE) if (folder / MASKS_FILE).is_file() else {}
     except Exception as problem:  # a damaged folder fails in many ways, all of them the user's to see
         why = str(problem)
@@ -76,14 +83,18 @@ def _agree(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None
     if absent:
         raise ValueError(f"its tokenizer names no {' and no '.join(absent)} piece")
     if len(tokenizer) > config.vocab_size:
-        raise ValueError(f"its tokenizer has {len(tokenizer):,} pieces, and the network rows for {config.vocab_size:,}:"
-                         " give it the others with resize_token_embeddings, and save it again")  # fmt: skip
+        raise ValueError(
+            f"its tokenizer has {len(tokenizer):,} pieces, and the network rows for {config.vocab_size:,}:"
+            " give it the others with resize_token_embeddings, and save it again"
+        )
     if config.model_type == "bert":
         # Here it only says which row is not trained; e5-small names the row of its first piece.
         config.pad_token_id = tokenizer.pad_token_id
     elif config.pad_token_id != tokenizer.pad_token_id:
-        raise ValueError(f"its network counts positions from the padding piece of config.json, {config.pad_token_id}, "
-                         f"and its tokenizer pads with {tokenizer.pad_token_id}: mend what is wrong")  # fmt: skip
+        raise ValueError(
+            f"its network counts positions from the padding piece of config.json, {config.pad_token_id}, "
+            f"and its tokenizer pads with {tokenizer.pad_token_id}: mend what is wrong"
+        )
 
 
 def positions(config: PreTrainedConfig) -> int:

@@ -37,12 +37,16 @@ def name_head(config: PreTrainedConfig, shapes: Shapes, *, names: Mapping | None
     if not unit_of(config) or not count:
         return
     if not names and count != config.num_labels:
-        raise ValueError(f"its classifier has {count} labels, and config.json names none of them: add id2label, such "
-                         'as {"0": "O", "1": "B-PER"}')  # fmt: skip
+        raise ValueError(
+            f"its classifier has {count} labels, and config.json names none of them: add id2label, such "
+            'as {"0": "O", "1": "B-PER"}'
+        )
     if sorted(config.id2label) != list(range(count)):
-        raise ValueError(f"its classifier has {count} labels, and id2label in config.json numbers them "
-                         f"{', '.join(map(str, sorted(config.id2label)))}: it takes those from 0 to "
-                         f"{count - 1}")  # fmt: skip
+        raise ValueError(
+            f"its classifier has {count} labels, and id2label in config.json numbers them "
+            f"{', '.join(map(str, sorted(config.id2label)))}: it takes those from 0 to "
+            f"{count - 1}"
+        )
 
 
 def _unit(config: PreTrainedConfig, shapes: Shapes) -> str:
@@ -57,8 +61,10 @@ def _unit(config: PreTrainedConfig, shapes: Shapes) -> str:
     if shapes["classifier.weight"][0] > 1 and (config.model_type != "bert" or not pooled or _marks_spans(config)):
         return "word"
     kinds = ", or ".join(f'["{_class_name(config, unit)}"]' for unit in UNITS.values())
-    raise ValueError("config.json does not say whether its classifier labels words or whole texts: add to it "
-                     f'"architectures": {kinds}')  # fmt: skip
+    raise ValueError(
+        "config.json does not say whether its classifier labels words or whole texts: add to it "
+        f'"architectures": {kinds}'
+    )
 
 
 def _class_name(config: PreTrainedConfig, unit: str) -> str:

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from smaller import hub_client
+from smaller.base import hub_client
+from smaller.base.errors import SmallerError
+from smaller.base.hub_client import Remote
+from smaller.base.progress import Say
 from smaller.encoders import pickles
 from smaller.encoders.layout import CONFIGURATION, TOKENIZER_FILES, Layout, layout, layout_of
 from smaller.encoders.registry import UNKNOWN, Encoder
 from smaller.encoders.served import read_configuration, require_served
-from smaller.errors import SmallerError
-from smaller.hub_client import Remote
-from smaller.progress import Say
 
 _NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>.+))?")
 
@@ -125,8 +125,10 @@ def _first_configuration(encoder: Encoder) -> Path:
             return file
         return hub_client.download(others[0], CONFIGURATION)
     except SmallerError as problem:
-        raise SmallerError(f"The encoder {encoder.name} is not here. {problem} Its files in a folder "
-                           f"SMALLER_MODELS/{encoder.name} serve too.") from None  # fmt: skip
+        raise SmallerError(
+            f"The encoder {encoder.name} is not here. {problem} Its files in a folder "
+            f"SMALLER_MODELS/{encoder.name} serve too."
+        ) from None
 
 
 def _stands(remote: Remote) -> bool:
@@ -144,8 +146,10 @@ def _choice(encoder: Encoder) -> tuple[Remote, dict[str, int], Layout]:
     _, files = hub_client.listing(remote)
     found = layout(files)
     if found.missing:
-        raise SmallerError(f"The encoder {encoder.name} cannot be used: {remote} holds no "
-                           f"{' and no '.join(found.missing)}. Choose another one.")  # fmt: skip
+        raise SmallerError(
+            f"The encoder {encoder.name} cannot be used: {remote} holds no "
+            f"{' and no '.join(found.missing)}. Choose another one."
+        )
     tokenizer = [name for name in TOKENIZER_FILES if name in files]
     return remote, {name: files[name] for name in (CONFIGURATION, *tokenizer, *found.weights)}, found
 
@@ -161,9 +165,15 @@ def plan(encoder: Encoder) -> PlannedFetch:
         files = tuple((name, size) for name, size in wanted.items() if hub_client.cached(remote, name) is None)
         licence = _licence(encoder, commit) or hub_client.licence_of(remote)
     return PlannedFetch(
-        encoder.name, encoder.repository, commit, licence or UNKNOWN, hub_client.is_non_commercial(licence), files,
-        already_here=folder is not None, note=encoder.note,
-    )  # fmt: skip
+        encoder.name,
+        encoder.repository,
+        commit,
+        licence or UNKNOWN,
+        hub_client.is_non_commercial(licence),
+        files,
+        already_here=folder is not None,
+        note=encoder.note,
+    )
 
 
 def fetch(encoder: Encoder, *, say: Say) -> Fetched:
@@ -185,8 +195,10 @@ def fetch(encoder: Encoder, *, say: Say) -> Fetched:
         _require_known(encoder, name, hub_client.download(remote, name), remote)
     folder = here(encoder)
     if folder is None:
-        raise SmallerError(f"The encoder {encoder.name}: what was fetched from {remote} is not in the hub's cache any "
-                           "more. Fetch it again, while nothing else clears that cache.")  # fmt: skip
+        raise SmallerError(
+            f"The encoder {encoder.name}: what was fetched from {remote} is not in the hub's cache any "
+            "more. Fetch it again, while nothing else clears that cache."
+        )
     fetched = _facts(encoder, folder, _licence(encoder, folder.name) or hub_client.licence_of(remote))
     _keep(fetched)
     return fetched
@@ -197,8 +209,10 @@ def _require_known(encoder: Encoder, name: str, file: Path, remote: Remote) -> N
     if expected and (found := pickles.digest_of(file)) != expected:
         file.resolve().unlink()
         file.unlink(missing_ok=True)
-        raise SmallerError(f"The encoder {encoder.name}: {name} of {remote} has the SHA-256 {found}, and {expected} is "
-                           "known for it; it was removed. Do not use this repository.")  # fmt: skip
+        raise SmallerError(
+            f"The encoder {encoder.name}: {name} of {remote} has the SHA-256 {found}, and {expected} is "
+            "known for it; it was removed. Do not use this repository."
+        )
 
 
 def _facts(encoder: Encoder, folder: Path, licence: str) -> Fetched:
@@ -207,10 +221,16 @@ def _facts(encoder: Encoder, folder: Path, licence: str) -> Fetched:
     if found.pickled:
         pickles.converted(parts, origin={"repository": encoder.repository, "commit": folder.name})
     return Fetched(
-        encoder.name, encoder.repository, encoder.revision, folder.name, licence or UNKNOWN,
-        hub_client.is_non_commercial(licence), {part.name: pickles.digest_of(part) for part in parts}, found.pickled,
+        encoder.name,
+        encoder.repository,
+        encoder.revision,
+        folder.name,
+        licence or UNKNOWN,
+        hub_client.is_non_commercial(licence),
+        {part.name: pickles.digest_of(part) for part in parts},
+        found.pickled,
         str(folder),
-    )  # fmt: skip
+    )
 
 
 def _place(repository: str, commit: str) -> Path:
@@ -225,8 +245,10 @@ def _keep(fetched: Fetched) -> None:
         draft.write_text(json.dumps(asdict(fetched), indent=2) + "\n", encoding="utf-8")
         draft.replace(place)
     except OSError as problem:
-        raise SmallerError(f"{place} could not be written: {problem.strerror}. Make room, or set SMALLER_CACHE to "
-                           "another folder, and fetch again.") from None  # fmt: skip
+        raise SmallerError(
+            f"{place} could not be written: {problem.strerror}. Make room, or set SMALLER_CACHE to "
+            "another folder, and fetch again."
+        ) from None
     finally:
         draft.unlink(missing_ok=True)
 

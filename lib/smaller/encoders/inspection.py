@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from smaller.adapters import adapter_size
 from smaller.data.schemes import WrongTag, labels_of_words, scheme_of
+from smaller.encoders.adapters import adapter_size
 from smaller.encoders.folders import positions
 from smaller.encoders.model import Model, head_note
 from smaller.encoders.tokenizers import (
@@ -89,14 +89,18 @@ def _notes(model: Model, found: Inspection) -> Iterator[str]:
     if takes_accents_off(model.tokenizer):
         yield "Its tokenizer takes accents off: words that differ in tone look alike to it."
     if hides_capitals(model.tokenizer):
-        yield ("Its tokenizer makes capitals small although its vocabulary has pieces with capitals: if that is not "
-               'meant, add "do_lower_case": false to tokenizer_config.json.')  # fmt: skip
+        yield (
+            "Its tokenizer makes capitals small although its vocabulary has pieces with capitals: if that is not "
+            'meant, add "do_lower_case": false to tokenizer_config.json.'
+        )
     if not cuts_words_as_in_text(model.tokenizer):
         yield "Its tokenizer cuts a word that stands alone in another way than in running text."
     if found.positions < USUAL_LENGTH:
         yield f"It reads {found.positions} pieces at once: longer sentences are cut there in training."
     if not found.named:
-        yield (f"It has no names for its labels ({found.labels[0]}, ...): give them as id2label in config.json, such "
-               'as {"0": "O", "1": "B-PER"}.')  # fmt: skip
+        yield (
+            f"It has no names for its labels ({found.labels[0]}, ...): give them as id2label in config.json, such "
+            'as {"0": "O", "1": "B-PER"}.'
+        )
     for note in head_note(model).values():
         yield f"Its head for masked language was {note}."

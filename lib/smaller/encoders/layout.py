@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smaller.adapters import ADAPTED_FILE
+from smaller.base.errors import SmallerError
+from smaller.encoders.adapters import ADAPTED_FILE
 from smaller.encoders.model import TRAINED
-from smaller.errors import SmallerError
 
 MASKS_FILE = "masks.safetensors"
 ABOUT_FILE = "smaller.json"
@@ -25,8 +25,12 @@ PIECES = "sentencepiece.bpe.model"
 _TOKENIZERS = (("tokenizer.json",), (PIECES,), ("vocab.txt",), ("vocab.json", "merges.txt"))
 """The files of which each alone, or each pair, is a tokenizer."""
 
-TOKENIZER_FILES = (*dict.fromkeys(file for files in _TOKENIZERS for file in files), "tokenizer_config.json",
-                   "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+TOKENIZER_FILES = (
+    *dict.fromkeys(file for files in _TOKENIZERS for file in files),
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,17 @@ def require_whole(folder: Path) -> Layout:
     with contextlib.suppress(OSError, ValueError):
         about = json.loads((folder / ABOUT_FILE).read_bytes())
         if isinstance(about, dict) and not about.get("plain", True) and about.get("form") not in (TRAINED, "fp32"):
-            raise SmallerError(f"The folder {folder} holds a model in the form {about.get('form')}, which is no plain "
-                               "encoder: open it with smaller.shipping.open_shipped.")  # fmt: skip
+            raise SmallerError(
+                f"The folder {folder} holds a model in the form {about.get('form')}, which is no plain "
+                "encoder: open it with smaller.formats.shipping.open_shipped."
+            )
     found = layout_of(folder)
     if found.missing:
         write = " (AutoTokenizer.from_pretrained(...).save_pretrained(...) writes a tokenizer)"
-        raise SmallerError(f"The encoder folder {folder} holds no {' and no '.join(found.missing)}. Copy what is "
-                           f"missing into it{write * any('tokenizer' in name for name in found.missing)}.")  # fmt: skip
+        raise SmallerError(
+            f"The encoder folder {folder} holds no {' and no '.join(found.missing)}. Copy what is "
+            f"missing into it{write * any('tokenizer' in name for name in found.missing)}."
+        )
     return found
 
 

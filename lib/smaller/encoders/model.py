@@ -72,8 +72,10 @@ def head_note(model: Model) -> dict[str, str]:
     seed = getattr(model.network.config, DRAWN_HEAD, None)
     if seed is None or model.labels:
         return {}
-    return {"masked_language_head": f"not published with the encoder: drawn from seed {seed}, its output matrix is "
-                                    "that of the embeddings"}  # fmt: skip
+    return {
+        "masked_language_head": f"not published with the encoder: drawn from seed {seed}, its output matrix is "
+        "that of the embeddings"
+    }
 
 
 def parameter_count(network: nn.Module) -> int:

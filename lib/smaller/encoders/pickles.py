@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from smaller import paths
+from smaller.base import paths
+from smaller.base.errors import SmallerError
 from smaller.encoders.layout import WEIGHTS, file_digest
-from smaller.errors import SmallerError
 
 ABOUT = "about.json"
 _DRAFT = ".unfinished-"
@@ -61,8 +61,13 @@ def _write(place: Path, state: dict[str, Tensor], about: dict) -> None:
     draft = Path(tempfile.mkdtemp(prefix=f"{_DRAFT}{place.name}-", dir=place.parent))
     try:
         save_file(state, draft / WEIGHTS, metadata={"format": "pt"})
-        result = {"format": 1, **about, "result": {WEIGHTS: file_digest(draft / WEIGHTS)}, "tensors": len(state),
-                  "versions": {name: metadata.version(name) for name in ("torch", "safetensors")}}  # fmt: skip
+        result = {
+            "format": 1,
+            **about,
+            "result": {WEIGHTS: file_digest(draft / WEIGHTS)},
+            "tensors": len(state),
+            "versions": {name: metadata.version(name) for name in ("torch", "safetensors")},
+        }
         (draft / ABOUT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         draft.chmod(0o755)
         draft.rename(place)
@@ -85,12 +90,16 @@ def tensors(files: Sequence[Path]) -> dict[str, Tensor]:
         except Exception as problem:  # torch has several kinds for what it refuses and for what is damaged
             raise SmallerError(f"{file} {_why(problem)}") from None
         if not isinstance(loaded, Mapping):
-            raise SmallerError(f"{file} holds a {type(loaded).__name__} and no table of tensors, so it is not read. "
-                               "Use weights in safetensors.")  # fmt: skip
+            raise SmallerError(
+                f"{file} holds a {type(loaded).__name__} and no table of tensors, so it is not read. "
+                "Use weights in safetensors."
+            )
         for name, value in loaded.items():
             if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided:
-                raise SmallerError(f"{file} holds more than plain tensors: {name!r} is a {type(value).__name__}, so it "
-                                   "is not read. Use weights in safetensors.")  # fmt: skip
+                raise SmallerError(
+                    f"{file} holds more than plain tensors: {name!r} is a {type(value).__name__}, so it "
+                    "is not read. Use weights in safetensors."
+                )
             state[name] = value.detach()
     return state
 
@@ -99,8 +108,10 @@ def _why(problem: Exception) -> str:
     said = " ".join(str(problem).split())
     named = re.search(r"(?:GLOBAL|class|function) ([\w.]*\w)", said)
     if "Weights only load failed" in said and named:
-        return (f"names {named[1]}, so that reading it would run code. It was refused: weights are "
-                "tensors and nothing else. Do not use this file.")  # fmt: skip
+        return (
+            f"names {named[1]}, so that reading it would run code. It was refused: weights are "
+            "tensors and nothing else. Do not use this file."
+        )
     return f"is damaged, or no pickle of tensors ({said[:160] or type(problem).__name__}). Fetch or copy it again."
 
 

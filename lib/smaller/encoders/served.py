@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from smaller.errors import SmallerError
+from smaller.base.errors import SmallerError
 
 SERVED = ("xlm-roberta", "roberta", "bert")
 """The model types of encoders with positions in a table, attention over all pieces, and norms after each part.
@@ -20,8 +20,9 @@ def read_configuration(file: Path, *, where: str) -> dict:
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError) as problem:
-        raise SmallerError(f"{where} could not be read as an encoder: its config.json is damaged ({problem}). Fetch or "
-                           "copy it again.") from None  # fmt: skip
+        raise SmallerError(
+            f"{where} could not be read as an encoder: its config.json is damaged ({problem}). Fetch or copy it again."
+        ) from None
     if not isinstance(found, dict):
         raise SmallerError(f"{where} could not be read as an encoder: its config.json holds no JSON object.")
     return found

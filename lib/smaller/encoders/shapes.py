@@ -46,5 +46,12 @@ def configuration(encoder: Encoder | str, *, vocabulary: int | None = None) -> P
         return BertConfig(**shape | {"layer_norm_eps": 1e-12})
     # Initial weights of a fixed size suit a width of 768; narrower layers need larger ones to say anything.
     spread = 0.02 * max(1.0, (768 / known.hidden) ** 0.5 / 1.4)
-    return XLMRobertaConfig(**shape, max_position_embeddings=514, type_vocab_size=1, initializer_range=spread,
-                            pad_token_id=1, bos_token_id=0, eos_token_id=2)  # fmt: skip
+    return XLMRobertaConfig(
+        **shape,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        initializer_range=spread,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+    )

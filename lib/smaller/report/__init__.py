@@ -4,8 +4,8 @@ Inside a notebook, `answer` and `show` display a finding and a table; outside, `
 profile and `write_report` renders what has been run.
 """
 
+from smaller.notebook.display import answer, in_numbers, show
 from smaller.report.building import run_all, write_report
-from smaller.report.display import answer, in_numbers, show
 from smaller.report.front import index
 from smaller.report.page import Page, render
 

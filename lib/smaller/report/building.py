@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from smaller import results
-from smaller.errors import SmallerError, did_you_mean, in_one_line
-from smaller.parameters import profile
-from smaller.paths import notebooks_folder, outputs_folder
-from smaller.progress import Say, duration, silent
+from smaller.base.errors import SmallerError, did_you_mean, in_one_line
+from smaller.base.paths import notebooks_folder, outputs_folder
+from smaller.base.progress import Say, duration, silent
+from smaller.notebook.parameters import profile
+from smaller.notebook.runner import NotebookRun, plan_notebook, run_notebook, write_whole
 from smaller.report.front import index
 from smaller.report.page import render, title_of, without_body
-from smaller.runner import NotebookRun, plan_notebook, run_notebook, write_whole
+from smaller.study import results
 
 
 def run_all(

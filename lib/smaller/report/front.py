@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from PIL import Image
 
+from smaller.analysis.findings import expense
+from smaller.analysis.findings.words import count_of
+from smaller.base.paths import outputs_folder
+from smaller.base.progress import duration
 from smaller.data.datasets import DATASETS
-from smaller.findings import expense
-from smaller.findings.words import count_of
-from smaller.paths import outputs_folder
-from smaller.progress import duration
+from smaller.notebook.runner import provenance
 from smaller.report.page import Page, style, template
-from smaller.runner import provenance
 
 HEADLINES = ("choices-by-language", "pareto")
 """The table and the figure that the index shows whole, from the first page that has them."""

@@ -16,16 +16,16 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
-from smaller import notebook_files
-from smaller.errors import SmallerError
-from smaller.figures import FILES
-from smaller.paths import project_root
-from smaller.progress import duration
+from smaller.analysis.figures import FILES
+from smaller.base.errors import SmallerError
+from smaller.base.paths import project_root
+from smaller.base.progress import duration
+from smaller.notebook import files
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-TEMPLATES = Path(__file__).parents[1] / "report_template"
+TEMPLATES = Path(__file__).parent / "template"
 PARSER = "html.parser"
 SHOWN = ("text/html", "text/markdown", "image/png", "image/svg+xml", "text/plain")
 LEFT_OUT = {"papermill-error-cell-tag", "interactive"}
@@ -62,7 +62,7 @@ class Page:
 
 def title_of(executed: Path) -> str:
     """The first heading of a notebook; the name of its file where it has none."""
-    cells = notebook_files.read(executed).cells
+    cells = files.read(executed).cells
     lines = itertools.chain.from_iterable(cell.source.splitlines() for cell in cells if cell.cell_type == "markdown")
     return next((line[2:].strip() for line in lines if line.startswith("# ")), executed.stem)
 
@@ -76,7 +76,7 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
     """
     from nbconvert import HTMLExporter
 
-    notebook = notebook_files.read(executed)
+    notebook = files.read(executed)
     notebook.metadata.pop("widgets", None)  # nothing on a page moves, and Colab leaves them without a state
     notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
     cards = [card for cell in notebook.cells for output in cell.get("outputs", []) if (card := _prepare(output))]
@@ -281,7 +281,7 @@ def _check_offline(soup, executed: Path) -> None:
     for image in soup.select("img"):
         if image.get("alt", "").strip() in ("", NO_ALTERNATIVE_TEXT):
             raise SmallerError(
-                f"{executed}: an image has no alternative text. Save figures with smaller.figures.save(..., alt=...), "
+                f"{executed}: an image has no alternative text. Save figures with figures.save(..., alt=...), "
                 "and write ![what it shows](file) in prose."
             )
         if not image.get("src", "").startswith("data:"):

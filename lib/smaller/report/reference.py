@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures
-from smaller.report.display import in_numbers, show
+from smaller.analysis import figures
+from smaller.notebook.display import in_numbers, show
 
 START, END = "<!-- findings -->", "<!-- /findings -->"
 

@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures
-from smaller.findings import claims, distillation, distillation_claims, teaching
-from smaller.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
+from smaller.analysis import figures
+from smaller.analysis.findings import claims, distillation, distillation_claims, teaching
+from smaller.analysis.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
 from smaller.report.reference import ReferenceRun
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="03_distillation")
 ENCODER = "mini-base"
 STEPS = {
-    "logits 0, labels 1": LABELS, "random start": SCRATCH, "Pretrain": CONTINUED, "Cut": CUT, "Distil": "",
-}  # fmt: skip
+    "logits 0, labels 1": LABELS,
+    "random start": SCRATCH,
+    "Pretrain": CONTINUED,
+    "Cut": CUT,
+    "Distil": "",
+}
 """What the labels of recipes say of their strategies; the first that occurs decides."""
 
 
@@ -74,7 +78,17 @@ drawn = {
 for name, (axes, data, caption) in drawn.items():
     RUN.figure(axes, name, table=data, caption=caption)
 
-findings = [tiny, adds, teaching.controls(table), better, kept, warmer,
-            teaching.other_ways(table), teaching.above_teachers(table), teaching.best_teacher(table),
-            teaching.heads(table), distillation_claims.misprints()]  # fmt: skip
+findings = [
+    tiny,
+    adds,
+    teaching.controls(table),
+    better,
+    kept,
+    warmer,
+    teaching.other_ways(table),
+    teaching.above_teachers(table),
+    teaching.best_teacher(table),
+    teaching.heads(table),
+    distillation_claims.misprints(),
+]
 RUN.findings(["\n".join(f"- {finding}" for finding in findings)])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures
-from smaller.findings import baselines, claims, pruning
+from smaller.analysis import figures
+from smaller.analysis.findings import baselines, claims, pruning
 from smaller.report.reference import ReferenceRun
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="02_pruning")
@@ -30,16 +30,32 @@ without = pd.concat([without[without["language"].isin(LANGUAGES)].assign(seed=se
 limits, steadier, masks = pruning.limits(grid), pruning.stability(grid), pruning.masks(both)
 falls = pruning.departures(grid)
 parts = [
-    str(baselines.dense(grid)), str(baselines.ahead(grid, without)), str(limits), str(steadier), str(masks),
-    shown(falls, "Dense F1 (mean over seeds ± half its 95 % t interval); the sparsity at which mean F1 has dropped by "
-          "2 points (linear between grid points); and the sparsity from which on the interval over seeds excludes a "
-          "smaller loss.", "departures", decimals=dict.fromkeys(falls.columns, 0) | {"dense F1": 1}),
-    shown(pruning.best_sparsity(grid), "For each language the highest sparsity whose dev F1, averaged over seeds, "
-          "is within 2 points of the dense model; F1 there on test, its difference from dense, and its time.",
-          "best-sparsity", decimals={"highest sparsity (%)": 0}),
-    shown(claims.of_page(pruning.claims(grid, both, grid), encoder=ENCODER), f"What {ENCODER} shows of the claims on "
-          f"pruning on masakhaner. {claims.LEGEND}", "verdicts-pruning"),
-]  # fmt: skip
+    str(baselines.dense(grid)),
+    str(baselines.ahead(grid, without)),
+    str(limits),
+    str(steadier),
+    str(masks),
+    shown(
+        falls,
+        "Dense F1 (mean over seeds ± half its 95 % t interval); the sparsity at which mean F1 has dropped by "
+        "2 points (linear between grid points); and the sparsity from which on the interval over seeds excludes a "
+        "smaller loss.",
+        "departures",
+        decimals=dict.fromkeys(falls.columns, 0) | {"dense F1": 1},
+    ),
+    shown(
+        pruning.best_sparsity(grid),
+        "For each language the highest sparsity whose dev F1, averaged over seeds, "
+        "is within 2 points of the dense model; F1 there on test, its difference from dense, and its time.",
+        "best-sparsity",
+        decimals={"highest sparsity (%)": 0},
+    ),
+    shown(
+        claims.of_page(pruning.claims(grid, both, grid), encoder=ENCODER),
+        f"What {ENCODER} shows of the claims on pruning on masakhaner. {claims.LEGEND}",
+        "verdicts-pruning",
+    ),
+]
 
 drawn = {
     "P1-F1": (figures.f1_against_sparsity(grid), grid, limits),

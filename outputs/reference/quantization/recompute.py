@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures, forms
-from smaller.findings import claims, quantization, quantization_claims
-from smaller.published import published
+from smaller import formats
+from smaller.analysis import figures
+from smaller.analysis.findings import claims, quantization, quantization_claims
+from smaller.analysis.published import published
 from smaller.report.reference import ReferenceRun
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="04_quantization")
@@ -22,15 +23,22 @@ everything["threshold"] = everything["label"].str.extract(r"threshold ([\d.]+)",
 with_pruned = everything[everything["threshold"].isna() & everything["bits"].isna()]
 table = with_pruned[with_pruned["sparsity"] == 0]
 settings = pd.read_csv(RUN.folder / "figures" / "P1-T2-cpu.csv")
-seen = pd.read_csv(RUN.folder / "tables" / "P1-T5.csv").melt("format", [f"{part} (MB)" for part in forms.PARTS])
-measured = pd.DataFrame({"form": seen["format"], "part": seen["variable"].str.removesuffix(" (MB)"),
-                         "bytes": (1e6 * seen["value"]).round()})  # fmt: skip
+seen = pd.read_csv(RUN.folder / "tables" / "P1-T5.csv").melt("format", [f"{part} (MB)" for part in formats.PARTS])
+measured = pd.DataFrame(
+    {"form": seen["format"], "part": seen["variable"].str.removesuffix(" (MB)"), "bytes": (1e6 * seen["value"]).round()}
+)
 exact = quantization_claims.exact("afriberta-large")
 
 quantized = everything[(everything["form"] == "llm.int8") & (everything["sparsity"] == 0)]
 seen = pd.read_csv(RUN.folder / "tables" / "T23-thresholds.csv")
-seen = pd.DataFrame({"threshold": seen["threshold"], "columns": seen["outlier columns (%)"] / 100,
-                     "values": seen["outlier values (%)"] / 100, "largest": seen["largest magnitude"]})  # fmt: skip
+seen = pd.DataFrame(
+    {
+        "threshold": seen["threshold"],
+        "columns": seen["outlier columns (%)"] / 100,
+        "values": seen["outlier values (%)"] / 100,
+        "largest": seen["largest magnitude"],
+    }
+)
 looked = quantized[["identity", "threshold"]].drop_duplicates().fillna({"threshold": 6.0}).merge(seen, on="threshold")
 
 rounded, combined = quantization.rounded(everything), quantization.after_pruning(with_pruned)
@@ -43,7 +51,9 @@ prints = pd.concat({"F1": quantization_claims.printed("f1"), "time": quantizatio
 prints.columns = [" ".join(column) for column in prints]
 
 tables = {
-    "formats": pd.DataFrame([{"format": form, "types": types} for form, types in forms.FORMS.items() if form in names]),
+    "formats": pd.DataFrame(
+        [{"format": form, "types": types} for form, types in formats.FORMS.items() if form in names]
+    ),
     "P1-T3": quantization.scores(table),
     "P1-T3-differences": quantization.differences(table),
     "P1-T4": quantization.scores(table, of="loss", decimals=3),
@@ -66,15 +76,27 @@ printed = dict(zip(["printed, dense", "printed, int8"], published(table="P1-T5")
 rows = everything[everything["split"] == "test"]
 whole, few = ["language", "seed", "form", "f1"], ["language", "seed", "part", "bits", "f1"]
 drawn = {
-    "quantization-f1": (figures.f1_by_form(table, quantization_claims.printed("f1")),
-                        quantization.plain(table)[whole], kept),
+    "quantization-f1": (
+        figures.f1_by_form(table, quantization_claims.printed("f1")),
+        quantization.plain(table)[whole],
+        kept,
+    ),
     "size-waterfall": (figures.size_waterfall(exact, published=printed), exact, due),
     "P1-T2-cpu": (figures.time_by_form(settings), settings, fast),
     "T23-bits": (figures.f1_against_bits(everything), rows[rows["bits"].notna()][few], sensitive),
-}  # fmt: skip
+}
 for name, (axes, data, finding) in drawn.items():
     RUN.figure(axes, name, table=data, caption=finding.headline)
 
-findings = [found["Q3"], kept, fast, found["Q9"], found["D10"], due, sensitive,
-            found["P1-T3"], quantization.on_pruned(combined)]  # fmt: skip
+findings = [
+    found["Q3"],
+    kept,
+    fast,
+    found["Q9"],
+    found["D10"],
+    due,
+    sensitive,
+    found["P1-T3"],
+    quantization.on_pruned(combined),
+]
 RUN.findings(["\n".join(f"- {finding}" for finding in findings)])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures
-from smaller.findings import claims, robustness
-from smaller.report import in_numbers
+from smaller.analysis import figures
+from smaller.analysis.findings import claims, robustness
+from smaller.notebook.display import in_numbers
 from smaller.report.reference import ReferenceRun
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="06_robustness")
@@ -23,10 +23,20 @@ def model_of(row: pd.Series) -> str:
 
 
 ORDER = (
-    "dense", "pruned before fine-tuning, 50 %", "pruned before fine-tuning, 80 %", "pruned after fine-tuning, 50 %",
-    "pruned after fine-tuning, 80 %", "distilled, 4x6", "distilled, 2x6", "cut, 4x6", "cut, 2x6", "quantized, dynamic",
-    "quantized, onnx-int8", "trimmed, 8000 pieces", "trimmed, 4000 pieces",
-)  # fmt: skip
+    "dense",
+    "pruned before fine-tuning, 50 %",
+    "pruned before fine-tuning, 80 %",
+    "pruned after fine-tuning, 50 %",
+    "pruned after fine-tuning, 80 %",
+    "distilled, 4x6",
+    "distilled, 2x6",
+    "cut, 4x6",
+    "cut, 2x6",
+    "quantized, dynamic",
+    "quantized, onnx-int8",
+    "trimmed, 8000 pieces",
+    "trimmed, 4000 pieces",
+)
 
 DATA = ["model", "language", "seed", "noise", "rate", "clean", "f1", "lost", "kept"]
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures, paths
-from smaller.findings import claims, summary
-from smaller.findings.words import names_of
-from smaller.report import in_numbers
+from smaller.analysis import figures
+from smaller.analysis.findings import claims, summary
+from smaller.analysis.findings.words import names_of
+from smaller.base import paths
+from smaller.notebook.display import in_numbers
 from smaller.report.reference import ReferenceRun
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="08_summary")
@@ -28,14 +29,28 @@ ENCODER, DATASET, LANGUAGES = "mini-base", "masakhaner", ["hau", "swa"]
 DROPS, LANGUAGE_DROP = [0.5, 1.0, 2.0, 5.0], 1.0
 
 PARTS = {
-    "layers": (r"(\d+) layers", int), "heads": (r"(\d+) heads", int), "hidden_size": (r"(\d+) wide", int),
-    "width_by": (r"wide by (\w+)", str), "feed_forward": (r"(\d+) neurons", int), "size": (r"([\d,]+) pieces", str),
-    "transfer_lines": (r"\+ (\d+) lines", int), "logits": (r"\b(mse)\b", str), "temperature": (r"\bT ([\d.]+)", float),
-    "seed": (r"seed (\d+)", int), "coverage": (r"([\d.]+) % of the text", float), "adapter": (r"adapter (\d+)", int),
+    "layers": (r"(\d+) layers", int),
+    "heads": (r"(\d+) heads", int),
+    "hidden_size": (r"(\d+) wide", int),
+    "width_by": (r"wide by (\w+)", str),
+    "feed_forward": (r"(\d+) neurons", int),
+    "size": (r"([\d,]+) pieces", str),
+    "transfer_lines": (r"\+ (\d+) lines", int),
+    "logits": (r"\b(mse)\b", str),
+    "temperature": (r"\bT ([\d.]+)", float),
+    "seed": (r"seed (\d+)", int),
+    "coverage": (r"([\d.]+) % of the text", float),
+    "adapter": (r"adapter (\d+)", int),
     "threshold": (r"threshold ([\d.]+)", float),
-}  # fmt: skip
-FIRST = {"Prune": ("sparsity", float), "PruneHeads": ("keep", int), "PruneFeedForward": ("size", int),
-         "TruncateHidden": ("size", int), "Quantize": ("form", str), "Round": ("bits", int)}  # fmt: skip
+}
+FIRST = {
+    "Prune": ("sparsity", float),
+    "PruneHeads": ("keep", int),
+    "PruneFeedForward": ("size", int),
+    "TruncateHidden": ("size", int),
+    "Quantize": ("form", str),
+    "Round": ("bits", int),
+}
 WORDS = {"random": "method", "layer": "scope", "linear+embeddings": "include", "projection": "by", "importance": "by"}
 
 
@@ -69,8 +84,12 @@ def records() -> pd.DataFrame:
         own = pd.read_csv(file, keep_default_na=False, na_values=[""])
         own = own.assign(noise=own["noise"].astype(object).fillna(""), milliseconds=own.get("milliseconds"))
         own = own[(own["encoder"] == ENCODER) & (own["noise"] == "")]
-        whole = own[[summary.is_whole([step for step in steps_of(label) if step.get("form") != "fp32"])
-                     for label in own["label"]]]  # fmt: skip
+        whole = own[
+            [
+                summary.is_whole([step for step in steps_of(label) if step.get("form") != "fp32"])
+                for label in own["label"]
+            ]
+        ]
         dense = whole.groupby(["dataset", "language"])["milliseconds"].mean().rename("dense_milliseconds")
         own = own.join(dense, on=["dataset", "language"])
         parts.append(own.assign(share=own["milliseconds"] / own["dense_milliseconds"]))
@@ -78,7 +97,8 @@ def records() -> pd.DataFrame:
     share = rows.groupby("identity")["share"].mean()
     rows["milliseconds"] = rows.groupby("identity")["milliseconds"].transform("mean")
     return rows.drop_duplicates(["identity", "dataset", "language", "split"]).assign(
-        share=lambda own: own["identity"].map(share))  # fmt: skip
+        share=lambda own: own["identity"].map(share)
+    )
 
 
 def claim_rows() -> str:
@@ -103,18 +123,30 @@ def main() -> None:
     about = f"F1 and difference are of the test split, mean over seeds ± half the 95 % t interval. {units}"
     told = [
         str(summary.recommendation(table, drops=DROPS)),
-        shown(summary.choices(table, drops=DROPS), "The smallest kind of recipe for each loss of F1 on dev against "
-                 f"{ENCODER}, uncompressed; {names_of(LANGUAGES)}. “Loses less”: whether the interval of the "
-                 f"difference excludes such a loss. {about}", "choices", decimals=places),
-        shown(summary.choices_by_language(table, drop=LANGUAGE_DROP), "For each language the smallest kind of "
-                 f"recipe whose F1 on dev is at most {LANGUAGE_DROP:g} below that of {ENCODER}, uncompressed. "
-                 f"{about}", "choices-by-language", decimals=places),
+        shown(
+            summary.choices(table, drops=DROPS),
+            "The smallest kind of recipe for each loss of F1 on dev against "
+            f"{ENCODER}, uncompressed; {names_of(LANGUAGES)}. “Loses less”: whether the interval of the "
+            f"difference excludes such a loss. {about}",
+            "choices",
+            decimals=places,
+        ),
+        shown(
+            summary.choices_by_language(table, drop=LANGUAGE_DROP),
+            "For each language the smallest kind of "
+            f"recipe whose F1 on dev is at most {LANGUAGE_DROP:g} below that of {ENCODER}, uncompressed. "
+            f"{about}",
+            "choices-by-language",
+            decimals=places,
+        ),
         str(summary.fronts(by_language)),
         claim_rows(),
-    ]  # fmt: skip
+    ]
     shown(summary.shown(found), "Every kind of recipe, the smallest first.", "recipes", decimals=places)
-    for name, drawing, data in (("pareto", figures.pareto(found), found),
-                                ("pareto-by-language", figures.pareto(by_language), by_language)):  # fmt: skip
+    for name, drawing, data in (
+        ("pareto", figures.pareto(found), found),
+        ("pareto-by-language", figures.pareto(by_language), by_language),
+    ):
         RUN.figure(drawing, name, table=in_numbers(data), caption=name)
     RUN.findings(told)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller import figures
+from smaller.analysis import figures
+from smaller.analysis.findings import claims, correlations, transfer
+from smaller.analysis.published import published
 from smaller.data.features import FEATURES
-from smaller.findings import claims, correlations, transfer
-from smaller.published import published
 from smaller.report.reference import ReferenceRun
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="05_transfer")
@@ -40,29 +40,57 @@ places = dict.fromkeys(["tokens per word, training", "tokens per word, out of do
 over = "± is half the 95 % t interval over seeds"
 parts = [
     *map(str, (helps, reach, breaks)),
-    shown(transfer.lost_at(table), f"Dense F1, averaged over languages ({over}); the sparsity at which it has fallen "
-          "by 2 points in each order, linear between the points of the grid, and from which on the interval excludes "
-          "a smaller loss.", "two-points-lost",
-          decimals={name: 0 for name in targets if name.endswith("(%)")}),
-    shown(transfer.changes(table), f"F1 out of domain minus that of the dense model, in points: {over}; the verdict is "
-          "after Holm's correction. Last: the same minus the change in domain; above zero, pruning costs less out of "
-          "domain.", "out-of-domain-changes", decimals=2),
-    shown(transfer.by_language(table, features, distances), f"Dense models in both domains ({over}), and how many "
-          "tokens the tokenizer makes of a word.", "domains-by-language", decimals=places),
-    shown(transfer.techniques(table), "F1 and its change against dense in three settings. Pairs of source and target "
-          f"are averaged first; {over}.", "techniques-away"),
-    shown(targets, f"Languages that no pruned model was fine-tuned on: dense zero-shot F1 ({over}) of models of one "
-          "language and of the joint model; the sparsity at which models of one language have lost 2 points, and from "
-          "which on the interval excludes a smaller loss; a published F1 after fine-tuning on the language itself.",
-          "zero-shot-targets", decimals={name: 0 for name in targets if name.endswith("(%)")}),
+    shown(
+        transfer.lost_at(table),
+        f"Dense F1, averaged over languages ({over}); the sparsity at which it has fallen "
+        "by 2 points in each order, linear between the points of the grid, and from which on the interval excludes "
+        "a smaller loss.",
+        "two-points-lost",
+        decimals={name: 0 for name in targets if name.endswith("(%)")},
+    ),
+    shown(
+        transfer.changes(table),
+        f"F1 out of domain minus that of the dense model, in points: {over}; the verdict is "
+        "after Holm's correction. Last: the same minus the change in domain; above zero, pruning costs less out of "
+        "domain.",
+        "out-of-domain-changes",
+        decimals=2,
+    ),
+    shown(
+        transfer.by_language(table, features, distances),
+        f"Dense models in both domains ({over}), and how many tokens the tokenizer makes of a word.",
+        "domains-by-language",
+        decimals=places,
+    ),
+    shown(
+        transfer.techniques(table),
+        f"F1 and its change against dense in three settings. Pairs of source and target are averaged first; {over}.",
+        "techniques-away",
+    ),
+    shown(
+        targets,
+        f"Languages that no pruned model was fine-tuned on: dense zero-shot F1 ({over}) of models of one "
+        "language and of the joint model; the sparsity at which models of one language have lost 2 points, and from "
+        "which on the interval excludes a smaller loss; a published F1 after fine-tuning on the language itself.",
+        "zero-shot-targets",
+        decimals={name: 0 for name in targets if name.endswith("(%)")},
+    ),
     str(correlations.clearest(near)),
-    shown(near, "Zero-shot F1 of the dense models and what may set targets apart: Spearman's rank correlation with its "
-          "95 % interval over n targets.", "transfer-correlations", decimals=rho | {"p": 3, "p (Holm)": 3}),
+    shown(
+        near,
+        "Zero-shot F1 of the dense models and what may set targets apart: Spearman's rank correlation with its "
+        "95 % interval over n targets.",
+        "transfer-correlations",
+        decimals=rho | {"p": 3, "p (Holm)": 3},
+    ),
     str(correlations.clearest(tell)),
     shown(told, "What the paper, or a review of it, claims.", "claims-transfer"),
-    shown(claims.of_page(transfer.claims(table, correlations.clearest(tell)), encoder=ENCODER),
-          f"What {ENCODER} shows of it on masakhaner. {claims.LEGEND}", "verdicts-transfer"),
-]  # fmt: skip
+    shown(
+        claims.of_page(transfer.claims(table, correlations.clearest(tell)), encoder=ENCODER),
+        f"What {ENCODER} shows of it on masakhaner. {claims.LEGEND}",
+        "verdicts-transfer",
+    ),
+]
 RUN.tables({"language-correlations": tell})
 
 drawn = {
@@ -70,9 +98,12 @@ drawn = {
     "P1-F5": (figures.zero_shot(table), transfer.unseen(table), breaks),
     "P1-F5-joint": (figures.zero_shot(table, trained=transfer.JOINT), transfer.unseen(table), breaks),
     "transfer-matrix": (figures.transfer_matrix(table), transfer.matrix(table).reset_index(), reach),
-    "transfer-distance": (figures.transfer_and_distance(table, distances),
-                          correlations.with_distances(table, distances), correlations.clearest(near)),
-}  # fmt: skip
+    "transfer-distance": (
+        figures.transfer_and_distance(table, distances),
+        correlations.with_distances(table, distances),
+        correlations.clearest(near),
+    ),
+}
 for name, (axes, data, finding) in drawn.items():
     RUN.figure(axes, name, table=data, caption=finding.headline)
 RUN.findings(parts)

@@ -22,8 +22,8 @@ import numpy as np
 import sentencepiece
 from transformers import XLMRobertaTokenizer
 
+from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data.examples import Sentence
-from smaller.errors import SmallerError, did_you_mean
 
 LANGUAGES = ("amh", "hau", "pcm", "swa", "yor")
 """Languages of the study in the sample; the sample encoders are pre-trained on these."""
@@ -192,11 +192,28 @@ def tokenizer() -> XLMRobertaTokenizer:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(line for language in LANGUAGES for line in _vocabulary_lines(language)),
         model_writer=learned,
-        required_chars="".join(sorted({character for language in LANGUAGES for line in text(language)
-                                       for character in line if not character.isspace()} | ETHIOPIC)),
-        model_type="unigram", vocab_size=VOCABULARY - 4, character_coverage=1.0, normalization_rule_name="identity",
-        unk_id=0, bos_id=-1, eos_id=-1, num_threads=1, minloglevel=2,
-    )  # fmt: skip
+        required_chars="".join(
+            sorted(
+                {
+                    character
+                    for language in LANGUAGES
+                    for line in text(language)
+                    for character in line
+                    if not character.isspace()
+                }
+                | ETHIOPIC
+            )
+        ),
+        model_type="unigram",
+        vocab_size=VOCABULARY - 4,
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        unk_id=0,
+        bos_id=-1,
+        eos_id=-1,
+        num_threads=1,
+        minloglevel=2,
+    )
     model = sentencepiece.SentencePieceProcessor(model_proto=learned.getvalue())
     pieces = [(model.id_to_piece(index), model.get_score(index)) for index in range(1, model.get_piece_size())]
     special = ["<s>", "<pad>", "</s>", "<unk>"]

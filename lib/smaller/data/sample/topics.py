@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from smaller.base.errors import SmallerError
 from smaller.data import sample
 from smaller.data.examples import Text
-from smaller.errors import SmallerError
 
 LANGUAGES = ("swa",)
 SIZES = {"train": 400, "dev": 120, "test": 120}
@@ -20,8 +20,10 @@ SIZES = {"train": 400, "dev": 120, "test": 120}
 def check(language: str) -> None:
     """Raise SmallerError unless there are topics in the language."""
     if language not in LANGUAGES:
-        raise SmallerError(f"The embedded sample has topics in {', '.join(LANGUAGES)} alone, and not in {language!r}. "
-                           "Others need SMALLER_DATA and a data set such as sib200.")  # fmt: skip
+        raise SmallerError(
+            f"The embedded sample has topics in {', '.join(LANGUAGES)} alone, and not in {language!r}. "
+            "Others need SMALLER_DATA and a data set such as sib200."
+        )
 
 
 @functools.cache

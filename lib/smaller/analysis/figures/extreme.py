@@ -1,0 +1,183 @@
+"""Figures of the second paper's pipeline: sizes by stage, and scores over tokens, adapters, text and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from smaller.analysis.figures import base
+from smaller.analysis.figures.base import COLOURS, GREY, LINES, MARKERS, styled
+from smaller.analysis.findings.extreme import PIPELINE, averaged, front
+from smaller.analysis.statistics import of_split
+from smaller.base.errors import SmallerError
+from smaller.study.recipes import DENSE
+
+LINKED = (PIPELINE, "pruned", "cut", "distilled", "trimmed")
+"""The families of X1 that are a series; the models of the others stand by themselves."""
+
+
+@styled
+def pipeline_diagram(table: pd.DataFrame) -> np.ndarray:
+    """The stages of the pipeline from top to bottom: a bar for the bytes, beside it the score on test (P2-F1).
+
+    One encoder. Bars are labelled with parameters, bytes and share of the dense bytes; beside them stand seeds, means
+    and t intervals, a marker for each data set. Returns the two axes.
+    """
+    rows = averaged(of_split(table[table["family"] == PIPELINE], "test"))
+    rows = rows.assign(task=_tasks(rows))
+    sizes = rows.groupby("stage", sort=False)[["bytes", "share", "parameters"]].max()
+    figure = Figure(figsize=(7, 0.9 + 0.42 * len(sizes)))
+    bars, scores = axes = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    sns.barplot(
+        sizes.assign(MB=sizes["bytes"] / 1e6).reset_index(),
+        x="MB",
+        y="stage",
+        ax=bars,
+        color=COLOURS[0],
+        width=0.6,
+        alpha=0.8,
+        errorbar=None,
+    )
+    told = [
+        f" {one.parameters / 1e6:.2f} M, {one.bytes / 1e6:.1f} MB, {100 * one.share:.0f} %"
+        for one in sizes.itertuples()
+    ]
+    bars.bar_label(bars.containers[0], told, fontsize=6.5)
+    bars.set(xlim=(0, 1.6 * sizes["bytes"].max() / 1e6), ylabel="")
+    bars.grid(visible=False, axis="y")
+    base.dots_mean_interval(scores, rows, x="score", y="stage", hue="task", order=list(sizes.index))
+    scores.set_xlabel("score (points)")
+    base.legend_above(figure, axes)
+    return axes
+
+
+@styled
+def vocabulary_curve(rows: pd.DataFrame) -> np.ndarray:
+    """Score over the size of the vocabulary, a panel for each data set and a line for each language (P2-F2).
+
+    `rows` are the stages that differ in their vocabulary alone, on one split. Returns the axes.
+    """
+    rows = rows.assign(name=rows["language"].map(base.language_name))
+    return _panels(rows, "vocabulary", "tokens in the vocabulary")
+
+
+@styled
+def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
+    """Score over the share of the dense bytes, a panel for each data set and a line for each family (X1).
+
+    One encoder. Of each family stand the models that none of the family with as few bytes matches on dev, with their
+    test scores: seeds, means, t intervals. Models that are no series have no line. Grey: dense. Returns the axes.
+    """
+    rows, whole = front(table), averaged(of_split(table[table["stage"] == DENSE], "test"))
+    small = rows[rows["stage"] != DENSE]
+    return _panels(
+        small.assign(name=small["family"], percent=100 * small["share"]),
+        "percent",
+        "bytes (% of the dense model's)",
+        bars=True,
+        linked=LINKED,
+        level=whole.groupby("dataset")["score"].mean(),
+    )
+
+
+@styled
+def adapter_curve(rows: pd.DataFrame) -> np.ndarray:
+    """Score over the parameters of the adapters, a panel for each data set and a line for each frozen stage (P2-F3).
+
+    `rows` are what `extreme_curves.adapter_curve` gives, of one encoder; dotted: full fine-tuning. Returns the axes.
+    """
+    keys = ["encoder", "dataset", "task", "metric", "stage", "size", "seed"]
+    rows = rows.groupby(keys, sort=False, as_index=False)[["score", "full"]].mean()
+    return _panels(rows.assign(name=rows["stage"] + ", adapters"), "size", "parameters of the adapters", bars=True)
+
+
+@styled
+def drop_and_text(found: pd.DataFrame) -> np.ndarray:
+    """What the pipeline loses over the lines of text of each language, a panel for each data set (P2-F5).
+
+    `found` is what `findings.extreme_curves.drops` gives, of one encoder. Returns the axes.
+    """
+    axes = _panels(
+        found.assign(name="mean over seeds"),
+        "amount",
+        "lines of text",
+        y="lost",
+        bars=True,
+        clip=False,
+        linked=(),
+        level=pd.Series(0.0, index=found["dataset"].unique()),
+    )
+    for panel, (_, own) in zip(axes, found.groupby("dataset", sort=False), strict=True):
+        for language, seeds in own.groupby("language", sort=False):
+            panel.annotate(
+                base.language_name(language),
+                (seeds["amount"].iloc[0], seeds["lost"].mean()),
+                xytext=(5, 3),
+                textcoords="offset points",
+                fontsize=6.5,
+            )
+        panel.margins(x=0.3)
+        panel.ticklabel_format(axis="x", style="plain")
+    return axes
+
+
+def _panels(
+    rows: pd.DataFrame,
+    x: str,
+    label: str,
+    *,
+    y: str = "score",
+    linked: Collection[str] | None = None,
+    level: pd.Series | None = None,
+    **look: bool,
+) -> np.ndarray:
+    """A panel for each data set, with a series for each `name`; those of `linked` (or all) have a line.
+
+    `level` is the height of the dense model's line by data set, a column `full` that of a dotted line for each series.
+    """
+    rows = rows.assign(title=_tasks(rows))
+    axes = base.new_axes(rows["dataset"].nunique(), height=3.2)
+    for panel, (dataset, own) in zip(axes, rows.groupby("dataset", sort=False), strict=True):
+        panel.set_title(own["title"].iloc[0])
+        if level is not None:
+            panel.axhline(level[dataset], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
+        for number, name in enumerate(dict.fromkeys(rows["name"])):
+            line = LINES[number % len(LINES)] if linked is None or name in linked else ""
+            colour, mine = COLOURS[number] if number < len(COLOURS) else GREY, own[own["name"] == name]
+            base.curve(
+                panel,
+                mine,
+                x=x,
+                y=y,
+                percent=False,
+                label=name,
+                linestyle=line,
+                color=colour,
+                marker=(*MARKERS, "X", "p", "h", "<")[number % 10],
+                **look,
+            )
+            if "full" in rows:
+                panel.axhline(
+                    mine.groupby("seed")["full"].first().mean(),
+                    color=colour,
+                    linewidth=0.8,
+                    linestyle=":",
+                    label=name.replace("adapters", "full fine-tuning"),
+                )
+        if y == "score":
+            base.in_steps(panel.xaxis)
+    base.finish(axes, x=label, y="score (points)" if y == "score" else "score lost (% of the dense score)")
+    return axes
+
+
+def _tasks(rows: pd.DataFrame) -> pd.Series:
+    """Task, data set and metric of each row; SmallerError unless all rows are of one encoder."""
+    if len(encoders := sorted(set(rows["encoder"]))) != 1:
+        raise SmallerError(
+            f"This figure is of one encoder, and the rows hold {', '.join(encoders) or 'none'}; filter the table first."
+        )
+    return rows["task"] + ", " + rows["dataset"] + " (" + rows["metric"] + ")"

@@ -1,0 +1,203 @@
+"""Figures of whole models: F1 by language, over size, and over each cost, with the front that is chosen on dev."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from smaller.analysis.figures import base
+from smaller.analysis.figures.base import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    in_steps,
+    language_name,
+    legend_above,
+    new_axes,
+    styled,
+)
+from smaller.analysis.findings import summary
+from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind
+
+COSTS = {
+    "bytes": (1e-6, "weights (MB)"),
+    "time_ratio": (100.0, "time (% of uncompressed)"),
+    "training_seconds": (1.0, "training (s)"),
+}
+"""The costs that a model has: what one unit is in the unit of its axis, and the label of that."""
+
+BELOW = 15.0
+"""Points under the best F1 at which a panel ends."""
+
+WHOLE, SEVERAL, CLOSED = "uncompressed", "several steps", "several steps, then quantized"
+LOOKS = {
+    WHOLE: (GREY, "*"),
+    "pruned": (COLOURS[0], "o"),
+    "fewer layers": (COLOURS[1], "s"),
+    "quantized": (COLOURS[2], "^"),
+    "trimmed vocabulary": (COLOURS[3], "D"),
+    SEVERAL: (COLOURS[4], "v"),
+    CLOSED: (COLOURS[5], "P"),
+    "no encoder": (GREY, "X"),
+}
+"""The kinds of technique that the fronts tell apart, each with the same colour and marker in every figure."""
+
+_SINGLE = {
+    "dense": WHOLE,
+    "pruned": "pruned",
+    "distilled": "fewer layers",
+    "cut": "fewer layers",
+    "quantized": "quantized",
+    "trimmed": "trimmed vocabulary",
+    "plain": "no encoder",
+}
+
+
+@styled
+def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: pd.DataFrame | None = None) -> Axes:
+    """Test F1 of the dense encoders, a row for each language, beside a model without an encoder and published numbers.
+
+    Filled markers are means over seeds with t intervals, dots single seeds. `plain`, rows of `study.plain.run`,
+    becomes grey crosses. Each row of `published.published()` becomes grey hollow markers of one shape.
+    """
+    dense = one_kind(of_split(table, "test").query("order == 'dense'"), "dataset")
+    means = dense.groupby("language")["f1"].mean().sort_values(ascending=False)
+    codes = [*means.index, *[AVERAGE] * (len(means) > 1)]
+    encoders = list(dict.fromkeys(dense["encoder"]))
+    axes = new_axes(1, height=1.0 + len(codes) * (0.15 + 0.13 * len(encoders)))[0]
+    rows = pd.concat([dense, language_average(dense)])[["language", "encoder", "f1"]]
+    base.dots_mean_interval(axes, rows, x="f1", y="language", hue="encoder", order=codes, hue_order=encoders)
+    for number, encoder in enumerate(encoders):
+        axes.plot([], [], MARKERS[number % 6], color=COLOURS[number % 6], label=encoder)
+    lines = np.arange(len(codes))
+    if plain is not None:
+        f1 = of_split(plain, "test").groupby("language")["f1"].mean().reindex(means.index)
+        f1[AVERAGE] = f1.mean(skipna=False)
+        axes.plot(f1[codes], lines, "X", color=GREY, markersize=5.5, label="without an encoder")
+    others = [] if published is None else published.groupby("row", sort=False)
+    for number, (row, own) in enumerate(others, len(encoders)):
+        axes.plot(
+            own.set_index("language")["value"].reindex(codes),
+            lines,
+            MARKERS[number % 6],
+            color=GREY,
+            markersize=6.5,
+            markerfacecolor="none",
+            label=f"{row}, published",
+        )
+    axes.set_yticks(lines, list(map(language_name, codes)))
+    axes.set(xlabel="F1 (points)", ylim=(len(codes) - 0.5, -0.5))
+    legend_above(axes.figure, [axes])
+    return axes
+
+
+@styled
+def size_and_f1(table: pd.DataFrame) -> Axes:
+    """Test F1 over size in MB, two points for each label: hollow as the file is, filled after compression.
+
+    Means over languages and seeds of each label, with t intervals over seeds; faint dots are single seeds.
+    """
+    axes = new_axes(1, height=3.6)[0]
+    for number, (label, own) in enumerate(of_split(table, "test").groupby("label", sort=False)):
+        whole, packed = own["dense_bytes"].mean() / 1e6, own["compressed_bytes"].mean() / 1e6
+        seeds, colour = own.groupby("seed")["f1"].mean(), COLOURS[number % 6]
+        look = {"color": colour, "marker": MARKERS[number % 6], "markersize": 7, "linestyle": ""}
+        axes.plot([packed] * len(seeds), seeds, ".", color=colour, alpha=0.45, markersize=4, zorder=1.5)
+        axes.plot([whole, packed], [seeds.mean()] * 2, color=colour, linewidth=1, alpha=0.5, zorder=1)
+        axes.vlines(packed, *base.bounds(seeds, clip=True), color=colour, linewidth=1.1)
+        axes.plot(whole, seeds.mean(), markerfacecolor="white", **look)
+        axes.plot(packed, seeds.mean(), label=label, **look)
+    for label, filling in (("hollow: the file as it is", "white"), ("filled: the file compressed", GREY)):
+        axes.plot([], [], "o", color=GREY, markersize=7, markerfacecolor=filling, label=label)
+    axes.margins(y=0.12)
+    axes.set(xlabel="size (MB)", ylabel="F1 (points)", xlim=(0, None))
+    legend_above(axes.figure, [axes])
+    return axes
+
+
+def look_of(technique: str, *, whole: bool) -> str:
+    """The kind, a key of `LOOKS`, of a technique such as "distilled + trimmed + quantized".
+
+    A model that no technique made smaller is still not uncompressed if it was trained in several steps.
+    """
+    parts = technique.split(" + ")
+    if len(parts) == 1 and whole == (technique == "dense"):
+        return _SINGLE.get(technique, SEVERAL)
+    return CLOSED if "quantized" in parts else SEVERAL
+
+
+@styled
+def pareto(found: pd.DataFrame) -> list[Axes]:
+    """F1 against each cost, a marker for each kind; the line joins those that no other beats on dev, with intervals.
+
+    `found` is what `summary.families` gives, or `families_by_language`: then each language has a row of panels. A cost
+    is left out where nothing has it; what lies more than `BELOW` points under the best is outside the panels.
+    """
+    costs = [cost for cost in COSTS if (found[cost] > 0).any()]
+    titles = found["language"].map(language_name) if "language" in found else pd.Series("", found.index)
+    rows = list(found.groupby(titles))
+    figure = Figure(figsize=(7, 0.9 + 1.5 * len(rows) if "language" in found else 3.4))
+    grid = figure.subplots(len(rows), len(costs), sharex="col", sharey="row", squeeze=False)
+    for line, (title, own) in zip(grid, rows, strict=True):
+        for panel, cost in zip(line, costs, strict=True):
+            best = _front(panel, own, cost=cost)
+            for place in best[["x", "f1"]].to_numpy()[: "language" not in found]:
+                # The cheapest recipe of the front; a long one stands there without its details.
+                name = best["kind"].iloc[0]
+                name = textwrap.fill(name if len(name) < 60 else re.sub(r" \([^)]*\)", "", name), 30)
+                panel.annotate(
+                    name,
+                    place,
+                    (0, -14),
+                    textcoords="offset points",
+                    ha="left",
+                    va="top",
+                    fontsize=6.5,
+                    color=GREY,
+                    zorder=1.8,
+                    bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
+                )
+        highest = own["f1"].max()
+        line[0].set(ylabel="F1 (points)", ylim=(max(0, highest - BELOW), highest + BELOW / 8))
+        line[0].set_title(title, loc="left")
+    shipped = found["counted"].iloc[0] == "shipped_bytes"
+    for panel, cost in zip(grid[-1], costs, strict=True):
+        panel.set_xlabel("folder that ships (MB)" if shipped and cost == "bytes" else COSTS[cost][1])
+        in_steps(panel.xaxis)
+    legend_above(figure, grid.ravel())
+    return list(grid.ravel())
+
+
+def _front(panel: Axes, found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
+    """Draw the kinds over a cost, and the front that is chosen on dev, at its F1 on test; returns the front."""
+    points = found[found[cost] > 0].assign(x=lambda own: COSTS[cost][0] * own[cost])
+    looks = pd.Series([look_of(row.technique, whole=row.whole) for row in points.itertuples()], points.index)
+    for look, (colour, marker) in LOOKS.items():
+        if (looks == look).any():
+            size, order = (80, 3) if look == WHOLE else (24, 2)
+            sns.scatterplot(
+                points[looks == look],
+                x="x",
+                y="f1",
+                ax=panel,
+                color=colour,
+                marker=marker,
+                alpha=0.75,
+                linewidth=0,
+                s=size,
+                zorder=order,
+                label=look,
+                legend=False,
+            )
+    best = summary.front(points, cost=cost)
+    panel.step(best["x"], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front, chosen on dev")
+    spread = [[getattr(one, end) for one in best["F1"]] for end in ("low", "high")]
+    panel.vlines(best["x"], *spread, color=GREY, linewidth=0.8, alpha=0.8, zorder=1)
+    panel.set(xlabel="", ylabel="")
+    return best

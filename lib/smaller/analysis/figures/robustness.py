@@ -1,0 +1,107 @@
+"""Figures of models under noise: what they keep, beside the dense model, and whether their confidence says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from smaller.analysis.comparison import DIFFERS
+from smaller.analysis.figures import base
+from smaller.analysis.figures.transfer import framed
+from smaller.analysis.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, calibration, under_noise
+from smaller.analysis.findings.transfer import by_seed
+from smaller.base.errors import SmallerError
+from smaller.data.noise import KINDS
+
+
+@base.styled
+def noise_curves(table: pd.DataFrame) -> np.ndarray:
+    """F1 kept over the rate of each kind of noise: the dense model, and each technique at the last of its strengths.
+
+    Means over languages, seeds as dots; the band is the dense model's t interval over seeds. Returns an axes per kind.
+    """
+    rows = under_noise(table).dropna(subset="kept")
+    if rows.empty:
+        raise SmallerError("No model of this table has enough F1 on clean text for a share of it to say anything.")
+    last = rows.groupby(["technique", "order"], sort=False)["model"].last()
+    kinds = [kind for kind in KINDS if kind in set(rows["noise"])]
+    # Rates of letters and of whole words differ, so each panel has a scale of its own.
+    axes = base.new_axes(len(kinds), height=1.1 + 1.7 * -(-len(kinds) // 4), share_x=False)
+    for panel, kind in zip(axes, kinds, strict=True):
+        for place, model in enumerate(last):
+            own = by_seed(rows[(rows["noise"] == kind) & (rows["model"] == model)], "kept", by=["rate"])
+            # Every curve begins at the clean model, which keeps all of its own F1.
+            own = pd.concat([own.drop_duplicates("seed").assign(rate=0.0, kept=100.0), own])
+            looks = {"color": base.COLOURS, "marker": base.MARKERS, "linestyle": base.LINES}
+            look = {name: of[place % 6 - 1] for name, of in looks.items()}
+            if model == DENSE:
+                look = {"color": base.GREY, "marker": "X", "linewidth": 1.8}
+            base.curve(panel, own, x="rate", y="kept", label=model, clip=False, band=model == DENSE, **look)
+        panel.set(title=kind, ylim=(0, None))
+    base.finish(axes, x="rate (%)", y="F1 kept (% of clean)", columns=3)
+    return axes
+
+
+@base.styled
+def brittleness(table: pd.DataFrame) -> Axes:
+    """What each model keeps under the strongest noise of each kind, minus what the dense model keeps, as a heat map.
+
+    Points of the share of clean F1, means over languages and seeds; framed where the comparison differs.
+    """
+    found = by_kind(table)
+    found = found[found["strongest"].astype(bool)]
+    if found.empty:
+        raise SmallerError("There is no compressed model to compare with the dense one.")
+    wide = found.pivot(index="model", columns="noise", values="comparison")
+    wide = wide.reindex(index=found["model"].unique(), columns=found["noise"].unique())
+    means = wide.map(lambda one: one.interval.mean, na_action="ignore").astype(float).round(1) + 0.0
+    reach = max(10.0, float(np.nanmax(np.abs(means))))
+    axes = base.new_axes(1, height=1.1 + 0.21 * len(wide))[0]
+    base.heat_map(
+        axes, means, decimals=1, sign="+", centre=0.0, vmin=-reach, vmax=reach, label="F1 kept, minus dense (points)"
+    )
+    for (row, column), one in np.ndenumerate(wide.to_numpy()):
+        if getattr(one, "verdict", "") == DIFFERS:
+            framed(axes, row, column, color="black", linewidth=1)
+    axes.set(xlabel="", ylabel="")
+    axes.xaxis.tick_top()
+    return axes
+
+
+@base.styled
+def calibration_errors(table: pd.DataFrame) -> Axes:
+    """Calibration error of each model on clean text, under the strongest typing noise, and in other languages.
+
+    Small dots are seeds (means over languages), large markers their means with t intervals.
+    """
+    errors = by_seed(calibration(table), "error", by=["model", "place"])
+    models, places = errors["model"].unique(), [place for place in PLACES if place in set(errors["place"])]
+    axes = base.new_axes(1, height=1.2 + 0.3 * len(models))[0]
+    base.dots_mean_interval(axes, errors, x="error", y="model", hue="place", order=models, hue_order=places)
+    axes.set(xlim=(0, None), xlabel="calibration error (points)")
+    base.legend_above(axes.figure, [axes])
+    return axes
+
+
+@base.styled
+def attack_success(table: pd.DataFrame) -> np.ndarray:
+    """The share of correctly tagged sentences that a search for harmful edits breaks, a panel for each budget.
+
+    Small dots are seeds (means over languages), large markers their means with t intervals, beside those of as many
+    random edits. Returns the axes, one a panel.
+    """
+    rows = attacks(table).dropna(subset="attack_success")
+    if rows.empty:
+        raise SmallerError("No model of this table was attacked: give study.run sets with the noise 'attack'.")
+    edits = {"attack_success": "search", "random_success": "random edits"}
+    found = rows.rename(columns=edits).melt(["model", "rate", *PAIR], edits.values(), "edits", "broken")
+    found = by_seed(found, "broken", by=["model", "rate", "edits"])
+    models, budgets = rows["model"].unique(), sorted(rows["rate"].unique())
+    axes = base.new_axes(len(budgets), height=1.2 + 0.27 * len(models))
+    for panel, budget in zip(axes, budgets, strict=True):
+        own = found[found["rate"] == budget]
+        base.dots_mean_interval(panel, own, x="broken", y="model", hue="edits", order=models, hue_order=edits.values())
+        panel.set(title=f"at most {100 * budget:g} % of the letters", xlim=(-2, 102))
+    base.finish(axes, x="sentences broken (%)", y="")
+    return axes

@@ -1,0 +1,154 @@
+"""The paper's distillation table beside what was measured, its misprints, and its claims."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import AutoModelForMaskedLM
+
+from smaller.analysis.comparison import MARGIN, NOT_COMPARABLE
+from smaller.analysis.findings import distillation, teaching
+from smaller.analysis.findings.claims import judged
+from smaller.analysis.findings.distillation import AGNOSTIC, KEPT, SAVED, SPECIFIC, averages, plain, with_best
+from smaller.analysis.findings.finding import Finding, missing
+from smaller.analysis.findings.words import name_of, one_of
+from smaller.analysis.published import published
+from smaller.analysis.statistics import AVERAGE, Interval, describe, t_interval
+from smaller.encoders import configuration, parameter_count
+
+TEACHERS, DEPTHS = ("afriberta-base", "afriberta-large"), (4, 6)
+"""The paper's teachers, and the layers of its students."""
+
+STUDENT = ["strategy", "teacher", "layers", "heads"]
+
+
+def printed() -> pd.DataFrame:
+    """The sixteen rows of P1-T1 as printed, with the paper's parameter counts; marked as `distillation.with_best` does.
+
+    The underlining is lost in the paper's text, and is computed here from the numbers.
+    """
+    numbers = published(table="P1-T1")
+    wide = numbers.pivot(index=["row", "encoder"], columns="language", values="value").reset_index()
+    scores = wide[[code for code in numbers["language"].unique() if code]]
+    parts = wide["row"].str.extract(r"(\w+)/\w+/(\d+)L(\d+)H")  # agnostic/base/4L6H
+    rows = pd.DataFrame(
+        {
+            "strategy": "task-" + parts[0],
+            "teacher": wide["encoder"],
+            "layers": parts[1].astype(int),
+            "heads": parts[2].astype(int),
+            "parameters (M)": wide[""].astype(int),
+        }
+    ).join(scores.rename(columns=name_of))
+    return with_best(rows.assign(note=np.where(scores.duplicated(keep=False), "printed twice", "")), AVERAGE)
+
+
+def beside_printed(table: pd.DataFrame) -> pd.DataFrame:
+    """Our F1 beside each printed one of the same teacher and shape, with the verdict; empty where there is none.
+
+    Averages stand beside each other where the languages are the paper's. A row that is printed twice is not comparable:
+    which of the two is a copy is unknown.
+    """
+    paper = printed().melt([*STUDENT, "parameters (M)", "note"], var_name="language", value_name="printed")
+    rows = plain(table)
+    if set(rows["language"].map(name_of)) == set(paper["language"]) - {AVERAGE}:
+        rows = averages(rows)
+    rows = rows.assign(teacher=rows["encoder"], language=rows["language"].map(name_of))
+    ours = rows.groupby([*STUDENT, "language"])["f1"].agg(t_interval).rename("ours")
+    found = paper.join(ours, on=[*STUDENT, "language"], how="inner").sort_values(STUDENT, kind="stable")
+    level = {"id": "P1-T1", "kind": "level", "says": "is", "paper": "1", "margin": MARGIN}
+    found["verdict"] = [
+        NOT_COMPARABLE
+        if row.note
+        else judged(level | {"value": row.printed}, Finding("", quantity=row.ours), encoder=row.teacher)
+        for row in found.itertuples()
+    ]
+    return found[[*STUDENT, "language", "printed", "ours", "verdict"]]
+
+
+def misprints() -> Finding:
+    """What is wrong with the printed numbers on distillation, computed from them."""
+    rows = printed()
+    copies = [f"{row.strategy} {row.layers}x{row.heads} of {row.teacher}" for row in rows.itertuples() if row.note]
+    means = rows.groupby("strategy")[AVERAGE].mean()
+    pairs = rows.pivot(index=STUDENT[1:], columns="strategy", values=AVERAGE)
+    ahead, tied = (pairs[AGNOSTIC] > pairs[SPECIFIC]).sum(), (pairs[AGNOSTIC] == pairs[SPECIFIC]).sum()
+    return Finding(
+        f"The rows {' and '.join(copies)} are printed with identical numbers, so neither is evidence.",
+        f"The text says that task-agnostic students performed better, but the printed means are {means[AGNOSTIC]:.2f} "
+        f"(agnostic) and {means[SPECIFIC]:.2f} (specific). Agnostic is ahead in {ahead} of {len(pairs)} pairs of rows, "
+        f"and {tied} is a tie, the copy.",
+        values={"copies": copies, "means": means, "ahead": ahead, "tied": tied},
+    )
+
+
+def exact() -> pd.DataFrame:
+    """The paper's students against their teachers: exact parameters of the masked-language models, and the share saved.
+
+    Computed from the shapes alone; heads do not change the number.
+    """
+    rows = [
+        (teacher, _millions(teacher), layers, _millions(teacher, layers=layers))
+        for teacher in TEACHERS
+        for layers in DEPTHS
+    ]
+    table = pd.DataFrame(rows, columns=["teacher", "teacher (M)", "layers", "student (M)"])
+    return table.assign(**{SAVED: 100 * (1 - table["student (M)"] / table["teacher (M)"])})
+
+
+def _millions(encoder: str, *, layers: int | None = None) -> float:
+    config = configuration(encoder)
+    config.num_hidden_layers = layers or config.num_hidden_layers
+    with torch.device("meta"):
+        return parameter_count(AutoModelForMaskedLM.from_config(config)) / 1e6
+
+
+def claims(table: pd.DataFrame) -> dict[str, Finding]:
+    """What this page says of each claim on distillation; `table` has the rows of dev and of test."""
+    measured, shares, wrong = distillation.students_to_choose(table), exact()[SAVED].sort_values(), misprints()
+    small, of_six = _millions("afriberta-small"), _millions("afriberta-small", layers=6)
+    return {
+        "Q1": distillation.how_tiny(table),
+        "D6": _drop(measured, "afriberta-base", which="best"),
+        "D7": _drop(measured, "afriberta-large", which="best"),
+        "D8": _drop(measured, "afriberta-large", which="least"),
+        "D5": Finding(
+            f"The paper's shapes save {one_of(f'{share:.1f}' for share in shares)} % of the parameters.",
+            quantity=shares.max(),
+        ),
+        "Q5, D18": teaching.best_teacher(table),
+        "Q6, D4": teaching.agnostic_or_specific(table),
+        "Q7": teaching.above_teachers(table),
+        "M2": distillation.too_small(table),
+        "D3": replace(wrong, quantity=float(len(wrong.values["copies"]))),
+        "D15": Finding(
+            f"Its 4 layers have {small:.1f} million parameters, and 6 layers would have {of_six:.1f} million.",
+            quantity=small,
+        ),
+        "OQ3": teaching.heads(table),
+    }
+
+
+def _drop(measured: pd.DataFrame, encoder: str, *, which: str) -> Finding:
+    """What the best or the least student keeps, chosen on dev and reported on test, in per cent less than all.
+
+    Of the claim's own encoder, where it was measured, only the paper's depths are evidence.
+    """
+    here = encoder in set(measured["teacher"])
+    if here:
+        measured = measured[(measured["teacher"] == encoder) & measured["student"].str.startswith(("4x", "6x"))]
+    if measured.empty or not measured[KEPT].iloc[0].n:
+        return missing("Students of the paper's depths")
+    row = measured.sort_values("dev").iloc[0 if which == "least" else -1].to_dict()
+    kept = row[KEPT]
+    change = Interval(kept.mean - 100, kept.low - 100, kept.high - 100, kept.n)
+    return Finding(
+        f"In per cent of its teacher's F1, the {which} student on dev ({row['strategy']} {row['student']} of "
+        f"{row['teacher']}) changes it by {describe(change)}.",
+        quantity=change if here else None,
+        verdict="" if here else NOT_COMPARABLE,
+        values={"model": row},
+    )

@@ -1,0 +1,103 @@
+"""What a study is of and what it has taken, counted from its records: trainings, hours, and an estimate of energy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from smaller.analysis.findings.words import name_of, names_of
+from smaller.base.progress import duration
+
+WATTS_PER_CORE = 12.0
+"""Power of a busy processor core in watts, an assumption: what the Green Algorithms calculator takes for "Any"
+processor (Lannelongue, Grealey and Inouye 2021, Advanced Science 8, 2100707)."""
+
+
+@dataclass(frozen=True)
+class Expense:
+    """What a study has taken: trainings, each counted once; seconds of them and of scoring; kilowatt hours.
+
+    `kilowatt_hours` is an estimate: seconds on processors times their threads times `WATTS_PER_CORE`. Memory, cooling
+    and idle cores are not in it, nor the `elsewhere` seconds on other devices.
+    """
+
+    trainings: int
+    training: float
+    scoring: float
+    kilowatt_hours: float
+    elsewhere: float
+
+
+def expense(records: Sequence[dict]) -> Expense:
+    """What the records of a study say that it took; a training that many recipes share is counted once."""
+    trained, scored = {}, []
+    for record in records:
+        found = re.search(r"processor, (\d+) threads", record["provenance"]["device"])
+        threads = int(found[1]) if found else 0
+        scored.append((record["cost"].get("evaluation_seconds", 0.0), threads))
+        for place, step in enumerate(record["steps"]):
+            if step["report"].get("updates"):
+                known_by = [step | {"report": None} for step in record["steps"][: place + 1]]
+                known_by = json.dumps([record["recipe"]["encoder"], known_by])
+                trained[known_by] = (step["report"]["seconds"], threads)
+    spent = [*trained.values(), *scored]
+    return Expense(
+        trainings=len(trained),
+        training=sum(seconds for seconds, _ in trained.values()),
+        scoring=sum(seconds for seconds, _ in scored),
+        kilowatt_hours=sum(seconds * threads for seconds, threads in spent) * WATTS_PER_CORE / 3.6e6,
+        elsewhere=sum(seconds for seconds, threads in spent if not threads),
+    )
+
+
+def energy(spent: Expense) -> str:
+    """The estimate of energy to one digit, with what it assumes."""
+    if not spent.kilowatt_hours:
+        return "not estimated: nothing ran on a processor whose threads are known"
+    rest = f"; {duration(spent.elsewhere)} on other devices are not in it" if spent.elsewhere else ""
+    return (
+        f"about {float(f'{spent.kilowatt_hours:.0e}'):g} kWh, an estimate and not a measurement: seconds × threads "
+        f"× {WATTS_PER_CORE:g} W for a busy core (assumption of Lannelongue et al. 2021), without memory and "
+        f"cooling{rest}"
+    )
+
+
+def studied(records: Sequence[dict]) -> dict[str, str]:
+    """What the records are of: encoders, data sets, languages, seeds; a line for each."""
+    tunings = [step for record in records for step in record["recipe"]["steps"] if step["step"] == "FineTune"]
+    languages = sorted({code for step in tunings for code in step["language"].split("+")}, key=name_of)
+    return {
+        "encoders": ", ".join(sorted({Path(record["recipe"]["encoder"]).name for record in records})),
+        "data": ", ".join(sorted({step["dataset"] for step in tunings})),
+        "languages": names_of(languages),
+        "seeds": ", ".join(map(str, sorted({step["seed"] for step in tunings}))),
+        "recipes": f"{len(records):,} measured, one model each",
+    }
+
+
+def checklist(records: Sequence[dict]) -> pd.DataFrame:
+    """What somebody needs to repeat the study, counted from its records."""
+    seeds = sorted({step["seed"] for record in records for step in record["recipe"]["steps"] if step.get("seed")})
+    made = [record["provenance"] for record in records]
+    spent = expense(records)
+    libraries = sorted({f"{name} {version}" for one in made for name, version in one["libraries"].items()})
+    return pd.DataFrame(
+        {
+            "recipes with a record": f"{len(records):,}",
+            "trainings, each done once": f"{spent.trainings:,}",
+            "seeds": ", ".join(map(str, seeds)) or "none",
+            "inputs with a checksum": f"{len({name for record in records for name in record['inputs']}):,}",
+            "code": ", ".join(sorted({one["commit"] for one in made})),
+            "libraries": ", ".join(libraries),
+            "devices": "; ".join(sorted({one["device"] for one in made})),
+            "hours of training": f"{spent.training / 3600:.2f}",
+            "hours of scoring": f"{spent.scoring / 3600:.2f}",
+            "energy": energy(spent),
+        }.items(),
+        columns=["item", "here"],
+    )

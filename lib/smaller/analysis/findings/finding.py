@@ -1,0 +1,48 @@
+"""A finding: what one part of a page found out, as values, with the sentences that say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_MEASURED, Comparison
+from smaller.analysis.statistics import Interval
+
+ANSWERED = "answered"
+"""The verdict on a question that no paper answers with a number."""
+
+Quantity = Comparison | Interval | float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found: one sentence, more text below it, the values that both are made of, and a verdict.
+
+    `headline` stands for the finding in captions, in the list of claims and in the index of the report. `quantity` is
+    what a claim is judged by; `values` holds all that the sentences say, for whoever needs it again. `verdict` is one
+    of `comparison.VERDICTS`, or `ANSWERED`.
+    """
+
+    headline: str
+    text: str = ""
+    quantity: Quantity | None = None
+    values: Mapping[str, object] = field(default_factory=dict)
+    verdict: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.verdict:
+            found = self.quantity.verdict if isinstance(self.quantity, Comparison) else ANSWERED
+            object.__setattr__(self, "verdict", ANSWERED if found in (AGREES, DIFFERS) else found)
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything was measured at all."""
+        return self.verdict != NOT_MEASURED
+
+    def __str__(self) -> str:
+        return f"{self.headline} {self.text}".strip()
+
+
+def missing(what: str) -> Finding:
+    """The finding about what nobody measured here: "Random masks were not measured." `what` is a plural noun."""
+    return Finding(f"{what[:1].upper()}{what[1:]} were not measured.", verdict=NOT_MEASURED)

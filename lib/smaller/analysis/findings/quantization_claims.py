@@ -1,0 +1,203 @@
+"""What the first paper prints on quantization, and what a page says of each of its claims."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch import nn
+from transformers import AutoModelForTokenClassification
+
+from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, NOT_DECIDED
+from smaller.analysis.findings import quantization
+from smaller.analysis.findings.finding import Finding, missing
+from smaller.analysis.findings.words import count_of, name_of
+from smaller.analysis.published import published
+from smaller.analysis.statistics import AVERAGE, spearman
+from smaller.encoders import configuration
+from smaller.formats import PARTS
+
+TEST_SENTENCES = {
+    "amh": 500,
+    "hau": 552,
+    "ibo": 638,
+    "kin": 605,
+    "lug": 407,
+    "luo": 186,
+    "pcm": 600,
+    "swa": 604,
+    "wol": 539,
+    "yor": 645,
+}
+"""Sentences in the test splits of MasakhaNER 1.0 (Adelani et al. 2021), on which the paper's times were taken."""
+
+# Bytes of a number in embedding tables, Linear weights, the classifier's weights and all else; and of a row's scale.
+_WIDTHS = {
+    "fp32": (4, 4, 4, 4, 0),
+    "fp16": (2, 2, 2, 2, 0),
+    "bf16": (2, 2, 2, 2, 0),
+    "dynamic": (4, 1, 1, 4, 0),
+    "llm.int8": (2, 1, 2, 2, 4),
+    "onnx": (4, 4, 4, 4, 0),
+    "onnx-int8": (1, 1, 1, 4, 0),
+    "openvino-int8": (1, 1, 1, 4, 0),
+}
+
+
+def printed(metric: str) -> pd.DataFrame:
+    """What the paper prints as "time" or "f1": the average and the languages by dense, dynamic and llm.int8."""
+    rows = published(table={"time": "P1-T2", "f1": "P1-T3"}[metric], metric=metric)
+    wide = rows.pivot(index="language", columns="row", values="value").rename_axis(None, axis="columns")
+    return wide.sort_index(key=lambda codes: codes.map(lambda code: (code != AVERAGE, code)))
+
+
+def beside_published(table: pd.DataFrame) -> pd.DataFrame:
+    """F1 of fp32, and what dynamic quantization and LLM.int8() change: ours beside the printed numbers."""
+    ours = quantization.scores(table)[["language", "fp32"]].merge(quantization.differences(table), on="language")
+    theirs = printed("f1").rename(index=lambda code: "Average" if code == AVERAGE else name_of(code))
+    theirs = theirs.sub(theirs["dense"], axis="index").assign(dense=theirs["dense"]).add_suffix(", printed")
+    ours = ours.set_index("language").filter(["fp32", "dynamic", "llm.int8"]).add_suffix(", ours")
+    return ours.join(theirs, how="inner").reset_index()
+
+
+def unit_of_time() -> pd.DataFrame:
+    """Do the printed times grow with the number of test sentences, so that they are of a whole split (D12)?
+
+    For each column the correlation (Pearson) with that number, and the milliseconds for a sentence that follow if the
+    numbers are seconds for a split.
+    """
+    theirs = printed("time").drop(index=AVERAGE)
+    count = pd.Series(TEST_SENTENCES)[theirs.index]
+    each = 1000 * theirs.div(count, axis="index")
+    return (
+        pd.DataFrame(
+            {
+                "correlation with sentences": theirs.corrwith(count),
+                "ms for a sentence, least": each.min(),
+                "ms for a sentence, most": each.max(),
+            }
+        )
+        .rename_axis("column")
+        .reset_index()
+    )
+
+
+def exact(encoder: str, *, labels: int = 9) -> pd.DataFrame:
+    """Bytes by format and part of a named encoder under a token classifier, computed from its shape alone.
+
+    LLM.int8() keeps the classifier in fp16 and has a scale in fp32 for each output; the one scale for a tensor that the
+    other int8 formats have is not counted.
+    """
+    config = configuration(encoder)
+    config.num_labels = labels
+    with torch.device("meta"):
+        network = AutoModelForTokenClassification.from_config(config)
+    counts: Counter[str] = Counter()
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear):
+            inside = name.startswith(network.base_model_prefix)
+            counts["matrices" if inside else "head"] += module.weight.numel()
+            counts["biases"] += module.out_features
+            counts["scales"] += module.out_features * inside
+        else:
+            own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+            counts["tables" if isinstance(module, nn.Embedding) else "rest"] += own
+    rows = []
+    for form, (table, matrix, head, other, scale) in _WIDTHS.items():
+        linear = matrix * counts["matrices"] + head * counts["head"] + other * counts["biases"]
+        sizes = (table * counts["tables"], linear + scale * counts["scales"], other * counts["rest"])
+        rows += [(form, part, size) for part, size in zip(PARTS, sizes, strict=True)]
+    return pd.DataFrame(rows, columns=["form", "part", "bytes"])
+
+
+def explained(parts: pd.DataFrame) -> Finding:
+    """How much of what LLM.int8() saves in AfriBERTa-large is due to int8, in per cent (paper 1, Q10 and D13)."""
+    total = parts.groupby("form")["bytes"].sum()
+    cast, whole = 100 * (1 - total[["fp16", "llm.int8"]] / total["fp32"])
+    return Finding(
+        f"LLM.int8() saves {whole:.1f} % of the bytes of AfriBERTa-large, and the cast to fp16 alone saves "
+        f"{cast:.1f} %.",
+        quantity=100 * (whole - cast) / whole,
+        values={"cast": cast, "whole": whole},
+    )
+
+
+def dynamic_loss(table: pd.DataFrame) -> Finding:
+    """Is the paper's loss by dynamic quantization reproduced?"""
+    one, theirs = quantization.against_fp32(table).get("dynamic"), printed("f1")
+    if one is None:
+        return missing("Dynamically quantized models")
+    change = theirs["dynamic"] - theirs["dense"]
+    mean, trend = change[AVERAGE], spearman(theirs["dense"].drop(AVERAGE), change.drop(AVERAGE))
+    inside = one.interval.low <= mean <= one.interval.high
+    told = f"Its interval {'holds' if inside else 'excludes'}" if one.interval.known else "No interval excludes"
+    return Finding(
+        f"Dynamic quantization changes F1 by {one}. {told} the {mean:.2f} points that the paper prints.",
+        f"In the paper, languages with a lower dense F1 lose more (rank correlation {trend.rho:.2f}, p = "
+        f"{trend.p_value:.3f}, n = {trend.n}).",
+        quantity=one,
+        values={"printed": mean, "inside": inside},
+    )
+
+
+def claims(
+    table: pd.DataFrame, parts: pd.DataFrame, exact: pd.DataFrame, settings: pd.DataFrame, rounded: pd.DataFrame
+) -> dict[str, Finding | list[Finding]]:
+    """What this page says of each claim on quantization.
+
+    `parts` are our sizes, `exact` those of the paper's encoder, `rounded` is what `quantization.rounded` gives.
+    """
+    f1, time = printed("f1").loc[AVERAGE], printed("time").drop(AVERAGE)
+    slower = [name_of(code) for code in time.index[time["llm.int8"] >= time["dynamic"]]]
+    lost = 100 * (f1["llm.int8"] / f1["dense"] - 1)
+    unit = unit_of_time().set_index("column").loc["llm.int8"]
+    due, ratio = explained(exact), quantization.time_ratios(settings)[0].mean().get("llm.int8")
+    return {
+        "Q3": quantization.best(table, parts, settings),
+        "Q9": quantization.against_dynamic(table, settings),
+        "D9": Finding(
+            f"The printed time of LLM.int8() is the longer one in {', '.join(slower)}.",
+            quantity=100 * (1 - len(slower) / len(time)),
+        ),
+        "Q10": [
+            replace(due, quantity=due.values["whole"]),
+            Finding(
+                f"On this device LLM.int8() takes {ratio:.2f} times the time of fp32; the paper names no device.",
+                verdict=NOT_COMPARABLE,
+            )
+            if ratio
+            else missing("Times of LLM.int8()"),
+        ],
+        "D10": gains(table),
+        "D11": Finding(f"In the paper's own table, LLM.int8() changes F1 by {lost:.2f} %.", quantity=lost),
+        "D12": Finding(
+            f"The printed times correlate by {unit['correlation with sentences']:.2f} with the number of "
+            "test sentences, as seconds for a whole split do."
+        ),
+        "D13": due,
+        "D14": Finding(
+            f"Here all formats ran on one device ({settings['device'].iloc[0]}); the paper's did not.",
+            verdict=NOT_COMPARABLE,
+        ),
+        "P1-T3": dynamic_loss(table),
+        "M3": quantization.sensitivity(rounded),
+    }
+
+
+def gains(table: pd.DataFrame) -> Finding:
+    """Does LLM.int8() raise F1 in some language (paper 1, D10)? The quantity is the language most in favour of it."""
+    rows = quantization.plain(table)
+    ours = rows[rows["form"] == "llm.int8"]
+    if ours.empty:
+        return missing("LLM.int8() models")
+    found = quantization.by_language(ours, rows[rows["form"] == quantization.REFERENCE])
+    words = [one.bears_out("more") for one in found]
+    # One gain bears the claim out; no gain refutes it only where every language is decided.
+    first = next((word for word in (AGREES, NOT_DECIDED) if word in words), words[0])
+    return Finding(
+        f"A gain in F1 by LLM.int8() is shown in {words.count(AGREES)} of {count_of(len(found), 'language')}, and not "
+        f"decided in {words.count(NOT_DECIDED)}.",
+        quantity=found.iloc[words.index(first)],
+    )

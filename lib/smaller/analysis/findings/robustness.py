@@ -1,0 +1,346 @@
+"""Robustness: what noise, unseen names and attacks take from compressed models, and whether their confidence says so.
+
+`table` is what `by_model` makes of the tidy tables of a study. Every model is compared with the dense model of the same
+languages and seeds under the very same noise, which is drawn once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, corrected, paired
+from smaller.analysis.findings.finding import ANSWERED, Finding, missing
+from smaller.analysis.findings.transfer import at_own_set, over_seeds
+from smaller.analysis.findings.words import count_of, name_of
+from smaller.analysis.statistics import of_split, one_kind
+from smaller.base.errors import SmallerError
+from smaller.data.examples import Sentence
+from smaller.data.noise import KINDS, affected, struck
+from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
+from smaller.study.recipes import Recipe
+from smaller.study.results import read
+from smaller.study.unlabelled import agreement
+
+DENSE = "dense"
+SWAPS = "entities"
+TYPING = tuple(kind for kind in KINDS if kind != SWAPS)
+LEAST = 10.0
+"""The clean F1, in points, below which a share of it says nothing."""
+
+KEPT = {"clean F1": "clean", "F1 under noise": "f1", "points lost": "lost", "F1 kept (%)": "kept"}
+PAIR = ["language", "seed"]
+OWN, NOISE, ELSEWHERE = PLACES = ("own test set", "under noise", "other languages")
+NOISES, EDITS = ("the noise",), ("the edits tried",)
+"""What all seeds and models share: each was drawn once."""
+
+MEASURES = {
+    "confidence": "mean confidence in points",
+    "tagged": "words in entities (%)",
+    "agreement": "agreement with the dense model, span F1 in points",
+}
+"""What can be said of text without labels."""
+
+
+def by_model(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One table of several, of the test split: `model` is the name of each; `home` marks what it was fine-tuned on."""
+    if DENSE not in tables or not len(tables[DENSE]):
+        raise SmallerError("There is no dense model in this study to compare the others with.")
+    table = pd.concat([own.assign(model=name) for name, own in tables.items() if len(own)], ignore_index=True)
+    return one_kind(of_split(table.assign(home=at_own_set(table)), "test"), "encoder")
+
+
+def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
+    """What each kind of noise does at each rate: the share of sentences that it changes, and the first change.
+
+    A row for each kind and rate, over all languages of the sets; sets of other kinds are left out.
+    """
+    rows = []
+    for place in (place for place in sets if place.noise in KINDS):
+        clean, noisy = EvaluationSet(place.dataset, place.language, place.split).sentences(), place.sentences()
+        rows.append(
+            [
+                place.noise,
+                place.rate,
+                affected(place.noise),
+                place.language,
+                100 * struck(clean, noisy),
+                _example(clean, noisy),
+            ]
+        )
+    sheet = pd.DataFrame(rows, columns=["noise", "rate", "strikes", "languages", "sentences struck (%)", "example"])
+    codes = sheet["languages"].unique()
+    told = {"languages": "nunique", "sentences struck (%)": "mean", "example": "first"}
+    sheet = sheet.groupby(["noise", "rate", "strikes"], sort=False, as_index=False).agg(told)
+    sheet.attrs["languages"] = {"example": codes[0]} if len(codes) == 1 else {}
+    return sheet
+
+
+def _example(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> str:
+    """The first words that noise changes, before and after."""
+    for pair in zip(clean, noisy, strict=True):
+        for place, (old, new) in enumerate(zip(*(sentence.words for sentence in pair), strict=False)):
+            if old != new:
+                return " → ".join(" ".join(sentence.words[place : place + 2]) for sentence in pair)
+    return "–"
+
+
+def _shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of sets that every model of a language was scored on: means over other sets are not comparable."""
+    scored = rows.groupby(["trained_on", "dataset", "language", "noise", "rate"])["model"].transform("nunique")
+    return rows[scored == rows.groupby("trained_on")["model"].transform("nunique")]
+
+
+def under_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with noise of the kinds of `data.noise`, each with the scores of the same model on clean text.
+
+    `clean` is its F1 there and `clean_calibration` its calibration error; `lost` is what noise takes, in points, and
+    `kept` what is left in per cent of the clean F1, missing where that is below `LEAST`. `strongest` marks the highest
+    rate of a kind.
+    """
+    home, kept = table[table["home"]], {"f1": "clean", "calibration_error": "clean_calibration"}
+    clean = home.loc[home["noise"] == "", ["model", *PAIR, *kept]].rename(columns=kept)
+    rows = _shared(home[home["noise"].isin(KINDS)]).merge(clean, on=["model", *PAIR])
+    if rows.empty:
+        raise SmallerError("No model of this table was scored under noise: give study.run the sets of a noise grid.")
+    return rows.assign(
+        lost=rows["clean"] - rows["f1"],
+        kept=(100 * rows["f1"] / rows["clean"]).where(rows["clean"] >= LEAST),
+        strongest=rows["rate"] == rows.groupby(["language", "noise"])["rate"].transform("max"),
+    )
+
+
+def strongest(table: pd.DataFrame, kinds: Sequence[str] = TYPING) -> pd.DataFrame:
+    """The rows of `under_noise` with noise of some kinds at their highest rates."""
+    rows = under_noise(table)
+    return rows[rows["strongest"] & rows["noise"].isin(kinds)]
+
+
+def attacks(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the search for harmful edits, of models of the language; `rate` is its budget."""
+    return table[table["home"] & (table["noise"] == ATTACK)]
+
+
+def calibration(table: pd.DataFrame) -> pd.DataFrame:
+    """Expected calibration error by model, language and seed: columns `place` (`OWN`, `NOISE`, `ELSEWHERE`), `error`.
+
+    Of noise the mean over kinds of typing noise at their highest rate; of other languages that over labelled test sets
+    that all models were scored on.
+    """
+    noisy, home = strongest(table), table["trained_on"].str.rpartition("/")[2]
+    away = _shared(table[(table["noise"] == "") & (table["language"] != home)]).assign(language=home)
+    errors = {
+        OWN: noisy.assign(error=noisy["clean_calibration"]),
+        NOISE: noisy.assign(error=noisy["calibration_error"]),
+        ELSEWHERE: away.assign(error=away["calibration_error"]),
+    }
+    rows = pd.concat(own.assign(place=place) for place, own in errors.items())
+    return rows.groupby(["model", *PAIR, "place"], sort=False)["error"].mean().dropna().reset_index()
+
+
+def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.DataFrame:
+    """A `comparison` of each compressed model with the dense one; of several kinds of noise the mean counts."""
+    dense = rows["model"] == DENSE
+    return paired(rows[~dense], rows[dense], by=["model"], value=value, one_for_all=True, drawn_once=drawn_once)
+
+
+def by_kind(table: pd.DataFrame) -> pd.DataFrame:
+    """A `comparison` in F1 kept for each kind of noise, rate and compressed model, corrected for all of them at once.
+
+    `strongest` marks the highest rate of a kind.
+    """
+    parts = [
+        against_dense(own, "kept").assign(noise=kind, rate=rate, strongest=own["strongest"].any())
+        for (kind, rate), own in under_noise(table).groupby(["noise", "rate"])
+    ]
+    found = corrected(pd.concat(parts, ignore_index=True))
+    return found.sort_values("noise", key=lambda kinds: kinds.map(list(KINDS).index), kind="stable")
+
+
+def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn: Sequence[str]) -> pd.DataFrame:
+    """A row for each model: the interval of each column over seeds, and the last column beside the dense model."""
+    shown = pd.DataFrame({header: over_seeds(rows, column) for header, column in columns.items()})
+    *_, last = columns
+    change = against_dense(rows, columns[last], **drawn).set_index("model")["comparison"]
+    shown = shown.reindex(dict.fromkeys(rows["model"])).rename_axis("model")
+    return shown.assign(**{f"{last}, minus dense": change}).reset_index()
+
+
+def attacks_by_model(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each budget and model: F1 before and after, and what random edits and the search break."""
+    columns = {
+        "F1 before": "f1_before",
+        "F1 under attack": "f1",
+        "edits": "attack_edits",
+        "broken at random (%)": "random_success",
+        "broken (%)": "attack_success",
+    }
+    found = {100 * rate: beside_dense(own, columns, drawn_once=EDITS) for rate, own in attacks(table).groupby("rate")}
+    return pd.concat(found, names=["budget (% of letters)"]).reset_index(0) if found else pd.DataFrame()
+
+
+def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each model: calibration error at home, under noise and in other languages, beside the dense model."""
+    parts = [
+        beside_dense(own, {place: "error"}, drawn_once=NOISES if place == NOISE else ()).set_index("model")
+        for place, own in calibration(table).groupby("place", sort=False)
+    ]
+    return pd.concat(parts, axis="columns").reset_index()
+
+
+def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
+    """What this page says of the next check that a paper left open; no paper prints a number for it.
+
+    In this order: typing noise, unseen names, the attack, the confidence of the dense model, and of the others.
+    """
+    errors = calibration(table)
+    noisy = errors[errors["place"] == NOISE]
+    less, kept = "keep a smaller share of F1", "keeps {:.1f} % of its clean F1"
+    worse, error = "be worse calibrated", "has a calibration error of {:.1f} points"
+    return {
+        "NC3": [
+            judged(strongest(table), "kept", "under the strongest typing noise", less, kept),
+            judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept),
+            attacked(table),
+            says_so(errors),
+            judged(noisy, "error", "under the strongest typing noise", worse, error, worse=1),
+        ]
+    }
+
+
+def judged(
+    rows: pd.DataFrame,
+    value: str,
+    where: str,
+    behind: str,
+    level: str,
+    *,
+    worse: int = -1,
+    once: Sequence[str] = NOISES,
+) -> Finding:
+    """Whether any compressed model is shown to be worse than the dense one in a column, corrected for all of them.
+
+    `worse` is the sign of a change for the worse, `behind` says it in words ("be easier to attack"); `level` has a
+    place for the dense model's mean.
+    """
+    found = against_dense(rows, value, drawn_once=once).set_index("model")["comparison"]
+    if found.empty:
+        return missing(f"compressed models {where}")
+    lost = [model for model, one in found.items() if one.sign == worse]
+    unsure = [model for model, one in found.items() if one.verdict == NOT_DECIDED]
+    # A comparison of one seed has no bounds, and excludes nothing.
+    furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
+    safe = list(found.index[furthest < DEPARTURE])
+    last = max(found.index, key=lambda model: worse * found[model].interval.mean)
+    dense = over_seeds(rows, value)[DENSE]
+    return Finding(
+        f"{where[0].upper()}{where[1:]}, {len(lost) or 'none'} of {count_of(len(found), 'compressed model')} "
+        f"{'are' if len(lost) > 1 else 'is'} shown to {behind} than the dense model; {len(unsure)} "
+        f"{'is' if len(unsure) == 1 else 'are'} not decided.",
+        f"The dense model {level.format(dense.mean)}. Single intervals exclude a change for the worse of {DEPARTURE:g} "
+        f"points or more for {len(safe)}. The mean of {last} is the furthest behind: {found[last]}.",
+        values={"compared": found, "worse": lost, "not decided": unsure, "safe": safe, "dense": dense},
+        verdict=NOT_DECIDED if unsure and not lost else ANSWERED,
+    )
+
+
+def attacked(table: pd.DataFrame) -> Finding:
+    """Does a search for harmful edits break compressed models more often than the dense one, at its largest budget?"""
+    rows = attacks(table)
+    rows = rows[rows["rate"] == rows["rate"].max()]
+    behind, level = "be easier to break", "tags {:.0f} % of the sentences wrong that it tagged correctly before"
+    found = judged(rows, "attack_success", "under the strongest attack", behind, level, worse=1, once=EDITS)
+    if not found.measured:
+        return found
+    dense = rows[rows["model"] == DENSE]
+    random = dense.assign(attack_success=dense["random_success"])
+    (chance,) = paired(dense, random, value="attack_success", drawn_once=EDITS)["comparison"]
+    text = f"{found.text} The search minus as many random edits, on the dense model: {chance}."
+    return replace(found, text=text, values={**found.values, "minus chance": chance})
+
+
+def says_so(errors: pd.DataFrame) -> Finding:
+    """Does the confidence of the dense model fall as far as its accuracy where typing noise misleads it?
+
+    `errors` is what `calibration` gives: how far confidence and accuracy are apart.
+    """
+    dense = errors[errors["model"] == DENSE]
+    noisy, clean = (dense[dense["place"] == place] for place in (NOISE, OWN))
+    (change,) = paired(noisy, clean, value="error", drawn_once=NOISES)["comparison"]
+    if not change.interval.n:
+        return missing("calibration errors of the dense model")
+    unchanged = "does not change" if change.verdict == AGREES else "is not shown to change"
+    verb = {1: "raises", -1: "lowers"}.get(change.sign, unchanged)
+    return Finding(f"Typing noise {verb} the calibration error of the dense model: {change}.", quantity=change)
+
+
+def texts(table: pd.DataFrame, recipes: Mapping[str, Iterable[Recipe]]) -> pd.DataFrame:
+    """What each model does with text whose labels are not looked at: a row for each model and text.
+
+    `language` and `seed` are the model's, `text` says what it read, and the rest are the columns `MEASURES`. Agreement
+    is with the dense model of the same language and seed; it is missing for that model itself, and where `recipes` has
+    no record with tags.
+    """
+    rows = table[table["noise"] == UNLABELLED]
+    names, own = [_text_name(row) for row in rows.itertuples()], rows["trained_on"].str.rpartition("/")[2]
+    rows = rows.assign(place=rows["dataset"] + "/" + rows["language"], text=names, language=own)
+    key = ["model", *PAIR, "place"]
+    dense = {recipe.fine_tuning: _tags(recipe) for recipe in recipes.get(DENSE, ())}
+    agreements = [
+        (model, recipe.fine_tuning.language, recipe.fine_tuning.seed, place, agreement(tags, known[place]))
+        for model, own in recipes.items()
+        if model != DENSE
+        for recipe in own
+        for known in [dense.get(recipe.fine_tuning, {})]
+        for place, tags in _tags(recipe).items()
+        if place in known
+    ]
+    agreed = pd.DataFrame(agreements, columns=[*key, "agreement"])
+    return rows[[*key, "text", "confidence", "tagged"]].merge(agreed, on=key, how="left")
+
+
+def _text_name(row: tuple) -> str:
+    """What a text is to a model: its own test set, other text in its language, or another language."""
+    if row.home:
+        return OWN
+    same = row.language == row.trained_on.rpartition("/")[2]
+    return f"{row.dataset}, same language" if same else f"{name_of(row.language)} ({row.dataset})"
+
+
+def _tags(recipe: Recipe) -> dict[str, dict]:
+    """What the record of a recipe keeps of each text without labels, by data set and language."""
+    places = ((set_of(key), found) for key, found in (read(recipe) or {"scores": {}})["scores"].items())
+    return {f"{place.dataset}/{place.language}": found for place, found in places if place.noise == UNLABELLED}
+
+
+def texts_by_model(found: pd.DataFrame, *, of: str) -> pd.DataFrame:
+    """One of `MEASURES` by model and text, from `texts`: means over languages with their intervals over seeds."""
+    places = sorted(dict.fromkeys(found["text"]), key=lambda text: text != OWN)
+    wide = pd.DataFrame({text: over_seeds(found[found["text"] == text], of) for text in places})
+    return wide.reindex(dict.fromkeys(found["model"])).dropna(how="all").rename_axis("model").reset_index()
+
+
+def strangers(found: pd.DataFrame) -> Finding:
+    """Are models less confident on text that they were not made for, and do they still agree there with the dense one?
+
+    `found` is what `texts` gives; texts count alike.
+    """
+    own, strange = (found[(found["text"] == OWN) == here] for here in (True, False))
+    (sure,) = paired(*(rows[rows["model"] == DENSE] for rows in (strange, own)), value="confidence")["comparison"]
+    if not sure.interval.n:
+        return missing("texts of another kind or language")
+    same = "as confident as" if sure.verdict == AGREES else "not shown to be less confident than"
+    verb = {1: "more confident than", -1: "less confident than"}.get(sure.sign, same)
+    alike = paired(strange, own, by=["model"], value="agreement").set_index("model")["comparison"]
+    less = sum(one.sign < 0 for one in alike)
+    return Finding(
+        f"On strange text the dense model is {verb} on its own test set: {sure}.",
+        f"{less} of {count_of(len(alike), 'compressed model')} {'is' if less == 1 else 'are'} shown to agree less with "
+        "it there."
+        if len(alike)
+        else "",
+        quantity=sure,
+        values={"agreement": alike.to_dict()},
+    )

@@ -1,0 +1,93 @@
+"""Every folder that the study reads or writes; never the working directory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from smaller.base.errors import SmallerError
+
+
+def expanded(path: str | Path, *, otherwise: str = "write the path in full") -> Path:
+    """The path with the home folder for `~`. Raises SmallerError, with what to do `otherwise`, where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SmallerError(
+            f"{path} cannot be found: it lies in a home folder, and there is none (HOME is not set, or it is that of "
+            f"somebody who is not known here); {otherwise}."
+        ) from None
+
+
+def _from_environment(variable: str) -> Path | None:
+    value = os.environ.get(variable, "").strip()
+    return expanded(value).resolve() if value else None
+
+
+def project_root() -> Path:
+    """The checkout that holds `notebooks/` and `outputs/`: the package is installed editable from its `lib/`."""
+    return Path(__file__).resolve().parents[3]
+
+
+def notebooks_folder() -> Path:
+    """The notebooks of the study, in reading order, and `profiles/` with their parameter sets."""
+    folder = project_root() / "notebooks"
+    if not folder.is_dir():
+        raise SmallerError(
+            f"The notebooks are not at {folder}: the package was installed without its checkout. "
+            "Clone the repository and install it with `pip install -e .`."
+        )
+    return folder
+
+
+def data_folder() -> Path | None:
+    """Where labelled data and corpora lie (`SMALLER_DATA`), or None when the variable is not set.
+
+    A variable that points nowhere is an error, since a silent fall-back would run on other data than was meant.
+    """
+    return _existing("SMALLER_DATA", layout="<dataset>/<language>/<split>.txt")
+
+
+def models_folder() -> Path | None:
+    """Where encoder folders lie (`SMALLER_MODELS`), or None when the variable is not set."""
+    return _existing("SMALLER_MODELS", layout="<encoder>/config.json, model.safetensors, tokenizer.json")
+
+
+def _existing(variable: str, *, layout: str) -> Path | None:
+    folder = _from_environment(variable)
+    if folder is not None and not folder.is_dir():
+        raise SmallerError(f"{variable} is {folder}, which is not a folder. It should hold {layout}; or unset it.")
+    return folder
+
+
+def cache_folder() -> Path:
+    """Fetched data, trained prefixes and other things that can be made again (`SMALLER_CACHE`, or the user's cache)."""
+    base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
+    own = _from_environment("SMALLER_CACHE")
+    return own or expanded(base, otherwise="set SMALLER_CACHE to a folder for what is fetched and trained") / "smaller"
+
+
+def outputs_folder() -> Path:
+    """Records, figures, tables, notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout)."""
+    return _from_environment("SMALLER_OUTPUTS") or project_root() / "outputs"
+
+
+def require_place(folder: Path | str, *, mark: str) -> Path:
+    """A folder in full, if something can be written there that takes its place as a whole.
+
+    Raises SmallerError for one that holds something else (a folder with a file `mark` may be replaced, and so may an
+    empty one), and where nothing can be written. Makes nothing that stays.
+    """
+    place = expanded(folder).resolve()
+    if place.exists() and not (place / mark).is_file() and (not place.is_dir() or any(place.iterdir())):
+        raise SmallerError(f"{place} is there already and holds something else. Name another folder, or remove it.")
+    standing = next(parent for parent in place.parents if parent.exists())
+    try:
+        tempfile.TemporaryFile(dir=standing).close()
+    except OSError as problem:
+        raise SmallerError(
+            f"Nothing can be written to {place}: {problem.strerror} ({standing}). Name another folder, "
+            "or change its permissions."
+        ) from None
+    return place

@@ -1,0 +1,123 @@
+"""From what people bring to a plan: the data and the model are looked at once, and all that is noted is said first."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from smaller import encoders, formats
+from smaller.base.errors import SmallerError
+from smaller.base.paths import expanded
+from smaller.data import datasets, hub, own, splits
+from smaller.data.languages import in_codes
+from smaller.deploy.candidates import Plan
+from smaller.encoders import Inspection
+from smaller.study.jobs import materialise
+from smaller.study.recipes import start
+from smaller.study.steps import FineTune
+from smaller.study.steps.checks import labels_in
+
+TEXTS = ("corpus", "afriberta-corpus", "glotcc")
+"""Where unlabelled text is looked for, in this order."""
+
+
+def plan_of(
+    encoder: str, data: object, *, task: str, language: str, form: str, seed: int, tuning: Mapping
+) -> tuple[Plan, list[str]]:
+    """How candidates are made of an encoder for some data, and what was noted about both.
+
+    Raises SmallerError, before anything is measured or trained, for what is not served.
+    """
+    model_start = start(encoder)
+    formats.require_form(form)
+    dataset, code, notes = _data(data, task=task, language=language)
+    arrived, _ = materialise(model_start)
+    found = encoders.inspect(arrived)
+    occurring = _occurring(encoder, found, dataset, code) if arrived.labels else set()
+    shape = encoders.shape(arrived)
+    given = {"epochs": 10, "learning_rate": _learning_rate(shape["hidden"]), "warm_up": 0.1} | dict(tuning)
+    plan = Plan(
+        start=model_start,
+        tuning=FineTune(dataset, code, seed=seed, **given),
+        tuned=bool(arrived.labels),
+        of=shape,
+        form=form,
+        text=_text(dataset, code),
+        narrower=not arrived.masks and "TruncateHidden" not in found.not_served,
+        trimmed="TrimVocabulary" not in found.not_served,
+    )
+    return plan, [*notes, *(f"{encoder}: {note}" for note in _notes(found, plan, occurring))]
+
+
+def _notes(found: Inspection, plan: Plan, occurring: set[str]) -> Iterator[str]:
+    yield from found.notes
+    if not plan.narrower:
+        why = found.not_served.get("TruncateHidden", "Its weights are pruned, and masks belong to their matrices.")
+        yield f"{why} Its hidden states stay as wide."
+    if unused := sorted(set(found.labels) - occurring):
+        yield f"Of its labels {', '.join(unused)} never occur in the data; those that it teaches have them too."
+
+
+def _occurring(encoder: str, found: Inspection, dataset: str, language: str) -> set[str]:
+    """The labels that occur in the data, in the scheme of a classifier that arrives.
+
+    Raises SmallerError unless it can be their teacher: labels are matched by name.
+    """
+    task = splits.task(dataset)
+    if found.unit != task.unit:
+        raise SmallerError(
+            f"{encoder} labels {found.unit}s, and the data label {task.unit}s: give a model without a "
+            "classifier, or one of that task."
+        )
+    if task.spans and not found.scheme:
+        raise SmallerError(
+            f"{encoder} has labels of no scheme that is known: {', '.join(found.labels)}. Give a model "
+            "with labels such as B-PER and I-PER, or one without a classifier."
+        )
+    occurring = labels_in(dataset, language, "train", "dev", "test", taught_by=found.labels)
+    absent = sorted(occurring - set(found.labels))
+    if absent and not found.named:
+        raise SmallerError(
+            f"{encoder} has no names for its labels ({found.labels[0]}, ...), and those of the data are "
+            f"{', '.join(sorted(occurring))}: give them names in its config.json, such as "
+            '"id2label": {"0": "O", "1": "B-PER"}.'
+        )
+    if absent:
+        raise SmallerError(
+            f"{encoder} has the labels {', '.join(found.labels)}, and {', '.join(absent)} occur in the "
+            "data besides: it cannot teach what it does not know. Give a model that has them, or one "
+            "without a classifier."
+        )
+    return occurring
+
+
+def _learning_rate(hidden: int) -> float:
+    """The published 5e-5 at a width of 768; narrower encoders learn better at more, up to 1e-3 (chosen on dev)."""
+    return round(min(1e-3, 5e-5 * (768 / hidden) ** 2), 6)
+
+
+def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str]]:
+    """The name and language of the data, and notes: of a data set by its name, of one's own files, or of tables."""
+    if isinstance(data, str):
+        name, rest = datasets.name_and_rest(data)
+        if name in datasets.DATASETS and len(rest) == 1:
+            code = in_codes(rest[0])
+            splits.check(name, code, "train", "dev", "test")
+            return name, code, []
+        if not expanded(data).exists() and "/" in data and not data.startswith((".", "/", "~")):
+            hub.check(data, language)  # a data set of the hub, or nearly a name: an error with a suggestion
+            return data, in_codes(language), []
+    name, notes = own.bring(data, task=task, language=language)
+    return name, in_codes(language), notes
+
+
+def _text(dataset: str, language: str) -> str:
+    """The text that tells which pieces a language uses: unlabelled text if it is here, else the training sentences."""
+    if dataset == "sample":
+        return "sample"
+    for corpus in TEXTS:
+        with contextlib.suppress(SmallerError):
+            splits.check_text(corpus, language)
+            splits.text_fingerprint(corpus, language)
+            return corpus
+    return dataset

@@ -1,6 +1,0 @@
-"""A family of encoders of one's own, from a folder of text: small, base and large, as AfriBERTa's."""
-
-from smaller.family.making import pretrain
-from smaller.family.settings import DEPTHS, Family
-
-__all__ = ["DEPTHS", "Family", "pretrain"]

@@ -1,0 +1,202 @@
+"""Forms that ONNX Runtime runs: the network as a graph in fp32, and with its weights in int8."""
+
+from __future__ import annotations
+
+import abc
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from smaller.base.errors import SmallerError
+from smaller.encoders import canonical
+from smaller.formats.base import Folder, Form, Stored, parameter_count, quietly
+from smaller.formats.eager import on_processor
+
+ONNX_FILE = "model.onnx"
+
+
+class Runtime(Form):
+    """A form that is a graph in files, run by a library that compiles it once for every number of threads.
+
+    The number is PyTorch's, `torch.get_num_threads()`, at the time of the call. Copies share the files.
+    """
+
+    on_processor = True
+
+    def __init__(
+        self, name: str, config: PreTrainedConfig, folder: Path, *, parameters: int, owner: object = None
+    ) -> None:
+        super().__init__(name, config)
+        self.folder = folder
+        self.parameters_of_network = parameters
+        self._owner = owner
+        self._compiled: dict[int, object] = {}
+
+    def compiled(self):
+        """What runs the graph with as many threads as PyTorch has now."""
+        threads = torch.get_num_threads()
+        if threads not in self._compiled:
+            self._compiled[threads] = self.compile(threads)
+        return self._compiled[threads]
+
+    @abc.abstractmethod
+    def compile(self, threads: int):
+        """Make ready to run with a number of threads."""
+
+    def parameter_count(self) -> int:
+        """Parameters of the network that the graph was made from: a graph merges equal tensors and folds others."""
+        return self.parameters_of_network
+
+    def settings(self) -> dict:
+        """The number of parameters."""
+        return {"parameters": self.parameters_of_network}
+
+    def __deepcopy__(self, memo: dict) -> Runtime:
+        return type(self)(self.name, self.config, self.folder, parameters=self.parameters_of_network, owner=self._owner)
+
+    @classmethod
+    def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Runtime:
+        """The form that `write` wrote; it reads its folder as long as it lives."""
+        form = cls(name, config, folder, parameters=int(settings["parameters"]))
+        form.compiled()
+        return form
+
+
+def sample_inputs(network: PreTrainedModel) -> dict[str, Tensor]:
+    """Two short sentences of arbitrary pieces, by which a network is traced; no size of theirs is kept."""
+    pieces = torch.arange(2 * 16).reshape(2, 16) % (network.config.vocab_size - 5) + 5
+    return {"input_ids": pieces, "attention_mask": torch.ones_like(pieces, dtype=torch.bool)}
+
+
+class Onnx(Runtime):
+    """A graph for ONNX Runtime: in fp32, or with Linear and embedding weights in int8 (QInt8, one scale for a tensor).
+
+    Activations are quantized as they come. QUInt8, the library's default, is 1.6 times as slow at the same size.
+    """
+
+    @classmethod
+    def of(cls, network: PreTrainedModel, name: str) -> Onnx:
+        """Export the network, and quantize the graph for onnx-int8."""
+        onnx_ir, _, _, quantizer = _libraries()
+        owner = Folder()
+        plain = on_processor(network)
+        with quietly():
+            program = _graph(plain)
+            if name == "onnx-int8":
+                program = quantizer.quantize(program, sample_inputs(plain), "onnx")
+            _without_notes(program)
+            onnx_ir.save(program, str(owner.path / ONNX_FILE))
+        return cls(name, plain.config, owner.path, parameters=parameter_count(plain), owner=owner)
+
+    def compile(self, threads: int):
+        """An ONNX Runtime session on the processor."""
+        try:
+            import onnxruntime
+        except ImportError as problem:
+            raise _missing(problem) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # The runtime's fused sum and norm takes five times as long as the two one after the other: with it, int8 at
+        # AfriBERTa-base's shape is a fifth slower (onnxruntime 1.31, two threads).
+        return onnxruntime.InferenceSession(
+            str(self.folder / ONNX_FILE),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],
+        )
+
+    def logits(self, pieces: Tensor, mask: Tensor) -> Tensor:
+        """The session's answer."""
+        feeds = {"input_ids": pieces.numpy(), "attention_mask": mask.numpy()}
+        return torch.from_numpy(self.compiled().run(["logits"], feeds)[0])
+
+    def stored(self) -> Iterator[Stored]:
+        """The graph's initializers."""
+        tensors = _libraries()[0].load(str(self.folder / ONNX_FILE)).graph.initializers
+        for name, value in tensors.items():
+            values = torch.from_numpy(value.const_value.numpy().copy())
+            users = {node.op_type for node in value.consumers()}
+            of_quantization = name.endswith(("_scale", "_zero_point"))
+            if of_quantization:
+                part = "embeddings" if "embeddings" in name else "linear"
+            elif "Gather" in users and values.ndim > 1:
+                part = "embeddings"
+            elif any("MatMul" in user for user in users) or (name.endswith(".bias") and "LayerNorm" not in name):
+                part = "linear"
+            else:
+                part = "rest"
+            weights = values.ndim > 0 and values.dtype in (torch.int8, torch.uint8, torch.float32)
+            point = tensors.get(f"{name.removesuffix('_quantized')}_zero_point")
+            zero = int(point.const_value.numpy().item()) if point is not None else 0
+            yield Stored(part, values, parameter=weights and not of_quantization, zero=zero)
+
+    def write(self, folder: Path) -> None:
+        """Write the graph with its weights in one file."""
+        shutil.copyfile(self.folder / ONNX_FILE, folder / ONNX_FILE)
+        self.config.save_pretrained(folder)
+
+
+_traced: dict[str, object] = {}
+"""Graphs without weights by the shape of the network: tracing takes ten times as long as all that follows it."""
+
+
+def _graph(network: PreTrainedModel):
+    """The network as an optimized graph."""
+    onnx_ir, exporter, config, _ = _libraries()
+    weights = {name: parameter.detach() for name, parameter in network.named_parameters()}
+    shapes = {name: list(weight.shape) for name, weight in weights.items()}
+    key = canonical([type(network).__name__, network.config.to_dict(), shapes])
+    if key not in _traced:
+        network.set_attn_implementation("eager")  # plain products run faster there than what stands for the fused ones
+        options = config(dynamic=True, optimize=False)  # which would merge and turn weights, so that no name is left
+        _traced[key] = exporter().export(network, sample_inputs(network), config=options).program
+        for name in weights:
+            _traced[key].graph.initializers[name].const_value = None
+    program = _traced[key].clone()
+    for name, weight in weights.items():
+        program.graph.initializers[name].const_value = onnx_ir.tensor(weight.numpy(), name=name)
+    optimized = torch.onnx.ONNXProgram(program, None)
+    optimized.optimize()
+    return optimized.model
+
+
+def _without_notes(program) -> None:
+    """Clear what the exporter notes of each node: half of a small file, with paths of the machine that made it."""
+    graph = program.graph
+    for node in graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*graph.inputs, *graph.initializers.values()):
+        value.metadata_props.clear()
+    graph.metadata_props.clear()
+    program.metadata_props.clear()
+
+
+def _libraries():
+    """What an export needs; running a graph needs ONNX Runtime alone."""
+    try:
+        import onnx_ir
+        from onnxruntime.quantization import QuantType
+        from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
+        from transformers.exporters.quantizers.quantizer_onnxruntime import (
+            OnnxRuntimeDynamicConfig,
+            OnnxRuntimeQuantizer,
+        )
+    except ImportError as problem:
+        raise _missing(problem) from None
+    int8 = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig(weight_type=QuantType.QInt8))
+    return onnx_ir, OnnxExporter, OnnxConfig, int8
+
+
+def _missing(problem: ImportError) -> SmallerError:
+    return SmallerError(
+        "The forms onnx and onnx-int8 need the packages onnx, onnxscript and onnxruntime, which cannot be imported "
+        f"({problem}). Install them: pip install onnx onnxscript onnxruntime."
+    )

@@ -1,0 +1,106 @@
+"""What the notebooks of a profile read: encoders, and languages of data sets. Told from their parameters alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from smaller import encoders
+from smaller.base import hub_client
+from smaller.base.errors import SmallerError
+from smaller.base.hub_client import Remote
+from smaller.base.paths import notebooks_folder
+from smaller.data import datasets, splits
+from smaller.data.datasets import name_and_rest
+from smaller.notebook import parameters
+from smaller.study import beginnings
+from smaller.study.steps import Step
+
+
+@dataclass
+class Needs:
+    """Names of encoders, and of data sets with the codes of their languages, in the order in which they are met."""
+
+    encoders: dict[str, None] = field(default_factory=dict)
+    data: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def add(self, dataset: str, language: str) -> None:
+        """Note a language, or several with plus signs, of a data set that is not part of the package."""
+        if dataset not in splits.EMBEDDED:
+            self.data.setdefault(dataset, {}).update(dict.fromkeys(language.split("+")))
+
+    def add_encoder(self, name: str) -> None:
+        """Note an encoder; of one that is made from another, that one and the text that it is made with."""
+        made_from = beginnings.recipe_of(name)
+        if made_from is None:
+            self.encoders[name] = None
+            return
+        self.add_encoder(made_from[0])
+        for step in made_from[1]:
+            self._add_text_of(step)
+
+    def _add_text_of(self, step: Step) -> None:
+        for language in getattr(step, "languages", ()):
+            self.add(step.corpus, language)
+
+
+def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
+    """The needs that somebody names: encoders, and data sets in these languages, or in all that they have.
+
+    Raises SmallerError for a name that is neither, and for a language that none of the data sets has.
+    """
+    found = Needs()
+    for name in names:
+        if name in encoders.ENCODERS or name in beginnings.BEGINNINGS:
+            found.add_encoder(name)
+        elif "/" in name and ":" not in name:
+            # Both have such names: what the cache or the hub has under it decides.
+            found.add_encoder(name) if _is_encoder(name) else found.data.setdefault(name, {})
+        else:
+            known = datasets.DATASETS.get(name)
+            if known is None and "/" not in name:
+                datasets.dataset(name)  # an error with a suggestion
+            codes = [code for code in languages or known.languages if code in known.languages] if known else []
+            if codes or known is None:
+                found.data.setdefault(name, {}).update(dict.fromkeys(codes))
+    described = [datasets.DATASETS[name] for name in names if name in datasets.DATASETS]
+    for code in languages:
+        if described and not any(code in known.languages for known in described):
+            described[0].require(code)
+    return found
+
+
+def _is_encoder(name: str) -> bool:
+    return encoders.is_here(name) or (not hub_client.offline() and hub_client.exists(Remote(name.partition("@")[0])))
+
+
+def of_profile(name: str, *, only: Sequence[str] = (), into: Needs | None = None) -> Needs:
+    """What the notebooks of a profile need, or some of them. Raises SmallerError for a profile that does not hold."""
+    found = into or Needs()
+    for path in sorted(notebooks_folder().glob("*.ipynb")):
+        if not only or path.stem in only:
+            defaults = {known.name: known.default for known in parameters.declared(path).values()}
+            _add_notebook(found, defaults | parameters.profile(name, path.stem))
+    return found
+
+
+def _add_notebook(needs: Needs, given: Mapping[str, object]) -> None:
+    for encoder in given["encoders"]:
+        needs.add_encoder(encoder)
+    languages = [*given["languages"], *given.get("sources", ())]
+    for language in languages:
+        for dataset in given.get("tasks", [given["dataset"]]):
+            # A task stands for the languages that it has.
+            if "tasks" not in given or "/" in dataset or splits.has_training(dataset, language):
+                needs.add(dataset, language)
+    for key in [*given.get("targets", ()), *given.get("texts", ())]:
+        dataset, rest = name_and_rest(key)
+        if len(rest) != 1:
+            raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
+        needs.add(dataset, rest[0])
+    if "corpus" in given and not given.get("pretraining_lines"):
+        corpus = given["corpus"]
+        # Where lines of pre-training are counted, it is in all languages that the text has.
+        all_of_it = datasets.dataset(corpus).languages if "pretraining_lines" in given else given["languages"]
+        for language in given.get("corpus_languages", all_of_it):
+            needs.add(given.get("corpora", {}).get(language, corpus), language)

@@ -1,0 +1,116 @@
+"""Checkpoints of a long training, from which a killed process goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from smaller.base.progress import Say
+from smaller.data.encoding import Batch
+
+CHECKPOINT_SECONDS = 60.0
+"""The least time between two checkpoints."""
+
+WRITING_SHARE = 1 / 20
+"""The largest share of the time that goes into checkpoints: on a slow disk they are further apart."""
+
+
+class Checkpoint:
+    """The state of one training in one file: parameters, optimizer, random state, losses.
+
+    The file names the training that it belongs to by its settings, its first weights and its first batch.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        named: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        *,
+        settings: list,
+        first: Batch,
+        say: Say,
+    ) -> None:
+        self.file, self.named, self.optimizer, self.say = folder / "training.safetensors", named, optimizer, say
+        self.device = next(iter(named.values())).device
+        digest = hashlib.sha256(json.dumps([settings, list(named)]).encode())
+        for tensor in (*named.values(), first.pieces):
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(_raw(tensor))
+        self.training = digest.hexdigest()
+        self.due = time.perf_counter() + CHECKPOINT_SECONDS
+
+    def resume(self) -> tuple[list[Tensor], int, float] | None:
+        """Put the state back; gives the losses, pieces and seconds so far, or None where there is no checkpoint."""
+        if not self.file.is_file():
+            return None
+        try:
+            with safe_open(self.file, framework="pt") as opened:
+                about = json.loads(opened.metadata()["about"])
+                state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            damaged = about["checksum"] != _checksum(state)
+        except Exception:  # a file that was cut short or overwritten fails in many ways
+            damaged = True
+        if damaged or about["training"] != self.training:
+            reason = "is damaged" if damaged else "belongs to another training"
+            self.say(f"the checkpoint {self.file} {reason}, so this one starts from the beginning")
+            return None
+        torch.set_rng_state(state.pop("random"))
+        if "random_gpu" in state:
+            torch.cuda.set_rng_state(state.pop("random_gpu"))
+        losses = list(state.pop("losses").to(self.device))
+        for name, tensor in state.items():
+            kind, _, parameter = name.partition("/")
+            if kind == "weight":
+                self.named[parameter].data.copy_(tensor)
+            else:
+                self.optimizer.state[self.named[parameter]][kind] = tensor.to(self.device)
+        self.say(f"going on after update {len(losses)}, from the checkpoint of a run that was stopped")
+        return losses, about["pieces"], about["seconds"]
+
+    def write(self, losses: list[Tensor], pieces: int, seconds: float) -> None:
+        """Replace the file in one go; a disk that is full costs the checkpoint and not the training."""
+        began = time.perf_counter()
+        state = {"losses": torch.stack(losses), "random": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["random_gpu"] = torch.cuda.get_rng_state()
+        for name, parameter in self.named.items():
+            kinds = {"weight": parameter.detach()} | self.optimizer.state.get(parameter, {})
+            state |= {f"{kind}/{name}": tensor for kind, tensor in kinds.items()}
+        state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+        about = {"training": self.training, "checksum": _checksum(state), "pieces": pieces, "seconds": seconds}
+        draft = self.file.with_suffix(".draft")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            save_file(state, draft, metadata={"about": json.dumps(about)})
+            os.replace(draft, self.file)
+        except Exception as problem:  # safetensors has no OSError for a full disk
+            self.say(f"no checkpoint could be kept at {self.file}: {problem}")
+            draft.unlink(missing_ok=True)
+        now = time.perf_counter()
+        self.due = now + max(CHECKPOINT_SECONDS, (now - began) / WRITING_SHARE)
+
+    def remove(self) -> None:
+        """The training is done: its checkpoint has served."""
+        self.file.unlink(missing_ok=True)
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> int:
+    checksum = 0
+    for name in sorted(tensors):
+        checksum = zlib.crc32(_raw(tensors[name]), zlib.crc32(name.encode(), checksum))
+    return checksum
+
+
+def _raw(tensor: Tensor) -> memoryview:
+    return memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

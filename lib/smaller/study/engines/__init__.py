@@ -1,0 +1,46 @@
+"""The engines of a study: the same jobs in this process, in processes beside it, or on a cluster of machines."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+
+from smaller.base.errors import SmallerError, did_you_mean
+from smaller.study.engines import local, ray_cluster
+from smaller.study.engines.base import Engine
+
+__all__ = ["ENGINES", "Engine", "engine"]
+
+ENGINES = {"local": local.run, "ray": ray_cluster.run}
+"""`local`: this machine. `ray`: a Ray cluster, which is started here unless the address of a running one is given."""
+
+
+def engine(name: str | None = None, *, address: str | None = None) -> Engine:
+    """The engine of that name (default: `SMALLER_ENGINE`, or local), and for ray the cluster's address.
+
+    The address (default: `SMALLER_RAY_ADDRESS`) is HOST:PORT, or auto for the cluster that runs on this machine;
+    without one a cluster of this machine alone is started. Raises SmallerError for an unknown engine, for one that is
+    not installed, and for an address that is of no use.
+    """
+    name = name or os.environ.get("SMALLER_ENGINE", "").strip() or "local"
+    if name not in ENGINES:
+        raise SmallerError(f"There is no engine {name!r}; there are {', '.join(ENGINES)}.{did_you_mean(name, ENGINES)}")
+    if name == "local":
+        if address:
+            raise SmallerError(
+                f"The address {address} is that of a Ray cluster, which takes the engine ray (--engine ray)."
+            )
+        return local.run
+    if importlib.util.find_spec("ray") is None:
+        raise SmallerError(
+            "The engine ray needs Ray, which is not installed here: pip install -e '.[cluster]', on "
+            "each machine of the cluster."
+        )
+    address = address or os.environ.get("SMALLER_RAY_ADDRESS", "").strip() or None
+    if address and "://" in address:
+        raise SmallerError(
+            f"The address of a Ray cluster is HOST:PORT, or auto; it is {address}. A study runs on a "
+            "machine of its cluster (`ray start --address=HOST:PORT` makes it one)."
+        )
+    return functools.partial(ray_cluster.run, address=address)

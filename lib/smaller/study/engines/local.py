@@ -1,0 +1,113 @@
+"""The local engine: jobs in this process, or in worker processes beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from smaller.base.errors import SmallerError
+from smaller.base.progress import Say
+from smaller.encoders.device import device
+from smaller.study.engines.base import Agenda
+from smaller.study.jobs import Job, Listener, execute, message_of
+from smaller.study.steps import Pretrain
+
+
+def workers_for(asked: int | None, jobs: Sequence[Job]) -> int:
+    """As many as were asked for; else one for each processor core, or one on a GPU. Never more than there are jobs."""
+    return min(asked or (1 if device().type == "cuda" else (os.cpu_count() or 1)), len(jobs))
+
+
+def run(jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Say) -> None:
+    """Do the jobs (see `Engine`). One worker is this process; more are processes of their own, and share the cores."""
+    workers = workers_for(workers, jobs)
+    if workers > 1:
+        _in_processes(jobs, workers=workers, listener=listener, say=say)
+        return
+    for job in jobs:
+        execute(job, listener=listener, say=say)
+
+
+def _in_processes(jobs: Sequence[Job], *, workers: int, listener: Listener, say: Say) -> None:
+    agenda = Agenda(jobs)
+    pool = [Worker(threads=max(1, (os.cpu_count() or 1) // workers)) for _ in range(workers)]
+    free = list(pool)
+    threads = ThreadPoolExecutor(workers)
+    try:
+        running: dict[Future, tuple[Job, Worker]] = {}
+        while running or not agenda.empty:
+            while free and (job := agenda.take()) is not None:
+                worker = free.pop()
+                running[threads.submit(worker.execute, job, listener=listener, say=say)] = (job, worker)
+            for finished in wait(running, return_when=FIRST_COMPLETED).done:
+                job, worker = running.pop(finished)
+                finished.result()
+                agenda.made(job.prefix)
+                free.append(worker)
+    finally:
+        # The threads read what the workers say, so they end when the workers do, and not before.
+        for worker in pool:
+            worker.process.kill()
+        threads.shutdown()
+        for worker in pool:
+            worker.close()
+
+
+def _begins(job: Job) -> bool:
+    """Whether the job is the pre-training of an encoder: nothing else can begin before it ends, so it has all cores.
+
+    It follows from the job alone, since the number of threads decides the last bits of a result.
+    """
+    return [type(step) for step in job.prefix.steps] == [Pretrain]
+
+
+class Worker:
+    """Another process of this program, which is sent jobs and answers line by line (see `engines.worker`)."""
+
+    command = (sys.executable, "-m", "smaller.study.engines.worker")
+    listening = threading.Lock()
+
+    def __init__(self, *, threads: int) -> None:
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        self.threads, self.all_threads = threads, int(asked) if asked.isdecimal() else os.cpu_count() or 1
+        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+        )
+
+    def execute(self, job: Job, *, listener: Listener, say: Say) -> None:
+        """Have the job done; passes progress on, raises what went wrong in the other process."""
+        recipes = {recipe.identity: recipe for recipe in job.recipes}
+        # A process that is killed leaves a closed pipe, and maybe half a line.
+        with contextlib.suppress(BrokenPipeError, json.JSONDecodeError):
+            threads = {"threads": self.all_threads if _begins(job) else min(self.threads, self.all_threads)}
+            self.process.stdin.write(json.dumps(message_of(job) | threads) + "\n")
+            self.process.stdin.flush()
+            for line in self.process.stdout:
+                answer = json.loads(line)
+                with self.listening:
+                    if "finished" in answer:
+                        listener(recipes[answer["finished"]])
+                    elif "said" in answer:
+                        say(answer["said"])
+                if "error" in answer:
+                    raise SmallerError(answer["error"])
+                if "done" in answer:
+                    return
+        raise SmallerError(
+            f"A worker process ended while it was at {job.prefix} (exit code {self.process.wait()}); the usual cause "
+            "is too little memory. Finished records are safe: run again, with fewer workers (SMALLER_WORKERS=1)."
+        )
+
+    def close(self) -> None:
+        """Take leave of the process after its end."""
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()

@@ -1,0 +1,233 @@
+"""The unit of work of a study: make one trained prefix, finish the recipes that hang on it, keep their records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smaller import encoders
+from smaller.base.progress import Say, silent
+from smaller.data import splits
+from smaller.data.examples import Example
+from smaller.data.schemes import labels_of_words, types_of
+from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
+from smaller.encoders import Model
+from smaller.formats.shipping import shipped_bytes
+from smaller.study import cache, cost, results
+from smaller.study.attacks import attack
+from smaller.study.evaluation import score, true_labels
+from smaller.study.recipes import Recipe, recipe_from_canonical
+from smaller.study.steps import Step
+from smaller.study.unlabelled import look
+
+Listener = Callable[[Recipe], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The unit of work: make one trained prefix, then finish the recipes that add only cheap steps to it.
+
+    `parent` is the trained prefix that this one begins with, or None. Jobs that do not wait for each other can run in
+    different processes. `sets` are what the recipes are scored on besides their own language.
+    """
+
+    prefix: Recipe
+    recipes: tuple[Recipe, ...]
+    parent: Recipe | None
+    sets: tuple[EvaluationSet, ...] = ()
+
+
+def plan(recipes: Iterable[Recipe], sets: Iterable[EvaluationSet] = ()) -> list[Job]:
+    """The jobs that finish the recipes, parents before children; a prefix that many recipes share appears once."""
+    finishing: dict[Recipe, list[Recipe]] = {}
+    for recipe in dict.fromkeys(recipes):
+        finishing.setdefault(recipe.trained_prefix(), []).append(recipe)
+    jobs: dict[Recipe, Job] = {}
+
+    def add(prefix: Recipe) -> None:
+        if prefix in jobs:
+            return
+        parent = Recipe(prefix.encoder, prefix.steps[:-1]).trained_prefix() if prefix.steps else None
+        if parent is not None and parent.steps:
+            add(parent)
+        parent = parent if parent and parent.steps else None
+        jobs[prefix] = Job(prefix, tuple(finishing.get(prefix, ())), parent, tuple(sets))
+
+    for prefix in finishing:
+        add(prefix)
+    return list(jobs.values())
+
+
+def pending(recipes: Iterable[Recipe], sets: Iterable[EvaluationSet] = ()) -> list[Recipe]:
+    """The recipes without a valid record, or without scores on one of the sets."""
+    sets = tuple(sets)
+    return [recipe for recipe in dict.fromkeys(recipes) if _missing(recipe, results.read(recipe), sets) != []]
+
+
+def _missing(recipe: Recipe, record: dict | None, sets: Iterable[EvaluationSet]) -> list[EvaluationSet] | None:
+    """The sets whose scores a record lacks, or has from other data; None if there is no record."""
+    if record is None:
+        return None
+    own = home_sets(recipe)
+    found = {key: scores.get("data") for key, scores in record["scores"].items()}
+    # The recipe's own data are among its inputs: a record that was read has them as they are now.
+    return [place for place in sets if place not in own and found.get(place.key, "") != place.checksum()]
+
+
+def materialise(recipe: Recipe, *, say: Say = silent) -> tuple[Model, list[dict]]:
+    """The model that a recipe gives, with the reports of its steps.
+
+    Trained prefixes come from the cache where they are there, and are trained and kept where they are not.
+    """
+    prefix = recipe.trained_prefix()
+    if prefix.steps:
+        model, reports = _trained(prefix, say=say)
+    else:
+        model, reports = encoders.load(prefix.encoder), []
+    for step in recipe.after(prefix):
+        model, reports = _applied(step, model, reports, say=say)
+    return model, reports
+
+
+def open_encoder(name: str) -> Model:
+    """The masked-language model of an encoder by its name; one that is made from another is made, if it is not kept."""
+    return materialise(Recipe(name))[0]
+
+
+def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
+    found = cache.read(prefix)
+    if found is not None:
+        return found
+    with cache.lock(prefix, say=say):
+        found = cache.read(prefix)  # another study may have made it while this one waited
+        if found is None:
+            model, reports = materialise(Recipe(prefix.encoder, prefix.steps[:-1]), say=say)
+            found = _applied(
+                prefix.steps[-1],
+                model,
+                reports,
+                say=lambda line: say(f"{prefix}: {line}"),
+                scratch=cache.scratch(prefix),
+            )
+            cache.write(prefix, *found)
+    return found
+
+
+def _applied(
+    step: Step, model: Model, reports: list[dict], *, say: Say, scratch: Path | None = None
+) -> tuple[Model, list[dict]]:
+    began = time.perf_counter()
+    model, report = step.apply(model, say=say, scratch=scratch)
+    took = {"wall_seconds": round(time.perf_counter() - began, 3)}
+    return model, [*reports, step.canonical() | {"report": report | took | encoders.head_note(model)}]
+
+
+def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
+    """Do a job: its prefix is trained unless it is kept, its unfinished recipes are scored, costed and recorded."""
+    todo = pending(job.recipes, job.sets)
+    if todo:
+        prefix_model, prefix_reports = materialise(job.prefix, say=say)
+    elif job.prefix.steps and cache.find(job.prefix) is None:
+        _trained(job.prefix, say=say)  # only a child needs it
+    for recipe in job.recipes:
+        if recipe in todo:
+            with cache.lock(recipe, say=say):
+                record = results.read(recipe)
+                missing = _missing(recipe, record, job.sets)
+                if missing != []:  # another study may have been faster
+                    model, reports = prefix_model, prefix_reports
+                    for step in recipe.after(job.prefix):
+                        model, reports = _applied(step, model, reports, say=say)
+                    record = record or _record(recipe, model, reports)
+                    record["scores"] |= _scores(recipe, model, job.sets if missing is None else missing)
+                    results.write(record)
+        listener(recipe)
+
+
+def home_sets(recipe: Recipe) -> list[EvaluationSet]:
+    """The evaluation sets a recipe is always scored on: dev and test of what it was fine-tuned on."""
+    tuned = recipe.fine_tuning
+    return [EvaluationSet(tuned.dataset, tuned.language, split) for split in ("dev", "test")] if tuned else []
+
+
+def _scores(recipe: Recipe, model: Model, sets: Iterable[EvaluationSet]) -> dict[str, dict]:
+    """Scores by key, with the seconds that each set took."""
+    scores = {}
+    for place in sets:
+        began = time.perf_counter()
+        scores[place.key] = _scores_on(place, recipe, model)
+        scores[place.key]["scoring_seconds"] = round(time.perf_counter() - began, 3)
+    return scores
+
+
+def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
+    """Scores on one set. Away from home, sentences that the model was fine-tuned on are left out, and counted."""
+    tuned, sentences = recipe.fine_tuning, place.sentences()
+    if place in home_sets(recipe):
+        return score(model, sentences, task=place.task, by_sentence=True)
+    if place.noise == UNLABELLED:
+        return look(model, sentences) | {"data": place.checksum()}
+    if place.noise == ATTACK:
+        found = attack(model, sentences, rate=place.rate, seed=place.seed, types=place.types)
+        return found | {"data": place.checksum()}
+    if tuned is None:  # a fine-tuned model that arrived as a folder: what it was trained on is not known
+        types = _types_that_count(place, model, sentences)
+        return score(model, sentences, task=place.task, types=types) | {"data": place.checksum(), "removed": 0}
+    if place.noise and (place.dataset, place.language) == (tuned.dataset, tuned.language):
+        return score(model, sentences, task=place.task) | {"data": place.checksum(), "removed": 0}
+    seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
+    unseen = [sentence for sentence in sentences if sentence.words not in seen]
+    return score(model, unseen, task=place.task, types=place.types) | {
+        "data": place.checksum(),
+        "removed": len(sentences) - len(unseen),
+    }
+
+
+def _types_that_count(place: EvaluationSet, model: Model, sentences: Sequence[Example]) -> list[str]:
+    """The types of a set without those that neither occur in it nor are known to the model: they take no part."""
+    occurring = {label for row in true_labels(sentences) for label in row}
+    sets = (labels_of_words(model.labels) if place.task.spans else model.labels, occurring)
+    known = [set(types_of(labels)) if place.task.spans else set(labels) for labels in sets]
+    return [name for name in place.types if name in set().union(*known)]
+
+
+def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
+    began = time.perf_counter()
+    scores = _scores(recipe, model, home_sets(recipe))
+    return {
+        "format": results.FORMAT,
+        "identity": recipe.identity,
+        "recipe": recipe.canonical(),
+        "inputs": recipe.inputs(),
+        "steps": reports,
+        "scores": scores,
+        "cost": cost.size(model)
+        | {
+            "shipped_bytes": shipped_bytes(model),
+            "shape": encoders.shape(model),
+            "achieved_sparsity": cost.masked_share(model) if model.masks else 0.0,
+            "training_seconds": sum(report["report"].get("seconds", 0.0) for report in reports),
+            "evaluation_seconds": round(time.perf_counter() - began, 3),
+            "peak_memory_bytes": cost.peak_memory(),
+            "latency": None,
+        },
+        "provenance": results.provenance_of_process() | {"date": results.now()} | encoders.head_note(model),
+    }
+
+
+def message_of(job: Job) -> dict:
+    """The job as plain JSON values, as workers are sent it."""
+    return {
+        "label": job.prefix.label,
+        "prefix": job.prefix.canonical(),
+        "recipes": [recipe.canonical() for recipe in job.recipes],
+        "sets": [place.key for place in job.sets],
+    }
+
+
+def job_from_message(message: Mapping) -> Job:
+    """The job that was sent to a worker."""
+    recipes = tuple(recipe_from_canonical(form) for form in message["recipes"])
+    return Job(recipe_from_canonical(message["prefix"]), recipes, None, tuple(map(set_of, message.get("sets", ()))))

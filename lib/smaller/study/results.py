@@ -1,0 +1,380 @@
+"""Records: one JSON file for each finished recipe, valid or not there; and the table that is read from them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+import uuid
+import warnings
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from smaller import __version__
+from smaller.base import paths
+from smaller.base.errors import SmallerError
+from smaller.data.datasets import dataset
+from smaller.data.sets import set_of
+from smaller.data.tasks import TASKS
+from smaller.encoders import TRAINED
+from smaller.study import cache
+from smaller.study.recipes import Recipe
+from smaller.study.steps import FineTune, Prune, Step, step_from_canonical
+
+FORMAT = 2
+_SECTIONS = {
+    "format": int,
+    "identity": str,
+    "recipe": dict,
+    "inputs": dict,
+    "steps": list,
+    "scores": dict,
+    "cost": dict,
+    "provenance": dict,
+}
+_DRAFT = ".draft-"
+
+COLUMNS = (
+    "identity",
+    "label",
+    "encoder",
+    "dataset",
+    "language",
+    "split",
+    "noise",
+    "rate",
+    "noise_seed",
+    "trained_on",
+    "seed",
+    "technique",
+    "order",
+    "sparsity",
+    "method",
+    "scope",
+    "include",
+    "on",
+    "temperature",
+    "start",
+    "layer_map",
+    "form",
+    "bits",
+    "part",
+    "adapter",
+    "layers",
+    "heads",
+    "hidden",
+    "feed_forward",
+    "vocabulary",
+    "task",
+    "metric",
+    "score",
+    "f1",
+    "accuracy",
+    "macro_f1",
+    "precision",
+    "recall",
+    "loss",
+    "calibration_error",
+    "support",
+    "sentences",
+    "confidence",
+    "tagged",
+    "f1_before",
+    "right_before",
+    "attack_success",
+    "random_success",
+    "attack_edits",
+    "parameters",
+    "nonzero_parameters",
+    "achieved_sparsity",
+    "shipped_bytes",
+    "dense_bytes",
+    "compressed_bytes",
+    "end_to_end_milliseconds",
+    "milliseconds",
+    "milliseconds_low",
+    "milliseconds_high",
+    "training_seconds",
+    "scoring_seconds",
+    "device",
+)
+"""The columns of the table, one row for each recipe and evaluation split.
+
+`score` is the main score of the set's task, and `metric` says which it is; `f1` is that of spans. Sizes are compared in
+`shipped_bytes`, those of the folder that ships without its README. `dense_bytes` are those of the weights in memory,
+`compressed_bytes` what zlib leaves of them. `end_to_end_milliseconds` are from text to labels; the network's part of
+them, from token ids to logits, are `milliseconds`. What a record of an earlier version lacks is NaN.
+"""
+
+_NOT_SAID = {
+    "sparsity": 0.0,
+    "method": "",
+    "scope": "",
+    "include": "",
+    "on": "",
+    "temperature": math.nan,
+    "start": "",
+    "layer_map": "",
+    "form": TRAINED,
+    "bits": math.nan,
+    "part": "",
+    "adapter": 0,
+}
+"""The values of the steps' columns where no step of a recipe says anything."""
+
+_SHAPE = ("layers", "heads", "hidden", "feed_forward", "vocabulary")
+_SCORES = (
+    "f1",
+    "accuracy",
+    "macro_f1",
+    "precision",
+    "recall",
+    "loss",
+    "support",
+    "sentences",
+    "calibration_error",
+    "confidence",
+    "tagged",
+    "f1_before",
+    "right_before",
+    "attack_success",
+    "random_success",
+    "attack_edits",
+    "scoring_seconds",
+)
+
+
+def folder() -> Path:
+    """Where the records lie."""
+    return paths.outputs_folder() / "results"
+
+
+def _place(identity: str) -> Path:
+    return folder() / f"{identity}.json"
+
+
+def plain_place(identity: str) -> Path:
+    """Where the record of a plain model lies: it has no recipe, and is in no table of recipes."""
+    return folder() / "plain" / f"{identity}.json"
+
+
+def require_writable() -> None:
+    """Raise SmallerError unless records can be written; called before anything is trained."""
+    cache.require_room(folder(), what="Results", variable="SMALLER_OUTPUTS")
+    for draft in folder().glob(f"{_DRAFT}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > 3600:  # writing takes a moment: its process was killed
+                draft.unlink()
+
+
+def write(record: dict, *, place: Path | None = None) -> Path:
+    """Write a record whole or not at all; at its recipe's place unless another is given."""
+    missing = [section for section in _SECTIONS if section not in record]
+    if missing:
+        raise SmallerError(f"The record of {record.get('identity')} has no {', '.join(missing)}.")
+    place = place or _place(record["identity"])
+    draft = place.with_name(f"{_DRAFT}{uuid.uuid4().hex}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("x", encoding="utf-8") as file:
+            json.dump(record, file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(place)
+    except OSError as problem:
+        raise SmallerError(
+            f"The record {place} could not be written: {problem.strerror}. Make room and run the study again; all "
+            "records written so far are whole, and are not computed again."
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return place
+
+
+def read(recipe: Recipe) -> dict | None:
+    """The recipe's record; None if there is none, or if it was made from other inputs than are here now."""
+    record = _read_file(_place(recipe.identity))
+    return record if record is not None and record["inputs"] == recipe.inputs() else None
+
+
+def of_identity(identity: str) -> dict | None:
+    """The record of a recipe, or of a plain model, by its identity, whatever inputs it was made from."""
+    return _read_file(_place(identity)) or _read_file(plain_place(identity))
+
+
+def read_all() -> list[dict]:
+    """Every valid record in the results folder."""
+    return [record for path in sorted(folder().glob("*.json"), key=str) if (record := _read_file(path)) is not None]
+
+
+def _read_file(path: Path) -> dict | None:
+    """A record from its file. What is damaged or of another format is set aside, never removed, and said once."""
+    try:
+        record = json.loads(path.read_bytes())
+        problem = _fault(record, identity=path.stem)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        raise SmallerError(f"The record {path} cannot be read: {problem.strerror}.") from None
+    except ValueError:
+        problem = "it is not JSON"
+    if not problem:
+        return record
+    names = (path.with_suffix(f".set-aside-{number}") for number in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    try:
+        path.rename(aside)
+        done = f"It was set aside as {aside.name}"
+    except OSError:
+        done = "It could not be set aside"
+    warnings.warn(
+        f"The record {path} cannot be used: {problem}. {done}, and its recipe counts as not done.", stacklevel=3
+    )
+    return None
+
+
+def _fault(record: object, *, identity: str) -> str:
+    """What is wrong with a record; the empty string if nothing is."""
+    if not isinstance(record, dict):
+        return "it is not a record"
+    if record.get("format", FORMAT) != FORMAT:
+        return f"it has format {record['format']}, and this version reads format {FORMAT}"
+    if any(not isinstance(record.get(section), kind) for section, kind in _SECTIONS.items()):
+        return "it is not whole"
+    return "" if record["identity"] == identity else f"it is the record of {record['identity']}"
+
+
+def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFrame:
+    """The records as one tidy table; columns are `COLUMNS`, F1 in points, bytes, milliseconds for a sentence.
+
+    A record gives a row for each split of the language that its model was fine-tuned on, and for those of `sets` (keys
+    of evaluation sets) that it was scored on.
+    """
+    rows, sets = [], frozenset(sets)
+    for record in records:
+        shared = _description(record) | _costs(record)
+        for evaluated_on, scores in record["scores"].items():
+            place, metric = _place_of(evaluated_on)
+            home = f"{place['dataset']}/{place['language']}" == shared["trained_on"] and not place["noise"]
+            if not home and evaluated_on not in sets:
+                continue
+            score = {"score": scores.get(metric, math.nan)} if metric else {}
+            rows.append(shared | place | score | {name: scores.get(name, math.nan) for name in _SCORES})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _place_of(evaluated_on: str) -> tuple[dict, str]:
+    """An evaluation set in the words of the table, and its main score's name among the scores; empty without a task."""
+    tested = set_of(evaluated_on)
+    place = {
+        "dataset": tested.dataset,
+        "language": tested.language,
+        "split": tested.split,
+        "noise": tested.noise,
+        "rate": tested.rate,
+        "noise_seed": tested.seed,
+    }
+    task = TASKS.get(dataset(tested.dataset).task)
+    return (place | {"task": task.name, "metric": task.metric_name}, task.metric) if task else (place, "")
+
+
+@functools.lru_cache(maxsize=10_000)
+def _step(form: str) -> Step:
+    """A step by its canonical form, as JSON: thousands of recipes are made of a few hundred steps."""
+    return step_from_canonical(json.loads(form))
+
+
+def _description(record: dict) -> dict:
+    """What the record's recipe says about it, in the words of the table."""
+    form = record["recipe"]
+    recipe = Recipe(form["encoder"], tuple(_step(json.dumps(step)) for step in form["steps"]))
+    names = [type(step) for step in recipe.steps]
+    techniques = [step.technique for step in recipe.steps if step.technique]
+    order = "" if techniques else "dense"
+    if Prune in names:
+        order = "after" if FineTune in names and names.index(FineTune) < names.index(Prune) else "before"
+    tuning = recipe.fine_tuning
+    said = {
+        "identity": record["identity"],
+        "label": recipe.label,
+        "encoder": recipe.encoder,
+        "seed": tuning.seed if tuning else None,
+        "trained_on": f"{tuning.dataset}/{tuning.language}" if tuning else "",
+        "technique": " + ".join(dict.fromkeys(techniques)) or "dense",
+        "order": order,
+    }
+    for step in recipe.steps:
+        said |= step.columns()
+    return _NOT_SAID | said
+
+
+def _costs(record: dict) -> dict:
+    cost = record["cost"]
+    timing = cost.get("latency") or {}
+    return (
+        {
+            name: cost[name]
+            for name in (
+                "parameters",
+                "nonzero_parameters",
+                "achieved_sparsity",
+                "dense_bytes",
+                "compressed_bytes",
+                "training_seconds",
+            )
+        }
+        | {name: cost["shape"][name] for name in _SHAPE}
+        | {
+            "shipped_bytes": cost.get("shipped_bytes") or math.nan,
+            "end_to_end_milliseconds": timing.get("end_to_end_milliseconds", math.nan),
+            "milliseconds": timing.get("milliseconds", math.nan),
+            "milliseconds_low": timing.get("low", math.nan),
+            "milliseconds_high": timing.get("high", math.nan),
+            "device": record["provenance"]["device"],
+        }
+    )
+
+
+@functools.cache
+def provenance_of_process() -> dict:
+    """Versions, commit and machine behind everything that this process computes; no names of people or hosts."""
+    import torch
+
+    from smaller.encoders.device import device, half_precision
+
+    libraries = ("torch", "transformers", "tokenizers", "datasets", "numpy", "seqeval")
+    gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
+    return {
+        "package": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": {name: metadata.version(name) for name in libraries},
+        "device": gpu or f"{platform.machine()} processor, {torch.get_num_threads()} threads",
+        "mixed_precision": "bfloat16" if half_precision() else "none",
+    }
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(paths.project_root()), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # a machine without git
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
+
+
+def now() -> str:
+    """The time of writing, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,181 @@
+"""Run recipes: skip what is done, train every shared prefix once, keep a record of each, return the table."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from smaller.base.errors import SmallerError
+from smaller.base.progress import Progress, Say, duration
+from smaller.data import splits
+from smaller.data.sets import EvaluationSet
+from smaller.study import cache, results
+from smaller.study.engines import Engine
+from smaller.study.engines import engine as engine_of
+from smaller.study.engines.base import asked_workers
+from smaller.study.engines.local import workers_for
+from smaller.study.jobs import Job, materialise, pending, plan
+from smaller.study.recipes import Recipe
+from smaller.study.steps import Step
+
+__all__ = ["estimate", "materialise", "pending", "plan", "run", "table"]
+
+SCORING = 15
+"""Pruning, scoring and recording take about as long as this many updates (measured with a half-size AfriBERTa)."""
+
+SCORING_A_SET = 6
+"""So does scoring on a further set."""
+
+
+Recipes = Iterable[Recipe] | Mapping[Hashable, Iterable[Recipe]]
+"""Recipes, or named groups of them."""
+
+
+def flat(recipes: Recipes) -> list[Recipe]:
+    """All recipes, of all groups where there are some, each once."""
+    if isinstance(recipes, Mapping):
+        recipes = itertools.chain.from_iterable(recipes.values())
+    return list(dict.fromkeys(recipes))
+
+
+def run(
+    recipes: Recipes,
+    *,
+    sets: Iterable[EvaluationSet] = (),
+    workers: int | None = None,
+    engine: str | None = None,
+    address: str | None = None,
+    say: Say | None = None,
+) -> pd.DataFrame:
+    """Finish all recipes and return their table, one row for each recipe and evaluation set.
+
+    Of named groups, `{"pruned": [...], "distilled": [...]}`, the table has the name in the column `group`, and a recipe
+    has rows in each of its groups; it is trained once.
+
+    Each recipe is scored on dev and test of the language that it was fine-tuned on, and on `sets`. What has a record is
+    skipped; sets that are new to it cost the inference alone. `workers` processes share the work (default: one for each
+    processor core, one on a GPU); a run that is killed loses nothing that it finished. The `engine` "ray" spreads the
+    work over the machines of the Ray cluster at `address` (see `study.engines`); the table is the same. `say` hears
+    the progress; the default draws a bar in JupyterLab and writes a line now and then elsewhere.
+    """
+    do, workers = engine_of(engine, address=address), asked_workers(workers)
+    each, sets = flat(recipes), tuple(dict.fromkeys(sets))
+    _check_sets(each, sets)
+    jobs = plan(pending(each, sets), sets)
+    if jobs:
+        results.require_writable()
+        cache.require_writable()
+        _run_jobs(jobs, engine=do, workers=workers, say=say)
+    return table(recipes, sets=sets)
+
+
+def _run_jobs(jobs: Sequence[Job], *, engine: Engine, workers: int | None, say: Say | None) -> None:
+    work = _work(jobs)
+    progress = Progress(len(work), work=sum(work.values()), say=say)
+
+    def listener(recipe: Recipe) -> None:
+        progress.advance(work=work[recipe], note=recipe.label)
+
+    try:
+        engine(jobs, workers=workers, listener=listener, say=progress.say)
+    finally:
+        progress.close()
+
+
+def _check_sets(recipes: Sequence[Recipe], sets: Sequence[EvaluationSet]) -> None:
+    """Raise SmallerError, before anything is trained, for a set that is not here or has types that no model knows."""
+    trained_on = {recipe.fine_tuning.dataset for recipe in recipes if recipe.fine_tuning}
+    for place in sets:
+        place.checksum()
+        for dataset in sorted(trained_on):
+            unknown = sorted(set(place.types) - set(splits.entity_types(dataset)))
+            if unknown:
+                raise SmallerError(
+                    f"The evaluation set {place.key} has the labels {', '.join(unknown)}, which "
+                    f"models that are fine-tuned on {dataset} do not know."
+                )
+
+
+def table(recipes: Recipes, *, sets: Iterable[EvaluationSet] = ()) -> pd.DataFrame:
+    """The table of those recipes that are done, on their own language and on `sets`; of groups, with their names."""
+    keys = [place.key for place in sets]
+    if not isinstance(recipes, Mapping):
+        return results.table(_done(recipes), sets=keys)
+    parts = {name: results.table(_done(own), sets=keys) for name, own in recipes.items()}
+    named = [rows.assign(group=[name] * len(rows)) for name, rows in parts.items() if len(rows)]
+    return pd.concat(named, ignore_index=True) if named else results.table([], sets=keys).assign(group=[])
+
+
+def _done(recipes: Iterable[Recipe]) -> Iterator[dict]:
+    return (record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None)
+
+
+def _training(job: Job) -> int:
+    """The updates of a job's training; none where its prefix is kept already."""
+    prefix = job.prefix
+    return _updates(prefix.steps[-1]) if prefix.steps and cache.find(prefix) is None else 0
+
+
+def _work(jobs: Sequence[Job]) -> dict[Recipe, float]:
+    """What each recipe adds to the work done, in updates, when it is finished.
+
+    The first recipe of a job carries the job's training, and that of parents without recipes of their own.
+    """
+    work: dict[Recipe, float] = {}
+    carried: dict[Recipe | None, float] = {}
+    for job in jobs:
+        training = _training(job) + carried.pop(job.parent, 0.0)
+        for recipe in job.recipes:
+            work[recipe], training = SCORING + SCORING_A_SET * len(job.sets) + training, 0.0
+        carried[job.prefix] = training
+    return work
+
+
+def estimate(recipes: Recipes) -> str:
+    """How many recipes are done, and how long the rest should take on this machine by the records that are there."""
+    recipes = flat(recipes)
+    todo = pending(recipes)
+    if not todo:
+        return f"all {len(recipes)} recipes are done"
+    jobs = plan(todo)
+    trainings = [updates for job in jobs if (updates := _training(job))]
+    text = f"{len(recipes) - len(todo)} of {len(recipes)} recipes are done; {len(trainings)} to train"
+    text += f" in {sum(trainings):,} updates" if trainings else ""
+    seconds = _expected_seconds(jobs)
+    return text + (f", about {duration(seconds)}" if seconds else "; the first will show how long the rest takes")
+
+
+def _expected_seconds(jobs: Sequence[Job]) -> float | None:
+    """Seconds for an update by earlier records of the same encoder, times the updates, shared among the workers."""
+    speeds: dict[tuple[str, str], list[float]] = {}
+    for record in results.read_all():
+        for step in record["steps"]:
+            if step["report"].get("updates"):
+                key = (record["recipe"]["encoder"], step["step"])
+                speeds.setdefault(key, []).append(step["report"]["seconds"] / step["report"]["updates"])
+    total = 0.0
+    for job in jobs:
+        if updates := _training(job) + SCORING * len(job.recipes):
+            known = job.prefix.steps and speeds.get((job.prefix.encoder, type(job.prefix.steps[-1]).__name__))
+            if not known:
+                return None
+            total += float(np.median(known)) * updates
+    return total / workers_for(asked_workers(None), jobs)
+
+
+def _updates(step: Step) -> int:
+    if not step.trains:
+        return 0
+    if not getattr(step, "epochs", None):
+        return step.updates
+    unlabelled = getattr(step, "transfer_lines", 0) * len(step.language.split("+"))
+    return step.epochs * -(-(_training_sentences(step.dataset, step.language) + unlabelled) // step.batch_size)
+
+
+@functools.cache
+def _training_sentences(dataset: str, language: str) -> int:
+    return len(splits.sentences(dataset, language, "train"))

@@ -1,0 +1,106 @@
+"""What every step is: a frozen dataclass with a canonical form and one method."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar
+
+from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.progress import Say, silent
+from smaller.encoders import Model
+
+STEPS: dict[str, type[Step]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A transformation of a model. Its fields are all that decides its result: data set, language and seed included.
+
+    A step knows nothing of the steps around it, and leaves the model that it is given unchanged. Weights come and go on
+    any device; masks are on the processor.
+    """
+
+    trains: ClassVar[bool] = False
+    """Whether the step is costly, so that its result is worth keeping and sharing between recipes."""
+
+    technique: ClassVar[str] = ""
+    """The word for what the step makes of a model, such as "pruned"; empty where it makes it no smaller."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        STEPS[cls.__name__] = cls
+
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+        """A new model, and a report of plain values: what was touched, and what the step measured.
+
+        `scratch` is a folder of this step alone that outlives a killed process; long training keeps checkpoints there.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it is applied.")
+
+    @property
+    def label(self) -> str:
+        """The step in a few words; recipes are named by them."""
+        return type(self).__name__
+
+    def columns(self) -> dict[str, Any]:
+        """What the step says of its recipe in the table: values for some of `results.COLUMNS`."""
+        return {}
+
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """What the step makes of a shape (see `encoders.shape`), told by its fields alone."""
+        return shape
+
+    def inputs(self) -> dict[str, str]:
+        """Checksums of the data that the step reads, by name; a changed file makes old records stale."""
+        return {}
+
+    def canonical(self) -> dict[str, Any]:
+        """The step as plain JSON values; equal steps have equal forms."""
+        fields = dataclasses.fields(self)
+        values = {field.name: getattr(self, field.name) for field in fields}  # plain, so that no copy is needed
+        unused = [field.name for field in fields if field.metadata.get("later") and values[field.name] == field.default]
+        return {"step": type(self).__name__} | {name: value for name, value in values.items() if name not in unused}
+
+
+def later(default: Any) -> Any:
+    """The default of a field that a step gained when there were records of it already.
+
+    At its default such a field is left out of the canonical form, so that identities, and the records, stay.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
+def step_from_canonical(form: dict[str, Any]) -> Step:
+    """The step that a canonical form describes. Unknown steps and fields are errors with a suggestion."""
+    fields = dict(form)
+    name = fields.pop("step", None)
+    if name not in STEPS:
+        raise SmallerError(f"There is no step {name!r}; there are {', '.join(STEPS)}.{did_you_mean(name, STEPS)}")
+    declared = dataclasses.fields(STEPS[name])
+    known = [field.name for field in declared]
+    for field in fields:
+        if field not in known:
+            raise SmallerError(
+                f"{name} has no parameter {field!r}; it has {', '.join(known)}.{did_you_mean(field, known)}"
+            )
+    for field in declared:
+        if field.default is dataclasses.MISSING and field.name not in fields:
+            raise SmallerError(f"{name} needs a value for {field.name}.")
+    return STEPS[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise SmallerError with the message unless the condition holds."""
+    if not condition:
+        raise SmallerError(message)
+
+
+def is_number(value: object) -> bool:
+    """Whether the value is a number; True and False are not, and neither is text that looks like one."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_count(value: object) -> bool:
+    """Whether the value is a whole number, not below zero."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

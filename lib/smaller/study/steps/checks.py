@@ -1,0 +1,88 @@
+"""Checks of fields that several steps have: what is wrong is said before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from smaller.base.errors import did_you_mean
+from smaller.data import splits
+from smaller.data.examples import Example, Sentence
+from smaller.data.schemes import from_bio, labels_of_words, scheme_of
+from smaller.study.steps.base import Step, is_count, is_number, require
+
+
+def require_counts(step: Step, *fields: str) -> None:
+    """Whole numbers above zero; a seed may be zero."""
+    for field in fields:
+        value = getattr(step, field)
+        require(
+            is_count(value) and (value > 0 or field == "seed"),
+            f"{_name(step)} {field} is a whole number above zero; it is {value!r}.",
+        )
+
+
+def require_small(step: Step, field: str) -> None:
+    """A number between 0 and 1, both left out."""
+    value = getattr(step, field)
+    require(is_number(value) and 0 < value < 1, f"{_name(step)} {field} is a number between 0 and 1; it is {value!r}.")
+
+
+def require_share(step: Step, field: str) -> None:
+    """A share of the updates; kept as a float, since equal recipes have equal identities."""
+    value = getattr(step, field)
+    require(
+        is_number(value) and 0 <= value < 1,
+        f"{_name(step)} {field} is a share of the updates, from 0 to 1; it is {value!r}.",
+    )
+    object.__setattr__(step, field, float(value))
+
+
+def require_choice(step: Step, field: str, choices: Sequence[str]) -> None:
+    """One of the words that the field knows."""
+    value = getattr(step, field)
+    require(
+        value in choices,
+        f"{_name(step)} {field} is one of {', '.join(choices)}; it is {value!r}.{did_you_mean(value, choices)}",
+    )
+
+
+def require_languages(step: Step) -> None:
+    """A list of languages, each of which the step's corpus has as unlabelled text; kept as a tuple."""
+    languages = step.languages
+    require(
+        isinstance(languages, (tuple, list)) and len(languages) > 0,
+        f"{_name(step)} languages is a list of at least one language; it is {languages!r}.",
+    )
+    object.__setattr__(step, "languages", tuple(languages))
+    for language in languages:
+        require(
+            "+" not in str(language), f"{_name(step)} languages are single ones; {language!r} is several: list them."
+        )
+        splits.check_text(step.corpus, language)
+
+
+def as_taught(examples: Sequence[Example], labels: Sequence[str]) -> list[Example]:
+    """The examples with their tags in the scheme of a teacher's labels: of spans that are there in BIO."""
+    own = labels_of_words(labels)
+    if not own or scheme_of(own) in ("bio", "none"):
+        return list(examples)
+    return [replace(each, tags=from_bio(each.tags, own)) if isinstance(each, Sentence) else each for each in examples]
+
+
+def labels_in(dataset: str, language: str, *names: str, taught_by: Sequence[str] = ()) -> set[str]:
+    """The labels that occur in the splits of a data set, in the scheme of the labels that they are `taught_by`.
+
+    Raises SmallerError for a teacher whose own labels do not go together.
+    """
+    spans = splits.task(dataset).spans
+    return {
+        label
+        for split in names
+        for example in as_taught(splits.sentences(dataset, language, split), taught_by if spans else ())
+        for label in example.labels
+    }
+
+
+def _name(step: Step) -> str:
+    return f"{type(step).__name__}'s"

@@ -1,0 +1,83 @@
+"""Students: what a distillation trains, cut out of its teacher and made narrower where that is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from smaller.encoders import Model
+from smaller.study.steps.base import Step, is_count, require
+from smaller.study.steps.checks import require_choice
+from smaller.study.steps.cutting import cut
+from smaller.study.steps.feedforward import magnitudes, strongest, with_neurons
+from smaller.study.steps.truncation import WAYS, truncated
+
+
+class Student(NamedTuple):
+    """A student, and the basis of its hidden states in its teacher's; None where they are as wide."""
+
+    model: Model
+    basis: Tensor | None
+
+
+def check_width(step: Step) -> None:
+    """The fields that make a student narrower than its teacher."""
+    name = type(step).__name__
+    for field in ("hidden_size", "feed_forward"):
+        value = getattr(step, field)
+        require(
+            value is None or (is_count(value) and value > 0),
+            f"{name}'s {field} is a whole number above zero, or None for the teacher's; it is {value!r}.",
+        )
+    require_choice(step, "width_by", WAYS)
+    require(
+        step.width_by == "slice" or (step.hidden_size is not None and step.start == "teacher"),
+        f"{name}'s width_by={step.width_by!r} says which part of the teacher's hidden states a student with its "
+        "own hidden_size keeps; leave it out.",
+    )
+
+
+def width_label(step: Step) -> list[str]:
+    """What names a narrower student in a label."""
+    by = "" if step.width_by == "slice" else f" by {step.width_by}"
+    return [
+        *([f"{step.hidden_size} wide{by}"] if step.hidden_size is not None else []),
+        *([f"{step.feed_forward} neurons"] if step.feed_forward is not None else []),
+    ]
+
+
+def student_of(step: Step, model: Model, layer_map: tuple[int, ...], rows: Sequence[Tensor]) -> Student:
+    """The student that a step's fields describe; `rows` are piece ids of what a width that is not sliced looks at."""
+    student = cut(model, layer_map, heads=step.heads, start=step.start, seed=step.seed)
+    if step.feed_forward is not None:
+        before = model.network.config.intermediate_size
+        require(
+            step.feed_forward <= before,
+            f"The feed-forward layers have {before} neurons, so {step.feed_forward} cannot be kept.",
+        )
+        student = with_neurons(student, strongest(magnitudes(student), step.feed_forward))
+    if step.hidden_size is None:
+        return Student(student, None)
+    narrower = truncated(student, step.hidden_size, by=step.width_by, rows=rows)
+    return Student(narrower.model, narrower.basis)
+
+
+@contextlib.contextmanager
+def widened(network: nn.Module, basis: Tensor | None) -> Iterator[nn.Linear | None]:
+    """A linear map from a student's hidden states to its teacher's width, trained with it and then thrown away.
+
+    It begins as the way back to where the student's dimensions were taken from (TinyBERT learns one such map for all
+    layers: Jiao et al. 2020, section 3.1). None where there is no basis.
+    """
+    if basis is None:
+        yield None
+        return
+    network.hidden_projection = nn.Linear(basis.shape[1], basis.shape[0], bias=False, device="meta")
+    network.hidden_projection.weight = nn.Parameter(basis.clone())
+    try:
+        yield network.hidden_projection
+    finally:
+        del network.hidden_projection

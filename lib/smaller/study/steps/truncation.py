@@ -1,0 +1,346 @@
+"""A narrower model: every hidden state has fewer dimensions, cut off, chosen, or projected."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from smaller import formats
+from smaller.base.progress import Say, silent
+from smaller.data import splits
+from smaller.data.encoding import pad
+from smaller.encoders import Model, parameter_count
+from smaller.encoders.adapters import adapter_size
+from smaller.study.steps.base import Step, require
+from smaller.study.steps.checks import require_choice, require_counts, require_languages
+from smaller.study.steps.heads import live_heads
+from smaller.study.steps.texts import rows_of
+
+WAYS = ("slice", "importance", "projection")
+TEXT_HEADS = (("classifier.dense", "classifier.out_proj"), ("bert.pooler.dense", "classifier"))
+"""The two Linear layers at the end of a text classifier, of XLM-R's kind and of BERT's: between them are neurons."""
+
+
+@dataclass(frozen=True)
+class TruncateHidden(Step):
+    """Make every hidden state `size` wide (paper 2, section 3, its third step).
+
+    `by`: "slice" takes the leading part of every tensor, as paper 2 does; "importance" keeps the dimensions with the
+    largest mean square on some text, and in each head those that matter most to its products; "projection" turns the
+    hidden states onto their principal components and the products of each head onto their singular vectors, and fits
+    the norms to the text. The last two read `lines` of a corpus. Heads stay as many, each of them narrower, but those
+    that `PruneHeads` silenced go (every layer has to have left equally many); the feed-forward size stays. Nothing is
+    trained: a `Distil` or `Pretrain` step afterwards does that. It has most to do for a projection under a head for
+    masked language: between the two matrices of that head stands a non-linearity, which does not turn with the states.
+    Of a text classifier's neurons, as many as the states are wide, the strongest stay, or for slices the first.
+    """
+
+    size: int
+    by: str = "slice"
+    corpus: str = ""
+    languages: tuple[str, ...] = ()
+    lines: int = 400
+
+    technique: ClassVar[str] = "truncated"
+
+    def __post_init__(self) -> None:
+        require_counts(self, "size", "lines")
+        require_choice(self, "by", WAYS)
+        if self.by == "slice":
+            require(
+                not self.corpus and not self.languages,
+                "TruncateHidden(by='slice') reads no text: leave corpus and languages out.",
+            )
+        else:
+            require(
+                bool(self.corpus),
+                f"TruncateHidden(by={self.by!r}) needs a corpus: the text whose hidden states it looks at.",
+            )
+            require_languages(self)
+
+    @property
+    def label(self) -> str:
+        """The width, and how it is reached if not by slices."""
+        return f"TruncateHidden({self.size}{'' if self.by == 'slice' else f', {self.by}'})"
+
+    def columns(self) -> dict[str, Any]:
+        """How the width is reached."""
+        return {"method": self.by}
+
+    def inputs(self) -> dict[str, str]:
+        """The checksum of each language's text."""
+        return {
+            f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
+            for language in self.languages
+        }
+
+    def resize(self, shape: dict[str, int]) -> dict[str, int]:
+        """The hidden size changes."""
+        return shape | {"hidden": self.size}
+
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+        """The narrower model; for a projection, the report has the share of the hidden states' energy that is kept."""
+        formats.require_trainable(model, what="TruncateHidden")
+        require_size(model, self.size)
+        rows = []
+        if self.by != "slice":
+            rows = rows_of(self.corpus, self.languages, model.tokenizer, limit=self.lines)
+        narrower = truncated(model, self.size, by=self.by, rows=rows)
+        smaller = narrower.model
+        return smaller, {
+            "energy_kept": narrower.energy_kept,
+            "parameters_before": parameter_count(model.network),
+            "parameters_after": parameter_count(smaller.network),
+        }
+
+
+def require_size(model: Model, size: int) -> None:
+    """Raise SmallerError unless the model's hidden states can become `size` wide, its masks and heads allowing."""
+    width, left = model.network.config.hidden_size, live_heads(model)
+    require(
+        not adapter_size(model.network.config),
+        "An adapter looks at all hidden states as they are: make them narrower before FineTune.",
+    )
+    require(size <= width, f"The hidden states are {width} wide, so they cannot become {size} wide.")
+    heads = len(left[0])
+    require(
+        heads > 0 and all(len(layer) == heads for layer in left),
+        f"The layers have {', '.join(str(len(layer)) for layer in left)} heads left, and those of a narrower "
+        "model have equally many: use PruneHeads(scope='layer').",
+    )
+    near = max(1, round(size / heads)) * heads
+    require(
+        size % heads == 0,
+        f"{heads} heads do not divide a hidden size of {size}: each takes an equal share. The "
+        f"nearest that they divide is {near}.",
+    )
+
+
+@dataclass(frozen=True)
+class Narrower:
+    """A narrower model, the orthonormal `basis` of its hidden states in the old ones, of shape (old width, new width),
+    and the share of their energy that it keeps (not a number for a slice).
+    """
+
+    model: Model
+    basis: Tensor
+    energy_kept: float
+
+
+def truncated(model: Model, size: int, *, by: str, rows: Sequence[Tensor] = ()) -> Narrower:
+    """The model with hidden states of `size`, as `TruncateHidden` makes it.
+
+    `rows` are piece ids of the text that is looked at, except for a slice.
+    """
+    require_size(model, size)
+    return _truncated(model, size, by, None if by == "slice" else _look(model, rows))
+
+
+@dataclass
+class _Seen:
+    """What went into and came out of each norm on real pieces, rows of values by the name of the norm."""
+
+    before: dict[str, Tensor]
+    after: dict[str, Tensor]
+
+
+def _norms(network: nn.Module) -> dict[str, nn.LayerNorm]:
+    return {name: module for name, module in network.named_modules() if isinstance(module, nn.LayerNorm)}
+
+
+@torch.no_grad()
+def _look(model: Model, rows: Sequence[Tensor]) -> _Seen:
+    network = model.network.cpu().eval()
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _norms(network)}
+    for start in range(0, len(rows), 32):
+        batch = pad(rows[start : start + 32], value=model.tokenizer.pad_token_id)
+        real = batch != model.tokenizer.pad_token_id
+        with _watched(network, seen, real):
+            network(input_ids=batch, attention_mask=real)
+    before, after = (
+        {name: torch.cat([pair[side] for pair in pairs]) for name, pairs in seen.items()} for side in (0, 1)
+    )
+    return _Seen(before, after)
+
+
+@contextmanager
+def _watched(network: nn.Module, seen: dict[str, list], real: Tensor) -> Iterator[None]:
+    def hook(name: str):
+        return lambda module, given, made: seen[name].append((given[0][real], made[real]))
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in _norms(network).items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def _truncated(model: Model, size: int, by: str, seen: _Seen | None) -> Narrower:
+    config = copy.deepcopy(model.network.config)
+    left = live_heads(model)
+    basis, kept = _basis(by, config.hidden_size, size, seen)
+    config.hidden_size, config.num_attention_heads = size, len(left[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = type(model.network)(config).eval()
+    source = model.network.cpu()
+    old, new = dict(source.named_modules()), dict(network.named_modules())
+    head = next((names for names in TEXT_HEADS if model.unit == "text" and names[0] in old), ())
+    if head:
+        _turn_text_head(*(new[name] for name in head), *(old[name] for name in head), basis, by)
+    for name, module in new.items():
+        if name in head:
+            continue
+        if isinstance(module, nn.Embedding):
+            module.weight.copy_(old[name].weight @ basis)
+        elif isinstance(module, nn.LayerNorm):
+            _fit_norm(module, old[name], basis, by, None if seen is None else (seen.before[name], seen.after[name]))
+        elif isinstance(module, nn.Linear) and ".attention." not in name:
+            _turn(module, old[name], basis, name)
+    for place, layer in enumerate(network.base_model.encoder.layer):
+        _turn_attention(layer.attention, source.base_model.encoder.layer[place].attention, basis, left[place], by)
+    for name, parameter in network.named_parameters():
+        if name in ("lm_head.bias", "cls.predictions.bias"):
+            parameter.copy_(source.get_parameter(name))
+    network.tie_weights()
+    return Narrower(Model(network, model.tokenizer, model.labels), basis, kept)
+
+
+def _basis(by: str, width: int, size: int, seen: _Seen | None) -> tuple[Tensor, float]:
+    """A matrix of shape (width, size) from old dimensions to new, and the share of the energy that it keeps."""
+    if by == "slice":
+        return torch.eye(width)[:, :size], float("nan")
+    values = torch.cat([rows for name, rows in seen.after.items() if "lm_head" not in name and "cls." not in name])
+    energy = values.double().T @ values.double()
+    if by == "importance":
+        chosen = torch.sort(torch.argsort(energy.diagonal(), descending=True, stable=True)[:size]).values
+        return torch.eye(width)[:, chosen], float(energy.diagonal()[chosen].sum() / energy.trace())
+    return _components(energy, size)
+
+
+def _components(energy: Tensor, size: int) -> tuple[Tensor, float]:
+    """Principal components among which a norm still takes the mean of the same things.
+
+    A norm removes what lies along (1, ..., 1). That direction is kept, beside the size - 1 strongest ones that are
+    orthogonal to it, and a reflection sends it to (1, ..., 1) of the new dimensions.
+    """
+    width = len(energy)
+    ones = torch.full((width,), width**-0.5, dtype=energy.dtype)
+    free = torch.eye(width, dtype=energy.dtype) - torch.outer(ones, ones)
+    directions = torch.linalg.eigh(free @ energy @ free).eigenvectors[:, width - size + 1 :].flip(1)
+    basis = torch.cat([ones[:, None], directions], dim=1)
+    difference = torch.full((size,), -(size**-0.5), dtype=energy.dtype)
+    difference[0] += 1
+    norm = difference.square().sum()
+    if norm > 0:
+        basis = basis - 2 * torch.outer(basis @ difference, difference) / norm
+    return basis.float(), float((basis.T @ energy @ basis).trace() / energy.trace())
+
+
+def _turn(module: nn.Linear, source: nn.Linear, basis: Tensor, name: str) -> None:
+    """A Linear layer from hidden states, or to them, or both; its other side keeps its size."""
+    weight, bias = source.weight, source.bias
+    if not name.endswith(".output.dense"):
+        weight = weight @ basis
+    if name.endswith((".output.dense", "lm_head.dense", "transform.dense")):
+        weight, bias = basis.T @ weight, basis.T @ bias
+    module.weight.copy_(weight)
+    if bias is not None:
+        module.bias.copy_(bias)
+
+
+def _turn_text_head(
+    inner: nn.Linear, outer: nn.Linear, old_inner: nn.Linear, old_outer: nn.Linear, basis: Tensor, by: str
+) -> None:
+    """The neurons between a text and its label; a non-linearity stands there, so they are chosen and not turned."""
+    chosen = torch.arange(basis.shape[1])
+    if by != "slice":
+        strength = old_inner.weight.norm(dim=1) * old_outer.weight.norm(dim=0)
+        chosen = torch.sort(torch.argsort(strength, descending=True, stable=True)[: basis.shape[1]]).values
+    inner.weight.copy_(old_inner.weight[chosen] @ basis)
+    inner.bias.copy_(old_inner.bias[chosen])
+    outer.weight.copy_(old_outer.weight[:, chosen])
+    outer.bias.copy_(old_outer.bias)
+
+
+def _fit_norm(module: nn.LayerNorm, source: nn.LayerNorm, basis: Tensor, by: str, seen: tuple | None) -> None:
+    """Scale and shift of a norm over fewer dimensions.
+
+    A norm does not commute with a projection, so for it they are fitted: least squares, for each new dimension, from
+    what the new norm makes of the projected input to the projection of what the old one made.
+    """
+    if by != "projection":
+        module.weight.copy_(source.weight @ basis)
+        module.bias.copy_(source.bias @ basis)
+        return
+    before, wanted = seen[0] @ basis, seen[1] @ basis
+    given = nn.functional.layer_norm(before, before.shape[-1:], eps=source.eps)
+    centred = given - given.mean(0)
+    slope = (centred * wanted).sum(0) / centred.square().sum(0).clamp(min=1e-6)
+    module.weight.copy_(slope)
+    module.bias.copy_(wanted.mean(0) - slope * given.mean(0))
+
+
+def _turn_attention(new: nn.Module, old: nn.Module, basis: Tensor, left: Sequence[int], by: str) -> None:
+    """Queries, keys and values of another width in each head that is left.
+
+    For a slice, the leading part of the whole tensor. What has no counterpart in a wider head is zero.
+    """
+    size = basis.shape[1]
+    before, after = old.self.attention_head_size, size // len(left)
+    chosen = torch.cat([torch.arange(head * before, (head + 1) * before) for head in left])
+    parts = [(part.weight[chosen], part.bias[chosen]) for part in (old.self.query, old.self.key, old.self.value)]
+    out = old.output.dense.weight[:, chosen]
+    made = (new.self.query, new.self.key, new.self.value)
+    if by == "slice":
+        for module, (weight, bias) in zip(made, parts, strict=True):
+            module.weight.copy_(_to_rows(weight[:size, :size], size))
+            module.bias.copy_(_to_rows(bias[:size], size))
+        new.output.dense.weight.copy_(_to_rows(out[:size, :size].T, size).T)
+        new.output.dense.bias.copy_(old.output.dense.bias[:size])
+        return
+    # Products are divided by the root of the head's width, which changes: the queries make up for it.
+    scale = (after / before) ** 0.5
+    new.output.dense.bias.copy_(basis.T @ old.output.dense.bias)
+    for head in range(len(left)):
+        rows, room = slice(head * before, (head + 1) * before), slice(head * after, (head + 1) * after)
+        q, k = (torch.cat([weight[rows] @ basis, bias[rows, None]], dim=1) for weight, bias in parts[:2])
+        v, o, value_bias = parts[2][0][rows] @ basis, basis.T @ out[:, rows], parts[2][1][rows]
+        if by == "importance":
+            best = torch.argsort(q.norm(dim=1) * k.norm(dim=1), descending=True, stable=True)[:after]
+            q, k = q[best], k[best]
+            best = torch.argsort(v.norm(dim=1) * o.norm(dim=0), descending=True, stable=True)[:after]
+            v, o, value_bias = v[best], o[:, best], value_bias[best]
+        else:
+            k, q = _factors(q.T @ k, after)
+            # Attention weights sum to one, so the values' bias reaches the output unchanged: it goes there at once.
+            new.output.dense.bias.add_(o @ value_bias)
+            v, o = _factors(o @ v, after)
+            o, value_bias = o.T, torch.zeros(after)
+        for module, matrix in ((new.self.query, scale * q), (new.self.key, k)):
+            module.weight[room] = _to_rows(matrix[:, :-1], after)
+            module.bias[room] = _to_rows(matrix[:, -1], after)
+        new.self.value.weight[room] = _to_rows(v, after)
+        new.self.value.bias[room] = _to_rows(value_bias, after)
+        new.output.dense.weight[:, room] = _to_rows(o.T, after).T
+
+
+def _to_rows(values: Tensor, count: int) -> Tensor:
+    """The values with rows of zeros at their end, so that there are `count` of them."""
+    return torch.cat([values, values.new_zeros(count - len(values), *values.shape[1:])])
+
+
+def _factors(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Right and left factor of the nearest matrix of a rank, as rows of shape (rank, columns) and (rank, rows)."""
+    left, strength, right = torch.linalg.svd(matrix, full_matrices=False)
+    root = strength[:rank].sqrt()
+    return right[:rank] * root[:, None], (left[:, :rank] * root).T

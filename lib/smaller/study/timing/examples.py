@@ -1,0 +1,41 @@
+"""What a study's models say of a sentence, and how they learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pandas as pd
+
+from smaller.data import splits
+from smaller.data.encoding import encode
+from smaller.study import results
+from smaller.study.evaluation import predict
+from smaller.study.jobs import materialise
+from smaller.study.recipes import Recipe
+
+
+def training_curves(recipes: Iterable[Recipe]) -> Iterator[tuple[Recipe, list[float], int]]:
+    """The loss curve of each recipe's last training step, with the number of updates between two points."""
+    for recipe in recipes:
+        record = results.read(recipe)
+        reports = [step["report"] for step in record["steps"] if "loss_curve" in step["report"]] if record else []
+        if reports:
+            yield recipe, reports[-1]["loss_curve"], reports[-1]["loss_curve_stride"]
+
+
+def predictions(recipes: Mapping[str, Recipe], dataset: str, language: str, *, place: int = 0) -> pd.DataFrame:
+    """The tags that models give one test sentence, a column each, beside the words and the gold tags.
+
+    `place` counts through the test sentences of at most 16 words that hold two entities or more.
+    """
+    sentences = splits.sentences(dataset, language, "test")
+    short = [s for s in sentences if len(s.words) <= 16 and sum(tag[0] == "B" for tag in s.tags) > 1] or sentences
+    sentence = short[place % len(short)]
+    columns = {"word": sentence.words, "gold": sentence.tags}
+    for name, recipe in recipes.items():
+        model, _ = materialise(recipe)
+        encoded = encode([sentence], model.tokenizer, model.labels)
+        columns[name] = predict(model, encoded, [sentence])[0][0]
+    table = pd.DataFrame(columns)
+    table.attrs["languages"] = {"word": language}  # a page says so, for whoever has it read aloud
+    return table

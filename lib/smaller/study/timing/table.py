@@ -1,0 +1,115 @@
+"""What was measured of each model's cost, as tables."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from smaller.base.errors import SmallerError
+from smaller.study import results
+from smaller.study.recipes import Recipe
+from smaller.study.timing.latency import entries
+
+COLUMNS = (
+    "identity",
+    "label",
+    "encoder",
+    "form",
+    "language",
+    "seed",
+    "batch",
+    "threads",
+    "milliseconds",
+    "milliseconds_low",
+    "milliseconds_high",
+    "end_to_end_milliseconds",
+    "noise_floor",
+    "sentences_per_second",
+    "seconds_per_split",
+    "memory_bytes",
+    "dense_bytes",
+    "disk_bytes",
+    "shipped_bytes",
+    "device",
+)
+"""The columns of the table of settings, one row for each recipe and setting."""
+
+
+def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd.DataFrame:
+    """Cost by setting, one row for each recipe and setting that it was timed in; the columns are `COLUMNS`.
+
+    Times are for a sentence: `milliseconds` of the network, from token ids to logits, and `end_to_end_milliseconds`
+    from text to labels (NaN in records of earlier versions). `seconds_per_split` is a pass over the whole test split
+    (NaN where it was not made), `sentences_per_second` comes from it or else from the milliseconds. `memory_bytes` and
+    `disk_bytes` are what `weigh` found (NaN where it did not), `shipped_bytes` are those of all files that ship but the
+    README. Raises SmallerError rather than put into one column what was not measured on one device, or not in one run
+    where encoder, language and seed are the same.
+    """
+    records = [record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None]
+    shared = Counter(group for record in records for group in {entry["group"] for entry in entries(record)})
+    rows, runs = [], {}
+    for record in records:
+        found = [entry for entry in entries(record) if entry["device_type"] == device_type]
+        if found:
+            # The run that most of these recipes were in, and of such runs the latest.
+            group = max(found, key=lambda entry: (shared[entry["group"]], entry["date"]))["group"]
+            about = results.table([record]).iloc[-1]
+            runs.setdefault((about["encoder"], about["language"], about["seed"]), set()).add(group)
+            rows += [_row(about, record["cost"], entry) for entry in found if entry["group"] == group]
+    for (encoder, language, seed), groups in runs.items():
+        if len(groups) > 1:
+            raise SmallerError(
+                f"The models of {encoder}, {language}, seed {seed} were timed in {len(groups)} runs, "
+                "which cannot be compared. Time them in one call of time_side_by_side."
+            )
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    devices = sorted(set(table["device"]))
+    if len(devices) > 1:
+        raise SmallerError(
+            f"These times are of {len(devices)} devices ({'; '.join(devices)}), and times of different "
+            "devices are not compared. Ask for the recipes of one of them."
+        )
+    return table
+
+
+def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
+    seconds = entry["seconds_per_split"]
+    memory = {(found["device_type"], found["batch"]): found["memory_bytes"] for found in costs.get("memory", ())}
+    shared = {name: about[name] for name in COLUMNS if name in about}
+    return shared | {
+        "batch": entry["batch"],
+        "threads": entry["threads"],
+        "milliseconds": entry["milliseconds"],
+        "milliseconds_low": entry["low"],
+        "milliseconds_high": entry["high"],
+        "end_to_end_milliseconds": entry.get("end_to_end_milliseconds", math.nan),
+        "noise_floor": entry["noise_floor"],
+        "sentences_per_second": entry["split_sentences"] / seconds if seconds else 1000 / entry["milliseconds"],
+        "seconds_per_split": seconds or math.nan,
+        "memory_bytes": memory.get((entry["device_type"], entry["batch"]), math.nan),
+        "disk_bytes": costs.get("disk_bytes", math.nan),
+        "device": entry["device"],
+    }
+
+
+def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
+    """The dense and the sparse kernel's times of recipes that have both, one row for each recipe and kernel."""
+    rows = []
+    for recipe in recipes:
+        record = results.read(recipe)
+        timing = record["cost"]["latency"] if record else None
+        if timing and timing["sparse_kernel"]:
+            for kernel, found in (("dense", timing), ("sparse", timing["sparse_kernel"])):
+                rows.append(
+                    {
+                        "sparsity": record["cost"]["achieved_sparsity"],
+                        "kernel": kernel,
+                        "milliseconds": found["milliseconds"],
+                        "milliseconds_low": found["low"],
+                        "milliseconds_high": found["high"],
+                    }
+                )
+    return pd.DataFrame(rows, columns=["sparsity", "kernel", "milliseconds", "milliseconds_low", "milliseconds_high"])

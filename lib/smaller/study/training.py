@@ -1,0 +1,340 @@
+"""One training loop for every technique: batches in, objective passed in, masks held."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from smaller.base.errors import SmallerError
+from smaller.base.progress import Say, duration, silent
+from smaller.data.encoding import IGNORED, Batch
+from smaller.encoders import Model
+from smaller.encoders.device import device, mixed_precision, placed
+from smaller.prediction.labels import by_place
+from smaller.study.checkpoints import Checkpoint
+
+Objective = Callable[[nn.Module, Batch, Batch], Tensor]
+"""The loss of a part of a batch as its share of the whole batch's: a sum over the part, over what counts in the whole.
+
+It is a number, or a vector of weighted terms that add up to it. Called with the network, the part and the whole.
+"""
+
+PART = 4096
+"""The padded pieces that run at once. It bounds the memory: attention, and all that waits for the gradient."""
+
+
+class _Dropout(torch.autograd.Function):
+    """Dropout from 16-bit random integers: the processor draws four of them in the time of one Bernoulli sample."""
+
+    @staticmethod
+    def forward(context, values: Tensor, rate: float) -> Tensor:
+        count = values.numel()
+        bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        keep = bits[:count].view(values.shape) >= round(65536 * rate) - 32768
+        scale = keep.to(values.dtype).mul_(1 / (1 - rate))
+        context.save_for_backward(scale)
+        return values * scale
+
+    @staticmethod
+    def backward(context, gradient: Tensor) -> tuple[Tensor, None]:
+        (scale,) = context.saved_tensors
+        return gradient * scale, None
+
+
+class FastDropout(nn.Dropout):
+    """`nn.Dropout` for the processor, two to three times as fast; the rate is exact to 1/65536."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Zero each value with probability `p` and scale the others by 1 / (1 - p), in training only."""
+        if not self.training or self.p == 0 or values.device.type != "cpu":
+            return super().forward(values)
+        return _Dropout.apply(values, self.p)
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Scaled dot-product attention with `_Dropout` on its weights; queries of shape (sentences, heads, pieces, width).
+
+    PyTorch's fused kernel has no dropout on the processor and falls back to a path that draws Bernoulli samples.
+    """
+    scores = torch.matmul(query * (scaling or query.shape[-1] ** -0.5), key.transpose(-1, -2))
+    weights = torch.softmax(scores if attention_mask is None else scores + attention_mask, dim=-1)
+    if dropout:
+        weights = _Dropout.apply(weights, dropout)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+
+
+ALL_ATTENTION_FUNCTIONS.register("smaller", _attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register("smaller", eager_mask)
+
+
+@contextlib.contextmanager
+def fast_dropout(network: PreTrainedModel) -> Iterator[None]:
+    """On the processor, swap the network's dropout for `FastDropout`, also inside attention, while it trains."""
+    if device().type != "cpu":
+        yield
+        return
+    swapped = [module for module in network.modules() if type(module) is nn.Dropout]
+    before = network.config._attn_implementation
+    for module in swapped:
+        module.__class__ = FastDropout
+    network.set_attn_implementation("smaller")
+    try:
+        yield
+    finally:
+        network.set_attn_implementation(before)
+        for module in swapped:
+            module.__class__ = nn.Dropout
+
+
+@contextlib.contextmanager
+def dropout_at(network: nn.Module, rate: float | None) -> Iterator[None]:
+    """Set every dropout of the network to one rate for a while; None changes nothing."""
+    rates = {module: module.p for module in network.modules() if isinstance(module, nn.Dropout)}
+    try:
+        for module in rates if rate is not None else ():
+            module.p = rate
+        yield
+    finally:
+        for module, before in rates.items():
+            module.p = before
+
+
+@contextlib.contextmanager
+def trimmed_vocabulary(network: nn.Module, used: Tensor) -> Iterator[Tensor]:
+    """Train on the rows of the piece embedding that occur, and put them back afterwards.
+
+    Rows of pieces that do not occur get no gradient, and without weight decay no update: leaving them out changes no
+    result and saves the optimizer's pass over them (half of AfriBERTa's parameters). Yields a table of shape
+    (vocabulary,) from old ids to new.
+    """
+    table = network.get_input_embeddings()
+    used = torch.unique(used)
+    padding = table.padding_idx
+    ids = torch.full((table.num_embeddings,), -1, dtype=torch.long)
+    ids[used] = torch.arange(len(used))
+    small = nn.Embedding.from_pretrained(
+        table.weight.detach()[used.to(table.weight.device)],
+        freeze=False,
+        padding_idx=None if padding is None else int(ids[padding]),
+    )
+    network.set_input_embeddings(small)
+    try:
+        yield ids
+    finally:
+        table.to(small.weight.device)  # training took the rest of the network there, and not the table
+        with torch.no_grad():
+            table.weight[used.to(table.weight.device)] = small.weight
+        network.set_input_embeddings(table)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a training run did: updates, pieces seen (without padding), wall-clock seconds, and its losses.
+
+    `terms` holds the objective's terms for each update, in its order; each update's add up to its loss.
+    """
+
+    updates: int
+    pieces: int
+    seconds: float
+    losses: list[float]
+    terms: list[list[float]] = field(default_factory=list)
+
+    def as_record(self) -> dict:
+        """Plain values; the loss curve is thinned to at most 100 points."""
+        stride = max(1, math.ceil(len(self.losses) / 100))
+        return {
+            "updates": self.updates,
+            "pieces": self.pieces,
+            "seconds": round(self.seconds, 3),
+            **{f"loss_{end}": round(value, 4) for end, value in ends(self.losses).items()},
+            "loss_curve": [round(loss, 4) for loss in self.losses[::stride]],
+            "loss_curve_stride": stride,
+        }
+
+
+def ends(curve: list[float]) -> dict[str, float]:
+    """Where a curve begins, and where it ends: the mean of its last 20 points, since single ones are noisy."""
+    return {"first": curve[0], "last": sum(curve[-20:]) / len(curve[-20:])}
+
+
+def linear_decay(update: int, *, updates: int, warm_up: int) -> float:
+    """The learning rate's factor: up over `warm_up` updates, then down to zero in a straight line."""
+    if update < warm_up:
+        return (update + 1) / warm_up
+    return max(0.0, (updates - update) / max(1, updates - warm_up))
+
+
+def parts(batch: Batch) -> Iterator[Batch]:
+    """The batch in parts of about `PART` pieces with padding at most (16 times that on a GPU)."""
+    budget = PART if device().type == "cpu" else 16 * PART
+    count = min(len(batch.rows), -(-batch.pieces.numel() // budget))
+    if count == 1:
+        yield batch
+        return
+    for rows in torch.arange(len(batch.rows)).tensor_split(count):
+        width = int(batch.mask[rows].sum(dim=1).max())
+        labels = None if batch.labels is None else batch.labels[rows, :width]
+        yield Batch(batch.pieces[rows, :width], batch.mask[rows, :width], labels, [batch.rows[row] for row in rows])
+
+
+def train(
+    model: Model,
+    batches: Iterable[Batch],
+    objective: Objective,
+    *,
+    updates: int,
+    learning_rate: float,
+    seed: int,
+    warm_up: int = 0,
+    weight_decay: float = 0.0,
+    clip: float = 1.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    dropout: float | None = None,
+    scratch: Path | None = None,
+    say: Say = silent,
+) -> Report:
+    """Train the model in place: AdamW, linear decay, clipped gradients, masks held, dropout from `seed`.
+
+    `dropout` is the rate during this training; None keeps the rates that the model's configuration gives. A folder
+    `scratch` holds a checkpoint while training lasts: the same training goes on from it after its process was killed,
+    with the losses and weights of an undisturbed run, bit for bit (on the same device and number of threads).
+
+    Masked weights get no gradient and no decay, so they stay exactly zero, as with `torch.nn.utils.prune`.
+    `weight_decay` is that of one group with all parameters, biases and norms among them, where RoBERTa's recipe (Liu et
+    al. 2019) is commonly run without decay on those. AfriBERTa's recipe for fine-tuning has no decay at all.
+    Raises SmallerError when the loss stops being a number.
+    """
+    network = placed(model.network).train()
+    masked = [
+        (parameter, mask.to(device())) for parameter, mask in model.masked_parameters() if parameter.requires_grad
+    ]
+    named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    parameters = list(named.values())
+    optimizer = torch.optim.AdamW(
+        parameters, lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
+    )
+    first, batches = _first(batches)
+    settings = [updates, learning_rate, seed, warm_up, weight_decay, clip, list(betas), dropout, device().type]
+    checkpoint = Checkpoint(scratch, named, optimizer, settings=settings, first=first, say=say) if scratch else None
+    with torch.random.fork_rng(), fast_dropout(network), dropout_at(network, dropout):
+        torch.manual_seed(seed)
+        losses, pieces, before = (checkpoint and checkpoint.resume()) or ([], 0, 0.0)
+        resumed, pieces_before = len(losses), pieces
+        started = last_said = time.perf_counter()
+        for update, batch in enumerate(batches):
+            if update < resumed:
+                continue
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * linear_decay(update, updates=updates, warm_up=warm_up)
+            pieces += int(batch.mask.sum())
+            shares = []
+            for part in parts(batch):
+                with mixed_precision():
+                    share = objective(network, part.to(device()), batch)
+                share.sum().backward()
+                shares.append(share.detach())
+            for parameter, mask in masked:
+                parameter.grad.mul_(mask)
+            nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(sum(shares))
+            now = time.perf_counter()
+            if now - last_said > 10:
+                last_said = now
+                loss = _finite(float(losses[-1].sum()), update + 1, learning_rate)
+                left = (now - started) / (update + 1 - resumed) * (updates - update - 1)
+                speed = (pieces - pieces_before) / (now - started)
+                say(
+                    f"update {update + 1} of {updates}, loss {loss:.3f}, {speed:,.0f} tokens/s, "
+                    f"about {duration(left)} left"
+                )
+            if checkpoint and now >= checkpoint.due:
+                checkpoint.write(losses, pieces, before + now - started)
+    network.eval()
+    terms = torch.stack(losses).float().cpu().reshape(len(losses), -1)
+    curve = terms.sum(dim=1).tolist()
+    _finite(curve[-1], len(curve), learning_rate)
+    if checkpoint:
+        checkpoint.remove()
+    return Report(len(curve), pieces, before + time.perf_counter() - started, curve, terms.tolist())
+
+
+def _finite(loss: float, updates: int, learning_rate: float) -> float:
+    if not math.isfinite(loss):
+        raise SmallerError(
+            f"Training diverged: the loss is {loss} after {updates} updates at a learning rate of {learning_rate:g}. "
+            "Use a smaller learning rate."
+        )
+    return loss
+
+
+def _first(batches: Iterable[Batch]) -> tuple[Batch, Iterator[Batch]]:
+    rest = iter(batches)
+    first = next(rest)
+    return first, itertools.chain([first], rest)
+
+
+def token_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
+    """Cross-entropy of the labels on first pieces, mean over the batch's words, or those of `whole` if it is a part.
+
+    A classifier of texts gives one row of logits for each, which is for the label on the first of its pieces.
+    """
+    logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits)
+    labels = batch.labels[:, : logits.shape[1]]
+    return cross_entropy_sum(logits.flatten(0, 1), labels.flatten()) / labels_in(whole or batch)
+
+
+def masked_language_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
+    """Cross-entropy at the masked positions; the vocabulary's logits are computed there only."""
+    hidden = network.base_model(input_ids=batch.pieces, attention_mask=batch.mask).last_hidden_state
+    places = batch.labels != IGNORED
+    logits = logits_at(network, hidden[places])
+    return cross_entropy_sum(logits, batch.labels[places]) / labels_in(whole or batch)
+
+
+def logits_at(network: nn.Module, hidden: Tensor) -> Tensor:
+    """The logits of any head for chosen last hidden states, of shape (positions, width).
+
+    Heads for texts look at the first piece of what they are given: every hidden state is given to them by itself.
+    """
+    pooler = getattr(network.base_model, "pooler", None)
+    if pooler is not None:
+        hidden = pooler(hidden[:, None])
+    if hasattr(network, "classifier"):
+        alone = not hasattr(network, "dropout")
+        return network.classifier(hidden[:, None]) if alone else network.classifier(network.dropout(hidden))
+    return (network.lm_head if hasattr(network, "lm_head") else network.cls)(hidden)
+
+
+def cross_entropy_sum(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy summed over the labels that count."""
+    return functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
+
+
+def labels_in(batch: Batch) -> int:
+    """How many labels of a batch count; 1 where none does, so that such a batch's mean is zero and not NaN."""
+    return max(1, int((batch.labels != IGNORED).sum()))
