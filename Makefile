@@ -20,7 +20,7 @@ installed := $(environment)/.installed
 install := PIP_USE_PEP517=1 $(python) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := study
-.PHONY: study fetch test rehearsal lab report bench check lock clean clean-all help
+.PHONY: study fetch test rehearsal lab report bench check lock layout clean clean-all help
 
 study: $(installed)  ## run the notebooks of a profile and render the report
 	@$(python) -m smaller study --profile "$(PROFILE)" \
@@ -51,6 +51,9 @@ check: $(installed)  ## say of each requirement whether it is met, and what to d
 lock: $(installed)  ## write requirements.lock anew from what is installed
 	@$(python) .ci/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock
 	@touch $(installed) && echo "requirements.lock holds $$(wc -l < requirements.lock | tr -d ' ') packages"
+
+layout: $(installed)  ## write the layout in README.md anew from what the rooms say of themselves
+	@$(python) .ci/layout.py
 
 clean:  ## remove all that was generated in outputs/, but not outputs/reference/
 	@if [ -d outputs ]; then find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +; fi

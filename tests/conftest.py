@@ -122,14 +122,41 @@ def few_sentences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from smaller.data import sample
     from smaller.study import running
 
-    def forget() -> None:
-        sample.sentences.cache_clear()
-        running._training_sentences.cache_clear()
-
     monkeypatch.setattr(sample, "SIZES", {"train": 32, "dev": 16, "test": 24})
-    forget()
+    running._training_sentences.cache_clear()
     yield
-    forget()
+    running._training_sentences.cache_clear()
+
+
+@pytest.fixture
+def brought(fresh_folders: Path) -> Callable[..., str]:
+    """Makes a data set of rows in memory, the same ones in each split; returns its name."""
+
+    def bring(language: str, *, task: str = "", **columns: list) -> str:
+        from datasets import Dataset, DatasetDict
+
+        from smaller import data
+
+        rows = DatasetDict({split: Dataset.from_dict(columns) for split in ("train", "dev", "test")})
+        return data.bring(rows, language=language, task=task)[0]
+
+    return bring
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list:
+    """The fine-tunings and pre-trainings that were carried out in this process, in order."""
+    from smaller.study.steps import FineTune, Pretrain
+
+    done: list = []
+    for kind in (FineTune, Pretrain):
+
+        def count(self, *arguments: object, apply: Callable = kind.apply, **options: object):
+            done.append(self)
+            return apply(self, *arguments, **options)
+
+        monkeypatch.setattr(kind, "apply", count)
+    return done
 
 
 @pytest.fixture

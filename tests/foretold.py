@@ -1,4 +1,4 @@
-"""A model whose answers can be foretold: the label of a word, or of a text, hangs on its first piece alone."""
+"""A model whose answers can be foretold: the label of a word, or of a text, hangs on its first token alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Network(nn.Module):
         self.texts = texts
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
-        assert input_ids.shape[1] <= positions(self.config), "more pieces than positions"
+        assert input_ids.shape[1] <= positions(self.config), "more tokens than positions"
         logits = self.table[input_ids]
         return SimpleNamespace(logits=logits[:, 1] if self.texts else logits)
 
@@ -31,8 +31,8 @@ def foretold(
 ) -> Model:
     """A model that gives a word of `names` its label with probability 0.75, and any other one the first of `labels`.
 
-    A word counts by its first piece, and a text by the first piece of its first word. It has `reads` positions, and
-    fails where it is given more pieces.
+    A word counts by its first token, and a text by the first token of its first word. It has `reads` positions, and
+    fails where it is given more tokens.
     """
     rest = 0.25 / (len(labels) - 1)
     table = torch.full((len(base.tokenizer), len(labels)), math.log(rest))

@@ -50,10 +50,9 @@ def identities(notebook: Path, profile: str) -> list[str]:
     import nbformat
 
     from smaller import study
-    from smaller.notebook import parameters
+    from smaller.notebook import parameters, profiles
 
-    given = {name: known.default for name, known in parameters.declared(notebook).items()}
-    given |= parameters.profile(profile, notebook.stem)
+    given = parameters.filled(notebook, profiles.profile(profile, notebook.stem), where=profile)
     seen: Sequence = ()
 
     def estimate(recipes: Sequence) -> str:
@@ -65,7 +64,6 @@ def identities(notebook: Path, profile: str) -> list[str]:
     with (
         mock.patch.object(study, "estimate", estimate),
         mock.patch.object(study, "pending", lambda *_: []),
-        mock.patch.object(parameters, "_refuse_unknown", lambda *_, **__: None),
     ):
         first, *cells = (cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code")
         exec(first.source, space)

@@ -110,7 +110,7 @@ def test_the_field_changes_no_identity_where_it_is_not_used():
 
 @pytest.mark.parametrize("value", [-1, 2.0, True, "16"])
 def test_a_reduction_that_is_none_is_an_error(value):
-    with pytest.raises(SmallerError, match="FineTune's adapter is how many times narrower"):
+    with pytest.raises(SmallerError, match="FineTune's adapter is a whole number of at least zero"):
         replace(PLAIN, adapter=value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from smaller.analysis.comparison import (
     Comparison,
     between,
     corrected,
+    differences,
     paired,
 )
 from smaller.analysis.statistics import Interval, t_interval
@@ -51,34 +53,68 @@ def test_a_seed_that_lacks_a_language_and_a_language_that_one_side_lacks_are_no_
     assert (found.interval.n, found.interval.mean, found.languages) == (1, 1.0, ("hau", "swa"))
 
 
-def test_several_rows_of_one_match_are_averaged_and_groups_are_corrected_together():
+def test_groups_are_corrected_together():
     seeds = range(1, 5)
-    first = pd.concat(
-        [
-            table({("hau", seed): 70 + shift + seed / 10 for seed in seeds}, shape=shape)
-            for shape, shift in (("4x6", 5), ("2x6", 1), ("1x6", 0))
-        ]
+    shifts = {"4x6": 5, "2x6": 1, "1x6": 0}
+    first, second = (
+        pd.concat(
+            [table({("hau", seed): f1(seed, shift) for seed in seeds}, shape=shape) for shape, shift in shifts.items()]
+        )
+        for f1 in (lambda seed, shift: 70 + shift + seed / 10, lambda seed, shift: 70 + 0.05 * seed**2)
     )
-    twice = pd.concat([first.assign(f1=first["f1"] - 1), first.assign(f1=first["f1"] + 1)])
-    second = pd.concat(
-        [table({("hau", seed): 70 + 0.05 * seed**2 for seed in seeds}, shape=shape) for shape in ("4x6", "2x6", "1x6")]
-    )
-    found = paired(twice, second, by=["shape"]).set_index("shape")["comparison"]
-    assert list(found.index) == ["4x6", "2x6", "1x6"] and {one.of for one in found} == {3}
+    found = paired(first, second, by=["shape"]).set_index("shape")["comparison"]
+    assert list(found.index) == list(shifts) and {one.of for one in found} == {3}
     assert found["4x6"].corrected == pytest.approx(3 * found["4x6"].p)
     assert found["1x6"].corrected == pytest.approx(found["1x6"].p) and found["4x6"].verdict == DIFFERS
 
 
-def test_one_reference_may_serve_all_groups():
-    dense = table({("hau", 1): 70, ("hau", 2): 71})
+def test_a_group_may_be_a_language():
+    first, second = (table({("hau", 1): f1, ("hau", 2): f1, ("yor", 1): 5.0}) for f1 in (3.0, 1.0))
+    found = paired(first, second, by=["language"]).set_index("language")["comparison"]
+    assert found["hau"].interval.mean == 2 and (found["yor"].interval.n, found["yor"].languages) == (1, ("yor",))
+
+
+def sparsities(*levels: float, f1: float) -> pd.DataFrame:
+    parts = [table({(code, seed): f1 - 100 * level for code in ("hau", "swa") for seed in (1, 2)}) for level in levels]
+    return pd.concat([part.assign(sparsity=level) for part, level in zip(parts, levels, strict=True)])
+
+
+def test_what_varies_besides_is_matched_and_never_averaged_unasked():
+    """Once, means over the sparsities of each side were compared, whatever these were: 11.5 points were gained here."""
+    before, after = sparsities(0.7, 0.9, f1=120), sparsities(0.7, 0.9, 0.95, f1=120)
+    with pytest.raises(
+        SmallerError, match="Several rows of the first table are one pair .language hau, seed 1.*`match`"
+    ):
+        paired(before, after)
+    assert one(paired(before, after, match=["sparsity"])).interval.mean == pytest.approx(0)
+    with pytest.raises(SmallerError, match="Several rows of the second table"):
+        paired(before[before["sparsity"] == 0.7], after, for_all=["sparsity"])
+
+
+def test_what_is_matched_is_averaged_in_each_language_and_a_seed_has_all_of_it():
+    first = pd.concat(
+        [table({("hau", 1): 1.0, ("hau", 2): 1.0, ("swa", 1): 9.0, ("swa", 2): 9.0}, noise="case")]
+        + [table({("hau", 1): 3.0, ("hau", 2): 5.0}, noise="dropped")]
+    )
+    second = first.assign(f1=0.0)
+    assert differences(first, second, match=["noise"])["f1"].tolist() == [(2 + 9) / 2, (3 + 9) / 2]
+    lost = (first["noise"] == "dropped") & (first["seed"] == 2)
+    found = one(paired(first[~lost], second, match=["noise"]))
+    assert (found.interval.n, found.interval.mean) == (1, 5.5)
+
+
+def test_the_second_may_stand_beside_all():
+    dense = table({("hau", 1): 70, ("hau", 2): 71}, sparsity=0.0)
     pruned = pd.concat(
         [table({("hau", 1): 69, ("hau", 2): 69}, sparsity=0.5), table({("hau", 1): 60, ("hau", 2): 62}, sparsity=0.9)]
     )
-    found = paired(pruned, dense, by=["sparsity"], one_for_all=True).set_index("sparsity")["comparison"]
+    found = paired(pruned, dense, by=["sparsity"], for_all=["sparsity"]).set_index("sparsity")["comparison"]
     assert [one.interval.mean for one in found] == [-1.5, -9.5] and {one.interval.n for one in found} == {2}
     assert found[0.5] == replace(between([-1, -2], languages=("hau",)), corrected=found[0.5].corrected, of=2)
+    assert one(paired(pruned, dense, match=["sparsity"], for_all=["sparsity"])).interval.mean == -5.5
+    assert paired(pruned, dense, by=["sparsity"]).empty
     with pytest.raises(SmallerError, match="The second table has no column sparsity"):
-        paired(pruned, dense, by=["sparsity"])
+        paired(pruned, dense.drop(columns="sparsity"), by=["sparsity"])
 
 
 def interval(low: float, high: float, n: int = 3) -> Interval:
@@ -106,13 +142,32 @@ def test_one_rule_for_every_verdict(found, p, verdict, departs, more, less, same
     assert {verdict, departs, more, less, same} <= set(VERDICTS)
 
 
-def test_what_nobody_can_decide_says_what_it_rules_out():
-    assert Comparison(interval(-0.4, 1.2), 0.3, 0.3).excludes() == "a gain above 1.2 and a loss above 0.4 points"
-    assert Comparison(interval(0.4, 1.2), 0.3, 0.3).excludes() == "a gain above 1.2 and a loss above 0.0 points"
-    told = Comparison(interval(-0.4, 1.2), 0.3, 0.3, 1, ("hau", "swa"), ("the corpus distillation",))
-    assert str(told) == "+0.4 points [-0.4, 1.2], 3 seeds, 2 languages, p = 0.300; drawn once: the corpus distillation"
+def test_a_comparison_in_words_has_its_interval_and_n_and_no_p_of_zero():
+    found = Comparison(interval(-0.4, 1.2), 0.3, 0.3, 1, ("hau", "swa"), ("the corpus distillation",))
+    assert str(found) == "+0.4 points [-0.4, 1.2], 3 seeds, 2 languages, p = 0.300; drawn once: the corpus distillation"
+    assert str(replace(found, corrected=0.0004, drawn_once=())).endswith("2 languages, p < 0.001")
     assert str(Comparison(Interval(-0.04, math.nan, math.nan, 1))) == "+0.0 points, 1 seed, no interval"
     assert str(Comparison(Interval(2.0, math.nan, math.nan, 1))) == "+2.0 points, 1 seed, no interval"
+    assert found.excludes() == "The interval excludes a gain above 1.2 and a loss above 0.4 points."
+    assert (
+        Comparison(interval(0.4, 1.2)).excludes()
+        == "The interval excludes a gain above 1.2 and a loss above 0.0 points."
+    )
+    assert Comparison(Interval(2.0, math.nan, math.nan, 1)).excludes().startswith("One seed has no interval")
+
+
+@pytest.mark.parametrize(
+    ("found", "p", "word"),
+    [
+        (interval(0.6, 1.0), 0.01, "more"),
+        (interval(-1.0, -0.6), 0.01, "less"),
+        (interval(-0.1, 0.1), 0.9, "same"),
+        (interval(-1, 1), 0.9, "unsure"),
+        (Interval(9.0, math.nan, math.nan, 1), math.nan, "unsure"),
+    ],
+)
+def test_words_follow_the_verdict(found, p, word):
+    assert Comparison(found, p, p).words("more", "less", "same", "unsure") == word
 
 
 def test_seeds_that_agree_but_for_rounding_leave_no_doubt():
@@ -129,32 +184,65 @@ def test_mistakes_are_one_error():
     assert len(paired(table({("hau", 1): 1.0}, shape="4x6"), table({("hau", 1): 1.0}, shape="2x6"), by=["shape"])) == 0
 
 
-def drawn(generator: np.random.Generator, *, seeds: int, shared: float, effect: float = 0.0) -> Comparison:
-    """Three languages of different spread; `shared` is the spread of what a seed does to all languages at once."""
-    common = generator.normal(0, 1, seeds) * shared
-    by_language = effect + common + generator.normal(0, 1, (3, seeds)) * [[0.5], [1.0], [2.0]]
-    return between(by_language.mean(axis=0), languages=("hau", "swa", "yor"))
+# How often it is wrong
+
+LANGUAGES = {"hau": 0.5, "swa": 1.0, "yor": 2.0}
+"""Languages, and how far the seeds lie apart in each."""
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-@pytest.mark.parametrize("shared", [0.0, 1.5])
-def test_intervals_cover_and_a_true_null_seldom_differs(seeds, shared):
-    generator = np.random.default_rng(seeds)
-    found = [drawn(generator, seeds=seeds, shared=shared) for _ in range(2000)]
-    covered = np.mean([one.interval.low <= 0 <= one.interval.high for one in found])
-    # Three standard errors of 2,000 draws are 1.5 points.
-    assert covered >= 0.935 and np.mean([one.verdict == DIFFERS for one in found]) <= 0.065
-    assert {drawn(generator, seeds=1, shared=shared, effect=20.0).verdict for _ in range(20)} == {NOT_DECIDED}
+def drawn(
+    generator: np.random.Generator, *, studies: int, seeds: int, shared: float, effect: float = 0.0
+) -> pd.DataFrame:
+    """Tables of many studies, without and with a treatment, as one: a row for each study, language, seed and arm.
+
+    A seed is good or bad in all languages at once by `shared` points, and in each by a chance of its own; languages
+    differ, and so does what the treatment does to each, but by `effect` on average.
+    """
+    common = generator.normal(0, 1, (studies, seeds, 1)) * shared
+    own = generator.normal(0, 1, (studies, seeds, len(LANGUAGES))) * list(LANGUAGES.values())
+    dense = 60 + 5 * np.arange(len(LANGUAGES)) + generator.normal(0, 2, own.shape)
+    places = itertools.product(range(studies), range(seeds), LANGUAGES)
+    whole = pd.DataFrame(places, columns=["study", "seed", "language"])
+    small = dense + effect + common + own + np.array([-1.0, 0.0, 1.0])
+    return whole.assign(dense=dense.ravel(), small=small.ravel())
+
+
+def compared(rows: pd.DataFrame) -> list[Comparison]:
+    """The comparison of each study alone, as `paired` makes it: it is corrected for no other."""
+    arms = (rows.rename(columns={arm: "f1"}) for arm in ("small", "dense"))
+    return [replace(one, corrected=one.p, of=1) for one in paired(*arms, by=["study"])["comparison"]]
+
+
+def test_intervals_cover_and_a_true_null_seldom_differs():
+    """3,200 studies in which nothing differs, with 2 to 5 seeds."""
+    covered, differing, mistaken = [], [], []
+    for seeds, shared in ((2, 1.5), (3, 0.0), (3, 1.5), (5, 1.5)):
+        rows = drawn(np.random.default_rng(1), studies=800, seeds=seeds, shared=shared)
+        found = compared(rows)
+        assert {one.interval.n for one in found} == {seeds}
+        covered.append([one.interval.low <= 0 <= one.interval.high for one in found])
+        differing.append([one.verdict == DIFFERS for one in found])
+        # The same with language and seed as the unit, which the former code had.
+        units = (rows["small"] - rows["dense"]).groupby(rows["study"]).agg(t_interval)
+        mistaken.append([one.low <= 0 <= one.high for one in units])
+    assert np.mean(covered) >= 0.94 and np.mean(differing) <= 0.05
+    assert np.mean(mistaken) < 0.9
+
+
+def test_with_one_seed_nothing_is_decided():
+    found = compared(drawn(np.random.default_rng(1), studies=50, seeds=1, shared=1.0, effect=20.0))
+    assert {one.verdict for one in found} == {NOT_DECIDED}
 
 
 def test_of_many_true_nulls_together_seldom_one_differs():
-    generator = np.random.default_rng(7)
-    families = [[drawn(generator, seeds=3, shared=0.0) for _ in range(8)] for _ in range(250)]
-    wrong = [any(corrected(pd.DataFrame({"comparison": family}))["verdict"] == DIFFERS) for family in families]
-    assert np.mean(wrong) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 250)
+    rows = drawn(np.random.default_rng(7), studies=8 * 300, seeds=3, shared=1.0)
+    rows = rows.assign(family=rows["study"] // 8)
+    arms = [rows.rename(columns={arm: "f1"}) for arm in ("small", "dense")]
+    each = [own for _, own in paired(*arms, by=["family", "study"]).groupby("family")]
+    wrong = [any(corrected(own)["verdict"] == DIFFERS) for own in each]
+    assert len(wrong) == 300 and np.mean(wrong) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
 
 
 def test_a_true_effect_is_found():
-    generator = np.random.default_rng(3)
-    found = [drawn(generator, seeds=5, shared=0.0, effect=-4.0) for _ in range(200)]
+    found = compared(drawn(np.random.default_rng(3), studies=200, seeds=5, shared=0.5, effect=-4.0))
     assert np.mean([one.sign == -1 for one in found]) > 0.9

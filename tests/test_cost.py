@@ -69,7 +69,7 @@ def test_parameters_of_the_tiny_model_by_hand(tiny: Model) -> None:
 def test_sizes_of_a_form_are_those_of_its_weights_as_held(tagger: Model, form: str) -> None:
     model = formats.convert(tagger, form)
     found, dense = cost.size(model), cost.size(tagger)
-    parts = cost.bytes_by_part(model)
+    parts = formats.bytes_by_part(model.network)
     assert list(parts) == ["embeddings", "linear", "rest"]
     assert sum(parts.values()) == found["dense_bytes"] == formats.bytes_in_memory(model.network)
     assert found["parameters"] == dense["parameters"]
@@ -81,7 +81,7 @@ def test_sizes_of_a_form_are_those_of_its_weights_as_held(tagger: Model, form: s
     share = {"fp32": 1, "fp16": 0.5, "bf16": 0.5}
     assert form not in share or found["dense_bytes"] == share[form] * dense["dense_bytes"]
     if form == "dynamic":
-        before = cost.bytes_by_part(tagger)
+        before = formats.bytes_by_part(tagger.network)
         assert parts["embeddings"] == before["embeddings"] and parts["rest"] == before["rest"]
         assert parts["linear"] < 0.35 * before["linear"]
 
@@ -106,7 +106,7 @@ def raw(values: Tensor) -> memoryview:
 
 def test_bytes_by_part_by_hand(tagger: Model) -> None:
     hidden, wide, layers, vocabulary, labels = 24, 48, 2, len(tagger.tokenizer), 5
-    assert cost.bytes_by_part(tagger) == {
+    assert formats.bytes_by_part(tagger.network) == {
         "embeddings": 4 * (vocabulary + 514 + 1) * hidden,
         "linear": 4
         * (layers * (4 * (hidden + 1) * hidden + 2 * hidden * wide + wide + hidden) + (hidden + 1) * labels),
@@ -137,14 +137,11 @@ def test_peak_memory_is_in_bytes_and_this_process_s_own() -> None:
     assert ballast.sum() == 2**27
 
 
-def test_settings_are_both_batches_on_one_thread_and_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(cost, "cores", lambda: 6)
-    assert cost.settings() == (Setting(1, 1), Setting(8, 1), Setting(1, 6), Setting(8, 6))
-    monkeypatch.setattr(cost, "device", lambda: torch.device("cuda"))
-    assert cost.settings()[4:] == (Setting(1, 1, "cuda"), Setting(8, 1, "cuda"))
-    monkeypatch.setattr(cost, "cores", lambda: 1)
-    assert len(cost.settings()) == 4
+def test_settings_are_both_batches_on_one_thread_and_on_all() -> None:
+    assert cost.settings(threads=6, gpu=False) == (Setting(1, 1), Setting(8, 1), Setting(1, 6), Setting(8, 6))
+    assert cost.settings(threads=6, gpu=True)[4:] == (Setting(1, 1, "cuda"), Setting(8, 1, "cuda"))
+    assert len(cost.settings(threads=1, gpu=True)) == 4
+    assert len(cost.settings()) in (2, 4, 6)
     assert "batch 8, 6 threads, cpu" in Setting(8, 6).protocol and "one thread, cuda" in Setting(device="cuda").protocol
 
 
@@ -155,9 +152,11 @@ def test_the_machine_has_a_name_and_cores() -> None:
 class Clock:
     """Time by the script: every call of a network takes the milliseconds that its name is given."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now, self.calls = 0.0, []
-        monkeypatch.setattr(cost.time, "perf_counter", lambda: self.now)
+
+    def __call__(self) -> float:
+        return self.now
 
     def model(self, name: str, milliseconds: list[float] | float) -> SimpleNamespace:
         script = iter(milliseconds) if isinstance(milliseconds, list) else None
@@ -171,22 +170,24 @@ class Clock:
         return SimpleNamespace(network=Network(), tokenizer=SimpleNamespace(pad_token_id=1))
 
 
-def test_latency_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latency_by_hand() -> None:
+    clock = Clock()
     # Two sentences of one length: a call for the shape, then in each round one that does not count and two that do.
-    model = Clock(monkeypatch).model("one", [99, 99, 1, 2, 99, 5, 7, 99, 3, 3])
-    found = cost.latency({"one": model}, {"one": [torch.tensor([0, 2])] * 2}, rounds=3)["one"]
+    model = clock.model("one", [99, 99, 1, 2, 99, 5, 7, 99, 3, 3])
+    found = cost.latency({"one": model}, {"one": [torch.tensor([0, 2])] * 2}, rounds=3, clock=clock)["one"]
     assert found["total_by_round"] == pytest.approx([3, 12, 6])
     assert found["milliseconds"] == pytest.approx(3)
     assert (found["low"], found["high"], found["rounds"]) == (pytest.approx(1.5), pytest.approx(6), 3)
     assert found["protocol"] == Setting().protocol
 
 
-def test_latency_times_models_in_turn_and_shapes_before_the_clock_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+def test_latency_times_models_in_turn_and_shapes_before_the_clock_runs() -> None:
+    clock = Clock()
     models = {name: clock.model(name, place + 1.0) for place, name in enumerate(("dense", "again", "pruned"))}
     threads = torch.get_num_threads()
     setting = Setting(batch=2, threads=threads + 1)
-    timed = cost.latency(models, dict.fromkeys(models, [*SENTENCES, SENTENCES[0]]), setting=setting, rounds=4)
+    rows = [*SENTENCES, SENTENCES[0]]
+    timed = cost.latency(models, dict.fromkeys(models, rows), setting=setting, rounds=4, clock=clock)
     assert torch.get_num_threads() == threads
     shapes = [(2, 5), (2, 7), (1, 11)]  # 3 and 3, 4 and 5, 9 pieces, and two special ones each
     assert clock.calls[:9] == [(name, shape, threads + 1) for name in models for shape in shapes]
@@ -206,7 +207,7 @@ def test_latency_times_models_in_turn_and_shapes_before_the_clock_runs(monkeypat
 
 
 def test_time_end_to_end_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+    clock = Clock()
     models = {name: clock.model(name, 1.0) for name in ("one", "two")}
     read: list[tuple[object, list[str], str, int]] = []
 
@@ -217,11 +218,8 @@ def test_time_end_to_end_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         clock.now += {"one": 4.0, "two": 5.0}[name] * len(texts) / 1000
 
     monkeypatch.setattr(cost, "labels_of_texts", labels_of_texts)
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "as it was")
-    texts = ["three", "five", "nine", "four"]
-    setting = Setting(batch=2)
-    found = cost.latency(models, dict.fromkeys(models, SENTENCES), texts=texts, setting=setting, rounds=2)
-    assert os.environ["TOKENIZERS_PARALLELISM"] == "as it was"
+    texts, rows = ["three", "five", "nine", "four"], dict.fromkeys(models, SENTENCES)
+    found = cost.latency(models, rows, texts=texts, setting=Setting(batch=2), rounds=2, clock=clock)
     for name, each in (("one", 4), ("two", 5)):
         times = [found[name][f"end_to_end_{key}"] for key in ("milliseconds", "low", "high")]
         assert times == pytest.approx([each] * 3)
@@ -230,7 +228,7 @@ def test_time_end_to_end_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [["three", "four"], ["five", "nine"]]
     assert [texts for name, texts, *_ in read if name == "one"] == batches + 2 * [batches[1], *batches]
     assert {(place, threads) for _, _, place, threads in read} == {("cpu", 1)}
-    assert "end_to_end_milliseconds" not in cost.latency(models, dict.fromkeys(models, SENTENCES), rounds=1)["one"]
+    assert "end_to_end_milliseconds" not in cost.latency(models, rows, rounds=1)["one"]
 
 
 @pytest.mark.parametrize("unit", ["word", "text"])

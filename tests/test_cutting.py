@@ -16,8 +16,8 @@ from smaller.study.steps import Cut, FineTune, Prune, step_from_canonical
 from smaller.study.steps.cutting import layers_kept
 
 LABELS = bio_labels(("PER", "ORG", "LOC", "DATE"))
-PIECES = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
-MASK = PIECES != 1
+TOKENS = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
+MASK = TOKENS != 1
 
 
 def deep_model(tiny, *, kind: str) -> Model:
@@ -42,7 +42,7 @@ def tagger(deep):
 
 @torch.no_grad()
 def logits(network: nn.Module) -> torch.Tensor:
-    return network(input_ids=PIECES, attention_mask=MASK).logits[MASK]
+    return network(input_ids=TOKENS, attention_mask=MASK).logits[MASK]
 
 
 def weights(model: Model) -> dict[str, torch.Tensor]:
@@ -217,10 +217,3 @@ def test_bad_values_are_errors_before_anything_runs(options, message):
 def test_what_does_not_suit_the_model_is_an_error(deep, step, message):
     with pytest.raises(SmallerError, match=message):
         step.apply(deep)
-
-
-def test_a_model_in_another_form_is_not_cut(deep):
-    stored = deep.copy()
-    stored.form = "int8"
-    with pytest.raises(SmallerError, match="Cut needs weights in fp32, and the model is in the form int8"):
-        Cut(2).apply(stored)

@@ -197,7 +197,7 @@ def test_words_of_a_byte_tokenizer_begin_with_their_space(tmp_path):
 
 def test_a_tokenizer_with_more_pieces_than_the_network_has_rows_is_an_error(tmp_path):
     folder = by_hand(tmp_path / "more", played_hub.xlm_r(**SHALLOW), vocab_size=200)
-    with pytest.raises(SmallerError, match="tokenizer has [0-9]+ pieces, and the network rows for 200"):
+    with pytest.raises(SmallerError, match="tokenizer has [0-9]+ tokens, and the network rows for 200"):
         encoders.open_folder(folder)
 
 

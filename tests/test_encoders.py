@@ -436,6 +436,6 @@ def test_paddings_that_disagree_are_mended_for_bert_and_refused_where_positions_
     assert torch.allclose(padded[1, : single.shape[1]], single[0], atol=1e-5)
     another_padding_in_the_configuration(plain)
     with pytest.raises(
-        SmallerError, match="positions from the padding piece of config.json, 0, and its tokenizer pads"
+        SmallerError, match="positions from the padding token of config.json, 0, and its tokenizer pads"
     ):
         encoders.open_folder(plain)

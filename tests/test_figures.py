@@ -4,12 +4,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
 from smaller.analysis import figures
-from smaller.analysis.figures.base import GREY
+from smaller.analysis.figures.base import GREY, STYLE, log_scale, log_ticks
+from smaller.analysis.figures.saving import SEEDS
 from smaller.analysis.published import published
 from smaller.analysis.statistics import t_interval
 from smaller.base.errors import SmallerError
@@ -29,7 +31,7 @@ def synthetic(languages=("swa", "yor"), *, encoders=("afriberta-base",), seeds=(
                     slope = {"dense": 0, "before": 20, "after": 40}[order] + 20 * (method == "random")
                     rows.append(
                         {
-                            "label": order,
+                            "group": order,
                             "encoder": encoder,
                             "dataset": "masakhaner",
                             "language": language,
@@ -97,8 +99,9 @@ def test_one_panel_a_language_with_the_average_first():
     assert legend(axes[0].figure) == ["dense", "pruned before fine-tuning", "pruned after fine-tuning"]
     assert axes[0].get_ylim() == axes[3].get_ylim()
     assert axes[0].figure.get_size_inches()[0] == 7
-    only = figures.f1_by_language(synthetic(("swa",)), orders=("after",))
-    assert len(only) == 1 and set(lines(only[0])) == {"dense", "pruned after fine-tuning"}
+    table = synthetic(("swa",))
+    (only,) = figures.f1_by_language(table[table["order"] != "before"])
+    assert set(lines(only)) == {"dense", "pruned after fine-tuning"}
 
 
 def test_one_seed_is_drawn_without_a_band():
@@ -110,14 +113,12 @@ def test_one_seed_is_drawn_without_a_band():
 
 
 def test_times_start_at_zero_with_the_noise_floor_of_the_dense_model():
-    axes = figures.time_by_language(synthetic())
+    axes = figures.time_by_language(synthetic(), noise_floor=0.1)
     floor = axes[0].patches[0].get_bbox()
-    assert (floor.y0, floor.y1) == (20, 25) and axes[0].get_ylim()[0] == 0
+    assert (floor.y0, floor.y1) == pytest.approx((19.8, 24.2)) and axes[0].get_ylim()[0] == 0
     assert lines(axes[0])["dense"][1] == pytest.approx([22, 22])
-    given = figures.time_by_language(synthetic(), noise_floor=0.1)[0].patches[0].get_bbox()
-    assert (given.y0, given.y1) == pytest.approx((19.8, 24.2))
     with pytest.raises(SmallerError, match="No time was measured"):
-        figures.time_by_language(synthetic().assign(milliseconds=float("nan")))
+        figures.time_by_language(synthetic().assign(milliseconds=float("nan")), noise_floor=0.1)
 
 
 def test_masks_are_compared_order_by_order():
@@ -132,8 +133,8 @@ def test_what_a_line_would_mix_is_refused():
         figures.f1_by_language(synthetic(methods=("magnitude", "random")))
     with pytest.raises(SmallerError, match="mix encoder a, b"):
         figures.f1_by_language(synthetic(encoders=("a", "b")))
-    with pytest.raises(SmallerError, match="no rows of the dev split"):
-        figures.f1_by_language(synthetic(), split="dev")
+    with pytest.raises(SmallerError, match="no rows of the test split"):
+        figures.f1_by_language(synthetic().assign(split="dev"))
 
 
 def test_dense_f1_sets_published_baselines_beside_ours():
@@ -173,23 +174,45 @@ def test_sparse_kernel_takes_a_logarithmic_axis_for_large_differences():
     frame = pd.DataFrame({"sparsity": [0.5, 0.9] * 2, "kernel": ["dense"] * 2 + ["sparse"] * 2})
     near = frame.assign(milliseconds=[2.0, 2.0, 4.0, 1.0], milliseconds_low=0.9, milliseconds_high=4.1)
     axes = figures.sparse_kernel(near)
-    assert (
-        axes.get_yscale() == "linear"
-        and axes.get_ylim()[0] == 0
-        and set(lines(axes))
-        == {
-            "dense kernel",
-            "sparse kernel",
-        }
-    )
+    assert axes.get_yscale() == "linear" and axes.get_ylim()[0] == 0
+    assert set(lines(axes)) == {"dense kernel", "sparse kernel"}
     assert figures.sparse_kernel(near.assign(milliseconds=[2.0, 2.0, 40.0, 1.0])).get_yscale() == "log"
 
 
-def test_a_figure_is_drawn_into_given_axes_and_leaves_settings_alone():
+def test_a_figure_leaves_settings_alone():
     before = dict(matplotlib.rcParams)
-    mine = Figure().subplots()
-    assert figures.f1_against_sparsity(synthetic(), axes=mine) is mine
+    figures.f1_against_sparsity(synthetic())
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "letters", "ticks"),
+    [
+        (0.2, 30, 60, [0.2, 0.5, 1, 2, 5, 10, 20]),  # megabytes in a panel
+        (1500, 16_000, 60, [2000, 5000, 10_000]),
+        (0.2, 500, 30, [1, 10, 100]),
+        (10, 40_000, 30, [10, 100, 1000, 10_000]),  # seconds
+        (10, 40_000, 200, [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]),  # in a whole figure
+        (1e-4, 1e9, 55, [1e-3, 1, 1e3, 1e6, 1e9]),
+        (20, 900, 5, [20, 50, 100, 200, 500]),  # no room for two
+        (1, 1.21, 60, [1, 1.1, 1.2]),
+        (30, 45, 60, [30, 35, 40, 45]),
+        (3, 9, 60, [4, 6, 8]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_stand_apart_and_are_two_at_least(low, high, letters, ticks):
+    assert log_ticks(low, high, letters=letters) == pytest.approx(ticks)
+
+
+def test_a_narrow_panel_has_fewer_ticks_than_a_wide_one():
+    found = {}
+    for width in (2, 7):
+        with matplotlib.rc_context(fname=STYLE):
+            axes = Figure(figsize=(width, 2)).subplots()
+            axes.plot([10, 40_000], [1, 1])
+            log_scale(axes.xaxis)
+            found[width] = [label.get_text() for label in axes.get_xticklabels()]
+    assert found[2] == ["10", "100", "1,000", "10,000"] and found[7][:4] == ["10", "20", "50", "100"]
 
 
 def test_save_writes_the_same_bytes_twice_with_data_beside(tmp_path):
@@ -209,16 +232,20 @@ def test_save_writes_the_same_bytes_twice_with_data_beside(tmp_path):
         assert picture.width >= 1400 and picture.info["dpi"][0] == pytest.approx(200, abs=0.1)
 
 
-def test_a_card_shows_alternative_text_and_caption_escaped(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path))
+def test_a_card_shows_alternative_text_and_caption_escaped(fresh_folders):
     axes = Figure(figsize=(2, 1)).subplots()
     card = figures.save(axes, "x", table=pd.DataFrame({"a": [1]}), caption="F1 < 80 & falling", alt='a "line"')
     data, metadata = card._repr_mimebundle_()
-    assert (
-        'alt="a &quot;line&quot;"' in data["text/html"] and "<figcaption>F1 &lt; 80 &amp; falling" in data["text/html"]
-    )
+    shown = BeautifulSoup(data["text/html"], "html.parser")
+    assert shown.img["alt"] == 'a "line"' and shown.figcaption.text == "F1 < 80 & falling"
     assert metadata["smaller"]["files"] == ["figures/x.csv", "figures/x.svg", "figures/x.png"]
     json.dumps(metadata)
+
+
+def test_a_caption_ends_with_what_was_measured_and_what_dots_and_intervals_are(fresh_folders):
+    axes, about = Figure().subplots(), {"table": pd.DataFrame(), "alt": "a"}
+    card = figures.save(axes, "x", **about, caption="It falls.", over="Swahili (swa); 3 seeds")
+    assert card.caption == f"It falls. Swahili (swa); 3 seeds. {SEEDS}"
 
 
 @pytest.mark.parametrize(

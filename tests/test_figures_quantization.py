@@ -73,7 +73,7 @@ def points(axes, marker):
 
 def test_f1_has_a_place_for_each_format_with_the_printed_change():
     printed = pd.DataFrame({"dense": [79.0], "dynamic": [68.0]}, index=["average"])
-    axes = figures.f1_by_form(table(), printed)
+    axes = figures.f1_by_format(table(), printed)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["dynamic", "llm.int8"]
     assert np.concatenate(points(axes, "o"))[:, 1] == pytest.approx([-2.4, 0.12])
     assert points(axes, "s")[0].tolist() == [[0, pytest.approx(-11)]] and axes.get_ylim()[0] < -11
@@ -82,7 +82,7 @@ def test_f1_has_a_place_for_each_format_with_the_printed_change():
     band = axes.patches[0].get_bbox()
     assert (band.y0, band.y1) == (-0.5, 0.5)
     assert legend(axes.figure)[0] == "within 0.5 points of fp32"
-    assert len(points(figures.f1_by_form(table(("swa",)), printed), ".")[0]) == 6
+    assert len(points(figures.f1_by_format(table(("swa",)), printed), ".")[0]) == 6
 
 
 def test_waterfall_goes_from_fp32_over_the_cast_to_int8():
@@ -106,7 +106,7 @@ def test_waterfall_goes_from_fp32_over_the_cast_to_int8():
 
 
 def test_time_has_a_panel_for_each_setting_and_the_noise_floor_of_fp32():
-    axes = figures.time_by_form(timings())
+    axes = figures.time_by_format(timings())
     assert [panel.get_title(loc="left") for panel in axes] == [
         "Batch 1, 1 thread",
         "Batch 8, 1 thread",
@@ -118,7 +118,7 @@ def test_time_has_a_panel_for_each_setting_and_the_noise_floor_of_fp32():
     assert np.concatenate(points(axes[0], "D"))[:, 0] == pytest.approx([20, 10])
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["fp32", "dynamic"]
     with pytest.raises(SmallerError, match="mix device a GPU, a processor"):
-        figures.time_by_form(pd.concat([timings(), timings("a GPU")]))
+        figures.time_by_format(pd.concat([timings(), timings("a GPU")]))
 
 
 def test_bits_stand_from_many_to_few_with_a_marker_for_each_part():

@@ -1,141 +1,115 @@
-import gzip
-import hashlib
+"""Writing: whole or not at all, also where the disk is full; and what can be seen of a place beforehand."""
+
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from smaller.base import files
 from smaller.base.errors import SmallerError
-from smaller.data import files
-from smaller.data.datasets import DATASETS, Dataset, Source, dataset
-from smaller.data.files import find, fingerprint, read_content, verify
+from smaller.base.files import draft_of, require_place, require_room, told, write_whole
 
-real_data = pytest.mark.skipif(not os.environ.get("SMALLER_DATA"), reason="needs the data sets: set SMALLER_DATA")
-
-CONTENT = {"train": b"Asha B-PER\n", "test": b"Kisumu B-LOC\n"}
+SmallFiles = Callable[[int], AbstractContextManager]
 
 
-@pytest.fixture
-def tiny():
-    return Dataset(
-        name="tiny",
-        task="ner",
-        tags=("PER", "LOC"),
-        sources={"swa": Source(layout="tiny/{language}/{split}.txt", repository="a/b", commit="c", path="{split}.txt")},
-        splits=("train", "test"),
-        licence="CC BY 4.0",
-        non_commercial=False,
-        citation="",
-        url="",
-        checksums={f"tiny/swa/{split}.txt": hashlib.sha256(text).hexdigest() for split, text in CONTENT.items()},
-    )
+def names(folder: Path) -> list[str]:
+    return sorted(place.name for place in folder.iterdir())
 
 
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    data, cache = tmp_path / "da ta", tmp_path / "cache"
-    data.mkdir()
-    monkeypatch.setenv("SMALLER_DATA", str(data))
-    monkeypatch.setenv("SMALLER_CACHE", str(cache))
-    return data, cache / "data"
+@pytest.mark.parametrize(
+    ("content", "written"),
+    [
+        ("Yorùbá አማርኛ", "Yorùbá አማርኛ".encode()),
+        (b"\x00\xff", b"\x00\xff"),
+        ({"a": ["ọ"]}, '{\n "a": [\n  "ọ"\n ]\n}\n'.encode()),
+    ],
+    ids=["text", "bytes", "values"],
+)
+def test_a_file_is_written_in_a_folder_that_is_made(content: object, written: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "new" / "file"
+    before = os.umask(0o022)
+    try:
+        write_whole(place, content)
+        write_whole(place, content)
+    finally:
+        os.umask(before)
+    assert place.read_bytes() == written and place.stat().st_mode & 0o777 == 0o644
+    assert names(place.parent) == ["file"]
 
 
-def write(folder: Path, name: str, content: bytes) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    return path
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_what_is_there_stays_where_the_disk_is_full(folder: bool, tmp_path: Path, small_files: SmallFiles) -> None:
+    place = tmp_path / "place"
+    for size in (10, 10_000):
+        with small_files(1000):
+            try:
+                with draft_of(place) as draft:
+                    if folder:
+                        draft.mkdir()
+                    (draft / "weights" if folder else draft).write_bytes(bytes(size))
+            except OSError:
+                assert size == 10_000
+    assert names(tmp_path) == ["place"]
+    assert (place / "weights" if folder else place).stat().st_size == 10
 
 
-def test_find_prefers_the_data_folder_to_the_cache_and_plain_to_gz(tiny, folders):
-    data, cache = folders
-    places = [
-        write(cache, "tiny/swa/train.txt.gz", CONTENT["train"]),
-        write(cache, "tiny/swa/train.txt", CONTENT["train"]),
-        write(data, "tiny/swa/train.txt.gz", CONTENT["train"]),
-        write(data, "tiny/swa/train.txt", CONTENT["train"]),
-    ]
-    for path in reversed(places):
-        assert find(tiny, "swa", "train") == path
-        path.unlink()
+def test_a_folder_takes_the_place_of_another_at_once(tmp_path: Path) -> None:
+    place = tmp_path / ("a long name " * 10)
+    for name in ("one", "two"):
+        with draft_of(place) as draft:
+            draft.mkdir()
+            (draft / name).write_text(name)
+            assert names(place) == ["one"] if name == "two" else not place.exists()
+    assert names(place) == ["two"] and len(names(tmp_path)) == 1
+    files.remove(place)
+    files.remove(place)
+    assert names(tmp_path) == []
 
 
-def test_a_missing_file_names_the_places_searched_and_both_remedies(folders):
-    data, cache = folders
-    with pytest.raises(SmallerError) as caught:
-        find("masakhaner", "swa", "test")
-    message = str(caught.value)
-    assert f"{data}/masakhaner/swa/test.txt\n" in message
-    assert f"{cache}/masakhaner/swa/test.txt.gz\n" in message
-    assert "Set SMALLER_DATA to a folder that holds masakhaner/swa/test.txt" in message
-    assert "python -m smaller fetch masakhaner" in message
+def test_drafts_of_killed_processes_go_with_their_place_alone(tmp_path: Path) -> None:
+    for name in (".draft-mine-1", ".draft-mine-2", ".draft-other-1"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".draft-mine-3").write_text("half a file")
+    files.sweep(tmp_path / "mine")
+    assert names(tmp_path) == [".draft-other-1"]
 
 
-def test_fetching_is_no_remedy_for_the_derived_corpus(folders):
-    with pytest.raises(SmallerError) as caught:
-        find("corpus", "swa", "train")
-    assert "smaller fetch" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (OSError(28, "No space left on device"), "It failed: No space left on device. Make room."),
+        (RuntimeError("a library's own"), "It failed: a library's own. Make room."),
+        (SmallerError("In its own words."), "In its own words."),
+    ],
+)
+def test_what_hinders_writing_is_told(problem: Exception, reason: str) -> None:
+    with pytest.raises(SmallerError) as caught, told("It failed", "Make room."):
+        raise problem
+    assert str(caught.value) == reason
 
 
-def test_a_data_folder_that_is_not_there_is_an_error(tiny, monkeypatch, tmp_path):
-    monkeypatch.setenv("SMALLER_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(SmallerError, match="SMALLER_DATA is .*nowhere"):
-        find(tiny, "swa", "train")
+def test_room_is_looked_for_beforehand(tmp_path: Path, small_files: SmallFiles) -> None:
+    require_room(tmp_path / "new", what="Results", variable="SMALLER_OUTPUTS")
+    assert names(tmp_path / "new") == []
+    (tmp_path / "a file").write_text("")
+    for folder, limit in ((tmp_path / "a file" / "folder", 1 << 30), (tmp_path / "new", 1000)):
+        with small_files(limit), pytest.raises(SmallerError, match="Results cannot be written to .* SMALLER_OUTPUTS"):
+            require_room(folder, what="Results", variable="SMALLER_OUTPUTS")
 
 
-def test_the_fingerprint_is_of_the_content_not_of_its_form(tiny, folders):
-    data, _ = folders
-    write(data, "tiny/swa/train.txt", CONTENT["train"])
-    test = write(data, "tiny/swa/test.txt", CONTENT["test"])
-    plain = fingerprint(tiny, "swa")
-    test.unlink()
-    write(data, "tiny/swa/test.txt.gz", CONTENT["test"])
-    assert fingerprint(tiny, "swa") == plain
-    write(data, "tiny/swa/train.txt", b"Asha B-LOC\n\n")
-    assert fingerprint(tiny, "swa") != plain
-
-
-def test_an_unchanged_file_is_hashed_once(tiny, folders, monkeypatch):
-    path = write(folders[0], "tiny/swa/train.txt", CONTENT["train"])
-    read = []
-    monkeypatch.setattr(files, "read_content", lambda path: read.append(path) or CONTENT["train"])
-    for _ in range(2):
-        verify(path, tiny, "swa", "train")
-    assert read == [path]
-    os.utime(path, ns=(0, 0))
-    verify(path, tiny, "swa", "train")
-    assert read == [path, path], "a file that changed is read again"
-
-
-def test_verify_refuses_other_content(tiny, folders):
-    path = write(folders[0], "tiny/swa/test.txt", CONTENT["train"])
-    with pytest.raises(SmallerError, match="SHA-256") as caught:
-        verify(path, tiny, "swa", "test")
-    assert str(path) in str(caught.value)
-    assert hashlib.sha256(CONTENT["test"]).hexdigest() in str(caught.value)
-
-
-def test_a_truncated_gz_is_an_error_with_its_name(tmp_path):
-    path = tmp_path / "dev.txt.gz"
-    path.write_bytes(gzip.compress(b"Asha B-PER\n" * 99)[:-12])
-    with pytest.raises(SmallerError, match="dev.txt.gz: not a whole gzip file"):
-        read_content(path)
-
-
-def test_a_folder_and_nothing_at_all_cannot_be_read(tmp_path):
-    with pytest.raises(SmallerError, match="no such file"):
-        read_content(tmp_path / "dev.txt")
-    with pytest.raises(SmallerError, match="cannot be read"):
-        read_content(tmp_path)
-
-
-@real_data
-def test_the_real_files_have_the_pinned_checksums():
-    verified = set()
-    for known in DATASETS.values():
-        for code in known.languages:
-            pinned = [split for split in known.splits_of(code) if known.file(code, split) in known.checksums]
-            for split in pinned if not known.source(code).hub else ():
-                verify(find(known, code, split), known, code, split)
-                verified.add(known.file(code, split))
-    assert verified == set(dataset("masakhaner").checksums)
+def test_a_folder_that_was_shipped_and_an_empty_one_may_be_replaced(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    assert require_place(old, mark="smaller.json") == old
+    (old / "smaller.json").write_text("{}")
+    (old / "model.safetensors").write_text("")
+    assert require_place(old, mark="smaller.json") == old
+    assert require_place(tmp_path / "new" / "er", mark="smaller.json") == tmp_path / "new" / "er"
+    assert names(tmp_path) == ["old"]
+    for wrong in (old / "smaller.json", old):
+        with pytest.raises(SmallerError, match="holds something else"):
+            require_place(wrong, mark="another.json")

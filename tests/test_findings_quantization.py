@@ -5,11 +5,15 @@ import math
 import pandas as pd
 import pytest
 
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.analysis.findings import claims, quantization, quantization_claims
+from smaller.analysis.findings.finding import ANSWERED, Finding
+from smaller.analysis.findings.units import TIME
 from smaller.analysis.published import published
+from smaller.analysis.statistics import LACKING, Interval
 from smaller.base.errors import SmallerError
 
+WHOLE = "end_to_end_milliseconds"
 SEEDS = (1, 2, 3)
 CHANGES = {"fp32": 0.0, "fp16": 0.1, "dynamic": -2.0, "llm.int8": -0.1}
 
@@ -20,6 +24,7 @@ def row(form, language="swa", seed=1, **values):
         "label": form,
         "encoder": "mini",
         "dataset": "masakhaner",
+        "noise": "",
         "language": language,
         "seed": seed,
         "split": "test",
@@ -102,10 +107,6 @@ def test_the_average_comes_first_and_a_seed_without_every_language_is_no_pair():
     found = quantization.differences(rows).set_index("language")
     assert found.index.tolist() == ["Average", "Swahili", "Yoruba"] and list(found) == ["fp16", "dynamic", "llm.int8"]
     assert [found.loc[name, "fp16"].interval.n for name in found.index] == [2, 3, 2]
-    dots = quantization.changes(quantization.plain(rows).query("form != 'fp32'"), quantization.plain(rows))
-    means = dots.groupby("form")["change"].agg(["mean", "count"])
-    for form, comparison in quantization.against_fp32(rows).items():
-        assert means.loc[form].tolist() == pytest.approx([comparison.interval.mean, comparison.interval.n])
     assert quantization.differences(table(("swa",)))["language"].tolist() == ["Swahili"]
 
 
@@ -137,7 +138,7 @@ def test_scores_are_intervals_and_the_best_of_a_row_is_marked_beside_them():
 def test_differences_are_paired_by_seed_and_averaged_over_languages_first():
     rows = table(spread=0.3)
     # The pairs differ by -2.3, -2.0 and -1.7: half the interval is 4.303 * 0.3 / sqrt(3), with n = 3 seeds, not 6.
-    average = quantization.against_fp32(rows)["dynamic"]
+    average = quantization.against_fp32(rows).loc["dynamic", "comparison"]
     assert (average.interval.mean, average.interval.n, average.languages) == (pytest.approx(-2), 3, ("swa", "yor"))
     assert average.interval.high - average.interval.mean == pytest.approx(0.745, abs=1e-3)
     shown = quantization.differences(rows).set_index("language")
@@ -160,8 +161,9 @@ def test_f1_is_kept_where_the_whole_interval_lies_within_the_margin(change, verd
     rows = table(("swa",), changes={"fp32": 0.0, "onnx": 0.0})
     rows.loc[(rows["form"] == "onnx") & (rows["split"] == "test"), "f1"] += list(change)
     found = quantization.keeps(rows)
-    assert quantization.against_fp32(rows)["onnx"].verdict == verdict
+    assert quantization.against_fp32(rows).loc["onnx", "verdict"] == verdict
     assert found.values["kept"] == (["onnx"] if verdict == AGREES else [])
+    assert found.verdict == (NOT_DECIDED if verdict == NOT_DECIDED else ANSWERED)
 
 
 def test_times_stand_by_language_with_the_noise_floor():
@@ -172,7 +174,7 @@ def test_times_stand_by_language_with_the_noise_floor():
     assert network["fp32"].tolist() == [15, 10, 20] and network.index.tolist() == ["Average", "Swahili", "Yoruba"]
     assert network.loc["Average", "noise floor (%)"] == pytest.approx(10)
     assert found.loc["whole split (s)", "fp32"].tolist() == [6, 6, 6]
-    ratio, shorter = quantization.time_ratios(timings())
+    ratio, shorter, _ = quantization.time_ratios(timings())
     assert ratio.mean().to_dict() == pytest.approx({"fp32": 1.0, "fp16": 1.05, "dynamic": 0.5, "llm.int8": 0.4})
     assert shorter["fp16"].tolist() == [NOT_DECIDED] * 2 and shorter["dynamic"].tolist() == [AGREES] * 2
     assert quantization.time_ratios(timings(fp16=30.0))[1]["fp16"].tolist() == [DIFFERS] * 2
@@ -186,6 +188,18 @@ def test_times_from_text_to_labels_stand_beside_the_networks_where_all_are_known
     assert every["text to labels (ms)"].tolist() == pytest.approx((2 * every["ms"]).tolist())
     rows.loc[(rows["language"] == "yor") & (rows["form"] == "fp16"), "end_to_end_milliseconds"] = math.nan
     assert "text to labels (ms)" not in set(quantization.times(rows)["time"]), "an average of other languages"
+
+
+def test_formats_are_compared_by_their_time_from_text_to_labels():
+    """Once, every ratio was of the network alone, where the tokenizer takes as much time as a small network."""
+    rows = timings().assign(end_to_end_milliseconds=lambda own: own["milliseconds"] + 10)
+    ratio, shorter, counted = quantization.time_ratios(rows)
+    assert ratio["llm.int8"].tolist() == [(4 + 10) / (10 + 10), (8 + 10) / (20 + 10)] and counted == TIME[WHOLE]
+    assert shorter["fp16"].tolist() == [NOT_DECIDED] * 2
+    rows.loc[(rows["language"] == "yor") & (rows["form"] == "fp16"), WHOLE] = math.nan
+    for older in (rows, timings()):
+        ratio, _, counted = quantization.time_ratios(older)
+        assert ratio["llm.int8"].tolist() == [0.4] * 2 and counted == TIME["milliseconds"]
 
 
 def test_a_format_is_faster_only_beyond_the_noise_floor():
@@ -218,6 +232,7 @@ def test_the_overview_has_bytes_time_and_f1_of_each_format():
     assert pd.isna(found.loc["fp32", "F1 against fp32"]) and found.loc["dynamic", "F1 against fp32"].sign == -1
     assert found.loc["llm.int8", "smaller than fp32 (%)"] == pytest.approx(100 * (1 - 304 / 808))
     assert not {"ships (MB)", "on disk (MB)"} & set(found)
+    assert found.loc["dynamic", "F1 against fp32, over sentences"].kind == LACKING
 
 
 def test_the_overview_has_the_bytes_that_ship_and_those_on_disk_where_a_record_is_older():
@@ -233,7 +248,7 @@ def test_the_smallest_format_is_chosen_on_dev_and_reported_on_test():
     rows, settings = table(spread=0.01), timings()
     found = quantization.best(rows, PARTS, settings)
     assert (found.values["small"], found.values["fast"]) == ("llm.int8", "llm.int8")
-    assert "62.4 % fewer bytes" in found.headline and found.quantity.low == 100
+    assert found.quantity.low == 100 and found.verdict == ANSWERED
     worse = rows.copy()
     worse.loc[(worse["split"] == "dev") & (worse["form"] == "llm.int8"), "f1"] -= 5
     assert quantization.best(worse, PARTS, settings).values["small"] == "fp16", "what loses on dev is not chosen"
@@ -242,6 +257,8 @@ def test_the_smallest_format_is_chosen_on_dev_and_reported_on_test():
     assert slow.quantity.high == pytest.approx(200 / 3), "another format that keeps F1 takes less time"
     one = quantization.best(table(seeds=(1,)), PARTS, settings)
     assert one.verdict == NOT_DECIDED and one.quantity is None
+    none = quantization.best(table(spread=0.01, changes=dict.fromkeys(CHANGES, -5.0) | {"fp32": 0.0}), PARTS, settings)
+    assert none.verdict == ANSWERED and none.quantity.high == 0, "that none keeps F1 is decided"
 
 
 def test_llm_int8_is_compared_with_dynamic_quantization_in_each_language():
@@ -400,19 +417,33 @@ def test_ours_stand_beside_the_printed_numbers():
     assert (swahili["fp32, ours"].mean, swahili["dynamic, ours"].interval.mean) == pytest.approx((82, -2))
 
 
-def test_the_printed_loss_is_excluded_by_the_interval_or_not():
-    found = quantization_claims.dynamic_loss(table(spread=0.01))
-    assert found.values == {"printed": pytest.approx(-10.975), "inside": False} and found.quantity.sign == -1
-    assert quantization_claims.dynamic_loss(table(changes={"fp32": 0.0, "dynamic": -11.0}, spread=0.3)).values["inside"]
+def test_the_loss_is_compared_with_what_is_printed_of_the_same_languages():
+    """Once, one language was judged by the printed mean of ten."""
+    theirs = quantization_claims.printed("f1")
+    lost = theirs["dynamic"] - theirs["dense"]
+    assert lost["average"] == pytest.approx(-10.975) and lost["swa"] == pytest.approx(-3.31)
+    found = quantization_claims.dynamic_loss(table(("swa",), spread=0.01))
+    assert found.values["printed"] == pytest.approx(-3.31) and not found.values["inside"]
+    assert found.quantity.mean == pytest.approx(-2 + 3.31) and found.values["change"].sign == -1
+    both = quantization_claims.dynamic_loss(table(changes={"fp32": 0.0, "dynamic": -11.0}, spread=0.3))
+    assert both.values["printed"] == pytest.approx(lost[["swa", "yor"]].mean())
+    swahili = table(("swa",), changes={"fp32": 0.0, "dynamic": -3.31}, spread=0.05)
+    assert quantization_claims.dynamic_loss(swahili).values["inside"]
+    assert verdicts(swahili, timings(("swa",)))["P1-T3"] == AGREES
+    away = quantization_claims.dynamic_loss(table(("swa", "bam")))
+    assert (away.verdict, away.quantity) == (NOT_COMPARABLE, None)
     assert quantization_claims.dynamic_loss(table(seeds=(1,))).verdict == NOT_DECIDED
     assert not quantization_claims.dynamic_loss(table(changes={"fp32": 0.0})).measured
+
+
+AHEAD = Finding("The dense encoder is ahead.", quantity=Comparison(Interval(5.0, 4.0, 6.0, 3), 0.01, 0.01))
 
 
 def verdicts(rows, settings, *, encoder="afriberta-large", rounded=None):
     """The verdict on each claim; the second of two findings on one claim has a star."""
     rounded = quantization.rounded(roundings()) if rounded is None else rounded
     found = quantization_claims.claims(rows, PARTS, quantization_claims.exact("afriberta-large"), settings, rounded)
-    page = claims.of_page(found, encoder=encoder)
+    page = claims.of_page(found, encoder=encoder, ahead=AHEAD)
     return dict(zip(page["id"].where(~page["id"].duplicated(), page["id"] + "*"), page["verdict"], strict=True))
 
 
@@ -422,11 +453,12 @@ def test_every_claim_has_a_verdict():
     assert set(found) == {*listed["id"], "Q10*"}
     assert {name: found[name] for name in ("Q3", "Q9", "Q10", "M3")} == dict.fromkeys(("Q3", "Q9", "Q10", "M3"), AGREES)
     assert {found[name] for name in ("D9", "D11", "D13", "P1-T3")} == {DIFFERS}
-    assert found["Q10*"] == found["D14"] == NOT_COMPARABLE and found["D12"] == "answered"
+    assert found["Q10*"] == found["D14"] == NOT_COMPARABLE and found["D12"] == ANSWERED
     slow = verdicts(table(spread=0.01), timings(**{"llm.int8": 20.0}))
     assert slow["Q3"] == slow["Q9"] == DIFFERS
-    lost = verdicts(table(spread=0.01, changes=CHANGES | {"dynamic": -11.0}), timings())
-    assert lost["P1-T3"] == AGREES
+    theirs = quantization_claims.printed("f1").loc[["swa", "yor"]]
+    lost = (theirs["dynamic"] - theirs["dense"]).mean()
+    assert verdicts(table(spread=0.01, changes=CHANGES | {"dynamic": lost}), timings())["P1-T3"] == AGREES
 
 
 def test_what_was_measured_on_another_encoder_says_so():

@@ -10,10 +10,11 @@ import pytest
 from scipy import stats
 
 from smaller.analysis import figures
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, between
 from smaller.analysis.findings import claims, correlations, transfer
+from smaller.analysis.findings.finding import Finding
 from smaller.analysis.published import published
-from smaller.analysis.statistics import t_interval
+from smaller.analysis.statistics import LACKING, t_interval
 from smaller.base.errors import SmallerError
 from smaller.data.features import DISTANCES, FEATURES
 from smaller.study import results
@@ -45,6 +46,7 @@ def row(source: str, place: str, order: str, sparsity: float, seed: int, f1: flo
         "method": "magnitude" if sparsity else "",
         "scope": "",
         "include": "",
+        "on": "",
         "form": "trained",
         "layers": 4,
         "f1": f1,
@@ -170,9 +172,9 @@ def test_techniques_stand_beside_dense_in_all_three_settings() -> None:
     dense = TABLE[(TABLE["order"] == "dense") & (TABLE["trained_on"] != "masakhaner/swa+yor")]
     int8 = dense.assign(technique="quantized", order="", form="dynamic", f1=dense["f1"] - 1, identity="q")
     other = int8.assign(form="onnx-int8", f1=dense["f1"] - 2, identity="o")
-    student = dense.assign(technique="distilled", order="", layers=2, f1=dense["f1"] - 3, identity="d")
-    found = transfer.techniques(pd.concat([TABLE, int8, other, student]), sparsity=0.6).set_index("model")
-    assert list(found.index) == [
+    student = dense.assign(technique="distilled", on="task", order="", layers=2, f1=dense["f1"] - 3, identity="d")
+    found = transfer.techniques(pd.concat([TABLE, int8, other, student]), sparsity=0.6).set_index(["model", "setting"])
+    assert list(found.index.unique("model")) == [
         "dense",
         "pruned, 50 % before fine-tuning",
         "pruned, 50 % after fine-tuning",
@@ -180,14 +182,17 @@ def test_techniques_stand_beside_dense_in_all_three_settings() -> None:
         "quantized, onnx-int8",
         "distilled, 2 layers",
     ]
-    means = [one.interval.mean for one in found["in domain, change"][1:]]
-    assert means == pytest.approx([-5, -15, -1, -2, -3]) and pd.isna(found["in domain, change"]["dense"])
-    away = found.loc["pruned, 50 % after fine-tuning", "zero-shot, change"]
+    assert list(found.loc["dense"].index) == list(transfer.SETTINGS) and found.loc["dense", "change"].isna().all()
+    changes = found["change"].xs("in domain", level="setting")[1:]
+    assert [one.interval.mean for one in changes] == pytest.approx([-5, -15, -1, -2, -3])
+    away = found.loc[("pruned, 50 % after fine-tuning", "zero-shot"), "change"]
     # Two sources and three targets each that they were not fine-tuned on; the sample is the seeds.
-    assert away.interval.mean == pytest.approx(-7.5) and away.interval.n == 3 and len(away.languages) == 6
-    assert away.of == 15 and found.loc["quantized, onnx-int8", "in domain, F1"] == t_interval([74, 75, 76])
+    assert away.interval.mean == pytest.approx(-7.5) and away.interval.n == 3
+    assert away.languages == ("bam", "fon", "swa", "yor") and away.of == 15
+    assert found.loc[("quantized, onnx-int8", "in domain"), "F1"] == t_interval([74, 75, 76])
+    assert {one.kind for one in found["over sentences"].dropna()} == {LACKING}
     alone = transfer.techniques(synthetic(sets=("masakhaner2/bam",)))
-    assert not [name for name in alone if name.startswith("out of domain")]
+    assert set(alone["setting"]) == {"in domain", "zero-shot"}
 
 
 # Zero-shot
@@ -226,31 +231,33 @@ def test_unseen_averages_the_sources_that_were_pruned_and_nothing_else() -> None
 def test_joint_model_that_was_not_pruned_still_counts_where_nothing_is_pruned() -> None:
     table = TABLE[(TABLE["order"] == "dense") | (TABLE["trained_on"] != "masakhaner/swa+yor")]
     assert transfer.reach(table).values["levels"]["joint"].mean == pytest.approx(37)
-    pruned = {name for name, row in transfer.breaks(table).values.items() if row["before: 2 points lost at (%)"] > 0}
-    assert pruned == {"models of one language, own test set", "models of one language, zero-shot"}
+    lost = transfer.lost_at(table).set_index(["models", "tested"])["before: 2 points lost at (%)"].dropna()
+    assert list(lost.index) == [("models of one language", "own test set"), ("models of one language", "zero-shot")]
     assert list(lines(figures.zero_shot(table, trained="joint")[0])) == ["dense"]
     found = page(table)
     assert len(found.loc[["P1-F5"]]) == len(found.loc[["D17"]]) == 2  # of models of one language, in both orders
 
 
 def test_sparsity_where_points_are_lost_is_on_the_line() -> None:
-    found = transfer.breaks(TABLE)
-    before, after = "before: 2 points lost at (%)", "after: 2 points lost at (%)"
-    away, home, joint = (
-        found.values[name]
-        for name in (
-            "models of one language, zero-shot",
-            "models of one language, own test set",
-            "the joint model, zero-shot",
-        )
-    )
-    assert (home[before], home[after]) == pytest.approx((20, 200 / 30))
-    assert (away[before], away[after]) == pytest.approx((40, 400 / 30)) == (joint[before], joint[after])
+    found = transfer.lost_at(TABLE).set_index(["models", "tested"])
+    lost = found[["before: 2 points lost at (%)", "after: 2 points lost at (%)"]]
+    one = "models of one language"
+    assert lost.loc[one, "own test set"].tolist() == pytest.approx([20, 200 / 30])
+    assert lost.loc[one, "zero-shot"].tolist() == pytest.approx([40, 400 / 30])
+    assert lost.loc["the joint model", "zero-shot"].tolist() == pytest.approx([40, 400 / 30])
+    away = found.loc[(one, "zero-shot")]
     assert away["dense F1"] == t_interval([32, 33, 34])
-    assert (away["before: shown from (%)"], away["after: shown from (%)"]) == (50, 50) and found.verdict == "answered"
+    assert away[["before: shown from (%)", "after: shown from (%)"]].tolist() == [50, 50]
+
+
+def test_where_zero_shot_transfer_breaks() -> None:
+    found = transfer.breaks(TABLE)
+    assert found.values == pytest.approx({"before": 0.4, "after": 4 / 30}) and found.verdict == "answered"
     flat = transfer.breaks(TABLE.assign(f1=50.0 + TABLE["seed"]))
-    assert math.isnan(flat.values["the joint model, zero-shot"][after]) and flat.verdict == NOT_DECIDED
+    assert math.isnan(flat.values["after"]) and flat.verdict == NOT_DECIDED
     assert transfer.breaks(TABLE[TABLE["seed"] == 1]).verdict == NOT_DECIDED
+    joint = transfer.breaks(synthetic(sources=("swa+yor",)))
+    assert joint.values == pytest.approx({"before": 0.4, "after": 4 / 30})
 
 
 def test_reach_compares_the_joint_model_with_the_others() -> None:
@@ -277,9 +284,12 @@ def test_row_of_a_target_has_both_models_and_a_published_score() -> None:
 NONE = correlations.features_and_compression(TABLE, pd.DataFrame({"language": []} | dict.fromkeys(FEATURES, [])))
 
 
+AHEAD = Finding("It is ahead.", quantity=between([4.0, 5.0, 6.0]))
+
+
 def page(table: pd.DataFrame, features: pd.DataFrame = NONE) -> pd.DataFrame:
     found = transfer.claims(table, correlations.clearest(features))
-    return claims.of_page(found, encoder=table["encoder"].iloc[0]).set_index("id")
+    return claims.of_page(found, encoder=table["encoder"].iloc[0], ahead=AHEAD).set_index("id")
 
 
 def afriberta(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,11 @@ import torch
 from smaller import encoders
 from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
+from smaller.data.encoding import encode
 from smaller.study.evaluation import score
-from smaller.study.steps import FineTune, Pretrain, Prune, Step, step_from_canonical
+from smaller.study.steps import FineTune, Prune
+from smaller.study.steps.finetuning import labelled_batches, trimmed_where_exact
+from smaller.study.training import token_loss, train
 
 SHORT = FineTune("sample", "swa", epochs=2, batch_size=50, learning_rate=5e-3)
 PIECES = "embeddings.word_embeddings.weight"
@@ -94,21 +97,19 @@ def test_pruning_after_keeps_the_head(tuned):
     assert score(pruned, sample.sentences("swa", "dev"))["loss"] > 0
 
 
-def test_warm_up_is_a_share_of_the_updates(tiny, monkeypatch):
-    given = {}
-    monkeypatch.setattr(
-        "smaller.study.steps.finetuning.train", lambda *_, **options: given.update(options) or Nothing()
-    )
-    replace(SHORT, warm_up=0.1).apply(tiny)
-    updates = SHORT.epochs * -(-len(sample.sentences("swa", "train")) // SHORT.batch_size)
-    assert (given["updates"], given["warm_up"], given["learning_rate"]) == (updates, round(0.1 * updates), 5e-3)
-
-
-class Nothing:
-    """The report of a training that did not take place."""
-
-    def as_record(self) -> dict:
-        return {}
+def test_warm_up_is_a_share_of_the_updates(tiny):
+    step = replace(SHORT, warm_up=0.1)
+    labels = splits.labels("sample")
+    tagger = encoders.with_classifier(tiny, labels, seed=1)
+    encoded = encode(sample.sentences("swa", "train"), tiny.tokenizer, labels)
+    updates = 2 * len(encoded) // 50
+    with trimmed_where_exact(tagger, torch.cat([*encoded.pieces, torch.tensor([1])]), weight_decay=0.0) as ids:
+        batches = labelled_batches(encoded, epochs=2, size=50, padding=1, seed=1, ids=ids)
+        options = dict(updates=updates, learning_rate=5e-3, seed=1, warm_up=round(0.1 * updates))
+        expected = train(tagger, batches, token_loss, **options)
+    model, report = step.apply(tiny)
+    assert report["loss_curve"] == expected.as_record()["loss_curve"] and report["updates"] == updates
+    assert torch.equal(model.network.classifier.weight, tagger.network.classifier.weight)
 
 
 def test_the_defaults_are_afriberta_s_recipe():
@@ -158,35 +159,3 @@ def test_inputs_are_the_checksum_of_the_data():
 def test_bad_values_are_errors_before_anything_runs(options, message):
     with pytest.raises(SmallerError, match=message):
         FineTune(**{"dataset": "sample", "language": "swa"} | options)
-
-
-@pytest.mark.parametrize("step", [SHORT, Prune(0.6, scope="layer"), Pretrain(languages=("swa", "yor"), updates=3)])
-def test_a_step_comes_back_from_its_canonical_form(step):
-    form = step.canonical()
-    assert step_from_canonical(form) == step and hash(step_from_canonical(form)) == hash(step)
-    # As JSON gives it back: with lists for tuples.
-    as_json = {key: list(value) if isinstance(value, tuple) else value for key, value in form.items()}
-    assert step_from_canonical(as_json) == step
-    assert form["step"] == type(step).__name__
-
-
-@pytest.mark.parametrize(
-    ("form", "message"),
-    [
-        ({"step": "Prun", "sparsity": 0.5}, r"no step 'Prun'.*Did you mean 'Prune'\?"),
-        ({"sparsity": 0.5}, "no step None"),
-        ({"step": "Prune", "sparsty": 0.5}, r"Prune has no parameter 'sparsty'.*Did you mean 'sparsity'\?"),
-        ({"step": "Prune", "sparsity": 2}, "a number from 0 to 1"),
-        ({"step": "Prune", "scope": "layer"}, "Prune needs a value for sparsity"),
-        ({"step": "FineTune", "dataset": "sample"}, "FineTune needs a value for language"),
-    ],
-)
-def test_a_canonical_form_that_says_nothing_is_an_error(form, message):
-    with pytest.raises(SmallerError, match=message):
-        step_from_canonical(form)
-
-
-def test_a_step_that_does_not_say_how_it_is_applied_is_a_mistake_of_the_programmer(tiny):
-    with pytest.raises(TypeError, match="Step does not say"):
-        Step().apply(tiny)
-    assert Step().inputs() == {} and (FineTune.trains, Pretrain.trains, Prune.trains) == (True, True, False)

@@ -13,16 +13,17 @@ from transformers import AutoModelForMaskedLM, BertConfig
 
 from smaller import encoders
 from smaller.base.errors import SmallerError
-from smaller.data import sample, splits
+from smaller.data import sample
 from smaller.data.encoding import IGNORED
 from smaller.encoders import Model
-from smaller.study.steps import FineTune, Prune, PruneHeads, Quantize, step_from_canonical
+from smaller.encoders.device import device, placed
+from smaller.study.steps import FineTune, Prune, PruneHeads, step_from_canonical
 from smaller.study.steps.heads import gate_importance, live_heads, magnitudes, with_heads
 from smaller.study.steps.importance import importance_batches
 
 STEP = PruneHeads(2, corpus="sample", languages=("swa",), lines=20)
-PIECES = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
-MASK = PIECES != 1
+TOKENS = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
+MASK = TOKENS != 1
 
 
 @pytest.fixture(scope="module", params=["xlm-roberta", "bert"])
@@ -44,7 +45,7 @@ def whole(tiny: Model, request: pytest.FixtureRequest) -> Model:
 
 @torch.no_grad()
 def logits(network: nn.Module) -> torch.Tensor:
-    return network(input_ids=PIECES, attention_mask=MASK).logits[MASK]
+    return network(input_ids=TOKENS, attention_mask=MASK).logits[MASK]
 
 
 def test_gate_importance_against_a_loop_by_hand(whole: Model) -> None:
@@ -71,7 +72,8 @@ def test_gate_importance_against_a_loop_by_hand(whole: Model) -> None:
                 for head in range(4):
                     expected[place, head] += products[sentence, :, 6 * head : 6 * head + 6].sum().abs()
     expected = expected / expected.square().sum(dim=1, keepdim=True).sqrt()
-    torch.testing.assert_close(gate_importance(whole, batches), expected, rtol=1e-3, atol=1e-5)
+    found = gate_importance(placed(copy.deepcopy(whole.network)), [batch.to(device()) for batch in batches])
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
     _, report = STEP.apply(whole)
     for place in range(2):
         assert report["heads_kept"][place] == sorted(range(4), key=lambda head: -expected[place, head])[:2]
@@ -160,17 +162,12 @@ def test_the_control_and_what_is_left_alone(whole: Model) -> None:
     assert torch.equal(torch.get_rng_state(), state) and not whole.masks
 
 
-def test_what_cannot_be_done_is_said(whole: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_done_is_said(whole: Model) -> None:
     with pytest.raises(SmallerError, match="Each layer has 4 heads, so 5 cannot be kept"):
         dataclasses.replace(STEP, keep=5).apply(whole)
     tagger = encoders.with_classifier(whole, ("O", "B-PER"), seed=1)
-    with pytest.raises(SmallerError, match="has a classifier: put PruneHeads before FineTune"):
+    with pytest.raises(SmallerError, match="PruneHeads needs a masked-language model"):
         STEP.apply(tagger)
-    with pytest.raises(SmallerError, match="PruneHeads needs weights in fp32, and the model is in the form bf16"):
-        STEP.apply(Quantize("bf16").apply(tagger)[0])
-    monkeypatch.setattr(splits, "text", lambda *_: ["  ", ""])
-    with pytest.raises(SmallerError, match="nothing but blanks"):
-        STEP.apply(whole)
 
 
 def test_what_the_step_says_of_itself() -> None:

@@ -40,7 +40,7 @@ import dataclasses, json, os, resource, sys, time
 time.sleep = lambda seconds: None  # the clients wait between their attempts
 
 from smaller import encoders
-from smaller.errors import SmallerError
+from smaller.base.errors import SmallerError
 
 SENTENCES = {SENTENCES!r}
 for name, known in encoders.ENCODERS.items():  # of the real files, which tiny ones cannot have

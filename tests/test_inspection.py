@@ -19,8 +19,8 @@ from smaller.data import sample, splits
 from smaller.data.encoding import encode
 from smaller.data.examples import Sentence
 from smaller.data.sets import EvaluationSet
-from smaller.deploy import release
 from smaller.deploy.candidates import Plan
+from smaller.deploy.recorded import licence_of
 from smaller.encoders import Encoder, Model, inspect
 from smaller.formats.shipping import open_shipped
 from smaller.study.jobs import _scores_on
@@ -165,7 +165,7 @@ def test_words_of_any_byte_level_tokenizer_begin_with_their_space(tmp_path, amon
     found = inspect(opened)
     assert found.tokenizer == "byte-level BPE" and "alone in another way" not in " ".join(found.notes)
     assert found.not_served["TrimVocabulary"] == "A tokenizer of kind BPE cannot be trimmed; Unigram and WordPiece can."
-    assert any("All pieces stay" in note for note in found.notes)
+    assert any("All tokens stay" in note for note in found.notes)
 
 
 def test_tokenizers_that_make_letters_alike_are_noted():
@@ -184,7 +184,7 @@ def test_tokenizers_that_make_letters_alike_are_noted():
 def test_a_model_with_few_positions_reads_no_more_than_it_has(tmp_path, few_sentences, monkeypatch):
     model = encoders.open_folder(saved(bert(word_pieces(), positions=24), tmp_path / "short"))
     assert model.tokenizer.model_max_length == inspect(model).positions == 24
-    assert inspect(model).notes == ("It reads 24 pieces at once: longer sentences are cut there in training.",)
+    assert inspect(model).notes == ("It reads 24 tokens at once: longer sentences are cut there in training.",)
     long = [Sentence(tuple(WORDS.split() * 9), ("O",) * 72), *sentences(4)]
     encoded = encode(long, model.tokenizer, LABELS)
     assert encoded.lengths.max() == 24
@@ -298,12 +298,12 @@ def test_the_licence_of_an_encoder_of_the_hub_is_that_of_its_card_or_not_known(t
     monkeypatch.setattr(
         "smaller.base.hub_client.licence_of", lambda remote: "cc-by-4.0" if "some" in str(remote) else ""
     )
-    assert release._licence(Recipe("someone/encoder"), []) == "Encoder someone/encoder: cc-by-4.0."
+    assert licence_of(Recipe("someone/encoder"), []) == "Encoder someone/encoder: cc-by-4.0."
     assert encoders.licence("no/card") == encoders.licence("afriberta-v2-base") == "unknown"
     assert encoders.licence("mbert") == "Apache-2.0"
     assert encoders.licence(tiny_folder) == "that of its folder"
     monkeypatch.setattr("smaller.base.hub_client.offline", lambda: True)
-    assert release._licence(Recipe("someone/encoder"), []) == "Encoder someone/encoder: unknown."
+    assert licence_of(Recipe("someone/encoder"), []) == "Encoder someone/encoder: unknown."
 
 
 # Labels are matched by name
@@ -462,7 +462,7 @@ def test_an_encoder_whose_tokenizer_cannot_be_trimmed_is_compressed_without_that
     by_size = deploy.compress(folder, own, max_bytes=0.7 * found.whole.size, **FAST)
     assert by_size.missed == ()
     for one in (found, by_size):
-        assert not one.front["shape"].str.contains("pieces of").any()
+        assert not one.front["shape"].str.contains("tokens of").any()
 
 
 def test_what_the_hub_s_encoders_are_is_seen_too(tmp_path):

@@ -11,7 +11,7 @@ from smaller.data import splits
 from smaller.data.datasets import DATASETS
 from smaller.encoders import PlannedFetch
 from smaller.inputs import fetching, needs
-from smaller.notebook import parameters
+from smaller.notebook.profiles import profiles
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_the_paper_profile_needs_what_its_notebooks_name():
 
 
 def test_every_profile_names_data_that_can_be_had_by_anybody():
-    for profile in parameters.profiles():
+    for profile in profiles():
         for name, codes in needs.of_profile(profile).data.items():
             for code in codes:
                 assert DATASETS[name].source(code).repository, f"{profile}: {name}/{code} has no source"

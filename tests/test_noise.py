@@ -109,9 +109,9 @@ def test_unknown_noise_is_suggested() -> None:
 def test_a_key_names_its_set() -> None:
     for place in (
         EvaluationSet("sample", "yor"),
-        EvaluationSet("sample", "swa", "dev", "case", 0.25, 7),
-        EvaluationSet("sample", "swa", "test", ATTACK, 0.02, 7, 40),
-        EvaluationSet("sample", "bam", noise=UNLABELLED),
+        EvaluationSet("sample", "swa", "dev", noise="case", rate=0.25, seed=7),
+        EvaluationSet("sample", "swa", kind=ATTACK, rate=0.02, seed=7, limit=40),
+        EvaluationSet("sample", "bam", kind=UNLABELLED),
     ):
         assert set_of(place.key) == place
     assert EvaluationSet("sample", "yor").key == "sample/yor/test"
@@ -124,17 +124,18 @@ def test_a_key_names_its_set() -> None:
 
 def test_bad_sets_say_what_is_wrong() -> None:
     for said, wrong in {
-        "names none": {"noise": UNLABELLED, "rate": 0.5},
+        "names none": {"kind": UNLABELLED, "rate": 0.5},
         "take it whole": {"noise": "case", "rate": 0.5, "limit": 3},
-        "a share from 0 to 1": {"noise": ATTACK, "rate": 2.0},
-        "Did you mean 'attack'": {"noise": "atack", "rate": 0.5},
+        "a share from 0 to 1": {"kind": ATTACK, "rate": 2.0},
+        "Did you mean 'attack'": {"kind": "atack", "rate": 0.5},
+        "noise alone names": {"kind": ATTACK, "noise": "case", "rate": 0.5},
     }.items():
         with pytest.raises(SmallerError, match=said):
             EvaluationSet("sample", "yor", **wrong)
     with pytest.raises(SmallerError, match="labelled names, and the data set 'afrisenti' has none"):
         EvaluationSet("afrisenti", "hau", noise="case", rate=0.5)
     with pytest.raises(SmallerError, match="no train split in Oromo"):
-        EvaluationSet("afrisenti", "orm", "train", UNLABELLED)
+        EvaluationSet("afrisenti", "orm", "train", kind=UNLABELLED)
     with pytest.raises(SmallerError, match="Did you mean 'dev'"):
         EvaluationSet("masakhaner", "yor", "devel")
 
@@ -155,7 +156,7 @@ def test_struck_counts_sentences_and_not_spellings_of_one_letter() -> None:
 
 def test_a_part_of_a_split_is_spread_over_it() -> None:
     assert spread(range(10), 4) == [0, 2, 5, 7] and spread(range(3), 0) == spread(range(3), 9) == [0, 1, 2]
-    attacked = EvaluationSet("sample", "yor", "test", ATTACK, 0.1, 1, 5).sentences()
+    attacked = EvaluationSet("sample", "yor", kind=ATTACK, rate=0.1, seed=1, limit=5).sentences()
     assert len(attacked) == 5 and all(set(sentence.tags) > {"O"} for sentence in attacked)
     assert all(sentence in splits.sentences("sample", "yor", "test") for sentence in attacked)
 
@@ -173,6 +174,6 @@ def test_edits_change_one_letter() -> None:
 
 def test_entities_of_a_set_are_names_that_training_does_not_hold() -> None:
     seen = names_in(splits.sentences("sample", "yor", "train"))
-    swapped = names_in(EvaluationSet("sample", "yor", "test", "entities", 1.0, 1).sentences())
+    swapped = names_in(EvaluationSet("sample", "yor", noise="entities", rate=1.0, seed=1).sentences())
     for kind in ("PER", "ORG", "LOC"):
         assert swapped[kind] and not set(swapped[kind]) & set(seen[kind])

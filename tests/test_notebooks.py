@@ -11,87 +11,13 @@ import pytest
 from smaller import report
 from smaller.base import paths
 from smaller.base.errors import SmallerError
-from smaller.notebook import parameters
-from smaller.notebook.runner import run_notebook
+from smaller.notebook.parameters import filled
+from smaller.notebook.profiles import profile, profiles
+from smaller.notebook.runner import plan_notebook, run_notebook
 from smaller.study import results
 
 NOTEBOOKS = sorted(paths.notebooks_folder().glob("*.ipynb"))
-SMALL = {"epochs": 1, "seeds": [1, 2], "languages": ["swa"], "batch_size": 64}
-OWN = {
-    "01_baselines": {"longer_epochs": {}},
-    "02_pruning": {
-        "languages": ["swa", "yor"],
-        "sparsities": [0.0, 0.5, 0.9],
-        "random_sparsities": [0.9],
-        "random_seeds": [1, 2],
-        "timed_sentences": 2,
-    },
-    "03_distillation": {
-        "students": ["2x2", "1x2"],
-        "controls": ["1x2"],
-        "variant_student": "1x2",
-        "variant_seeds": [1],
-        "temperatures": [2.0, 6.0],
-        "variants": ["attention relation"],
-        "corpus_updates": 4,
-    },
-    "04_quantization": {
-        "forms": ["fp32", "bf16", "dynamic", "llm.int8", "onnx-int8"],
-        "bits": [8, 3],
-        "parts": ["all", "attention"],
-        "thresholds": [6.0],
-        "variant_seeds": [1],
-        "timed_sentences": 2,
-        "timed_rounds": 2,
-    },
-    "05_transfer": {
-        "languages": ["swa", "yor"],
-        "sources": ["swa", "yor"],
-        "targets": ["sample/bam", "sample/yor"],
-        "longer_epochs": {},
-        "sparsities": [0.0, 0.9],
-        "joint_sparsities": [0.0],
-        "joint_seeds": [1],
-        "students": ["1x2"],
-        "timed_sentences": 2,
-    },
-    "06_robustness": {
-        "sparsities": [0.9],
-        "students": ["1x2"],
-        "forms": ["dynamic"],
-        "vocabularies": [500],
-        "noise": {"case": [1.0], "dropped": [0.1], "entities": [1.0]},
-        "attack_budgets": [0.01],
-        "attacked_sentences": 3,
-        "targets": ["sample/bam"],
-        "text_sentences": 10,
-    },
-    "07_extreme": {
-        "layers": 1,
-        "feed_forward": 20,
-        "hidden_sizes": [16, 20],
-        "vocabularies": [1200, 900],
-        "adaptation_updates": 2,
-        "corpus_updates": 2,
-        "sparsities": [0.5, 0.9],
-        "cut_layers": [1],
-        "students": ["1x2"],
-        "combinations": [{"hidden_size": 20, "vocabulary": 900}],
-        "taught": [{"hidden_size": 16}],
-        "transfer_lines": 20,
-        "transfer_epochs": 1,
-        "forms": ["dynamic"],
-        "closing": "dynamic",
-        "variant_seeds": [1],
-        "adapters": [4],
-        "orders": [["fewer layers", "fewer pieces"]],
-        "guessed_sentences": 4,
-        "timed_sentences": 2,
-        "timed_rounds": 2,
-        "questions": ["Is KL the better loss?"],
-        "task_epochs": {"sample-topics": 1},
-    },
-}
+TINY = str(Path(__file__).with_name("tiny.yaml"))
 FIGURES = {
     "00_quickstart": {"quickstart"},
     "01_baselines": {"dense-f1"},
@@ -107,12 +33,14 @@ FIGURES = {
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_offline_and_makes_a_page(notebook: Path, tiny_folder: Path, fresh_folders) -> None:
-    given = SMALL | OWN.get(notebook.stem, {}) | {"encoders": [str(tiny_folder)]}
+    given = profile(TINY, notebook.stem, overrides={"encoders": [str(tiny_folder)]})
     run = run_notebook(notebook, given, profile_name="sample")
     assert (run.status, run.error) == ("done", "")
     executed = nbformat.read(paths.outputs_folder() / "notebooks" / notebook.name, as_version=4)
     code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
-    assert all(cell.execution_count for cell in code), "a cell was not reached"
+    asked = [cell for cell in code if "explore" not in cell.metadata.get("tags", [])]
+    assert all(cell.execution_count for cell in asked), "a cell was not reached"
+    assert len(code) == len(asked) + 1 and code[-1].execution_count is None, "exploring costs nothing in a batch run"
     drawn = {path.stem for path in (paths.outputs_folder() / "figures").glob("*.png")}
     assert drawn >= FIGURES[notebook.stem] and drawn
     table = results.table(results.read_all())
@@ -121,11 +49,38 @@ def test_notebook_runs_offline_and_makes_a_page(notebook: Path, tiny_folder: Pat
     assert page.answer and page.sample and not page.error
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_read_in_short_cells_and_ends_with_what_to_try(notebook: Path) -> None:
+    cells = nbformat.read(notebook, as_version=4).cells
+    first, *code = [cell for cell in cells if cell.cell_type == "code"]
+    assert len(first.source.splitlines()) <= 20 or notebook.stem == "07_extreme", "at most 20 parameters"
+    assert not [cell.source for cell in code if len(cell.source.splitlines()) > 15]
+    tags = [cell.metadata.get("tags", []) for cell in code]
+    assert tags.count(["plan"]) == tags.count(["explore"]) == 1 and tags[-1] == ["explore"]
+    assert cells[-2].source.startswith("## What to try next\n") and cells[-1] is code[-1]
+    ran = next(number for number, cell in enumerate(code) if "study.run(" in cell.source)
+    assert any("browse(" in cell.source for cell in code[ran : ran + 2]), "the table of the run is shown"
+
+
 def test_every_profile_fits_every_notebook() -> None:
-    for profile in parameters.profiles():
+    for name in profiles():
         for notebook in NOTEBOOKS:
-            given = parameters.profile(profile, notebook.stem)
-            assert given["dataset"], f"{profile} leaves {notebook.stem} without a data set"
+            given = filled(notebook, profile(name, notebook.stem), where=name)
+            assert given["encoders"] and given["languages"], f"{name}: {notebook.stem}"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_one_cell_says_what_is_to_do(notebook: Path) -> None:
+    cells = nbformat.read(notebook, as_version=4).cells
+    assert ["preview(" in cell.source for cell in cells if "plan" in cell.metadata.get("tags", [])] == [True]
+
+
+def test_a_dry_run_gives_the_plan_and_keeps_nothing(tiny_folder: Path, fresh_folders) -> None:
+    given = {"encoders": [str(tiny_folder)], "seeds": [1, 2], "epochs": 1}
+    run = plan_notebook(NOTEBOOKS[0], given)
+    assert (run.status, run.error) == ("planned", "") and run.parameters.items() >= given.items()
+    assert (run.plan.recipes, run.plan.done, run.plan.trainings) == (8, 0, 4) and run.plan.updates > 0
+    assert not paths.outputs_folder().exists()
 
 
 @pytest.mark.parametrize(

@@ -6,79 +6,53 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from smaller.analysis import sentences
-from smaller.data import splits
+from smaller.data import sample, splits
 from smaller.data.examples import Sentence, Text
 from smaller.data.tasks import NER, TASKS
 from smaller.study import plain, results
 from smaller.study.evaluation import span_scores, true_labels
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """A hundred sentences of each split of the sample, and one setting: the fit takes a second."""
-    whole = splits.sentences
-    monkeypatch.setattr(splits, "sentences", lambda *place: whole(*place)[:100])
-    monkeypatch.setattr(plain, "CRF_SETTINGS", ({"c1": 0.1, "c2": 0.1},))
-
-
-def test_the_table_has_the_scores_of_the_models_own_predictions(few, fresh_folders):
+def test_the_table_has_the_scores_of_the_models_own_predictions(few_sentences, fresh_folders):
     said = []
     table = plain.run("sample", ["swa"], say=said.append)
     assert said == ["fitting a plain model (crf) to sample/swa"]
-    train, test = (splits.sentences("sample", "swa", split) for split in ("train", "test"))
-    model = plain.fit(plain.CRF, train, c1=0.1, c2=0.1)
+    train, dev, test = (splits.sentences("sample", "swa", split) for split in ("train", "dev", "test"))
+    model, _ = plain.chosen(plain.CRF, NER, train, dev)
     row = table.set_index("split").loc["test"]
     assert row["f1"] == row["score"] == pytest.approx(span_scores(true_labels(test), model.predict(test))["f1"])
-    assert row["encoder"] == "crf" and row["technique"] == "plain" and row["sentences"] == 100
+    assert row["encoder"] == "crf" and row["technique"] == "plain" and row["sentences"] == 24
     assert row["parameters"] == model.parameters > 100 and row["milliseconds"] != row["milliseconds"]
     assert list(table) == list(results.COLUMNS) and table["split"].tolist() == ["dev", "test"]
     drawn = sentences.interval(table)
-    assert drawn.n == 100 and drawn.mean == pytest.approx(row["f1"]) and drawn.low < row["f1"] < drawn.high
+    assert drawn.n == 24 and drawn.mean == pytest.approx(row["f1"]) and drawn.low < row["f1"] < drawn.high
     again = plain.run("sample", ["swa"], seeds=(1, 2), say=said.append)
     assert len(said) == 1 and again["seed"].tolist() == [1, 2, 1, 2] and again["f1"].nunique() == 2
 
 
-def test_what_was_fitted_is_read_again_until_the_data_change(few, fresh_folders, monkeypatch):
+def test_what_was_fitted_is_read_again_until_the_data_change(few_sentences, fresh_folders):
     first = plain.run("sample", ["swa"])
     (file,) = (results.folder() / "plain").glob("*.json")
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    measured = {name: kept[name] for name in ("scores", "cost", "settings")}
-    monkeypatch.setattr(plain, "_measured", lambda *place: pytest.fail("it was fitted again"))
     assert plain.run("sample", ["swa"]).equals(first)
-    monkeypatch.setattr(splits, "fingerprint", lambda *place: "other data")
-    monkeypatch.setattr(plain, "_measured", lambda *place: measured)
-    assert plain.run("sample", ["swa"])["identity"].iloc[0] != first["identity"].iloc[0]
+    sample.SIZES["dev"] += 1
+    second = plain.run("sample", ["swa"])
+    assert second["identity"].iloc[0] != first["identity"].iloc[0] and second["sentences"].tolist() == [17, 24]
     assert len(list((results.folder() / "plain").glob("*.json"))) == 2 and results.read_all() == []
 
 
-def test_the_setting_is_chosen_on_dev(monkeypatch):
-    train = [
-        Text("a cat sat", "animals"),
-        Text("a cat ran", "animals"),
-        Text("the sum is two", "numbers"),
-        Text("the sum is six", "numbers"),
-    ]
-    tried = []
-
-    class Fitted:
-        def __init__(self, label):
-            self.label = label
-
-        def predict(self, examples):
-            return [[self.label] for _ in examples]
-
-    def fit(kind, examples, *, C):
-        tried.append(C)
-        return Fitted("animals" if C == 10 else "numbers")
-
-    monkeypatch.setattr(plain, "fit", fit)
-    dev = [Text("one", "animals"), Text("two", "animals"), Text("three", "numbers")]
+def test_the_setting_is_chosen_on_dev():
+    train, dev = splits.sentences("sample-topics", "swa", "train")[:60], splits.sentences("sample-topics", "swa", "dev")
     _, settings = plain.chosen(plain.LINEAR, TASKS["topics"], train, dev)
-    assert tried == [1.0, 10.0, 100.0] and settings == {"C": 10.0}
+    scores = {}
+    for tried in plain.LINEAR_SETTINGS:
+        predicted = plain.fit(plain.LINEAR, train, **tried).predict(dev)
+        scores[tried["C"]] = plain._scores(TASKS["topics"], dev, predicted)["macro_f1"]
+    assert scores[settings["C"]] == max(scores.values()) > min(scores.values())
 
 
 def test_the_linear_model_is_that_of_scikit_learn_and_survives_saving(tmp_path):
@@ -95,7 +69,9 @@ def test_the_linear_model_is_that_of_scikit_learn_and_survives_saving(tmp_path):
         assert [label for (label,) in model.predict(asked)] == expected.tolist()
         files = model.save(tmp_path)
         assert {file.name for file in files} == {"model.safetensors", "terms.json"}
-        assert plain.Linear.load(tmp_path).predict(asked + kept) == model.predict(asked + kept)
+        named = json.loads((tmp_path / "terms.json").read_text(encoding="utf-8"))
+        again = plain.Linear(**named, **load_file(tmp_path / "model.safetensors"))
+        assert again.predict(asked + kept) == model.predict(asked + kept)
 
 
 def test_the_crf_learns_from_neighbours_and_survives_saving(tmp_path):
@@ -105,8 +81,7 @@ def test_the_crf_learns_from_neighbours_and_survives_saving(tmp_path):
     asked = [Sentence(("in", "Enugu", "."), ("O", "B-LOC", "O")), Sentence(("says", "Efe", "."), ("O", "B-PER", "O"))]
     assert model.predict(asked) == true_labels(asked)
     (file,) = model.save(tmp_path)
-    assert file.stat().st_size == len(model.content)
-    assert plain.Crf.load(tmp_path).predict(asked) == model.predict(asked)
+    assert plain.Crf(file.read_bytes()).predict(asked) == model.predict(asked)
 
 
 def test_what_the_crf_sees():

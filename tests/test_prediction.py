@@ -125,7 +125,7 @@ def test_what_fits_is_scored_as_it_was_encoded(tagger):
 
 def test_a_long_text_is_cut_in_scoring_as_in_use(tiny):
     model = foretold(tiny, ("a", "b"), {"Lagos": "b"}, unit="text", reads=16)
-    texts = ["Lagos " + "leo " * 40, "Lagos leo", "leo " * 7, " leo" * 8]  # a leo is two pieces
+    texts = ["Lagos " + "leo " * 40, "Lagos leo", "leo " * 7, " leo" * 8]  # a leo is two tokens
     found = classify(model, texts)
     assert [each.label for each in found] == ["b", "b", "a", "a"]
     assert [each.truncated for each in found] == [True, False, False, True]

@@ -290,7 +290,7 @@ def test_models_are_timed_on_both_devices(tiny_folder: str) -> None:
     start = dense(tiny_folder, TUNE)
     recipes = [start, pruned_after(tiny_folder, Prune(0.9), TUNE), start.then(Quantize("fp16"))]
     with pretend_device() as record:
-        for job in plan(recipes, [EvaluationSet("sample", "swa", noise=ATTACK, rate=0.1)]):
+        for job in plan(recipes, [EvaluationSet("sample", "swa", kind=ATTACK, rate=0.1)]):
             execute(job)
         for settings in ((Setting(device="cuda"), Setting()), (Setting(), Setting(device="cuda"))):
             timing.time_side_by_side(recipes, sentences=2, rounds=1, settings=settings, whole_split=True)

@@ -1,29 +1,35 @@
-"""Masked-language modelling: the masking by its rates, and a step that learns from text."""
+"""Masked-language modelling: the masking by its rates, and the two steps that learn from text."""
 
-import json
-import signal
-import subprocess
-import sys
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from killed import killed_at
 
 from smaller import encoders
 from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.data.encoding import IGNORED
-from smaller.study.steps import Pretrain, Prune
-from smaller.study.steps.pretraining import mask_pieces, masked_batches
+from smaller.encoders import Model
+from smaller.study.recipes import Recipe
+from smaller.study.steps import Adapt, Pretrain, Prune, step_from_canonical
+from smaller.study.steps.pretraining import SETTINGS, learned_from_text, mask_tokens, masked_batches
 
+ADAPT = Adapt("sample", "swa", updates=12, batch_size=8, learning_rate=1e-2)
 SHORT = Pretrain(languages=("swa", "hau"), updates=30, learning_rate=1e-2)
 MASK, SPECIAL = 2999, torch.tensor([0, 1, 2, 3, 2999])
+
+
+def same(one: Model, other: Model) -> bool:
+    expected = other.network.state_dict()
+    return all(torch.equal(value, expected[name]) for name, value in one.network.state_dict().items())
 
 
 def masked(seed=1, *, rate=0.15, shape=(400, 1000)):
     pieces = torch.from_numpy(np.random.default_rng(99).integers(0, 3000, shape))
     generator = np.random.default_rng(seed)
-    return pieces, *mask_pieces(pieces, special=SPECIAL, mask=MASK, vocabulary=3000, rate=rate, generator=generator)
+    return pieces, *mask_tokens(pieces, special=SPECIAL, mask=MASK, vocabulary=3000, rate=rate, generator=generator)
 
 
 @pytest.mark.parametrize("rate", [0.15, 0.4])
@@ -106,57 +112,6 @@ def test_training_goes_round_the_text_as_often_as_needed(tiny):
     assert np.isfinite(report["loss_curve"]).all()
 
 
-KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-from smaller import checkpoints, encoders, training
-from smaller.steps import step_from_canonical
-
-folder, scratch, form, moment, count = sys.argv[1:]
-checkpoints.CHECKPOINT_SECONDS = 0.0
-checkpoints.WRITING_SHARE = float("inf")
-place, name = {"an update": (training, "linear_decay"), "a checkpoint": (checkpoints, "save_file")}[moment]
-function, left = getattr(place, name), [int(count)]
-
-def fatal(*given, **options):
-    made = function(*given, **options)
-    left[0] -= 1
-    if not left[0]:
-        if moment == "a checkpoint":
-            os.truncate(given[1], os.path.getsize(given[1]) // 2)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return made
-
-setattr(place, name, fatal)
-step_from_canonical(json.loads(form)).apply(encoders.open_folder(folder), scratch=Path(scratch))
-"""
-
-
-@pytest.mark.parametrize(("moment", "count"), [("an update", 17), ("a checkpoint", 3)])
-def test_a_killed_process_loses_little_and_changes_nothing(tiny_folder, tmp_path, moment, count):
-    """SIGKILL between two updates, and with a checkpoint half written; then the same step in this process."""
-    step = Pretrain(languages=("swa",), updates=24, batch_size=8, learning_rate=1e-2)
-    model = encoders.open_folder(tiny_folder)
-    undisturbed, expected = step.apply(model)
-    command = [
-        sys.executable,
-        "-c",
-        KILLED,
-        tiny_folder,
-        str(tmp_path),
-        json.dumps(step.canonical()),
-        moment,
-        str(count),
-    ]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    said = []
-    trained, report = step.apply(model, scratch=tmp_path, say=said.append)
-    assert any(line.startswith("going on after update ") for line in said)
-    assert report["loss_curve"] == expected["loss_curve"] and report["pieces"] == expected["pieces"]
-    found = trained.network.state_dict()
-    assert all(torch.equal(value, found[name]) for name, value in undisturbed.network.state_dict().items())
-
-
 def test_inputs_are_the_checksums_of_the_text():
     assert SHORT.inputs() == {f"sample/{code}/text": splits.text_fingerprint("sample", code) for code in ("swa", "hau")}
 
@@ -171,7 +126,7 @@ def test_inputs_are_the_checksums_of_the_text():
         ({"corpus": "corpsu"}, r"Did you mean 'corpus'\?"),
         ({"updates": 0}, "updates is a whole number above zero"),
         ({"batch_size": "32"}, "batch_size is a whole number above zero; it is '32'"),
-        ({"rate": 1.5}, "rate is the share of masked pieces"),
+        ({"rate": 1.5}, "rate is a number between 0 and 1; it is 1.5"),
         ({"learning_rate": "fast"}, "learning_rate is a number between 0 and 1; it is 'fast'"),
         ({"seed": -3}, "seed is a whole number"),
     ],
@@ -179,3 +134,83 @@ def test_inputs_are_the_checksums_of_the_text():
 def test_bad_values_are_errors_before_anything_runs(options, message):
     with pytest.raises(SmallerError, match=message):
         Pretrain(**options)
+
+
+# Adaptation
+
+
+def test_the_defaults_are_those_of_paper_2():
+    step = Adapt("corpus", "swa")
+    assert (step.updates, step.batch_size, step.learning_rate, step.rate) == (100_000, 32, 1e-4, 0.15)
+    assert step.label == "Adapt(corpus/swa, seed 1)" and step.trains and not step.technique
+    assert Recipe("mbert", (step,)).label == "mbert: Adapt(corpus/swa, seed 1)"
+
+
+def test_adaptation_is_pre_training_on_one_language(tiny):
+    """With the settings of `Pretrain` in place of the optimizer's own, it is `Pretrain` bit for bit."""
+    step = dataclasses.replace(ADAPT, warm_up=0.1, rate=0.25, max_length=64)
+    adapted, report = learned_from_text(step, tiny, warm_up=1, **SETTINGS)
+    trained, expected = Pretrain(languages=("swa",), updates=12, batch_size=8, learning_rate=1e-2).apply(tiny)
+    assert same(adapted, trained) and report["loss_curve"] == expected["loss_curve"]
+    assert report["lines"] == sample.TEXT_LINES and report["unknown_rate"] == 0.0
+    own, _ = step.apply(tiny)
+    assert not same(own, adapted)
+    assert same(own, learned_from_text(step, tiny, warm_up=round(0.1 * 12))[0])
+
+
+def test_an_adapted_encoder_has_learned_and_the_other_stays_as_it_was(tiny):
+    before = {name: value.clone() for name, value in tiny.network.state_dict().items()}
+    adapted, report = dataclasses.replace(ADAPT, language="swa+yor", updates=30).apply(tiny)
+    assert report["loss_curve"][-1] < report["loss_first"] - 0.3 and report["lines"] == 2 * sample.TEXT_LINES
+    assert all(torch.equal(value, before[name]) for name, value in tiny.network.state_dict().items())
+    assert encoders.shape(adapted) == encoders.shape(tiny) == ADAPT.resize(encoders.shape(tiny))
+    assert adapted.network.get_output_embeddings().weight is adapted.network.get_input_embeddings().weight
+
+
+def test_masks_are_held_in_adaptation(tiny):
+    adapted, _ = ADAPT.apply(Prune(0.5).apply(tiny)[0])
+    assert adapted.masks
+    assert all(not parameter.detach().cpu()[~mask].any() for parameter, mask in adapted.masked_parameters())
+
+
+def test_what_was_stopped_goes_on_bit_for_bit(tiny, tmp_path):
+    undisturbed, expected = ADAPT.apply(tiny)
+    with killed_at(7):
+        ADAPT.apply(tiny, scratch=tmp_path)
+    said = []
+    adapted, report = ADAPT.apply(tiny, scratch=tmp_path, say=said.append)
+    assert any("going on after update" in line for line in said) and same(adapted, undisturbed)
+    assert report["loss_curve"] == expected["loss_curve"] and not list(tmp_path.iterdir())
+
+
+def test_a_classifier_is_refused(tiny):
+    tagger = encoders.with_classifier(tiny, ("O", "B-PER"), seed=1)
+    for step in (ADAPT, Pretrain(languages=("swa",), updates=2)):
+        with pytest.raises(SmallerError, match=f"{type(step).__name__} needs a masked-language model"):
+            step.apply(tagger)
+
+
+def test_adaptation_reads_back_from_its_form():
+    assert step_from_canonical(ADAPT.canonical()) == ADAPT
+    assert Adapt("sample", "swa", warm_up=0).canonical() == Adapt("sample", "swa", warm_up=0.0).canonical()
+    step = dataclasses.replace(ADAPT, language="swa+yor")
+    assert step.inputs() == {f"sample/{code}/text": sample.fingerprint(code) for code in ("swa", "yor")}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"language": "yro"}, r"no language 'yro'.*Did you mean 'yor'\?"),
+        ({"language": "swa+yro"}, r"Did you mean 'yor'\?"),
+        ({"corpus": "corpsu"}, r"Did you mean 'corpus'\?"),
+        ({"updates": 0}, "Adapt's updates is a whole number above zero"),
+        ({"batch_size": "32"}, "it is '32'"),
+        ({"rate": 15}, "Adapt's rate is a number between 0 and 1; it is 15"),
+        ({"learning_rate": "fast"}, "learning_rate is a number between 0 and 1"),
+        ({"warm_up": 1}, "warm_up is a share of the updates"),
+        ({"seed": -3}, "seed is a whole number"),
+    ],
+)
+def test_bad_values_of_adaptation_are_errors_before_anything_runs(options, message):
+    with pytest.raises(SmallerError, match=message):
+        dataclasses.replace(ADAPT, **options)

@@ -12,18 +12,15 @@ from smaller.base.progress import Progress, attended, duration, silent
 class Clock:
     """A clock that stands until it is moved."""
 
-    def __init__(self) -> None:
-        self.now = 100.0
+    now = 100.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.now
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.mark.parametrize(
@@ -36,7 +33,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_runs_of_equal_cost(clock: Clock) -> None:
     lines: list[str] = []
-    runs = Progress(4, say=lines.append)
+    runs = Progress(4, say=lines.append, clock=clock)
     for _ in range(4):
         clock.now += 10
         runs.advance(note="swa")
@@ -50,7 +47,7 @@ def test_runs_of_equal_cost(clock: Clock) -> None:
 
 def test_time_left_goes_by_work(clock: Clock) -> None:
     lines: list[str] = []
-    runs = Progress(4, work=40, say=lines.append)
+    runs = Progress(4, work=40, say=lines.append, clock=clock)
     clock.now += 90
     runs.advance(work=36)  # the training that all four share; the other three only score
     clock.now += 10
@@ -60,7 +57,7 @@ def test_time_left_goes_by_work(clock: Clock) -> None:
 
 def test_lines_keep_their_distance_and_the_last_is_always_said(clock: Clock) -> None:
     lines: list[str] = []
-    runs = Progress(100, say=lines.append, interval=10)
+    runs = Progress(100, say=lines.append, interval=10, clock=clock)
     for _ in range(100):
         clock.now += 1
         runs.advance()
@@ -70,7 +67,7 @@ def test_lines_keep_their_distance_and_the_last_is_always_said(clock: Clock) -> 
 
 def test_runs_without_any_work_do_not_divide_by_zero(clock: Clock) -> None:
     lines: list[str] = []
-    Progress(2, work=0, say=lines.append, interval=0).advance(work=0)
+    Progress(2, work=0, say=lines.append, interval=0, clock=clock).advance(work=0)
     assert lines == ["run 1 of 2, in 0 s"]
 
 
@@ -83,7 +80,7 @@ def test_plain_lines_go_to_standard_error(capsys: pytest.CaptureFixture) -> None
 
 def test_notebook_draws_a_bar_with_the_time_left_by_work(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr(progress, "attended", lambda: True)
-    runs = Progress(4, work=40)
+    runs = Progress(4, work=40, clock=clock)
     clock.now += 60
     runs.advance(work=20, note="swa")
     try:

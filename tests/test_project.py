@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -28,8 +29,23 @@ SOURCES = sorted(LIBRARY.rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Each room imports only from those above it. A package is one room; its modules may use each other, without a cycle.
-ROOMS = ["base", "data", "encoders", "prediction", "formats", "study", "analysis", "notebook", "report"]
-ROOMS += ["inputs", "deploy", "pretrain", "bench", "__main__"]
+ROOMS = [
+    "base",
+    "data",
+    "encoders",
+    "prediction",
+    "formats",
+    "study",
+    "analysis",
+    "notebook",
+    "report",
+    "inputs",
+    "deploy",
+    "pretrain",
+    "bench",
+    "__main__",
+]
+FLOORS = 10
 
 
 def module_name(file: Path) -> str:
@@ -93,6 +109,50 @@ def test_modules_import_each_other_without_a_cycle() -> None:
     assert set(graph) <= set(order)
 
 
+def test_the_house_has_few_floors() -> None:
+    """How many rooms stand on each other at most."""
+    below: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for file in SOURCES:
+        if (name := module_name(file)) != "smaller":
+            used = imports(ast.parse(file.read_text(encoding="utf-8")), module=name)
+            below[name.split(".")[1]] |= {target.split(".")[1] for target in used if target.count(".")}
+    floors: dict[str, int] = {}
+    for room in ROOMS:
+        floors[room] = 1 + max((floors[other] for other in below[room] - {room, "__version__"}), default=0)
+    assert floors["base"] == 1 and floors["study"] > floors["data"]
+    assert max(floors.values()) <= FLOORS, floors
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_says_in_three_lines_what_is_in_it(room: str) -> None:
+    place = LIBRARY / room
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    lines = [line for line in said.partition("\n\nFor example")[0].splitlines() if line]
+    assert 1 <= len(lines) <= 4 and lines[0].endswith("."), said
+
+
+def test_no_file_is_long() -> None:
+    lengths = {module_name(file): len(file.read_text(encoding="utf-8").splitlines()) for file in SOURCES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+    assert statistics.median(lengths.values()) <= 130
+
+
+def test_the_readmes_layout_is_what_the_rooms_say_of_themselves() -> None:
+    script = ci_script("layout")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert script.START in readme and script.END in readme
+    assert script.renewed(readme) == readme, "make layout"
+
+
+def test_the_tour_of_the_house_names_places_that_are_there() -> None:
+    tour = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## A tour")[2].partition("\n## ")[0]
+    places = [row.split("|")[2].strip(" `") for row in tour.splitlines() if re.match(r"\| \d+ \|", row)]
+    assert 1 < len(places) <= 12
+    for place in [*places, *re.findall(r"`([\w/]+/[\w.]*)`", tour.partition("| ---")[2])]:
+        assert (ROOT / place).exists() or (LIBRARY / place).exists(), place
+
+
 def test_the_package_itself_loads_nothing_heavy() -> None:
     code = "import sys, smaller; print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'numpy', 'pandas'})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -141,6 +201,44 @@ def test_prints_and_global_seeds_are_seen() -> None:
     tree = ast.parse("print(1)\ntorch.manual_seed(0)\nwith torch.random.fork_rng():\n  torch.manual_seed(1)")
     assert list(prints(tree)) == ["line 1: print(1)"]
     assert list(global_seeds(tree)) == ["line 2: torch.manual_seed(0)"]
+
+
+# What has one place: the environment, but for libraries' own switches that stand before their import; whole files.
+ONE_PLACE = {
+    "os.environ": {"smaller.base.paths", "smaller.base.settings", "smaller", "smaller.encoders"},
+    "os.getenv": set(),
+    "os.putenv": set(),
+    "os.replace": set(),
+    "tempfile.NamedTemporaryFile": set(),
+    "tempfile.mkstemp": set(),
+}
+
+
+def elsewhere(tree: ast.AST, *, module: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and module not in ONE_PLACE.get(name := ast.unparse(node), {module}):
+            yield f"{module}, line {node.lineno}: {name}"
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "tempfile"):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from (f"{module}, line {node.lineno}: {name}" for name in sorted(names & set(ONE_PLACE)))
+
+
+def test_the_environment_is_read_and_files_are_replaced_in_one_place() -> None:
+    trees = {module_name(file): ast.parse(file.read_text(encoding="utf-8")) for file in SOURCES}
+    assert [line for name, tree in trees.items() for line in elsewhere(tree, module=name)] == []
+    for name in ("smaller", "smaller.encoders"):
+        assert [line for line in ast.unparse(trees[name]).splitlines() if "os.environ" in line] == [
+            line for line in ast.unparse(trees[name]).splitlines() if line.startswith("os.environ.setdefault(")
+        ]
+
+
+def test_another_place_is_seen() -> None:
+    tree = ast.parse("import os\nfrom os import environ\nos.environ['A']\ndef f():\n  os.replace(a, b)")
+    assert list(elsewhere(tree, module="smaller.data.x")) == [
+        "smaller.data.x, line 2: os.environ",
+        "smaller.data.x, line 3: os.environ",
+        "smaller.data.x, line 5: os.replace",
+    ]
 
 
 def git(*arguments: str) -> list[str]:
@@ -238,8 +336,8 @@ def locked() -> dict[str, str]:
     return dict(line.split("==") for line in lines)
 
 
-def lock_script() -> object:
-    specification = importlib.util.spec_from_file_location("lock", ROOT / ".ci/lock.py")
+def ci_script(name: str) -> object:
+    specification = importlib.util.spec_from_file_location(name, ROOT / f".ci/{name}.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
@@ -247,7 +345,7 @@ def lock_script() -> object:
 
 def test_lock_holds_all_that_is_declared() -> None:
     pins = locked()
-    for line in lock_script().roots(ROOT / "pyproject.toml"):
+    for line in ci_script("lock").roots(ROOT / "pyproject.toml"):
         wanted = Requirement(line)
         version = pins.get(canonicalize_name(wanted.name))
         assert version, f"{line} is not in requirements.lock: make lock"
@@ -255,7 +353,7 @@ def test_lock_holds_all_that_is_declared() -> None:
 
 
 def test_lock_holds_all_that_the_declared_packages_need_here() -> None:
-    closure = lock_script().closure(["papermill", "seqeval"])
+    closure = ci_script("lock").closure(["papermill", "seqeval"])
     assert {"nbclient", "scikit-learn", "numpy"} <= set(closure)
     assert set(closure) <= set(locked())
 
@@ -266,11 +364,50 @@ def test_lock_can_be_installed_on_the_oldest_python_that_is_promised() -> None:
     assert [name for name, need in needs.items() if not SpecifierSet(need).contains("3.11.0")] == []
 
 
+# Declared without an import of ours: each is what another package, or the way it is used, needs.
+NEEDED_BY_OTHERS = {
+    "protobuf": "transformers, with sentencepiece",
+    "onnxscript": "torch's exporter",
+    "onnx": "onnxruntime's quantizer",
+    "jupyterlab": "make lab",
+    "ipykernel": "the kernel that runs a notebook",
+    "pytest-xdist": "make test",
+    "ruff": "run as a command",
+    "accelerate": "the plain Trainer of tests and bench",
+}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    declared = {canonicalize_name(Requirement(line).name) for line in sum(extras, project["dependencies"])}
+    owners = importlib.metadata.packages_distributions()
+    used: dict[str, str] = {}
+    for file in [*SOURCES, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / ".ci").glob("*.py"))]:
+        for top in top_levels(ast.parse(file.read_text(encoding="utf-8"))):
+            if top not in sys.stdlib_module_names and top not in HERE:
+                used[canonicalize_name(owners.get(top, [top])[0])] = file.name
+    assert {name: file for name, file in used.items() if name not in declared} == {}
+    assert declared - set(used) - set(NEEDED_BY_OTHERS) == set()
+    assert set(NEEDED_BY_OTHERS) <= declared
+
+
+HERE = {"smaller", *(file.stem for file in (ROOT / "tests").glob("*.py"))}
+
+
+def top_levels(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0]
+
+
 def test_lock_is_not_made_from_an_incomplete_environment() -> None:
     with pytest.raises(SystemExit, match="no-such-package is not installed"):
-        lock_script().closure(["no-such-package"])
+        ci_script("lock").closure(["no-such-package"])
     with pytest.raises(SystemExit, match="packaging<1 is needed, but"):
-        lock_script().closure(["packaging<1"])
+        ci_script("lock").closure(["packaging<1"])
 
 
 def test_environments_are_made_of_the_one_list() -> None:
@@ -312,7 +449,7 @@ def make(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.C
     )
 
 
-TARGETS = ("study", "test", "lab", "report", "bench", "check", "lock", "clean", "clean-all", "help")
+TARGETS = ("study", "test", "lab", "report", "bench", "check", "lock", "layout", "clean", "clean-all", "help")
 
 
 @pytest.mark.parametrize("target", TARGETS)

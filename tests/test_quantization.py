@@ -22,7 +22,7 @@ def tagger(tiny) -> Model:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"form": "int8"}, "no form 'int8'"),
+        ({"form": "int8"}, "no format 'int8'"),
         ({"form": "fp16", "threshold": 4.0}, "threshold is a setting of llm.int8, not of fp16"),
         ({"form": "onnx-int8", "engine": "x86"}, "engine is a setting of dynamic"),
         ({"form": "llm.int8", "threshold": 0}, "above zero; it is 0"),
@@ -34,7 +34,7 @@ def tagger(tiny) -> Model:
         ({"form": "openvino-int8", "dataset": "sampel", "language": "swa"}, "sampel"),
         (
             {"form": "openvino-int8", "dataset": "sample", "language": "swa", "calibration": 0},
-            "calibration is a number",
+            "calibration is a whole number above zero; it is 0",
         ),
         ({"form": "openvino-int8", "dataset": "sample", "language": "swa", "tolerance": -1}, "tolerance is a number"),
     ],
@@ -94,28 +94,20 @@ def test_an_encoder_without_a_head_is_refused(tiny):
             step.apply(tiny)
 
 
-@pytest.mark.parametrize("fall", [0.5, 1.5])
-def test_openvino_is_refused_when_dev_f1_falls_too_far(tagger, few_sentences, monkeypatch, fall):
-    monkeypatch.setattr(formats, "convert", lambda model, form, **_: model)
-    scores = iter([60.0, 60.0 - fall])
-    monkeypatch.setattr(quantization, "score", lambda model, sentences, task: {task.metric: next(scores)})
+def test_openvino_is_refused_when_dev_f1_falls_too_far():
     step = Quantize("openvino-int8", dataset="sample", language="swa", calibration=8)
-    if fall < 1:
-        _, report = step.apply(tagger)
-        assert (report["dev_f1_before"], report["dev_f1_after"]) == (60.0, 59.5)
-    else:
-        with pytest.raises(SmallerError, match=r"sample/swa from 60.0 to 58.5, a fall of more than 1 points"):
-            step.apply(tagger)
+    expected = {"dev_f1_before": 60.0, "dev_f1_after": 59.5, "calibration_sentences": 8}
+    assert step._checked(60.0, 59.5) == expected and step._checked(60.0, 61.0)["dev_f1_after"] == 61.0
+    with pytest.raises(SmallerError, match=r"sample/swa from 60.0 to 58.5, a fall of more than 1 points"):
+        step._checked(60.0, 58.5)
 
 
-def test_calibration_takes_sentences_of_the_training_split(tagger, few_sentences, monkeypatch):
-    seen = {}
-    monkeypatch.setattr(formats, "convert", lambda model, form, rows, **_: seen.update(rows=rows) or model)
-    monkeypatch.setattr(quantization, "score", lambda model, sentences, task: {task.metric: 50.0})
-    Quantize("openvino-int8", dataset="sample", language="swa", calibration=5).apply(tagger)
-    first = tagger.tokenizer(list(splits.sentences("sample", "swa", "train")[0].words), is_split_into_words=True)
-    assert len(seen["rows"]) == 5
-    assert seen["rows"][0].tolist() == first["input_ids"]
+def test_calibration_takes_sentences_spread_over_a_split(tagger, few_sentences):
+    rows = Quantize("openvino-int8", dataset="sample", language="swa", calibration=5)._rows(tagger, "train")
+    sentences = splits.sentences("sample", "swa", "train")
+    chosen = [sentences[round(place * (len(sentences) - 1) / 4)] for place in range(5)]
+    expected = tagger.tokenizer([list(sentence.words) for sentence in chosen], is_split_into_words=True)["input_ids"]
+    assert [row.tolist() for row in rows] == expected
 
 
 def test_rounding_by_hand():

@@ -12,9 +12,11 @@ import re
 import subprocess
 import sys
 import types
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,13 +24,16 @@ import pytest
 
 from smaller import study
 from smaller.base.errors import SmallerError
-from smaller.base.progress import silent
+from smaller.base.progress import Say, silent
+from smaller.base.settings import ON_EVERY_NODE, changed
 from smaller.data.sets import EvaluationSet
+from smaller.encoders import Model
 from smaller.study import cache, results
 from smaller.study.engines import ray_cluster, ray_node
 from smaller.study.jobs import Job
 from smaller.study.recipes import Recipe, dense, pruned_after, pruning_grid
-from smaller.study.steps import FineTune, Pretrain, Prune
+from smaller.study.steps import FineTune, Pretrain, Prune, Step
+from smaller.study.steps.base import STEPS
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=3e-3, batch_size=16)
 PRETRAIN = Pretrain(languages=("swa",), updates=2, batch_size=4)
@@ -84,6 +89,7 @@ class StandIn(types.ModuleType):
         self.here = "the study's node"
         self.joined: list[tuple] = []
         self.one_cache = False
+        self.answers: list[dict] = []
 
     def is_initialized(self) -> bool:
         return bool(self.joined)
@@ -129,42 +135,43 @@ class StandIn(types.ModuleType):
         order = json.loads(json.dumps(order))  # plain values, or it fails
         self.begun.append((node, order))
         death = self.deaths.pop(0) if self.deaths else None
-        with pytest.MonkeyPatch.context() as patch:
-            if not self.one_cache:
-                patch.setenv("SMALLER_CACHE", str(self.folder / node))
-                patch.setattr(self, "here", node)
+        for name in [name for name, kind in STEPS.items() if not kind.__module__.startswith("smaller.")]:
+            del STEPS[name]  # which no node knows
+        study, self.here = self.here, self.here if self.one_cache else node
+        with contextlib.nullcontext() if self.one_cache else changed(SMALLER_CACHE=str(self.folder / node)):
             task = ray_node.work(order, kept)
             answers = [next(task)]
             with contextlib.suppress(StopIteration):
                 while True:
                     answers.append(task.send("what Ray sends"))
+        self.here = study
+        self.answers += answers
         return Task(answers if death is None else [*answers[:death], self.NodeDiedError("gone")])
 
 
 @pytest.fixture
-def ray(tmp_path: Path, few_sentences: None, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    for name in (*ray_cluster.PASSED_ON, "SMALLER_RAY_CPUS", "SMALLER_RAY_GPUS", "SMALLER_RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
-        monkeypatch.setenv(name, "0")  # which the engine may not change, and whose end is the test's
+def ray(tmp_path: Path, few_sentences: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    names = (*ON_EVERY_NODE, "SMALLER_RAY_CPUS", "SMALLER_RAY_GPUS", "SMALLER_RAY_ADDRESS")
+    names += ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
     found = StandIn(tmp_path / "no des")
-    monkeypatch.setitem(sys.modules, "ray", found)
-    monkeypatch.setitem(sys.modules, "ray.exceptions", found)
-    return found
+    for name in ("ray", "ray.exceptions"):
+        monkeypatch.setitem(sys.modules, name, found)
+    with changed(**dict.fromkeys(names)):
+        yield found
 
 
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The training steps that were carried out, in order."""
-    done: list[str] = []
-    for kind in (FineTune, Pretrain):
+@dataclass(frozen=True)
+class Outside(Step):
+    """A step from outside of the package: it leaves the model as it is, or fails."""
 
-        def count(self, *arguments: object, apply: Callable = kind.apply, **options: object):
-            done.append(self.label)
-            return apply(self, *arguments, **options)
+    told: str = ""
+    fault: bool = False
+    trains: ClassVar[bool] = True
 
-        monkeypatch.setattr(kind, "apply", count)
-    return done
+    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+        if self.told:
+            raise SmallerError(self.told)
+        return model.copy(), {"value": 1 / (not self.fault)}
 
 
 def run(recipes: list[Recipe], **options: object) -> pd.DataFrame:
@@ -184,23 +191,23 @@ def recipes_of(encoder: str, tuning: FineTune = TUNE) -> list[Recipe]:
 
 
 def test_table_is_that_of_the_local_engine_and_each_prefix_is_trained_once(
-    tiny_folder: str, ray: StandIn, trained: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: str, ray: StandIn, trained: list[Step], tmp_path: Path
 ) -> None:
     recipes, lines = recipes_of(tiny_folder), []
     table = run(recipes, say=lines.append)
-    assert sorted(trained) == sorted(["Pretrain"] + 4 * [TUNE.label] + [replace(TUNE, seed=2).label])
+    assert Counter(trained) == {PRETRAIN: 1, TUNE: 4, replace(TUNE, seed=2): 1}
     assert lines[0] == "joined the Ray cluster at 127.0.0.1:6379; its dashboard is at http://127.0.0.1:8265"
     assert {node for node, _ in ray.begun} == {"node 0", "node 1"}
     before = records()
     assert len(before) == 7
-    kept = {place.name for place in cache._artefacts()}
+    kept = {place.name for place in cache.kept()}
     assert kept == {job.prefix.identity for job in study.plan(recipes)}
     assert all((tmp_path / "no des" / node / "artefacts").is_dir() for node in ("node 0", "node 1"))
 
     assert len(run(recipes)) == len(table) and records() == before and len(ray.joined) == 1
-    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "other out puts"))
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "other ca che"))
-    local = study.run(recipes, engine="local", workers=1, say=silent)
+    others = {f"SMALLER_{name}": str(tmp_path / "others" / name) for name in ("OUTPUTS", "CACHE")}
+    with changed(**others):
+        local = study.run(recipes, engine="local", workers=1, say=silent)
     pd.testing.assert_frame_equal(table.drop(columns=UNEQUAL), local.drop(columns=UNEQUAL), check_exact=True)
 
 
@@ -209,7 +216,7 @@ def records() -> dict[str, bytes]:
 
 
 def test_prefix_that_the_study_has_travels_to_the_node_that_needs_it(
-    tiny_folder: str, ray: StandIn, trained: list[str]
+    tiny_folder: str, ray: StandIn, trained: list[Step]
 ) -> None:
     run([dense(tiny_folder, TUNE)])
     run([pruned_after(tiny_folder, Prune(0.5), TUNE)])
@@ -217,24 +224,21 @@ def test_prefix_that_the_study_has_travels_to_the_node_that_needs_it(
     assert [order["lacks_prefix"] for _, order in ray.begun] == [True, False]
 
 
-def test_node_with_the_cache_of_the_study_sends_no_files(tiny_folder: str, ray: StandIn, trained: list[str]) -> None:
+def test_node_with_the_cache_of_the_study_sends_no_files(tiny_folder: str, ray: StandIn, trained: list[Step]) -> None:
     ray.one_cache, ray.count = True, 1
-    packed = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "pack", packed.append)
-        assert len(run(recipes_of(tiny_folder))) == 14
-    assert packed == [] and len(trained) == 6
+    assert len(run(recipes_of(tiny_folder))) == 14
+    assert {answer["files"] for answer in ray.answers if "made" in answer} == {None} and len(trained) == 6
 
 
-def test_parent_that_is_kept_is_no_task(tiny_folder: str, ray: StandIn, trained: list[str]) -> None:
+def test_parent_that_is_kept_is_no_task(tiny_folder: str, ray: StandIn, trained: list[Step]) -> None:
     parent = Recipe(tiny_folder, (PRETRAIN,))
     study.materialise(parent)
     run([parent.then(TUNE)])
-    assert len(ray.begun) == 1 and trained == ["Pretrain", TUNE.label]
+    assert len(ray.begun) == 1 and trained == [PRETRAIN, TUNE]
 
 
 def test_new_sets_are_scored_and_the_rest_of_the_record_stays(
-    tiny_folder: str, ray: StandIn, trained: list[str]
+    tiny_folder: str, ray: StandIn, trained: list[Step]
 ) -> None:
     recipe = dense(tiny_folder, TUNE)
     study.run([recipe], engine="local", workers=1, say=silent)
@@ -256,10 +260,16 @@ def test_record_of_another_study_is_not_written_over(tiny_folder: str, few_sente
     assert results.read(recipe) == mine | {"scores": mine["scores"] | {"sample/yor/test": {"data": "x"}}}
 
 
+def test_step_from_outside_of_the_package_is_known_on_the_node(tiny_folder: str, ray: StandIn) -> None:
+    recipe = Recipe(tiny_folder, (Outside(),))
+    run([recipe])
+    assert results.read(recipe)["steps"][0]["report"]["value"] == 1.0 and STEPS["Outside"] is Outside
+
+
 # What is lost
 
 
-def test_lost_job_is_done_again_without_what_had_come(tiny_folder: str, ray: StandIn, trained: list[str]) -> None:
+def test_lost_job_is_done_again_without_what_had_come(tiny_folder: str, ray: StandIn, trained: list[Step]) -> None:
     recipes = [dense(tiny_folder, TUNE), *(pruned_after(tiny_folder, Prune(part), TUNE) for part in (0.5, 0.9))]
     ray.deaths = [2]  # the prefix has come, and the first record
     lines: list[str] = []
@@ -281,12 +291,12 @@ def test_job_that_was_lost_after_all_had_come_is_done(tiny_folder: str, ray: Sta
     assert len(ray.begun) == 1
 
 
-def test_cluster_that_loses_all_its_nodes_is_an_error(tiny_folder: str, ray: StandIn, monkeypatch) -> None:
+def test_cluster_that_loses_all_its_nodes_is_an_error(tiny_folder: str, ray: StandIn) -> None:
     def wait(tasks: list, **_: object) -> tuple[list, list]:
         ray.count = 0
         return [], tasks
 
-    monkeypatch.setattr(ray, "wait", wait)
+    ray.wait = wait
     with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task"):
         run([dense(tiny_folder, TUNE)])
     assert len(ray.ended) == 1
@@ -298,23 +308,20 @@ def test_job_that_is_lost_again_and_again_is_an_error(tiny_folder: str, ray: Sta
         run([dense(tiny_folder, TUNE)])
 
 
-def test_mistake_is_told_in_its_own_words_once_and_ends_the_other_tasks(
-    tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(self: FineTune, *_: object, **__: object) -> None:
-        raise SmallerError("The encoder folder holds no weights.")
-
-    monkeypatch.setattr(FineTune, "apply", fail)
-    with pytest.raises(SmallerError, match=r"^The encoder folder holds no weights\.$"):
-        run([dense(tiny_folder, replace(TUNE, seed=seed)) for seed in (1, 2)])
+def test_mistake_is_told_in_its_own_words_once_and_ends_the_other_tasks(tiny_folder: str, ray: StandIn) -> None:
+    told = "The encoder folder holds no weights."
+    with pytest.raises(SmallerError, match=f"^{told}$"):
+        run(
+            [Recipe(tiny_folder, (Outside(told), replace(TUNE, seed=seed))) for seed in (1, 2)]
+            + [dense(tiny_folder, TUNE)]
+        )
     assert len(ray.begun) == len(ray.ended) == 2
     assert results.read_all() == []
 
 
-def test_fault_of_the_program_names_its_job(tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FineTune, "apply", lambda *_, **__: 1 / 0)
-    with pytest.raises(SmallerError, match=r"FineTune\(sample/swa, seed 1\): ZeroDivisionError: division by zero"):
-        run([dense(tiny_folder, TUNE)])
+def test_fault_of_the_program_names_its_job(tiny_folder: str, ray: StandIn) -> None:
+    with pytest.raises(SmallerError, match="Outside: ZeroDivisionError: division by zero"):
+        run([Recipe(tiny_folder, (Outside(fault=True),))])
 
 
 @pytest.mark.parametrize(
@@ -326,10 +333,9 @@ def test_fault_of_the_program_names_its_job(tiny_folder: str, ray: StandIn, monk
 )
 def test_trouble_of_ray_itself(kind: str, message: str, tiny_folder: str, ray: StandIn) -> None:
     text = "trouble\n  No module named 'smaller'."
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray, "_begin", lambda *_: Task([getattr(ray, kind)(text)]))
-        with pytest.raises(SmallerError, match=message):
-            run([dense(tiny_folder, TUNE)])
+    ray._begin = lambda *_: Task([getattr(ray, kind)(text)])
+    with pytest.raises(SmallerError, match=message):
+        run([dense(tiny_folder, TUNE)])
 
 
 # What a node holds against its orders
@@ -372,9 +378,7 @@ def test_node_without_the_encoder_says_so(tiny_folder: str) -> None:
     assert "lacks what the study reads: There is no encoder '/nowhere/encoder'" in answer["error"]
 
 
-def test_results_folder_of_a_node_is_a_temporary_one(
-    tiny_folder: str, few_sentences: None, ray: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_folder_of_a_node_is_a_temporary_one(tiny_folder: str, ray: StandIn) -> None:
     answers = list(ray_node.work(order_of(dense(tiny_folder, TUNE)), []))
     assert [next(iter(answer)) for answer in answers][-3:] == ["made", "finished", "done"]
     assert answers[-2]["record"]["scores"].keys() == {"sample/swa/dev", "sample/swa/test", "sample/yor/test"}
@@ -394,39 +398,25 @@ def test_results_folder_of_a_node_is_a_temporary_one(
         ({"CPU": 8.0, "GPU": 1.0}, {"SMALLER_RAY_GPUS": "0"}, (1, 0), 16),
     ],
 )
-def test_share_of_a_task(resources: dict, settings: dict, share: tuple, room: int, ray: StandIn, monkeypatch) -> None:
+def test_share_of_a_task(resources: dict, settings: dict, share: tuple, room: int, ray: StandIn) -> None:
     ray.resources = resources
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("SMALLER_DATA", "/data")
-    cluster = ray_cluster._Cluster(ray, alone=True)
+    with changed(**settings, SMALLER_DATA="/data"):
+        cluster = ray_cluster._Cluster(ray, alone=True)
     assert (ray.options_given["num_cpus"], ray.options_given["num_gpus"]) == share and cluster.room() == room
     assert ray.options_given["runtime_env"]["env_vars"]["SMALLER_DATA"] == "/data"
     assert "SMALLER_CACHE" not in ray.options_given["runtime_env"]["env_vars"]
 
 
-def test_cluster_without_room_is_told_before_anything_begins(tiny_folder: str, ray: StandIn, monkeypatch) -> None:
-    monkeypatch.setenv("SMALLER_RAY_GPUS", "1")
-    with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task, which takes 1 .* 1 GPUs"):
+def test_cluster_without_room_is_told_before_anything_begins(tiny_folder: str, ray: StandIn) -> None:
+    told = "No node of the Ray cluster has room for a task, which takes 1 .* 1 GPUs"
+    with changed(SMALLER_RAY_GPUS="1"), pytest.raises(SmallerError, match=told):
         run([dense(tiny_folder, TUNE)])
     assert ray.begun == []
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("GPUS", "half"), ("GPUS", "1.5"), ("GPUS", "-1"), ("CPUS", "0"), ("GPUS", "inf")]
-)
-def test_share_that_makes_no_sense(name: str, value: str, tiny_folder: str, ray: StandIn, monkeypatch) -> None:
-    monkeypatch.setenv(f"SMALLER_RAY_{name}", value)
-    with pytest.raises(SmallerError, match=f"SMALLER_RAY_{name} is what each task takes: .* it is '{value}'"):
-        run([dense(tiny_folder, TUNE)])
-
-
-def test_cluster_of_its_own_is_on_loopback_and_reports_nothing(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
-        monkeypatch.delenv(name)
+def test_cluster_of_its_own_is_on_loopback(ray: StandIn) -> None:
     ray_cluster._joined(None, silent)
-    assert os.environ["RAY_USAGE_STATS_ENABLED"] == os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
-    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
     ((address, options),) = ray.joined
     assert address == "local" and options["dashboard_host"] == "127.0.0.1"
 
@@ -440,11 +430,11 @@ def test_process_joins_one_cluster(ray: StandIn) -> None:
         ray_cluster._joined("other:1", silent)
 
 
-def test_cluster_that_does_not_answer(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cluster_that_does_not_answer(ray: StandIn) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError("Failed to connect.\nMore.")
 
-    monkeypatch.setattr(ray, "init", fail)
+    ray.init = fail
     with pytest.raises(SmallerError, match=r"^There is no Ray cluster at 10.0.0.9:1: Failed to connect\.$"):
         ray_cluster._joined("10.0.0.9:1", silent)
 
@@ -483,6 +473,7 @@ def main(encoder: str, folder: Path) -> None:
     ray_cluster._keep_prefix = keep_and_kill
     recipes = recipes_of(encoder, SLOWER)
     study.run(recipes, sets=SETS, engine="ray", address=cluster.address, say=said.append)
+    study.run([Recipe(encoder, (Outside(),))], engine="ray", address=cluster.address, say=silent)  # of __main__ here
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = {
         connection.laddr.ip.removeprefix("::ffff:")
@@ -511,9 +502,10 @@ def test_real_cluster_that_loses_a_node_gives_the_table_of_the_local_engine(tiny
     assert len(seen["killed"]) == 1
     assert any("a worker or its node was lost" in line for line in seen["said"]), seen["said"]
 
+    assert results.read(Recipe(tiny_folder, (Outside(),)))["steps"][0]["report"]["value"] == 1.0
     recipes = recipes_of(tiny_folder, SLOWER)
     table, found = study.table(recipes, sets=SETS), [results.read(recipe) for recipe in recipes]
-    assert {place.name for place in cache._artefacts()} == {job.prefix.identity for job in study.plan(recipes)}
+    assert {place.name for place in cache.kept()} > {job.prefix.identity for job in study.plan(recipes)}
     # A prefix was trained once if all that was made of it tells of the same training, down to its seconds.
     reports: dict[str, set[str]] = {}
     for recipe, record in zip(recipes, found, strict=True):
@@ -526,10 +518,8 @@ def test_real_cluster_that_loses_a_node_gives_the_table_of_the_local_engine(tiny
         about = json.loads((cache.folder() / identity / cache.ABOUT).read_bytes())
         assert json.dumps(about["reports"][-1]) == report
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMALLER_OUTPUTS", str(tmp_path / "other out puts"))
-        patch.setenv("SMALLER_CACHE", str(tmp_path / "other ca che"))
-        patch.setenv("OMP_NUM_THREADS", "1")
+    others = {f"SMALLER_{name}": str(tmp_path / "others" / name) for name in ("OUTPUTS", "CACHE")}
+    with changed(**others, OMP_NUM_THREADS="1"):
         local = study.run(recipes, sets=SETS, engine="local", workers=2, say=silent)
     pd.testing.assert_frame_equal(table.drop(columns=UNEQUAL), local.drop(columns=UNEQUAL), check_exact=True)
 

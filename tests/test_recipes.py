@@ -21,7 +21,6 @@ from smaller.study.recipes import (
     distilled_for_task,
     distilled_on_corpus,
     from_scratch,
-    plain_pretraining,
     pruned_after,
     pruned_before,
     pruning_grid,
@@ -32,7 +31,8 @@ from smaller.study.recipes import (
 from smaller.study.steps import Cut, Distil, FineTune, Pretrain, Prune, Quantize
 
 TUNE = FineTune("sample", "swa")
-ON_CORPUS = Distil(2, 3, languages=("swa", "yor"), updates=9, batch_size=8, max_length=24, rate=0.3, seed=4)
+TEXT = {"languages": ("swa", "yor"), "updates": 9, "batch_size": 8, "max_length": 24, "rate": 0.3, "seed": 4}
+ON_CORPUS = Distil(2, 3, **TEXT)
 ON_TASK = Distil(2, 3, on="task", dataset="sample", language="swa")
 LONG = Recipe("sample-small", (Pretrain(updates=7), Prune(0.5, scope="layer"), TUNE, Prune(0.9, method="random")))
 
@@ -179,9 +179,9 @@ def test_inputs_name_everything_that_is_read(tiny_folder: str) -> None:
 
 
 def test_grid_has_both_orders_and_the_dense_recipe_once() -> None:
-    grid = pruning_grid("mbert", [TUNE, dataclasses.replace(TUNE, seed=2)], [0, 0.5, 0.9], scope="layer")
+    grid = pruning_grid("mbert", [TUNE, dataclasses.replace(TUNE, seed=2)], [0, 0.5, 0.9])
     assert len(grid) == len(set(grid)) == 2 * (1 + 2 * 2)
-    assert all(step.scope == "layer" for recipe in grid for step in recipe.steps if isinstance(step, Prune))
+    assert {step.sparsity for recipe in grid for step in recipe.steps if isinstance(step, Prune)} == {0.5, 0.9}
 
 
 def test_label_is_one_readable_line() -> None:
@@ -202,7 +202,7 @@ def test_students_are_cut_from_the_teacher_that_arrives() -> None:
 
 
 def test_controls_have_no_teacher() -> None:
-    cut, plain = Cut(2, 3), plain_pretraining(ON_CORPUS)
+    cut, plain = Cut(2, 3), Pretrain(**TEXT)
     assert cut_then_tuned("sample-small", cut, TUNE).steps == (Pretrain(), cut, TUNE)
     assert cut_then_pretrained("sample-small", cut, plain, TUNE).steps == (Pretrain(), cut, plain, TUNE)
     scratch = from_scratch("sample-small", Cut(2, 3, layer_map="first"), plain, TUNE)
@@ -210,27 +210,20 @@ def test_controls_have_no_teacher() -> None:
 
 
 def test_plain_pretraining_sees_the_batches_of_the_distillation(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, list] = {}
-    for module in ("pretraining", "distillation"):
+    seen: list[list] = []
 
-        def look(model, batches, *_, module=module, **settings):
-            seen[module] = [(batch.pieces.tolist(), batch.labels.tolist()) for batch in batches]
-            wanted = ("updates", "learning_rate", "seed", "warm_up", "weight_decay", "betas", "dropout")
-            seen[module].append([settings[name] for name in wanted])
-            raise InterruptedError
+    def look(model, batches, *_, **settings):
+        wanted = ("updates", "learning_rate", "seed", "warm_up", "weight_decay", "betas", "dropout")
+        seen.append([(batch.pieces.tolist(), batch.labels.tolist()) for batch in batches])
+        seen[-1].append([settings[name] for name in wanted])
+        raise InterruptedError
 
-        monkeypatch.setattr(f"smaller.study.steps.{module}.train", look)
+    monkeypatch.setattr("smaller.study.steps.pretraining.train", look)
     step = dataclasses.replace(ON_CORPUS, heads=2)
-    for trained in (plain_pretraining(step), step):
+    for trained in (Pretrain(**TEXT), step):
         with pytest.raises(InterruptedError):
             trained.apply(tiny)
-    assert len(seen["pretraining"]) == 10 and seen["pretraining"] == seen["distillation"]
-
-
-def test_plain_pretraining_is_not_for_tasks_and_reads_the_same_lines() -> None:
-    with pytest.raises(SmallerError, match=r"on a corpus; Distil\(2 layers.* is on a task"):
-        plain_pretraining(ON_TASK)
-    assert plain_pretraining(dataclasses.replace(ON_CORPUS, lines=100)).lines == 100
+    assert len(seen) == 2 and len(seen[0]) == 10 and seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("form", ["dynamic", "onnx-int8", "llm.int8", "openvino-int8"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import runpy
 import shutil
@@ -23,26 +24,87 @@ def reference(project):
     return project / "outputs" / "reference"
 
 
-def test_the_readmes_numbers_are_computed_from_the_reference_runs(project, reference):
-    written = runpy.run_path(str(reference / "headlines.py"))
+@pytest.fixture
+def headlines(reference):
+    """The script that writes the README's section, as a module."""
+    spec = importlib.util.spec_from_file_location("headlines", reference / "headlines.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readmes_numbers_are_computed_from_the_reference_runs(project, headlines):
     text = (project / "README.md").read_text(encoding="utf-8")
-    shown = text.split(written["START"])[1].split(written["END"])[0].strip()
-    assert shown == written["section"](), "run outputs/reference/headlines.py"
-    assert text.count(written["START"]) == 1
+    shown = text.split(headlines.START)[1].split(headlines.END)[0].strip()
+    assert shown == headlines.section(), "run outputs/reference/headlines.py"
+    assert text.count(headlines.START) == 1
 
 
-def test_the_readmes_verdicts_are_those_of_the_tables(reference):
-    written = runpy.run_path(str(reference / "headlines.py"))
-    row = pd.Series({"x, mean": -1.04, "x, low": -3.08, "x, high": 0.99, "x, verdict": "not decided"})
-    assert written["judged"](row, "x") == "-1.0 points [-3.1, 1.0] (not decided)"
-    assert written["mean"](row, "x") == "-1.0 ± 2.0"
+def test_the_readmes_verdicts_are_those_of_the_tables(headlines):
+    row = {"x, mean": -1.04, "x, low": -3.08, "x, high": 0.99, "x, n": 3, "x, verdict": "not decided"}
+    assert headlines.judged(pd.Series(row), "x") == "-1.0 points [-3.1, 1.0] (not decided, 3 seeds)"
+    assert headlines.mean(pd.Series(row), "x") == "-1.0 ± 2.0"
 
 
-@pytest.mark.parametrize("run", ["mini", "distillation", "robustness"])
+def lines_of(section: str) -> dict[str, str]:
+    """The parts of the README's section: the two that begin in bold, and each point of the list."""
+    parts = re.findall(r"^(?:\*\*|- \*)(\w+).*?(?=\n\n\*\*|\n- |\Z)", section, flags=re.DOTALL | re.MULTILINE)
+    texts = re.split(r"\n\n(?=\*\*)|\n(?=- \*)", section)
+    return dict(zip(parts, texts, strict=True))
+
+
+def test_each_sentence_of_the_readme_follows_from_the_values(headlines, monkeypatch):
+    """Sentences stayed as they were whatever the verdict: with other values, each of them is another one."""
+    real, before = headlines.read, lines_of(headlines.section())
+
+    def other(run: str, file: str) -> pd.DataFrame:
+        table = real(run, file)
+        flipped = {"agrees": "differs", "differs": "not decided", "not decided": "differs"}
+        for column in table:
+            if column.endswith(", verdict"):
+                table[column] = table[column].map(flipped)
+            elif column.endswith(", n"):
+                table[column] += 4
+        shown = [column for column in table if column.endswith("shown from (%)")]
+        return table.assign(**dict.fromkeys(shown, 70.0)) if shown else table
+
+    monkeypatch.setattr(headlines, "read", other)
+    after = lines_of(headlines.section())
+    assert list(after) == list(before) and len(after) == 7
+    assert not [name for name in before if before[name] == after[name]]
+    seeds = {name: set(re.findall(r"\d+ seeds?", text)) for name, text in after.items()}
+    assert not any(seeds[name] & set(re.findall(r"\d+ seeds?", text)) for name, text in before.items())
+
+
+@pytest.mark.parametrize(("f1", "standing"), [(10.0, "ahead"), (99.0, "behind")])
+def test_the_encoder_is_said_to_be_ahead_of_the_plain_model_or_behind_by_its_interval(
+    headlines, monkeypatch, f1, standing
+):
+    real = headlines.read
+    monkeypatch.setattr(
+        headlines,
+        "read",
+        lambda run, file: real(run, file).assign(f1=f1) if file == "plain" else real(run, file),
+    )
+    assert set(headlines.beside_plain()["standing"]) == {standing}
+
+
+def test_the_readme_explains_its_ids(project):
+    text = (project / "README.md").read_text(encoding="utf-8")
+    assert claims.LEGEND in " ".join(text.split())
+
+
+def test_no_page_of_a_reference_run_has_a_dead_link(reference):
+    for page in reference.glob("*/README.md"):
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("run", ["mini", "distillation", "robustness", "extreme", "transfer", "summary"])
 def test_tables_are_what_the_code_makes_of_the_records(reference, run, tmp_path, monkeypatch):
     """The runs whose records hold all that their tables need; a copy is made again, byte for byte."""
     copy = tmp_path / "reference" / run
-    shutil.copytree(reference / run, copy)
+    shutil.copytree(reference, tmp_path / "reference", ignore=shutil.ignore_patterns("*.png"))
     monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path))
     runpy.run_path(str(copy / "recompute.py"), run_name="__main__")
     for file in sorted((reference / run / "tables").glob("*.csv")):

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -146,8 +147,13 @@ def test_an_unknown_language_or_split_is_an_error():
         sample.sentences("swa", "tset")
 
 
-def test_the_fingerprint_is_the_content_s():
+def test_the_fingerprint_is_the_content_s(few_sentences):
     assert len({sample.fingerprint(language) for language in ALL}) == len(ALL)
+    before = sample.fingerprint("swa")
+    sample.SIZES["dev"] += 1
+    assert sample.fingerprint("swa") != before
+    sample.SIZES["dev"] -= 1
+    assert sample.fingerprint("swa") == before
     assert splits.fingerprint("sample", "swa") == sample.fingerprint("swa") == splits.text_fingerprint("sample", "swa")
     assert len(sample.fingerprint("swa")) == hashlib.sha256().digest_size * 2
 
@@ -210,6 +216,20 @@ def test_topics_are_balanced_and_share_no_pattern_between_splits():
     assert len(set().union(*patterns)) == sum(map(len, patterns))
     assert splits.task("sample-topics").unit == "text" and splits.languages("sample-topics") == ("swa",)
     assert splits.fingerprint("sample-topics", "swa") != splits.fingerprint("sample", "swa")
+
+
+def test_a_comment_in_the_source_changes_no_fingerprint(tmp_path, project):
+    """Copies of the sample's room with a comment in one of its files."""
+    found = set()
+    for number, file in enumerate(("__init__.py", "swa.toml")):
+        room = tmp_path / str(number) / "copied_sample"
+        shutil.copytree(project / "lib/smaller/data/sample", room, ignore=shutil.ignore_patterns("__pycache__"))
+        (room / file).write_text((room / file).read_text(encoding="utf-8") + "# A comment.\n", encoding="utf-8")
+        code = "import copied_sample as sample; print(sample.fingerprint('swa'))"
+        environment = os.environ | {"PYTHONPATH": str(room.parent)}
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        found.add(run.stdout.strip())
+    assert found == {sample.fingerprint("swa")}
 
 
 def test_topics_of_another_language_are_an_error():

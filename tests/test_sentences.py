@@ -13,7 +13,9 @@ from seqeval.metrics import f1_score
 
 from smaller import study
 from smaller.analysis import sentences
+from smaller.analysis.comparison import paired
 from smaller.analysis.sentences import Counts
+from smaller.analysis.statistics import LACKING
 from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
 from smaller.data.tasks import bio_labels
@@ -92,17 +94,16 @@ def test_numbers_come_back_from_a_short_string(kind, largest):
 
 @pytest.mark.parametrize("fault", [{"numbers": "no base64!"}, {"numbers": "AAAA"}, {"kind": "poems"}, {"number": "x9"}])
 def test_damaged_counts_are_one_clear_error(fault):
-    record = {"scores": {"sample/swa/test": {"by_sentence": pack("spans", spans_of(1)) | fault}}}
     with pytest.raises(SmallerError, match="counts by sentence of a record cannot be read"):
-        sentences.counts(record)
+        Counts.of(pack("spans", spans_of(1)) | fault)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_summed_counts_give_the_f1_of_the_record_and_of_seqeval_exactly(seed):
     gold, predicted = tagged(seed)
     scores = span_scores(gold, predicted, by_sentence=True)
-    counts = sentences.counts({"scores": {"sample/swa/test": scores}})
-    assert counts.kind == "spans" and counts.sentences == len(gold)
+    counts = Counts.of(scores["by_sentence"])
+    assert counts.kind == "spans" and counts.numbers.shape == (3, len(gold))
     assert counts.scores()[0] == scores["f1"]
     assert scores["f1"] == pytest.approx(100 * f1_score(gold, predicted), abs=1e-12)
     each = [
@@ -116,7 +117,7 @@ def test_summed_counts_give_the_f1_of_the_record_and_of_seqeval_exactly(seed):
 
 def test_drawn_sentences_have_the_f1_that_seqeval_gives_them():
     gold, predicted = tagged(3, count=25)
-    counts = sentences.counts({"scores": {"x/dev": span_scores(gold, predicted, by_sentence=True)}}, "dev")
+    counts = Counts.of(span_scores(gold, predicted, by_sentence=True)["by_sentence"])
     weights = np.random.default_rng(2).multinomial(25, np.full(25, 1 / 25), size=20)
     for drawn, score in zip(weights, counts.scores(weights.astype(np.float32)), strict=True):
         again = [
@@ -174,6 +175,18 @@ def test_the_same_sentences_are_drawn_for_both_models(told):
     assert loss.high - loss.low < 0.5 * (sentences.interval(base).high - sentences.interval(base).low)
 
 
+def test_groups_are_compared_each_with_its_own_or_with_one_for_all(told):
+    gold = np.full(90, 2)
+    rows = told({name: {("swa", 1): spans_of(seed, kept=gold)} for seed, name in enumerate(("dense", "a", "b"))})
+    rows = rows.assign(order=rows["label"].where(rows["label"] == "dense", "after"))
+    dense, small = rows[rows["label"] == "dense"], rows[rows["label"] != "dense"]
+    found = sentences.by_group(small, dense, by=["label", "order"], for_all=["label", "order"])
+    assert list(found) == [("a", "after"), ("b", "after")]
+    assert found["b", "after"] == sentences.paired(rows[rows["label"] == "b"], dense) and found["b", "after"].known
+    assert {one.n for one in sentences.by_group(small, dense, by=["label"]).values()} == {0}
+    assert sentences.by_group(small, small, by=["label"])[("a",)].mean == 0
+
+
 def test_only_seeds_and_languages_of_both_models_are_paired(told):
     gold = {"swa": np.full(80, 2), "yor": np.full(90, 1)}
     models = {
@@ -196,11 +209,11 @@ def test_records_that_lack_counts_have_no_interval_and_say_so(told):
     old = told({"new": {("swa", 1): spans_of(1)}, "old": {("swa", 1): None}})
     for found in (sentences.interval(old), sentences.paired(*(old[old["label"] == name] for name in ("new", "old")))):
         assert found.n == 0 and math.isnan(found.mean) and not found.known
-        assert found.kind == "the records lack their sentences' counts"
+        assert found.kind == LACKING
     assert sentences.interval(old[:1]).n == 600
     assert sentences.interval(old[:0]).kind == "bootstrap over sentences" and sentences.interval(old[:0]).n == 0
     gone = old[:1].assign(identity="gone")  # a table whose records are elsewhere
-    assert sentences.interval(gone).kind == sentences.LACKING and sentences.counts("gone") is None
+    assert sentences.interval(gone).kind == LACKING
 
 
 def test_models_of_different_sentences_are_not_compared(told):
@@ -231,17 +244,16 @@ def test_intervals_cover_the_scores_of_all_sentences_that_there_are(told):
 def test_a_study_keeps_counts_of_its_own_language_and_reads_records_without(tiny_folder, few_sentences, fresh_folders):
     recipes = [dense(tiny_folder, FineTune("sample", "swa", epochs=1, seed=seed)) for seed in (1, 2)]
     recipes += [pruned_after(tiny_folder, Prune(0.5), recipe.fine_tuning) for recipe in recipes]
-    away = [EvaluationSet("sample", "yor"), EvaluationSet("sample", "swa", "test", "case", 1.0, 1)]
+    away = [EvaluationSet("sample", "yor"), EvaluationSet("sample", "swa", noise="case", rate=1.0, seed=1)]
     table = study.run(recipes, sets=away, workers=1, say=lambda line: None)
     records = {record["identity"]: record for record in results.read_all()}
     kept = {key for record in records.values() for key, scores in record["scores"].items() if "by_sentence" in scores}
     assert kept == {"sample/swa/dev", "sample/swa/test"} and tuple(table.columns) == results.COLUMNS
     home = table[(table["language"] == "swa") & (table["noise"] == "")]
     for row in home.itertuples():
-        counts = sentences.counts(row.identity, row.split)
-        assert counts.scores()[0] == row.f1 and counts.sentences == row.sentences
+        counts = Counts.of(records[row.identity]["scores"][f"sample/swa/{row.split}"]["by_sentence"])
+        assert counts.scores()[0] == row.f1 and counts.numbers.shape == (3, row.sentences)
         assert counts.numbers[2].sum() == row.support
-        assert (sentences.counts(records[row.identity], row.split).numbers == counts.numbers).all()
     uncompressed, pruned = (table[table["order"] == order] for order in ("dense", "after"))
     found = sentences.paired(pruned[pruned["language"] == "swa"], uncompressed[uncompressed["language"] == "swa"])
     means = [
@@ -249,7 +261,10 @@ def test_a_study_keeps_counts_of_its_own_language_and_reads_records_without(tiny
         for rows in (pruned, uncompressed)
     ]
     assert found.n == 24 and found.mean == pytest.approx(means[0] - means[1])
-    assert sentences.interval(table).kind == sentences.LACKING  # the rows away from home have none
+    test = home[home["split"] == "test"]
+    both = paired(test[test["order"] == "after"], test[test["order"] == "dense"], over_sentences=True).iloc[0]
+    assert both["over sentences"] == found and both["comparison"].interval.mean == pytest.approx(found.mean)
+    assert sentences.interval(table).kind == LACKING  # the rows away from home have none
 
     for record in records.values():  # as an earlier version wrote them
         for scores in record["scores"].values():
@@ -257,13 +272,11 @@ def test_a_study_keeps_counts_of_its_own_language_and_reads_records_without(tiny
         results.write(record)
     assert study.pending(recipes, away) == []
     pd.testing.assert_frame_equal(study.table(recipes, sets=away), table)
-    assert sentences.interval(home).kind == sentences.LACKING
+    assert sentences.interval(home).kind == LACKING
 
 
 def test_classes_in_another_order_are_the_same_texts():
-    one = sentences.Counts("classes", np.array([[0, 1, 1], [0, 1, 0]]), ("sport", "health"))
-    same = sentences.Counts("classes", np.array([[1, 0, 0], [0, 0, 0]]), ("health", "sport"))
-    other = sentences.Counts("classes", np.array([[0, 0, 0], [0, 0, 0]]), ("health", "sport"))
-    assert sentences._sentences_of_all("d/l/test", [one, same]) == 3
-    with pytest.raises(SmallerError, match="different sentences"):
-        sentences._sentences_of_all("d/l/test", [one, other])
+    one = Counts("classes", np.array([[0, 1, 1], [0, 1, 0]]), ("sport", "health"))
+    same = Counts("classes", np.array([[1, 0, 0], [0, 0, 0]]), ("health", "sport"))
+    other = Counts("classes", np.array([[0, 0, 0], [0, 0, 0]]), ("health", "sport"))
+    assert one.truth == same.truth != other.truth

@@ -6,7 +6,19 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smaller.analysis.statistics import describe, drop_at, holm, language_average, spearman, t_interval
+from smaller.analysis.statistics import (
+    LACKING,
+    Interval,
+    by_seed,
+    describe,
+    drop_at,
+    holm,
+    language_average,
+    over_seeds,
+    plus_minus,
+    spearman,
+    t_interval,
+)
 from smaller.base.errors import SmallerError
 
 
@@ -38,9 +50,7 @@ def test_t_interval_equals_the_one_done_by_hand():
     half = 4.302653 * 2.0 / math.sqrt(3)  # t(0.975, 2 degrees of freedom), standard deviation 2
     assert interval.mean == pytest.approx(81.0)
     assert (interval.low, interval.high) == pytest.approx((81 - half, 81 + half), abs=1e-4)
-    low, high = stats.t.interval(0.9, 2, loc=81, scale=stats.sem([79, 81, 83]))
-    narrow = t_interval([79.0, 81.0, 83.0], confidence=0.9)
-    assert (narrow.low, narrow.high) == pytest.approx((low, high))
+    assert (interval.low, interval.high) == pytest.approx(stats.t.interval(0.95, 2, 81, stats.sem([79, 81, 83])))
 
 
 def test_one_run_has_no_interval_and_says_so():
@@ -49,6 +59,37 @@ def test_one_run_has_no_interval_and_says_so():
     assert describe(interval) == "81.2, n = 1 (no interval)"
     assert describe(t_interval([79.9, 81.2, 82.5])) == "81.2 [78.0, 84.4], n = 3"
     assert describe(t_interval([])) == "not measured"
+    assert describe(Interval(math.nan, math.nan, math.nan, 0, LACKING)) == "not recorded"
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        (Interval(81.24, 80.84, 81.64, 3), "81.2 ± 0.4"),
+        (Interval(81.24, 80.04, 81.64, 300, "bootstrap over sentences"), "81.2 [80.0, 81.6]"),
+        (Interval(0.04, -0.06, 0.01, 300), "0.0 [-0.1, 0.0]"),
+        (Interval(81.24, math.nan, math.nan, 1), "81.2"),
+        (Interval(math.nan, math.nan, math.nan, 0), "–"),
+        (Interval(math.nan, math.nan, math.nan, 0, LACKING), "not recorded"),
+    ],
+)
+def test_a_cell_shows_half_the_interval_only_where_it_is_symmetric(interval, told):
+    """Once, the upper half stood behind ± for both sides of a bootstrap interval."""
+    assert plus_minus(interval) == told
+    if interval.known:
+        assert plus_minus(interval, 2, sign="+").startswith(f"{interval.mean:+.2f}")
+
+
+def test_means_by_seed_have_every_language_of_their_group():
+    rows = pd.DataFrame(
+        [("a", "hau", 1, 2.0), ("a", "hau", 1, 4.0), ("a", "swa", 1, 5.0), ("a", "hau", 2, 9.0), ("b", "hau", 1, 7.0)],
+        columns=["model", "language", "seed", "f1"],
+    )
+    assert by_seed(rows, by=["model"]).to_dict() == {("a", 1): (3 + 5) / 2, ("b", 1): 7.0}
+    assert by_seed(rows[rows["model"] == "a"]).to_dict() == {1: 4.0}
+    each = over_seeds(rows, by=["model", "language"])
+    assert each["a", "hau"] == t_interval([3.0, 9.0]) and each["b", "hau"].n == 1
+    assert by_seed(rows[:0], by=["model"]).empty and over_seeds(rows[:0], by=["model"]).empty
 
 
 def test_missing_values_are_not_counted():

@@ -13,31 +13,17 @@ import pytest
 from smaller import encoders, study
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, silent
-from smaller.data import splits
+from smaller.base.settings import changed
+from smaller.data import sample, splits
 from smaller.data.sets import EvaluationSet
 from smaller.study import cache, results, running
 from smaller.study.evaluation import score
-from smaller.study.jobs import Job, execute
 from smaller.study.recipes import Recipe, dense, pruned_after, pruning_grid
 from smaller.study.steps import Distil, FineTune, Pretrain, Prune
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=1e-3, batch_size=16)
 
 pytestmark = pytest.mark.usefixtures("fresh_folders")
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[FineTune]:
-    """The fine-tunings that were carried out, in order."""
-    done: list[FineTune] = []
-    apply = FineTune.apply
-
-    def count(self: FineTune, *arguments: object, **options: object):
-        done.append(self)
-        return apply(self, *arguments, **options)
-
-    monkeypatch.setattr(FineTune, "apply", count)
-    return done
 
 
 def run(recipes: study.Recipes, *, workers: int = 1, say: Say = silent) -> pd.DataFrame:
@@ -48,32 +34,7 @@ def written() -> dict[str, tuple[bytes, int]]:
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in results.folder().iterdir()}
 
 
-# The plan
-
-
-def test_shared_prefix_appears_once_and_children_stand_under_it() -> None:
-    tunings = [TUNE, replace(TUNE, seed=2)]
-    recipes = pruning_grid("sample-small", tunings, [0, 0.5, 0.9])
-    jobs = study.plan(recipes + recipes)
-    prefixes = [job.prefix for job in jobs]
-    assert len(prefixes) == len(set(prefixes)) == 1 + 2 + 4  # pre-training, dense, and one for each pruned before
-    assert sorted(recipe.identity for job in jobs for recipe in job.recipes) == sorted(r.identity for r in recipes)
-    for job in jobs:
-        assert all(recipe.trained_prefix() == job.prefix for recipe in job.recipes)
-        assert job.parent is None or prefixes.index(job.parent) < prefixes.index(job.prefix)
-    (root,) = (job for job in jobs if job.parent is None)
-    assert root.prefix == Recipe("sample-small", (Pretrain(),)) and root.recipes == ()
-    assert {job.parent for job in jobs if job is not root} == {root.prefix}
-    by_prefix = {job.prefix: job.recipes for job in jobs}
-    assert by_prefix[dense("sample-small", TUNE)] == (
-        dense("sample-small", TUNE),
-        *(pruned_after("sample-small", Prune(sparsity), TUNE) for sparsity in (0.5, 0.9)),
-    )
-
-
-def test_plan_without_training_has_one_job_for_an_encoder() -> None:
-    recipes = [Recipe("xlm-r-base"), Recipe("xlm-r-base", (Prune(0.5),))]
-    assert study.plan(recipes) == [Job(Recipe("xlm-r-base"), tuple(recipes), None)]
+# The work
 
 
 def test_work_counts_a_training_once_with_its_first_recipe(few_sentences: None) -> None:
@@ -81,7 +42,7 @@ def test_work_counts_a_training_once_with_its_first_recipe(few_sentences: None) 
     recipes = [pretrained.then(TUNE), pretrained.then(TUNE, Prune(0.5)), pretrained.then(replace(TUNE, seed=2))]
     work = running._work(study.plan(recipes))
     updates = 32 // 16
-    assert [work[recipe] - study.SCORING for recipe in recipes] == [100 + updates, 0, updates]
+    assert [work[recipe] - running.SCORING for recipe in recipes] == [100 + updates, 0, updates]
 
 
 def test_work_of_a_distillation_is_counted_in_updates_too(few_sentences: None) -> None:
@@ -118,11 +79,20 @@ def test_each_prefix_is_trained_once_across_runs(tiny_folder: str, few_sentences
 
     # A continuation that nobody had thought of is served by what is kept.
     later = pruned_after(tiny_folder, Prune(0.7), TUNE)
-    assert study.estimate([*recipes, later]).startswith("5 of 6 recipes are done; 0 to train, about ")
+    plan = study.estimate([*recipes, later])
+    assert (plan.recipes, plan.done, plan.trainings, plan.updates) == (6, 5, 0, 0) and plan.seconds > 0
     assert set(run([later]).order) == {"after"}
     assert len(trained) == 3
     assert written().items() > before.items()
-    assert study.estimate([*recipes, later]) == "all 6 recipes are done"
+    assert study.estimate([*recipes, later]) == study.Plan(6, 6, seconds=0.0)
+
+
+def test_a_plan_in_words() -> None:
+    plan = study.Plan(3, 1, trainings=2, updates=1880)
+    told = "1 of 3 recipes are done; 2 to train in 1,880 updates"
+    assert str(plan) == f"{told}; the first will show how long the rest takes"
+    assert str(replace(plan, seconds=600.0, unscored=2)) == f"{told}, about 10 min; 2 to score on further sets"
+    assert str(study.Plan(3, 3)) == "all 3 recipes are done"
 
 
 # Evaluation sets
@@ -149,41 +119,15 @@ def test_further_sets_cost_no_training(tiny_folder: str, few_sentences: None, tr
 
 
 def test_set_that_cannot_be_scored_stops_a_study_before_it_trains(
-    tiny_folder: str, trained: list, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: str, trained: list, brought: Callable[..., str]
 ) -> None:
-    monkeypatch.delenv("SMALLER_DATA", raising=False)
-    with pytest.raises(SmallerError, match="split of 'masakhaner2' in Bambara .* is not on this machine"):
+    told = "split of 'masakhaner2' in Bambara .* is not on this machine"
+    with changed(SMALLER_DATA=None), pytest.raises(SmallerError, match=told):
         study.run([dense(tiny_folder, TUNE)], sets=[EvaluationSet("masakhaner2", "bam")], say=silent)
-    monkeypatch.setattr(EvaluationSet, "types", ("PER", "MISC"))
-    with pytest.raises(SmallerError, match="sample/yor/test has the labels MISC, which models .* do not know"):
-        study.run([dense(tiny_folder, TUNE)], sets=[EvaluationSet("sample", "yor")], say=silent)
+    name = brought("yor", tokens=[["Asha", "alifika"]], ner_tags=[["B-MISC", "O"]])
+    with pytest.raises(SmallerError, match=f"{name}/yor/test has the labels MISC, which models .* do not know"):
+        study.run([dense(tiny_folder, TUNE)], sets=[EvaluationSet(name, "yor")], say=silent)
     assert trained == []
-
-
-def test_sentences_that_were_trained_on_are_left_out_away_from_home(
-    tiny_folder: str, few_sentences: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = splits.sentences("sample", "swa", "train")[:5]
-    away = EvaluationSet("sample", "yor")
-    home = splits.sentences
-
-    def mixed(dataset: str, language: str, split: str) -> list:
-        return home(dataset, language, split) + (seen if (language, split) == ("yor", "test") else [])
-
-    monkeypatch.setattr(splits, "sentences", mixed)
-    study.run([dense(tiny_folder, TUNE)], sets=[away], workers=1, say=silent)
-    scores = results.read(dense(tiny_folder, TUNE))["scores"][away.key]
-    assert (scores["removed"], scores["sentences"]) == (5, 24)
-
-
-def test_changed_data_of_a_set_are_scored_again(
-    tiny_folder: str, few_sentences: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe, away = dense(tiny_folder, TUNE), EvaluationSet("sample", "yor")
-    study.run([recipe], sets=[away], workers=1, say=silent)
-    assert study.pending([recipe], [away]) == []
-    monkeypatch.setattr(EvaluationSet, "checksum", lambda self: "changed")
-    assert study.pending([recipe], [away]) == [recipe] and study.pending([recipe]) == []
 
 
 def test_one_model_for_several_languages(tiny_folder: str, few_sentences: None) -> None:
@@ -247,35 +191,29 @@ def test_damaged_record_is_computed_again_alone(tiny_folder: str, few_sentences:
 
 @pytest.mark.parametrize("changed", ["data", "weights"])
 def test_changed_inputs_are_computed_again(
-    changed: str,
-    tiny: encoders.Model,
-    tmp_path: Path,
-    few_sentences: None,
-    trained: list,
-    monkeypatch: pytest.MonkeyPatch,
+    changed: str, tiny: encoders.Model, tmp_path: Path, few_sentences: None, trained: list
 ) -> None:
     folder = tmp_path / "my encoder"
     encoders.save(tiny, folder)
     recipe = dense(str(folder), TUNE)
-    first = run([recipe])
+    run([recipe])
     if changed == "data":
-        monkeypatch.setattr("smaller.data.splits.fingerprint", lambda dataset, language: "other data")
+        sample.SIZES["dev"] += 1
     else:
         encoders.save(Prune(0.9).apply(tiny)[0], folder)
         encoders.revision.cache_clear()
     assert study.pending([recipe]) == [recipe]
-    second = run([recipe])
+    assert list(run([recipe]).sentences) == [16 + (changed == "data"), 24]
     assert len(trained) == 2
     assert study.pending([recipe]) == []
-    assert (first.loss.tolist() == second.loss.tolist()) == (changed == "data")
 
 
 def test_parent_is_trained_once_for_its_children(tiny_folder: str, few_sentences: None, trained: list) -> None:
     pretraining = Pretrain(languages=("swa",), updates=2, batch_size=4)
     children = [Recipe(tiny_folder, (pretraining, replace(TUNE, seed=seed))) for seed in (1, 2)]
     run(children)
-    assert len(trained) == 2
-    kept = {place.name for place in cache._artefacts()}
+    assert len(trained) == 3
+    kept = {place.name for place in cache.kept()}
     assert kept == {Recipe(tiny_folder, (pretraining,)).identity, *(child.identity for child in children)}
 
 
@@ -285,34 +223,17 @@ def test_recipe_without_labels_gives_a_record_and_no_row(tiny_folder: str) -> No
     assert results.read(pruned)["cost"]["achieved_sparsity"] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_recipe_that_another_study_finished_meanwhile_is_left_alone(
-    tiny_folder: str, few_sentences: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipes = (dense(tiny_folder, TUNE), pruned_after(tiny_folder, Prune(0.5), TUNE))
-    job = Job(recipes[0], recipes, None)
-    execute(job)
-    before, finished = written(), []
-    # What it saw before the other study was done.
-    monkeypatch.setattr("smaller.study.jobs.pending", lambda recipes, sets: list(recipes))
-    execute(job, listener=finished.append)
-    assert written() == before
-    assert finished == list(recipes)
-
-
 # What can go wrong before anything is trained
 
 
 @pytest.mark.parametrize("variable", ["SMALLER_OUTPUTS", "SMALLER_CACHE"])
-def test_folder_that_cannot_be_written(
-    variable: str, tiny_folder: str, trained: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_that_cannot_be_written(variable: str, tiny_folder: str, trained: list, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
-    monkeypatch.setenv(variable, str(tmp_path / "a file" / "folder"))
-    assert study.estimate([dense(tiny_folder, TUNE)]) == (
-        "0 of 1 recipes are done; 1 to train in 188 updates; the first will show how long the rest takes"
-    )
-    with pytest.raises(SmallerError, match=f"cannot be written to .* set {variable} to another folder"):
-        run([dense(tiny_folder, TUNE)])
+    with changed(**{variable: str(tmp_path / "a file" / "folder")}):
+        plan = study.estimate([dense(tiny_folder, TUNE)])
+        assert (plan.recipes, plan.done, plan.trainings, plan.updates, plan.seconds) == (1, 0, 1, 188, None)
+        with pytest.raises(SmallerError, match=f"cannot be written to .* set {variable} to another folder"):
+            run([dense(tiny_folder, TUNE)])
     assert trained == []
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import datasets as library
 import pyarrow
 import pytest
 from datasets import ClassLabel, Features, List, Value
 
 from smaller import data
+from smaller.base import files
 from smaller.base.errors import SmallerError
 from smaller.data import splits, store, tables
 from smaller.data.examples import Sentence, Text
@@ -156,14 +159,14 @@ def test_damage_in_a_kept_table_is_seen_and_what_is_made_from_files_is_made_agai
 
 def test_two_that_write_one_folder_leave_one(tmp_path, monkeypatch):
     place, given = tmp_path / "there", tables.table_of(WORDS, "ner", LABELS)
-    rename = tables.os.rename
+    remove = files.remove
 
-    def slower(source, target):
-        if target == place:  # another process has put its own there in this moment
-            monkeypatch.setattr(tables.os, "rename", rename)
-            tables.write(place, {"table": given}, {"by": "another"})
-        rename(source, target)
+    def then_another(folder):  # another process puts its own there in this moment
+        remove(folder)
+        monkeypatch.setattr(files, "remove", remove)
+        tables.write(place, {"table": given}, {"by": "another"})
 
-    monkeypatch.setattr(tables.os, "rename", slower)
+    monkeypatch.setattr(files, "remove", then_another)
     tables.write(place, {"table": given}, {"by": "this"})
+    assert json.loads((place / tables.ABOUT).read_bytes())["by"] == "another"
     assert tables.is_whole(place) and [path.name for path in tmp_path.iterdir() if "draft" in path.name] == []

@@ -168,7 +168,7 @@ def test_odd_sentences_are_answered(tagger):
             {"Wizkid": "B-PER", "Ayo": "I-PER", "Lagos": "B-LOC", "Benki": "B-ORG", "Kano": "[CLS]"},
         ),
     ],
-    ids=["flat", "io", "bioes", "bilou", "pieces"],
+    ids=["flat", "io", "bioes", "bilou", "special tokens"],
 )
 def test_labels_of_every_scheme_give_whole_entities(tiny, labels, names):
     (found,) = tag(foretold(tiny, labels, names), ["Wizkid Ayo yayi Lagos Benki Kano"])
@@ -194,14 +194,14 @@ def test_each_word_of_a_model_of_parts_of_speech_is_one(tiny):
     assert [entity.type for entity in found.entities] == ["NOUN", "VERB", "NOUN", "NOUN"]
 
 
-def test_many_sentences_are_read_in_chunks_and_in_order(tiny, monkeypatch):
+def test_many_sentences_are_read_in_parts_and_in_order(tiny):
     model = foretold(tiny, LABELS, {"Kano": "B-LOC"})
     texts = [f"{'Kano ' * (place % 4)}da" if place % 5 else "" for place in range(50)]
-    whole, at_once = tag(model, texts), []
-    read = tagging.read
-    monkeypatch.setattr(tagging, "CHUNK", 8)
-    monkeypatch.setattr(tagging, "read", lambda *given: at_once.append(len(given[1])) or read(*given))
-    assert tag(model, texts) == whole and max(at_once) <= 8 and sum(at_once) == 40
+    whole, sizes = tag(model, texts), []
+    model.network.register_forward_pre_hook(
+        lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True
+    )
+    assert tag(model, texts, at_once=8) == whole and max(sizes) <= 8 and sum(sizes) == 40
     assert [len(found.entities) for found in whole] == [place % 4 if place % 5 else 0 for place in range(50)]
 
 

@@ -17,6 +17,7 @@ import torch
 from smaller import encoders, study
 from smaller.base.errors import SmallerError
 from smaller.base.progress import silent
+from smaller.data import splits
 from smaller.data.tasks import bio_labels
 from smaller.encoders import Model, with_classifier
 from smaller.formats.shipping import ship
@@ -199,10 +200,10 @@ def test_recipes_without_a_record_are_an_error(tiny_folder: str) -> None:
 
 
 def test_sentences_are_spread_over_the_lengths(tiny: Model) -> None:
-    split = list(study.splits.sentences("sample", "swa", "train"))
-    pieces = latency._pieces({"tiny": tiny}, latency.sample_of(split, tiny, count=5))["tiny"]
-    every = sorted(len(row) for row in latency._pieces({"tiny": tiny}, split)["tiny"])
-    assert [len(row) for row in pieces] == [every[round(place * (len(every) - 1) / 4)] for place in range(5)]
+    split = splits.sentences("sample", "swa", "train")
+    tokens = latency._tokens({"tiny": tiny}, latency.sample_of(split, tiny, count=5))["tiny"]
+    every = sorted(len(row) for row in latency._tokens({"tiny": tiny}, split)["tiny"])
+    assert [len(row) for row in tokens] == [every[round(place * (len(every) - 1) / 4)] for place in range(5)]
     assert len(latency.sample_of(split, tiny, count=1000)) == len(split)
 
 

@@ -1,10 +1,8 @@
 """The training loop: equal to plain PyTorch where it should be, masks held exactly, nothing left changed."""
 
 import copy
-import itertools
 import random
-from collections.abc import Iterator
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
@@ -21,13 +19,13 @@ from smaller.data.encoding import IGNORED, Batch, batch_of, encode
 from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
 from smaller.encoders.device import device
-from smaller.study import checkpoints, training
+from smaller.study import training
 from smaller.study.steps import Prune
-from smaller.study.steps.pretraining import mask_pieces
+from smaller.study.steps.pretraining import mask_tokens
 from smaller.study.training import FastDropout, fast_dropout, linear_decay, token_loss, train, trimmed_vocabulary
 
 LABELS = bio_labels(("PER", "ORG", "LOC", "DATE"))
-PIECES = "embeddings.word_embeddings.weight"
+TOKENS = "embeddings.word_embeddings.weight"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,7 @@ def test_training_reduces_the_loss_and_reports_what_it_did(tagger, encoded):
     rows = batches(encoded, epochs=4)
     report = fit(tagger, rows)
     assert report.updates == len(report.losses) == len(rows)
-    assert report.pieces == 4 * encoded.lengths.sum() and report.seconds > 0
+    assert report.tokens == 4 * encoded.lengths.sum() and report.seconds > 0
     record = report.as_record()
     assert record["loss_first"] > 1.5 > record["loss_last"]
     assert len(record["loss_curve"]) == len(rows) and record["loss_curve_stride"] == 1
@@ -106,7 +104,7 @@ def test_a_trimmed_vocabulary_changes_no_result(tagger, encoded, full_precision)
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: name + text)
-    pieces = f"roberta.{PIECES}"
+    pieces = f"roberta.{TOKENS}"
     other = sorted(set(range(len(start[pieces]))) - set(used.tolist()))
     assert torch.equal(found[pieces][other], start[pieces][other])
     assert not torch.equal(found[pieces], start[pieces])
@@ -175,7 +173,8 @@ def test_masked_training_is_that_of_torch_prune(tiny, encoded, full_precision):
 def test_without_dropout_training_sees_what_evaluation_sees(tagger, encoded, full_precision):
     batch = batches(encoded)[0]
     network = tagger.network.train()
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
         with fast_dropout(network):
             noisy = token_loss(network, batch)
             with training.dropout_at(network, 0.0):
@@ -201,7 +200,7 @@ def bert(tiny) -> Model:
 def test_the_masked_language_loss_is_transformers_own(tiny, encoded, kind):
     model = tiny if kind == "xlm-roberta" else bert(tiny)
     batch = batches(encoded)[0]
-    hidden, labels = mask_pieces(
+    hidden, labels = mask_tokens(
         batch.pieces,
         special=torch.tensor([0, 1, 2]),
         mask=4,
@@ -314,7 +313,7 @@ def test_the_learning_rate_falls_in_a_straight_line():
 
 def test_training_that_diverges_is_an_error(tagger, encoded):
     with pytest.raises(SmallerError, match="Training diverged: the loss is nan after 6 updates at .* of 1e\\+30"):
-        fit(tagger, batches(encoded), learning_rate=1e30)
+        fit(tagger, batches(encoded), learning_rate=1e30, say_seconds=1e9)
 
 
 def test_a_batch_without_any_label_is_no_divergence(tagger, encoded):
@@ -325,56 +324,49 @@ def test_a_batch_without_any_label_is_no_divergence(tagger, encoded):
     assert all(torch.isfinite(value).all() for value in weights(tagger).values())
 
 
-def test_a_long_training_says_where_it_stands(tagger, encoded, monkeypatch):
-    clock = itertools.count(step=11)
-    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+def test_a_long_training_says_where_it_stands(tagger, encoded):
     said = []
-    fit(tagger, batches(encoded)[:3], say=said.append)
-    assert len(said) == 3 and said[0].startswith("update 1 of 3, loss ") and " tokens/s, about " in said[0]
-    assert said[0].endswith("about 22 s left") and said[2].endswith("about 0 s left")
+    report = fit(tagger, batches(encoded)[:3], say=said.append, say_seconds=0.0)
+    found = [re.fullmatch(r"update (\d) of 3, loss ([\d.]+), [\d,]+ tokens/s, about \d+ s left", line) for line in said]
+    assert [int(line[1]) for line in found] == [1, 2, 3]
+    assert [float(line[2]) for line in found] == pytest.approx(report.losses, abs=1e-3)
+    assert said[2].endswith("about 0 s left")
+    fit(tagger, batches(encoded)[:3], say=said.append, say_seconds=1e9)
+    assert len(said) == 3
 
 
-def test_a_loss_that_is_no_number_is_seen_before_the_end(tagger, encoded, monkeypatch):
-    clock = itertools.count(step=11)
-    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+def test_a_loss_that_is_no_number_is_seen_before_the_end(tagger, encoded):
     with pytest.raises(SmallerError, match="the loss is nan after 2 updates"):
-        fit(tagger, batches(encoded), learning_rate=1e30)
+        fit(tagger, batches(encoded), learning_rate=1e30, say_seconds=0.0)
 
 
 # Batches in parts
 
 
-def small_parts(monkeypatch, budget: int) -> None:
-    monkeypatch.setattr(training, "PART", budget)
-
-
-def test_a_large_batch_is_cut_into_parts_that_hold_all_of_it(encoded, monkeypatch):
+def test_a_large_batch_is_cut_into_parts_that_hold_all_of_it(encoded):
     whole = batch_of(encoded, range(48), padding=1)
     assert list(training.parts(whole)) == [whole]
-    small_parts(monkeypatch, 400)
-    made = list(training.parts(whole))
+    made = list(training.parts(whole, 400))
     assert len(made) == -(-whole.pieces.numel() // 400)
     assert [row for part in made for row in part.rows] == list(range(48))
     for part in made:
         expected = batch_of(encoded, part.rows, padding=1)
         for name in ("pieces", "mask", "labels"):
             assert torch.equal(getattr(part, name), getattr(expected, name))
-    small_parts(monkeypatch, 1)
-    assert len(list(training.parts(whole))) == 48
+    assert len(list(training.parts(whole, 1))) == 48
 
 
-def test_parts_change_no_result(tagger, encoded, full_precision, monkeypatch):
+def test_parts_change_no_result(tagger, encoded, full_precision):
     """In double precision, and without dropout, whose draws depend on the shapes."""
     rows = batches(encoded, size=16, epochs=2)
     made = []
     for budget in (4096, 150):
-        small_parts(monkeypatch, budget)
-        assert (len(list(training.parts(rows[0]))) > 1) == (budget == 150)
+        assert (len(list(training.parts(rows[0], budget))) > 1) == (budget == 150)
         model = tagger.copy()
         model.network.double()
-        made.append((fit(model, rows, dropout=0.0), weights(model)))
+        made.append((fit(model, rows, dropout=0.0, part=budget), weights(model)))
     assert made[0][0].losses == pytest.approx(made[1][0].losses, abs=1e-6)
-    assert made[0][0].pieces == made[1][0].pieces
+    assert made[0][0].tokens == made[1][0].tokens
     for name, value in made[0][1].items():
         torch.testing.assert_close(made[1][1][name], value, rtol=1e-5, atol=1e-7)
 
@@ -394,130 +386,3 @@ def test_an_objective_of_several_terms_is_trained_on_their_sum(tagger, encoded, 
         rtol=1e-4,
     )
     assert np.array(plain.terms).shape == (len(rows), 1)
-
-
-# Checkpoints
-
-
-@pytest.fixture
-def eager(monkeypatch):
-    """A checkpoint after nearly every update."""
-    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
-
-
-def interrupted(rows: list[Batch], after: int) -> Iterator[Batch]:
-    yield from rows[:after]
-    raise KeyboardInterrupt
-
-
-def stop(model: Model, rows: list[Batch], after: int, scratch: Path, **options) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(model, interrupted(rows, after), token_loss, **settings(rows), scratch=scratch, **options)
-
-
-def settings(rows: list[Batch]) -> dict:
-    return dict(updates=len(rows), learning_rate=3e-3, seed=5, weight_decay=0.1, warm_up=3)
-
-
-def test_a_training_that_is_stopped_goes_on_bit_for_bit(tagger, encoded, eager, tmp_path):
-    pruned, _ = Prune(0.5).apply(tagger)
-    rows = batches(encoded, epochs=4)
-    undisturbed = pruned.copy()
-    expected = train(undisturbed, rows, token_loss, **settings(rows))
-    for after in random.Random(1).sample(range(1, len(rows)), 3):
-        scratch, said = tmp_path / str(after), []
-        stop(pruned.copy(), rows, after, scratch)
-        assert (scratch / "training.safetensors").is_file()
-        model = pruned.copy()
-        report = train(model, rows, token_loss, **settings(rows), scratch=scratch, say=said.append)
-        assert said[0].startswith("going on after update ")
-        assert report.losses == expected.losses and report.terms == expected.terms
-        assert (report.pieces, report.updates) == (expected.pieces, expected.updates)
-        assert same(weights(model), weights(undisturbed))
-        assert not list(scratch.iterdir())
-
-
-def test_checkpoints_change_no_result_and_come_now_and_then(tagger, encoded, tmp_path, monkeypatch):
-    rows = batches(encoded)
-    plain, kept = tagger.copy(), tagger.copy()
-    expected = train(plain, rows, token_loss, **settings(rows))
-    clock = itertools.count(step=11)
-    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
-    written = []
-    write = checkpoints.Checkpoint.write
-    monkeypatch.setattr(checkpoints.Checkpoint, "write", lambda *given: written.append(1) or write(*given))
-    report = train(kept, rows, token_loss, **settings(rows), scratch=tmp_path / "scratch")
-    assert report.losses == expected.losses and same(weights(kept), weights(plain))
-    assert len(rows) == 6 and len(written) == 1  # after 60 seconds, and then not before 20 times the 11 of writing
-
-
-@pytest.mark.parametrize("damage", ["cut short", "a changed byte", "empty", "other content"])
-def test_a_damaged_checkpoint_is_left_aside_with_a_word(tagger, encoded, eager, tmp_path, damage):
-    rows = batches(encoded, epochs=2)
-    undisturbed = tagger.copy()
-    expected = train(undisturbed, rows, token_loss, **settings(rows))
-    stop(tagger.copy(), rows, 7, tmp_path)
-    file = tmp_path / "training.safetensors"
-    content = file.read_bytes()
-    middle = len(content) // 2
-    file.write_bytes(
-        {
-            "cut short": content[:middle],
-            "a changed byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-            "empty": b"",
-            "other content": b"not a checkpoint",
-        }[damage]
-    )
-    said = []
-    model = tagger.copy()
-    report = train(model, rows, token_loss, **settings(rows), scratch=tmp_path, say=said.append)
-    assert said[0].endswith("is damaged, so this one starts from the beginning")
-    assert report.losses == expected.losses and same(weights(model), weights(undisturbed))
-
-
-@pytest.mark.parametrize(
-    "other", ["more updates", "another seed", "another rate", "other weights", "another shape", "other sentences"]
-)
-def test_a_checkpoint_of_another_training_is_left_aside_with_a_word(tagger, tiny, encoded, eager, tmp_path, other):
-    rows = batches(encoded)
-    stop(tagger.copy(), rows, 4, tmp_path)
-    options, model = settings(rows), tagger.copy()
-    match other:
-        case "more updates":
-            rows = batches(encoded, epochs=2)
-            options["updates"] = len(rows)
-        case "another seed":
-            options["seed"] = 6
-        case "another rate":
-            options["learning_rate"] = 1e-3
-        case "other weights":
-            model = encoders.with_classifier(tiny, LABELS, seed=2)
-        case "another shape":
-            model = encoders.with_classifier(tiny, LABELS[:3], seed=1)
-            rows = [Batch(row.pieces, row.mask, row.labels.clamp(max=2), row.rows) for row in rows]
-        case "other sentences":
-            rows = rows[::-1]
-    expected = train(model.copy(), rows, token_loss, **options)
-    said = []
-    report = train(model, rows, token_loss, **options, scratch=tmp_path, say=said.append)
-    assert said[0].endswith("belongs to another training, so this one starts from the beginning")
-    assert report.losses == expected.losses
-
-
-def test_a_full_disk_costs_the_checkpoint_and_not_the_training(tagger, encoded, eager, tmp_path, small_files):
-    rows = batches(encoded)
-    expected = train(tagger.copy(), rows, token_loss, **settings(rows))
-    said = []
-    with small_files(10_000):
-        report = train(tagger.copy(), rows, token_loss, **settings(rows), scratch=tmp_path, say=said.append)
-    assert report.losses == expected.losses
-    assert said and all(line.startswith("no checkpoint could be kept at ") for line in said)
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_random_state_of_the_process_is_left_alone_also_by_a_resumed_training(tagger, encoded, eager, tmp_path):
-    rows = batches(encoded)
-    stop(tagger.copy(), rows, 3, tmp_path)
-    before = torch.get_rng_state()
-    train(tagger.copy(), rows, token_loss, **settings(rows), scratch=tmp_path)
-    assert torch.equal(torch.get_rng_state(), before)

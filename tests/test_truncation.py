@@ -13,16 +13,16 @@ from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, 
 
 from smaller import encoders
 from smaller.base.errors import SmallerError
-from smaller.data import sample, splits
+from smaller.data import sample
 from smaller.data.encoding import encode_text
 from smaller.encoders import Model
-from smaller.study.steps import Pretrain, Prune, PruneHeads, Quantize, TruncateHidden, step_from_canonical
+from smaller.study.steps import Pretrain, Prune, PruneHeads, TruncateHidden, step_from_canonical
 from smaller.study.steps.truncation import TEXT_HEADS
 
 TEXT = {"corpus": "sample", "languages": ("swa", "yor"), "lines": 30}
 WAYS = [TruncateHidden(16), TruncateHidden(16, by="importance", **TEXT), TruncateHidden(16, by="projection", **TEXT)]
-PIECES = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
-MASK = PIECES != 1
+TOKENS = torch.tensor([[0, 15, 27, 400, 9, 2], [0, 33, 8, 2, 1, 1]])
+MASK = TOKENS != 1
 
 
 def encoder(tiny: Model, kind: str, **shape: float) -> Model:
@@ -55,12 +55,12 @@ def whole(fresh: Model) -> Model:
 
 @torch.no_grad()
 def logits(network: nn.Module) -> torch.Tensor:
-    return network(input_ids=PIECES, attention_mask=MASK).logits[MASK]
+    return network(input_ids=TOKENS, attention_mask=MASK).logits[MASK]
 
 
 @torch.no_grad()
 def states(network: nn.Module) -> torch.Tensor:
-    found = network(input_ids=PIECES, attention_mask=MASK, output_hidden_states=True).hidden_states
+    found = network(input_ids=TOKENS, attention_mask=MASK, output_hidden_states=True).hidden_states
     return torch.stack(found)[:, MASK]
 
 
@@ -100,11 +100,11 @@ def test_a_projection_onto_all_directions_turns_the_hidden_states_and_changes_no
 def test_a_text_classifier_keeps_its_strongest_neurons(fresh: Model, by: str) -> None:
     topics = encoders.with_classifier(fresh, ("a", "b", "c"), seed=1, unit="text")
     with torch.no_grad():
-        same = topics.network(input_ids=PIECES, attention_mask=MASK).logits
+        same = topics.network(input_ids=TOKENS, attention_mask=MASK).logits
     given = {} if by == "slice" else TEXT
     whole, _ = TruncateHidden(24, by=by, **given).apply(topics)
     with torch.no_grad():
-        turned = whole.network(input_ids=PIECES, attention_mask=MASK).logits
+        turned = whole.network(input_ids=TOKENS, attention_mask=MASK).logits
     assert (whole.unit, whole.labels) == ("text", ("a", "b", "c"))
     torch.testing.assert_close(turned, same, rtol=1e-3, atol=1e-3)
     smaller, report = TruncateHidden(16, by=by, **given).apply(topics)
@@ -255,19 +255,11 @@ def test_heads_that_are_left_unequal_or_other_masks_are_errors(whole: Model) -> 
             TruncateHidden(16).apply(pruned)
 
 
-def test_what_cannot_be_done_is_said(whole: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_done_is_said(whole: Model) -> None:
     with pytest.raises(SmallerError, match="The hidden states are 24 wide, so they cannot become 28 wide"):
         TruncateHidden(28).apply(whole)
     with pytest.raises(SmallerError, match="4 heads do not divide a hidden size of 18.* they divide is 16"):
         TruncateHidden(18).apply(whole)
-    tagger = encoders.with_classifier(whole, ("O", "B-PER"), seed=1)
-    with pytest.raises(SmallerError, match="TruncateHidden needs weights in fp32"):
-        TruncateHidden(16).apply(Quantize("bf16").apply(tagger)[0])
-    for lines, message in (([], "corpus sample/swa is empty"), (["  ", ""], "nothing but blanks")):
-        monkeypatch.setattr(splits, "text", lambda *_, lines=lines: lines)
-        for step in WAYS[1:]:
-            with pytest.raises(SmallerError, match=message):
-                step.apply(whole)
 
 
 def test_what_the_step_says_of_itself() -> None:

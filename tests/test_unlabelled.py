@@ -12,9 +12,10 @@ from smaller.data import splits
 from smaller.data.encoding import encode
 from smaller.data.examples import Sentence, Text
 from smaller.encoders import with_classifier
+from smaller.prediction.labels import labels_of
 from smaller.study.evaluation import predict, span_scores
 from smaller.study.steps import TrimVocabulary
-from smaller.study.unlabelled import agreement, look, probabilities, pseudo_perplexity, tags_of
+from smaller.study.unlabelled import agreement, look, probabilities, pseudo_perplexity
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def sentences() -> list[Sentence]:
 
 
 def test_tags_are_those_of_scoring(tagger, sentences, full_precision) -> None:
-    told = [tags_of(tagger, chances) for chances in probabilities(tagger, sentences)]
+    told = [labels_of(tagger, chances) for chances in probabilities(tagger, sentences)]
     assert told == predict(tagger, encode(sentences, tagger.tokenizer, tagger.labels), sentences)[0]
 
 
@@ -38,14 +39,14 @@ def test_each_word_has_a_distribution_and_one_without_pieces_has_none(tagger, se
         assert torch.allclose(chances.sum(-1), torch.ones(len(chances)), atol=1e-5)
     (found,) = probabilities(tagger, [Sentence(("Asha", "", *["leo"] * 900), ("O",) * 902)])
     assert found[1].isnan().all() and not found[[0, *range(2, 902)]].isnan().any()
-    assert tags_of(tagger, found)[1] == "O"
+    assert labels_of(tagger, found)[1] == "O"
 
 
 def test_what_is_kept_says_how_sure_the_model_is(tagger, sentences) -> None:
     found = look(tagger, sentences)
     best = torch.cat([chances.max(-1).values for chances in probabilities(tagger, sentences)])
     assert found["confidence"] == pytest.approx(100 * float(best.mean()))
-    tags = [tag for chances in probabilities(tagger, sentences) for tag in tags_of(tagger, chances)]
+    tags = [tag for chances in probabilities(tagger, sentences) for tag in labels_of(tagger, chances)]
     assert found["tagged"] == pytest.approx(100 * sum(tag != "O" for tag in tags) / len(tags))
     assert [found["labels"][int(digit)] for row in found["tags"] for digit in row] == tags
     assert found["words"] == len(tags) and found["sentences"] == 12

@@ -1,13 +1,16 @@
 """Write the README's section "What came out so far" from the tables of the reference runs.
 
-Run as `PYTHONPATH=lib python outputs/reference/headlines.py`, after the `recompute.py` of each run.
+Run as `PYTHONPATH=lib python outputs/reference/headlines.py`, after the `recompute.py` of each run. Whatever a sentence
+states follows from a value in a table.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DIFFERS
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED
+from smaller.analysis.findings import units
+from smaller.analysis.findings.words import count_of, name_of
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"
@@ -19,11 +22,13 @@ FORMATS = {
     "llm.int8": "LLM.int8() (bitsandbytes)",
     "onnx-int8": "int8 graph, embeddings too (ONNX Runtime)",
 }
+AHEAD, BEHIND = "ahead", "behind"
+LOST = "F1 minus the teacher's (points)"
 
 
-def read(run: str, name: str, **options: object) -> pd.DataFrame:
-    """A table of a reference run."""
-    return pd.read_csv(HERE / run / "tables" / f"{name}.csv", **options)
+def read(run: str, file: str) -> pd.DataFrame:
+    """A CSV file of a reference run."""
+    return pd.read_csv(HERE / run / f"{file}.csv")
 
 
 def mean(row: pd.Series, of: str, *, sign: str = "", decimals: int = 1) -> str:
@@ -34,137 +39,179 @@ def mean(row: pd.Series, of: str, *, sign: str = "", decimals: int = 1) -> str:
 
 
 def judged(row: pd.Series, of: str) -> str:
-    """A difference with its verdict: what its interval still allows where nothing is decided."""
+    """A difference with its seeds and its verdict: what its interval still allows where nothing is decided."""
     bounds = f"[{row[f'{of}, low']:.1f}, {row[f'{of}, high']:.1f}]"
-    return f"{row[f'{of}, mean']:+.1f} points {bounds} ({row[f'{of}, verdict']})"
+    return f"{row[f'{of}, mean']:+.1f} points {bounds} ({row[f'{of}, verdict']}, {seeds(row[f'{of}, n'])})"
+
+
+def seeds(number: float) -> str:
+    return count_of(int(number), "seed")
+
+
+def listed(names: list[str]) -> str:
+    """Names with "and" before the last."""
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def share(numbers: pd.Series, of: int) -> str:
+    """How many of so many: "all 5", "none of 5"."""
+    count = len(numbers)
+    return f"all {of}" if count == of else f"{count or 'none'} of {of}"
+
+
+def beside_plain() -> pd.DataFrame:
+    """F1 of the dense encoder and of the model without one by language, and whether the encoder is ahead or behind."""
+    dense = read("mini", "tables/departures").set_index("language")
+    plain = read("mini", "plain").query("split == 'test'")
+    plain = plain.assign(language=plain["language"].map(name_of)).set_index("language")[["f1", "dense_bytes"]]
+    found = dense.join(plain, how="inner")
+    lower, upper = found["f1"] < found["dense F1, low"], found["f1"] > found["dense F1, high"]
+    return found.assign(standing=lower.map({True: AHEAD, False: NOT_DECIDED}).mask(upper, BEHIND))
+
+
+def encoder_megabytes() -> float:
+    """The bytes of the uncompressed encoder's weights, in MB."""
+    return read("quantization", "tables/P1-T5").set_index("format").loc["fp32", "in memory (MB)"]
 
 
 def plain() -> str:
     """The model without an encoder beside the dense encoder."""
-    own = pd.read_csv(HERE / "mini" / "plain.csv").query("split == 'test'").set_index("language")
-    dense = read("mini", "departures").set_index("language")
-    names = {"hau": "Hausa", "swa": "Swahili", "yor": "Yoruba"}
-    size = own.loc[list(names), "shipped_bytes"].max() / 1e6
-    behind = all(own.loc[code, "f1"] > dense.loc[name, "dense F1, high"] for code, name in names.items())
+    found = beside_plain()
+    ahead, behind = (found.index[found["standing"] == word] for word in (AHEAD, BEHIND))
+    runs = seeds(found["dense F1, n"].min())
     rows = [
-        "| F1 on test | " + " | ".join(names.values()) + " | MB |",
-        "|---|---:|---:|---:|---:|",
+        "| F1 on test | " + " | ".join(found.index) + " | MB of weights |",
+        "|---|" + "---:|" * (len(found) + 1),
         "| a CRF on words, affixes and neighbours, without an encoder | "
-        + " | ".join(f"{own.loc[code, 'f1']:.1f}" for code in names)
-        + f" | {size:.1f} |",
-        "| the encoder of the reference runs, uncompressed, 3 seeds | "
-        + " | ".join(mean(dense.loc[name], "dense F1") for name in names.values())
-        + " | 27.2 |",
+        + " | ".join(f"{f1:.1f}" for f1 in found["f1"])
+        + f" | {found['dense_bytes'].max() / 1e6:.1f} |",
+        f"| the encoder of the reference runs, uncompressed, {runs} | "
+        + " | ".join(mean(row, "dense F1") for _, row in found.iterrows())
+        + f" | {encoder_megabytes():.1f} |",
     ]
-    caution = "The encoder is behind in all three languages" if behind else "The encoder is not ahead in each language"
+    caution = (
+        " Where it is not ahead, no compressed form of it is one to ship: what follows says how techniques change it."
+    )
     return (
-        f"**A model without an encoder comes first.** {caution}. So no compressed form of it is one to ship, and what "
-        "follows says how each technique changes this encoder.\n\n" + "\n".join(rows)
+        f"**Beside a model without an encoder**, this encoder is ahead in {share(ahead, len(found))} languages and "
+        f"behind in {share(behind, len(found))}.{caution if len(ahead) < len(found) else ''}\n\n" + "\n".join(rows)
     )
 
 
 def formats() -> str:
     """What each quantized format keeps, takes and costs."""
-    table = read("quantization", "P1-T5").set_index("format")
-    whole = read("quantization", "P1-T3", index_col=0).loc["Average"]
+    table = read("quantization", "tables/P1-T5").set_index("format").loc[list(FORMATS)]
+    scores = read("quantization", "tables/P1-T3").set_index("language")
+    verdicts = table["F1 against fp32, verdict"].dropna()
+    same, other = (verdicts.index[verdicts == word] for word in (AGREES, DIFFERS))
+    languages = [name for name in scores.index if name != "Average"]
+    time = units.TIME[units.everywhere(read("quantization", "figures/P1-T2-cpu"), units.TIME)]
     rows = [
         "| format of the fine-tuned model | name | F1 | verdict | MB in memory | time |",
         "|---|---|---|---|---:|---:|",
     ]
-    for name, said in FORMATS.items():
-        row = table.loc[name]
+    for name, row in table.iterrows():
         dense = name == "fp32"
-        f1 = mean(whole, "fp32") if dense else mean(row, "F1 against fp32", sign="+", decimals=2)
-        verdict = (
-            ""
-            if dense
-            else "the same"
-            if row["F1 against fp32, verdict"] == AGREES
-            else row["F1 against fp32, verdict"]
-        )
-        rows.append(
-            f"| {said} | `{name}` | {f1} | {verdict} | {row['in memory (MB)']:.1f} | {row['time (of fp32)']:.2f} |"
-        )
-    return "\n".join(rows).replace("-0.", "−0.")
+        f1 = mean(scores.loc["Average"], name) if dense else mean(row, "F1 against fp32", sign="+", decimals=2)
+        verdict = "" if dense else {AGREES: "the same"}.get(verdicts[name], verdicts[name])
+        size = f"{row['in memory (MB)']:.1f} | {row['time (of fp32)']:.2f}"
+        rows.append(f"| {FORMATS[name]} | `{name}` | {f1} | {verdict} | {size} |")
+    return (
+        f"**Of {len(verdicts)} quantized formats, {len(same) or 'none'} keep this encoder's F1 and "
+        f"{len(other) or 'none'} change it.** {listed(languages)}, {seeds(table['F1 against fp32, n'].min())}. "
+        "Change of F1 in points against fp32, paired by seed, with half its 95 % t interval; “the same” means that the "
+        "interval lies within half a "
+        f"point. Time of one sentence on one processor thread, {time}, as a share of fp32 "
+        "([quantization](outputs/reference/quantization/README.md)).\n\n" + "\n".join(rows).replace("-0.", "−0.")
+    )
 
 
 def pruning() -> str:
-    """Where F1 has dropped by two points."""
-    table = read("mini", "departures")
-    spans = {}
+    """From which sparsity on a loss of two points is shown, in each language."""
+    table, told = read("mini", "tables/departures").set_index("language"), []
     for order in ("before", "after"):
-        lost = table[f"{order}: 2 points lost at (%)"]
-        spans[order] = f"{lost.min():.0f} to {lost.max():.0f} %"
+        shown = table[f"{order}: shown from (%)"]
+        places = [f"from {sparsity:.0f} % on in {listed(list(own.index))}" for sparsity, own in shown.groupby(shown)]
+        never = list(shown.index[shown.isna()])
+        places += [f"nowhere on the grid in {listed(never)}"] if never else []
+        told.append(f"pruned {order} fine-tuning {listed(places)}")
     return (
-        f"- *Pruning.* Mean F1 is two points lower at {spans['before']} sparsity when the encoder is pruned before "
-        f"fine-tuning, and at {spans['after']} when it is pruned after "
-        "([mini](outputs/reference/mini/README.md)). Dense kernels gain no time from it."
+        f"- *Pruning.* The interval over seeds excludes a loss of less than two points in models {'; and '.join(told)} "
+        f"({seeds(table['dense F1, n'].min())}; [mini](outputs/reference/mini/README.md))."
     )
 
 
 def distillation() -> str:
-    """What students lose, and what of it is the teacher's doing."""
-    table = read("distillation", "P1-T8").set_index(["strategy", "student"])
-    told = judged(table.loc["task-specific", "4x6"], "F1 minus the teacher's (points)")
-    teacher = read("distillation", "teachers-answers").set_index("model")
-    added = (
-        "Learning from the teacher's answers, instead of the labels alone for as many updates, adds "
-        + judged(teacher.loc["task-specific"], "difference (points)")
-        if "task-specific" in teacher.index
-        else "What the answers of the teacher add to that was not measured"
-    )
+    """What a student loses, and what of it is the teacher's doing."""
+    table = read("distillation", "tables/P1-T8").query("strategy == 'task-specific'")
+    student = table.loc[table["parameters (M)"].idxmax()]
+    teacher = read("distillation", "tables/teachers-answers").set_index("model")
+    added = "What the answers of the teacher add to that was not measured"
+    if "task-specific" in teacher.index:
+        row = teacher.loc["task-specific"]
+        added = f"Learning from the teacher's answers, instead of {row['minus']} for as many updates, adds "
+        added += judged(row, "difference (points)")
     return (
-        f"- *Distillation.* The F1 of a student of half the layers that learns on the task, minus its teacher's, "
-        f"is {told}. {added} ([distillation](outputs/reference/distillation/README.md))."
+        f"- *Distillation.* A student of {student['student']} (layers x heads) that learns on the task has "
+        f"{student['fewer parameters (%)']:.0f} % fewer parameters. Its F1 minus its teacher's is "
+        f"{judged(student, LOST)}. {added} ([distillation](outputs/reference/distillation/README.md))."
     )
 
 
 def transfer() -> str:
-    """Out of domain, and in languages that no model was fine-tuned on."""
-    table = read("transfer", "out-of-domain-changes").set_index(["order", "sparsity"])
+    """Out of domain: what the sparsity that is nearest to 70 % changes, in both orders."""
+    table = read("transfer", "tables/out-of-domain-changes")
+    at = table["sparsity"][table["sparsity"].sub(0.7).abs().idxmin()]
+    rows = table[table["sparsity"] == at].set_index("order")
+    told = [f"{judged(row, 'change')} when pruned {order} fine-tuning" for order, row in rows.iterrows()]
     return (
-        f"- *Other data.* Out of domain, pruning to 70 % before fine-tuning changes F1 by "
-        f"{judged(table.loc['before', 0.7], 'change')}; two seeds are too few to say more "
+        f"- *Other data.* Out of domain, {100 * at:.0f} % sparsity changes F1 by {listed(told)} "
         "([transfer](outputs/reference/transfer/README.md))."
     )
 
 
 def robustness() -> str:
     """What typing noise leaves of F1."""
-    table = read("robustness", "noise-by-model").set_index("model")
-    verdicts = table["F1 kept (%), minus dense, verdict"].dropna()
+    table = read("robustness", "tables/noise-by-model").set_index("model")
+    change = "F1 kept (%), minus dense"
+    verdicts = table[f"{change}, verdict"].dropna()
+    differs, means = verdicts == DIFFERS, table.loc[verdicts.index, f"{change}, mean"]
+    number = {
+        "smaller": (differs & (means < 0)).sum(),
+        "larger": (differs & (means > 0)).sum(),
+        "same": (verdicts == AGREES).sum(),
+        "unsure": (verdicts == NOT_DECIDED).sum(),
+    }
+    less, more, same, unsure = (count or "none" for count in number.values())
     return (
         f"- *Robustness.* Under the strongest typing noise the uncompressed model keeps "
-        f"{mean(table.loc['dense'], 'F1 kept (%)')} % of its F1. Of {len(verdicts)} compressed models, "
-        f"{(verdicts == DIFFERS).sum()} are shown to keep another share, {(verdicts == AGREES).sum()} to keep the "
-        f"same, and {(verdicts == 'not decided').sum()} are not decided with two seeds "
-        "([robustness](outputs/reference/robustness/README.md))."
+        f"{mean(table.loc['dense'], 'F1 kept (%)')} % of its F1. Of {len(verdicts)} compressed models, {less} is shown "
+        f"to keep a smaller share, {more} a larger one and {same} the same; {unsure} are not decided with "
+        f"{seeds(table[f'{change}, n'].max())} ([robustness](outputs/reference/robustness/README.md))."
     )
 
 
 def extreme() -> str:
-    """The smallest model that loses little."""
-    row = read("extreme", "smallest").query("`data set` == 'masakhaner'").iloc[0]
+    """The smallest model that loses little on dev, and whether it is one to ship."""
+    row = read("extreme", "tables/smallest").query("`data set` == 'masakhaner'").iloc[0]
+    speed = f"{row['times faster']:.0f} times as fast on one thread, {row['time']}"
+    standing = beside_plain()["standing"]
+    caution = "The encoder itself is not ahead of a model without one in each language, so it is none to recommend"
+    caution = "" if (standing == AHEAD).all() else f" {caution}."
     return (
-        f"- *Extreme compression.* A student that the fine-tuned encoder teaches on the task, half as deep and a "
-        f"quarter as wide, with its weights in int8, takes {row['MB']:.2f} MB of weights instead of 27.2. Its F1 "
-        f"minus the uncompressed model's is {judged(row, 'minus dense')}, and it is {row['times faster']:.0f} times as "
-        "fast on one thread ([extreme](outputs/reference/extreme/README.md))."
+        f"- *Extreme compression.* The smallest model within {row['loss up to']} of this encoder on dev "
+        f"({row['family']}: “{row['model']}”) takes {row['MB']:.2f} MB of weights instead of "
+        f"{encoder_megabytes():.1f}. Its F1 minus the encoder's is {judged(row, 'minus dense')}. It is {speed}."
+        f"{caution} ([extreme](outputs/reference/extreme/README.md))."
     )
 
 
 def section() -> str:
     """The whole section, without its markers."""
     bullets = "\n".join([pruning(), distillation(), transfer(), robustness(), extreme()])
-    return f"{plain()}\n\n{FORMATS_CAPTION}\n\n{formats()}\n\n{bullets}"
+    return f"{plain()}\n\n{formats()}\n\n{bullets}"
 
-
-FORMATS_CAPTION = (
-    "**Quantization keeps this encoder's F1.** Hausa, Swahili and Yoruba, three seeds. Change of F1 in points against "
-    "fp32, paired by seed, with half its 95 % t interval; “the same” means that the interval lies within half a point. "
-    "Time of one sentence on one processor thread, as a share of fp32 "
-    "([quantization](outputs/reference/quantization/README.md))."
-)
 
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from scipy import stats
 
+from smaller.analysis import sentences
 from smaller.analysis.statistics import Interval, holm, t_interval
 from smaller.base.errors import SmallerError
 
@@ -27,6 +28,7 @@ DEPARTURE = 2.0
 """Points of F1 from which a model counts as worse than another; its interval has to exclude a smaller loss."""
 
 LEVEL = 0.05
+OVER_SENTENCES = "over sentences"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class Comparison:
         """1 where the first is shown to be ahead, -1 where it is shown to be behind, else 0."""
         return int(math.copysign(1, self.interval.mean)) if self.verdict == DIFFERS else 0
 
+    def words(self, more: str, less: str, same: str, unsure: str) -> str:
+        """The one of four wordings that the verdict allows."""
+        return same if self.verdict == AGREES else {1: more, -1: less, 0: unsure}[self.sign]
+
     def departs(self, *, by: float = DEPARTURE) -> str:
         """Whether the first loses `by` points or more: its interval excludes any smaller loss, or excludes this one."""
         if self.interval.n == 0:
@@ -81,26 +87,70 @@ class Comparison:
             raise SmallerError(f"A claim says more, less or same; {says!r} is none of them.")
         if self.verdict in (NOT_MEASURED, NOT_DECIDED):
             return self.verdict
-        found = {1: "more", -1: "less", 0: "same"}[self.sign]
-        return AGREES if found == says else DIFFERS
+        return AGREES if says == self.words("more", "less", "same", "") else DIFFERS
 
     def excludes(self) -> str:
-        """What an undecided comparison still rules out: "a gain above 1.2 and a loss above 0.4 points"."""
+        """A sentence on what an undecided comparison still rules out."""
         if not self.interval.known:
-            return "nothing"
+            return "One seed has no interval, so nothing is excluded."
         gain, loss = max(self.interval.high, 0.0), max(-self.interval.low, 0.0)
-        return f"a gain above {gain:.1f} and a loss above {loss:.1f} points"
+        return f"The interval excludes a gain above {gain:.1f} and a loss above {loss:.1f} points."
 
     def __str__(self) -> str:
         if self.interval.n == 0:
             return NOT_MEASURED
         seeds = f"{self.interval.n} seed{'s' * (self.interval.n != 1)}"
         languages = f", {len(self.languages)} languages" if len(self.languages) > 1 else ""
-        bounds = f" [{self.interval.low:.1f}, {self.interval.high:.1f}]" if self.interval.known else ""
-        p = f", p = {self.corrected:.3f}" if self.interval.known else ", no interval"
+        bounds, p = "", ", no interval"
+        if self.interval.known:
+            bounds = f" [{self.interval.low:.1f}, {self.interval.high:.1f}]"
+            p = ", p < 0.001" if self.corrected < 0.001 else f", p = {self.corrected:.3f}"
         once = f"; drawn once: {', '.join(self.drawn_once)}" if self.drawn_once else ""
         # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
         return f"{round(self.interval.mean, 1) + 0.0:+.1f} points{bounds}, {seeds}{languages}{p}{once}"
+
+
+def differences(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    *,
+    by: Sequence[str] = (),
+    match: Sequence[str] = (),
+    for_all: Sequence[str] = (),
+    value: str = "f1",
+) -> pd.DataFrame:
+    """`value` of `first` minus `second` at each seed, for each group of `by`: columns `by`, seed, `value`, languages.
+
+    Rows are paired where `by`, `match`, language and seed are the same. Of the columns in `for_all`, which are some of
+    these, the second knows nothing: it stands beside each of their values, as the dense model beside each sparsity.
+    Differences are averaged over `match` in each language, then over languages. A seed that lacks a pair which its
+    group has at another seed is NaN, since averages over different things are no pair. Several rows that are one pair
+    raise SmallerError: what sets them apart has to be in `by` or in `match`.
+    """
+    keys = list(dict.fromkeys([*by, *match, "language", "seed"]))
+    on = [key for key in keys if key not in for_all]
+    sides = []
+    for frame, wanted, name in ((first, keys, "first"), (second, on, "second")):
+        if missing := [column for column in [*wanted, value] if column not in frame]:
+            raise SmallerError(f"The {name} table has no column {', '.join(missing)}, which this comparison needs.")
+        sides.append(frame[[*wanted, value]].dropna(subset=value))
+        if (twice := sides[-1].duplicated(wanted)).any():
+            one = ", ".join(f"{key} {told}" for key, told in sides[-1].loc[twice, wanted].iloc[0].items())
+            raise SmallerError(
+                f"Several rows of the {name} table are one pair ({one}). Filter the table, or name what sets them "
+                "apart in `by` or `match`."
+            )
+    both = sides[0].merge(sides[1].rename(columns={value: "_second"}), on=on)
+    both = both.assign(**{value: both[value] - both["_second"]}, _all=0)
+    group = ["_all", *by]
+    cells = both.drop_duplicates([*group, *match, "language"])[list(dict.fromkeys([*group, "language"]))]
+    cells = cells.assign(languages=cells["language"]).groupby(group, sort=False, dropna=False)["languages"]
+    cells = cells.agg(wanted="size", languages=lambda codes: tuple(sorted(set(map(str, codes))))).reset_index()
+    seeds = both.groupby(list(dict.fromkeys([*group, "seed", "language"])), sort=False, dropna=False)[value]
+    seeds = seeds.agg(["mean", "size"]).groupby([*group, "seed"], sort=False, dropna=False)
+    found = seeds.agg({"mean": "mean", "size": "sum"}).reset_index().merge(cells, on=group)
+    found[value] = found["mean"].where(found["size"] == found["wanted"])
+    return found[[*by, "seed", value, "languages"]]
 
 
 def paired(
@@ -108,38 +158,29 @@ def paired(
     second: pd.DataFrame,
     *,
     by: Sequence[str] = (),
+    match: Sequence[str] = (),
+    for_all: Sequence[str] = (),
     value: str = "f1",
-    fixed: str = "language",
-    pair: str = "seed",
     drawn_once: Iterable[str] = (),
-    one_for_all: bool = False,
+    over_sentences: bool = False,
 ) -> pd.DataFrame:
     """`value` of `first` minus `second` for each group of `by`, paired by seed: a row for each, with its `comparison`.
 
-    Rows are matched where `by`, language and seed are the same; several rows of one match are averaged. A seed counts
-    where it has every language that the group has at all, since averages over different languages are no pair. With
-    `one_for_all` every group is compared with all of `second`, which need not have the columns of `by` (the dense
-    model, say). `drawn_once` is written down with each comparison. The p values are corrected for the number of groups.
+    What is a pair, and what `match` and `for_all` are, stands at `differences`. `drawn_once` is written down with each
+    comparison. The p values are corrected for the number of groups. With `over_sentences` there is a column of that
+    name: the interval of the same difference by a paired bootstrap over the sentences of the test split.
     """
-    keys = [*by, fixed, pair]
-    needed = {"first": [*keys, value], "second": [fixed, pair, value] if one_for_all else [*keys, value]}
-    for frame, name in ((first, "first"), (second, "second")):
-        if missing := [column for column in needed[name] if column not in frame]:
-            raise SmallerError(f"The {name} table has no column {', '.join(missing)}, which this comparison needs.")
-    ours = first.groupby(keys, dropna=False, sort=False)[value].mean().reset_index()
-    on = [fixed, pair] if one_for_all else keys
-    theirs = second.groupby(on, dropna=False)[value].mean().rename("_other").reset_index()
-    both = ours.merge(theirs, on=on)
-    difference = both.assign(**{value: both[value] - both["_other"]}).dropna(subset=value)
+    each, once = differences(first, second, by=by, match=match, for_all=for_all, value=value), tuple(drawn_once)
     rows = []
-    groups = difference.groupby(list(by), sort=False, dropna=False) if by else [((), difference)]
-    for names, own in groups:
-        languages = tuple(sorted(map(str, own[fixed].unique())))
-        seeds = own.groupby(pair)[value].agg(["mean", "count"])
-        differences = seeds.loc[seeds["count"] == len(languages), "mean"].to_numpy()
-        about = dict(zip(by, names if isinstance(names, tuple) else (names,), strict=True))
-        rows.append(about | {"comparison": between(differences, languages=languages, drawn_once=tuple(drawn_once))})
-    return corrected(pd.DataFrame(rows, columns=[*by, "comparison"]))
+    for names, own in each.groupby(list(by), sort=False, dropna=False) if by else [((), each)]:
+        languages = own["languages"].iloc[0] if len(own) else ()
+        comparison = between(own[value].dropna().to_numpy(), languages=languages, drawn_once=once)
+        rows.append(dict(zip(by, names, strict=True)) | {"comparison": comparison})
+    found = corrected(pd.DataFrame(rows, columns=[*by, "comparison"]))
+    if over_sentences:
+        drawn = sentences.by_group(first, second, by=by, for_all=for_all)
+        found[OVER_SENTENCES] = [drawn[names] for names in found[list(by)].itertuples(index=False, name=None)]
+    return found
 
 
 def corrected(found: pd.DataFrame) -> pd.DataFrame:

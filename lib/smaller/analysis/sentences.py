@@ -7,29 +7,28 @@ sentences anew: another test set of the same size, from the same sources, would 
 from __future__ import annotations
 
 import functools
+import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.statistics import Interval
+from smaller.analysis.statistics import CONFIDENCE, LACKING, Interval
 from smaller.base.errors import SmallerError
 from smaller.study import results
 from smaller.study.evaluation import unpack
 
 KIND = "bootstrap over sentences"
-LACKING = "the records lack their sentences' counts"
-"""What stands for `KIND` where a record is older than the counts: it stays valid, and has no such interval."""
-
 DRAWS = 2000
 _SEED = 17
 _TRUTH = {"spans": 2, "tokens": 1, "classes": 0}
 """The column of `evaluation.BY_SENTENCE` that the data set itself gives."""
 
-_Cells = dict[tuple[str, object], list["Counts"]]
+_Cells = dict[tuple[str, object], list[str]]
+"""The packed counts of models by place (data set, language, split) and seed."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,17 @@ class Counts:
     numbers: np.ndarray
     classes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, packed: Mapping) -> Counts:
+        """The counts that a record holds as `by_sentence`."""
+        numbers = unpack(packed)
+        return cls(packed["kind"], numbers, tuple(packed.get("classes", ())))
+
     @property
-    def sentences(self) -> int:
-        """The number of sentences, or texts."""
-        return self.numbers.shape[1]
+    def truth(self) -> tuple:
+        """What the data set says of each sentence; of texts the names of their classes, whose order is a model's."""
+        told = self.numbers[_TRUTH[self.kind]].tolist()
+        return tuple(self.classes[place] for place in told) if self.classes else tuple(told)
 
     def scores(self, weights: np.ndarray | None = None) -> np.ndarray:
         """The main score in points for each draw of sentences; of the split as it is, without `weights`.
@@ -54,7 +60,7 @@ class Counts:
         `weights`, of shape (draws, sentences), say how often each draw holds each sentence. The score is span F1, the
         accuracy of tokens, or macro F1 over the classes that occur, computed as `evaluation` does.
         """
-        weights = np.ones((1, self.sentences), np.float32) if weights is None else weights
+        weights = np.ones((1, self.numbers.shape[1]), np.float32) if weights is None else weights
         if self.kind == "classes":
             return self._macro_f1(weights)
         # Sums of counts are exact in single precision up to 2**24.
@@ -77,98 +83,95 @@ class Counts:
         return total / np.maximum(occurring, 1)
 
 
-def counts(record: Mapping | str, split: str = "test") -> Counts | None:
-    """The counts by sentence of a record, or of the record with that identity, on a split of its own language.
-
-    None where there is no such record, or where it is older than the counts.
-    """
-    record = results.of_identity(record) if isinstance(record, str) else record
-    for key, scores in record["scores"].items() if record else ():
-        if "by_sentence" in scores and key.endswith(f"/{split}"):
-            return _counts(scores["by_sentence"])
-    return None
-
-
-def _counts(packed: Mapping) -> Counts:
-    numbers = unpack(packed)
-    return Counts(packed["kind"], numbers, tuple(packed.get("classes", ())))
-
-
-def interval(rows: pd.DataFrame, *, split: str = "test", confidence: float = 0.95) -> Interval:
-    """The mean score of the models in the rows of the tidy table, with its bootstrap interval over sentences.
+def interval(rows: pd.DataFrame) -> Interval:
+    """The mean test score of the models in the rows of the tidy table, with its bootstrap interval over sentences.
 
     Scores are averaged over seeds and languages in each of `DRAWS` draws; all models of a language have the same
     sentences in each draw. A seed counts where it has every language of the rows. n is the number of sentences, over
     all languages; it is 0 where nothing was measured, and, with `LACKING` as its kind, where a record lacks counts.
     """
-    return _interval([_cells(rows, split=split)], confidence=confidence)
+    return _interval(_cells(rows))
 
 
-def paired(first: pd.DataFrame, second: pd.DataFrame, *, split: str = "test", confidence: float = 0.95) -> Interval:
-    """The mean score of `first` minus that of `second`, with its paired bootstrap interval over sentences.
+def paired(first: pd.DataFrame, second: pd.DataFrame) -> Interval:
+    """The mean test score of `first` minus that of `second`, with its paired bootstrap interval over sentences.
 
     In each draw both models have the same sentences. Seeds and languages that only one of them has do not count;
     otherwise as in `interval`. The test is that of Berg-Kirkpatrick et al. (2012), *An Empirical Investigation of
     Statistical Significance in NLP*, as an interval.
     """
-    return _interval([_cells(rows, split=split) for rows in (first, second)], confidence=confidence)
+    return _interval(_cells(first), _cells(second))
 
 
-def _cells(rows: pd.DataFrame, *, split: str) -> _Cells | None:
-    """The counts of the models in the rows, by place (data set, language, split) and seed; None if one lacks them."""
-    own = rows[(rows["split"] == split) & (rows.get("noise", "") == "")]
+def by_group(
+    first: pd.DataFrame, second: pd.DataFrame, *, by: Sequence[str], for_all: Sequence[str] = ()
+) -> dict[tuple, Interval]:
+    """`paired` for each group of `by`; `for_all` as in `comparison.paired`, for the rows of `second`."""
+    on = [key for key in by if key not in for_all]
+    found = {}
+    for names, own in first.groupby(list(by), sort=False, dropna=False) if by else [((), first)]:
+        place = dict(zip(by, names, strict=True))
+        same = np.logical_and.reduce([second[key] == place[key] for key in on] or [np.full(len(second), True)])
+        found[names] = paired(own, second[same])
+    return found
+
+
+def _cells(rows: pd.DataFrame) -> _Cells | None:
+    """The counts of the models in the rows; None if one lacks them."""
+    noise = rows.get("noise", pd.Series("", rows.index))
+    own = rows[(rows["split"] == "test") & (noise.isna() | (noise == ""))]
     cells: _Cells = {}
     for row in own.drop_duplicates(["identity", "dataset", "language", "seed"]).itertuples():
-        place = f"{row.dataset}/{row.language}/{split}"
-        scores = (results.of_identity(row.identity) or {"scores": {}})["scores"].get(place, {})
-        if "by_sentence" not in scores:
+        place = f"{row.dataset}/{row.language}/test"
+        packed = _packed(row.identity, place)
+        if packed is None:
             return None
-        cells.setdefault((place, row.seed), []).append(_counts(scores["by_sentence"]))
+        cells.setdefault((place, row.seed), []).append(packed)
     return cells
 
 
-def _interval(sides: list[_Cells | None], *, confidence: float = 0.95) -> Interval:
+def _packed(identity: str, place: str) -> str | None:
+    scores = (results.of_identity(identity) or {"scores": {}})["scores"].get(place, {})
+    return json.dumps(scores["by_sentence"]) if "by_sentence" in scores else None
+
+
+def _interval(*sides: _Cells | None) -> Interval:
     """The interval of the one side's mean score, or of the first's minus the second's."""
     if None in sides:
-        return Interval(math.nan, math.nan, math.nan, 0, confidence, LACKING)
+        return Interval(math.nan, math.nan, math.nan, 0, LACKING)
     shared = set.intersection(*map(set, sides))
     places = sorted({place for place, _ in shared})
-    by_seed: dict[object, set[str]] = {}
-    for place, seed in shared:
-        by_seed.setdefault(seed, set()).add(place)
-    seeds = [seed for seed, found in by_seed.items() if len(found) == len(places)]
+    seeds = [seed for seed in {seed for _, seed in shared} if all((place, seed) in shared for place in places)]
     if not seeds:
-        return Interval(math.nan, math.nan, math.nan, 0, confidence, KIND)
+        return Interval(math.nan, math.nan, math.nan, 0, KIND)
     # The first value is that of the sentences as they are, the others are those of the draws.
     sums, sentences = np.zeros((len(sides), 1 + DRAWS)), 0
     for place in places:
-        models = [[side[place, seed] for seed in seeds] for side in sides]
-        number = _sentences_of_all(place, [one for side in models for cell in side for one in cell])
-        drawn = _weights(place, number)
+        models = [[[_drawn(place, packed) for packed in side[place, seed]] for seed in seeds] for side in sides]
+        sentences += _sentences_of_all(place, [truth for side in models for cell in side for truth, _ in cell])
         for total, side in zip(sums, models, strict=True):
-            total += np.mean([np.mean([one.scores(drawn) for one in cell], axis=0) for cell in side], axis=0)
-        sentences += number
+            total += np.mean([np.mean([scores for _, scores in cell], axis=0) for cell in side], axis=0)
     means = sums / len(places)
     found = means[0] - means[1] if len(means) > 1 else means[0]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(found[1:], [tail, 1 - tail])
-    return Interval(float(found[0]), float(low), float(high), sentences, confidence, KIND)
+    low, high = np.quantile(found[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(found[0]), float(low), float(high), sentences, KIND)
 
 
-def _sentences_of_all(place: str, models: list[Counts]) -> int:
+def _sentences_of_all(place: str, truths: Sequence[tuple]) -> int:
     """How many sentences the models were scored on; SmallerError unless all had the same, as pairs need to."""
-    if len({(one.kind, _truth(one)) for one in models}) > 1:
+    if len(set(truths)) > 1:
         raise SmallerError(
             f"The models that are compared on {place} were scored on different sentences: their records "
             "come from different versions of the data."
         )
-    return models[0].sentences
+    return len(truths[0])
 
 
-def _truth(one: Counts) -> tuple:
-    """What the data set itself says of each sentence; of texts the names of their classes, whose order is a model's."""
-    told = one.numbers[_TRUTH[one.kind]].tolist()
-    return tuple(one.classes[place] for place in told) if one.classes else tuple(told)
+@functools.lru_cache(maxsize=2048)
+def _drawn(place: str, packed: str) -> tuple[tuple, np.ndarray]:
+    """What is true of the sentences of a place, and a model's score on them as they are and in each of the draws."""
+    counts = Counts.of(json.loads(packed))
+    return counts.truth, counts.scores(_weights(place, counts.numbers.shape[1]))
 
 
 @functools.lru_cache(maxsize=16)

@@ -18,17 +18,19 @@ STUDENTS = ["strategy", "variant", "technique", "on", "temperature", "start", "l
 """What tells students of one teacher apart, where a table says it."""
 
 AVERAGE = "average"
+CONFIDENCE = 0.95
+LACKING = "not recorded"
+"""The kind of an interval over sentences that cannot be had, since a record is older than their counts."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval; `low` and `high` are NaN where n < 2, since one run has no spread."""
+    """A mean with its 95 % interval; `low` and `high` are NaN where n < 2, since one run has no spread."""
 
     mean: float
     low: float
     high: float
     n: int
-    confidence: float = 0.95
     kind: str = "t"
 
     @property
@@ -48,20 +50,21 @@ class Correlation:
     n: int
 
 
-def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+def t_interval(values: Sequence[float]) -> Interval:
     """Mean and Student t interval of `values`; missing values are left out and not counted in n.
 
     Over three seeds the t interval covers as often as it says, which the percentile bootstrap does not.
     """
-    present = _present(values)
+    present = np.asarray(values, dtype=float).ravel()
+    present = present[~np.isnan(present)]
     n = len(present)
     if n == 0:
-        return Interval(math.nan, math.nan, math.nan, 0, confidence)
+        return Interval(math.nan, math.nan, math.nan, 0)
     mean = float(present.mean())
     if n == 1:
-        return Interval(mean, math.nan, math.nan, 1, confidence)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * present.std(ddof=1) / math.sqrt(n))
-    return Interval(mean, mean - half, mean + half, n, confidence)
+        return Interval(mean, math.nan, math.nan, 1)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * present.std(ddof=1) / math.sqrt(n))
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -74,13 +77,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return result.tolist()
 
 
-def spearman(x: Sequence[float], y: Sequence[float], *, confidence: float = 0.95) -> Correlation:
+def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation:
     """Rank correlation of two measurements of the same things; pairs with a missing value are left out.
 
     The interval is Fisher's with the variance of Bonett and Wright (2000), (1 + rho**2 / 2) / (n - 3); the p value is
     exact over all pairings up to eight pairs and from the t distribution above that.
     """
-    first, second = _pairs(x, y)
+    both = np.column_stack([np.asarray(values, dtype=float) for values in (x, y)])
+    first, second = both[~np.isnan(both).any(axis=1)].T
     n = len(first)
     if n < 3 or len(set(first)) == 1 or len(set(second)) == 1:
         return Correlation(math.nan, math.nan, math.nan, math.nan, n)
@@ -91,30 +95,52 @@ def spearman(x: Sequence[float], y: Sequence[float], *, confidence: float = 0.95
         p_value = float((np.abs(reach) >= abs(reach[0]) - 1e-9).mean())
     if n < 4 or abs(rho) > 1 - 1e-12:
         return Correlation(rho, math.nan, math.nan, p_value, n)
-    half = stats.norm.ppf((1 + confidence) / 2) * math.sqrt((1 + rho**2 / 2) / (n - 3))
+    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / (n - 3))
     low, high = np.tanh([np.arctanh(rho) - half, np.arctanh(rho) + half])
     return Correlation(rho, float(low), float(high), p_value, n)
 
 
-def describe(interval: Interval, *, decimals: int = 1) -> str:
+def describe(interval: Interval) -> str:
     """The interval as prose, such as "81.2 [79.9, 82.5], n = 3"."""
     if interval.n == 0:
-        return "not measured"
+        return LACKING if interval.kind == LACKING else "not measured"
     if not interval.known:
-        return f"{interval.mean:.{decimals}f}, n = {interval.n} (no interval)"
-    return f"{interval.mean:.{decimals}f} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}], n = {interval.n}"
+        return f"{interval.mean:.1f}, n = {interval.n} (no interval)"
+    return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}], n = {interval.n}"
 
 
 def plus_minus(interval: Interval, decimals: int = 1, *, sign: str = "") -> str:
-    """A mean and half its interval for the cell of a table: "81.2 ± 0.4"; the mean alone where there is no interval.
+    """An interval for the cell of a table: "81.2 ± 0.4", or "81.2 [80.9, 81.4]" where it is not symmetric.
 
-    `sign` "+" writes the sign of positive means too.
+    The mean alone where there is no interval. `sign` "+" writes the sign of positive means too.
     """
     if interval.n == 0:
-        return "–"
+        return LACKING if interval.kind == LACKING else "–"
     # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
-    mean = f"{round(interval.mean, decimals) + 0.0:{sign},.{decimals}f}"
-    return f"{mean} ± {interval.high - interval.mean:,.{decimals}f}" if interval.known else mean
+    mean, low, high = (round(number, decimals) + 0.0 for number in (interval.mean, interval.low, interval.high))
+    told = f"{mean:{sign},.{decimals}f}"
+    if not interval.known:
+        return told
+    below, above = interval.mean - interval.low, interval.high - interval.mean
+    if math.isclose(below, above, rel_tol=1e-6, abs_tol=1e-9):
+        return f"{told} ± {above:,.{decimals}f}"
+    return f"{told} [{low:,.{decimals}f}, {high:,.{decimals}f}]"
+
+
+def by_seed(rows: pd.DataFrame, value: str = "f1", *, by: Sequence[str] = ()) -> pd.Series:
+    """The mean of a column over languages for each group of `by` and seed, where that has all languages of its group.
+
+    The index has `by` and the seed. Several rows of one language and seed count as their mean.
+    """
+    means = rows.groupby(list(dict.fromkeys([*by, "language", "seed"])), sort=False)[value].mean().dropna()
+    means = means.reset_index().assign(_all=0)
+    counts = [means.groupby(["_all", *by, *seed])["language"].transform("nunique") for seed in ([], ["seed"])]
+    return means[counts[0] == counts[1]].groupby([*by, "seed"], sort=False)[value].mean()
+
+
+def over_seeds(rows: pd.DataFrame, value: str = "f1", *, by: Sequence[str]) -> pd.Series:
+    """The mean of a column over languages for each group of `by`, with its t interval over seeds."""
+    return by_seed(rows, value, by=by).groupby(list(by), sort=False).agg(t_interval)
 
 
 def language_average(table: pd.DataFrame) -> pd.DataFrame:
@@ -158,48 +184,23 @@ def one_kind(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> pd.DataFrame:
-    """The sparsity at which mean F1 has first dropped by `points` below dense, for each series.
+    """The sparsity (0..1) at which mean F1 has first dropped by `points` below dense; NaN where it never does.
 
-    Linear between the points of the grid, with dense as the point at 0; columns as in `departure`, then `dense_mean`
-    and `sparsity` (0..1, NaN where F1 never drops that far).
+    A row for each pruned series, with the columns `SERIES` and sparsity. Linear between the points of the grid, with
+    dense as the point at 0.
     """
-    rows = []
-    for keys, curve, dense in _curves(table, split=split):
-        grid = np.concatenate([[0.0], curve.index.to_numpy()])
-        lost = np.concatenate([[0.0], dense.mean() - curve.to_numpy()])
-        below = np.flatnonzero(lost >= points)
-        sparsity = math.nan
-        if len(below):
-            after = max(int(below[0]), 1)
-            share = (points - lost[after - 1]) / (lost[after] - lost[after - 1])
-            sparsity = float(grid[after - 1] + share * (grid[after] - grid[after - 1]))
-        rows.append(keys | {"dense_mean": float(dense.mean()), "sparsity": sparsity})
-    return pd.DataFrame(rows, columns=[*SERIES, "dense_mean", "sparsity"])
-
-
-def _curves(table: pd.DataFrame, *, split: str):
-    """For each pruned series: its keys, mean F1 by sparsity, and the F1 of the dense runs it is compared with."""
-    rows = of_split(table, split)
-    dense = rows[rows["order"] == "dense"].groupby(["dataset", "encoder", "language"])["f1"]
-    for keys, group in rows[rows["order"] != "dense"].groupby(SERIES, sort=False):
-        named = dict(zip(SERIES, keys, strict=True))
-        place = (named["dataset"], named["encoder"], named["language"])
-        if place not in dense.groups:
+    rows, found = of_split(table, split), []
+    dense = rows[rows["order"] == "dense"].groupby(["dataset", "encoder", "language"])["f1"].mean()
+    for series, own in rows[rows["order"] != "dense"].groupby(SERIES, sort=False):
+        dataset, encoder, language, *_ = series
+        if series[:3] not in dense:
             raise SmallerError(
-                f"There is no dense run of {named['encoder']} on {named['language']} ({split}) to compare pruning "
-                "with: add the dense recipe to the study."
+                f"There is no dense run of {encoder} on {language} ({dataset}, {split}) to compare pruning with: add "
+                "the dense recipe to the study."
             )
-        yield named, group.groupby("sparsity")["f1"].mean().sort_index(), dense.get_group(place)
-
-
-def _present(values: Sequence[float]) -> np.ndarray:
-    array = np.asarray(values, dtype=float).ravel()
-    return array[~np.isnan(array)]
-
-
-def _pairs(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    first, second = np.asarray(a, dtype=float).ravel(), np.asarray(b, dtype=float).ravel()
-    if len(first) != len(second):
-        raise SmallerError(f"Pairs need two lists of equal length, not {len(first)} and {len(second)} values.")
-    both = ~(np.isnan(first) | np.isnan(second))
-    return first[both], second[both]
+        lost = pd.concat([pd.Series({0.0: 0.0}), dense[series[:3]] - own.groupby("sparsity")["f1"].mean()])
+        grid, lost = lost.index.to_numpy(), lost.to_numpy()
+        last = next(iter(np.flatnonzero(lost >= points)), None)
+        crossing = math.nan if last is None else np.interp(points, lost[last - 1 : last + 1], grid[last - 1 : last + 1])
+        found.append((*series, float(crossing)))
+    return pd.DataFrame(found, columns=[*SERIES, "sparsity"])

@@ -10,10 +10,6 @@ class SmallerError(Exception):
     """A mistake that the user can mend; the message says what is wrong, where, and what to do."""
 
 
-class Planned(Exception):
-    """Ends a notebook that is only to be planned; the message says what it would do."""
-
-
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """A suggestion to append to an error message, such as " Did you mean 'swa'?", or the empty string."""
     close = difflib.get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.5)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from smaller.base.errors import SmallerError
+from smaller.base.settings import offline
+
+__all__ = ["Remote", "offline"]
 
 SHORT = re.compile(r"[0-9a-f]{7,39}")
 """A commit that lacks digits: the hub takes all forty of them, or a branch."""
@@ -37,11 +39,6 @@ class Remote:
         return f"https://huggingface.co/{'datasets/' if self.kind == 'dataset' else ''}{self.repository}"
 
 
-def offline() -> bool:
-    """Whether `HF_HUB_OFFLINE` forbids every request."""
-    return os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE")
-
-
 def cached(remote: Remote, file: str) -> Path | None:
     """A file of the client's cache, or None; no network."""
     from huggingface_hub import try_to_load_from_cache
@@ -61,8 +58,12 @@ def download(remote: Remote, file: str) -> Path:
     before = cached(remote, file)
     with one_sentence(remote, file):
         path = Path(hf_hub_download(remote.repository, file, revision=remote.revision, repo_type=remote.kind))
-    if before is None:
-        _check(path, remote, file)
+    blob = path.resolve()
+    if before is None and not is_whole(path):
+        raise SmallerError(
+            f"{file} of {remote}: the SHA-256 of what arrived is not {blob.name}, as the hub names it; it was removed. "
+            "Fetch it again."
+        )
     return path
 
 
@@ -77,35 +78,26 @@ def is_whole(path: Path) -> bool:
     The name is the SHA-256 of the content where the hub stores it as a large file; of others nothing is known.
     """
     blob = path.resolve()
-    if not re.fullmatch("[0-9a-f]{64}", blob.name) or _digest(path) == blob.name:
+    if not re.fullmatch("[0-9a-f]{64}", blob.name):
         return True
-    blob.unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-    return False
-
-
-def _digest(path: Path) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        whole = hashlib.file_digest(stream, "sha256").hexdigest() == blob.name
+    if not whole:
+        blob.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    return whole
 
 
-def _check(path: Path, remote: Remote, file: str) -> None:
-    """Hold a new file against its name in the cache, which is its SHA-256 where the hub stores it as a large one."""
-    blob, found = path.resolve(), _digest(path)
-    if not is_whole(path):
-        raise SmallerError(
-            f"{file} of {remote}: the SHA-256 of what arrived is {found}, the hub names {blob.name}; "
-            "it was removed. Fetch it again."
-        )
+def _about(remote: Remote, **options: object):
+    from huggingface_hub import HfApi
+
+    with one_sentence(remote):
+        return HfApi().repo_info(remote.repository, revision=remote.revision, repo_type=remote.kind, **options)
 
 
 def listing(remote: Remote) -> tuple[str, dict[str, int]]:
     """The commit behind a revision, and the bytes of each of its files, by path."""
-    from huggingface_hub import HfApi
-
-    ask = HfApi().model_info if remote.kind == "model" else HfApi().dataset_info
-    with one_sentence(remote):
-        about = ask(remote.repository, revision=remote.revision, files_metadata=True)
+    about = _about(remote, files_metadata=True)
     return about.sha, {file.rfilename: file.size or 0 for file in about.siblings or ()}
 
 
@@ -121,11 +113,7 @@ def require_name(repository: str, *, where: str) -> None:
 
 def licence_of(remote: Remote) -> str:
     """The licence that the repository's card names; empty for none."""
-    from huggingface_hub import HfApi
-
-    ask = HfApi().model_info if remote.kind == "model" else HfApi().dataset_info
-    with one_sentence(remote):
-        card = ask(remote.repository, revision=remote.revision).card_data
+    card = _about(remote).card_data
     named = card.get("license") if card else None
     return ", ".join(named) if isinstance(named, list) else named or ""
 
@@ -155,78 +143,63 @@ def require_revision(revision: str, *, where: str) -> None:
 @contextlib.contextmanager
 def one_sentence(remote: Remote, file: str = "") -> Iterator[None]:
     """What the client and the network raise, as one SmallerError that says what, where and what to do."""
-    from huggingface_hub import errors as hub
-
-    what = f"{file} of {remote.kind} {remote}" if file else f"The {remote.kind} {remote}"
     try:
         yield
     except SmallerError:
         raise
-    except hub.GatedRepoError:
-        told = f"{what}: its owner lets in only who asked. Ask at {remote.address}, then set HF_TOKEN."
-    except hub.RepositoryNotFoundError:
-        told = (
-            f"There is no {remote.kind} {remote.repository} on the hub, or it is private. Check the name; for a "
-            "private one set HF_TOKEN."
-        )
-    except hub.RevisionNotFoundError:
-        told = (
-            f"The {remote.kind} {remote.repository} has no revision {remote.revision} (any more). Look at "
-            f"{remote.address} for one that is there."
-        )
-    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled) as problem:
-        status = _status(problem)
-        if _no_room(problem):
-            told = _full(what)
-        elif status:
-            told = _answered(what, status)
-        else:
-            why = (
-                "HF_HUB_OFFLINE forbids asking the hub" if offline() else f"the hub does not answer ({_cause(problem)})"
-            )
-            told = f"{what} is not in the cache, and {why}. Fetch it once where there is a network."
-    except hub.EntryNotFoundError:
-        told = f"The {remote.kind} {remote} has no file {file}. Look at {remote.address} for what it has."
-    except hub.HfHubHTTPError as problem:
-        told = _answered(what, _status(problem))
     except Exception as problem:  # the client's transport has errors of its own, by the name of its library
-        if _no_room(problem):
-            told = _full(what)
-        else:
-            told = f"{what} could not be fetched: {_cause(problem)}. Fetch again, which keeps what has arrived."
-    else:
-        return
-    raise SmallerError(told)
+        raise SmallerError(_told(problem, remote, file)) from None
 
 
-def _status(problem: BaseException | None) -> int:
-    """The status of the hub's answer, where the client met one on the way to its own error; 0 else."""
-    while problem is not None:
-        if status := getattr(getattr(problem, "response", None), "status_code", 0):
-            return status
-        problem = problem.__cause__ or problem.__context__
-    return 0
+def _told(problem: Exception, remote: Remote, file: str) -> str:
+    from huggingface_hub import errors as hub
 
-
-def _answered(what: str, status: int) -> str:
+    what = f"{file} of {remote.kind} {remote}" if file else f"The {remote.kind} {remote}"
+    match problem:
+        case hub.GatedRepoError():
+            return f"{what}: its owner lets in only who asked. Ask at {remote.address}, then set HF_TOKEN."
+        case hub.RepositoryNotFoundError():
+            return (
+                f"There is no {remote.kind} {remote.repository} on the hub, or it is private. Check the name; for a "
+                "private one set HF_TOKEN."
+            )
+        case hub.RevisionNotFoundError():
+            return (
+                f"The {remote.kind} {remote.repository} has no revision {remote.revision} (any more). Look at "
+                f"{remote.address} for one that is there."
+            )
+    if _no_room(problem):
+        return (
+            f"{what} could not be kept: the disk is full, or its files may not grow further. Make room, or set HF_HOME "
+            "to another folder; what has arrived is kept."
+        )
+    not_here = isinstance(problem, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled))
+    if isinstance(problem, hub.EntryNotFoundError) and not not_here:
+        return f"The {remote.kind} {remote} has no file {file}. Look at {remote.address} for what it has."
+    status = next((code for code in map(_status, _chain(problem)) if code), 0)
     if status == 429:
         return f"{what}: the hub was asked too often (429). Wait some minutes and fetch again, or set HF_TOKEN."
-    return f"{what}: the hub answered {status or 'with an error'}. Fetch again later, which keeps what has arrived."
+    if isinstance(problem, hub.HfHubHTTPError) or (not_here and status):
+        return f"{what}: the hub answered {status or 'with an error'}. Fetch again later, which keeps what has arrived."
+    if not_here:
+        why = "HF_HUB_OFFLINE forbids asking the hub" if offline() else f"the hub does not answer ({_cause(problem)})"
+        return f"{what} is not in the cache, and {why}. Fetch it once where there is a network."
+    return f"{what} could not be fetched: {_cause(problem)}. Fetch again, which keeps what has arrived."
 
 
-def _full(what: str) -> str:
-    return (
-        f"{what} could not be kept: the disk is full, or its files may not grow further. Make room, or set HF_HOME "
-        "to another folder; what has arrived is kept."
-    )
-
-
-def _no_room(problem: BaseException | None) -> bool:
+def _chain(problem: BaseException | None) -> Iterator[BaseException]:
+    """An error and what the client met on the way to it."""
     while problem is not None:
-        if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
+        yield problem
         problem = problem.__cause__ or problem.__context__
-    return False
+
+
+def _status(problem: BaseException) -> int:
+    return getattr(getattr(problem, "response", None), "status_code", 0)
+
+
+def _no_room(problem: BaseException) -> bool:
+    return any(getattr(each, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) for each in _chain(problem))
 
 
 def _cause(problem: BaseException) -> str:

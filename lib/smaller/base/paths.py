@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from smaller.base.errors import SmallerError
@@ -71,23 +70,3 @@ def cache_folder() -> Path:
 def outputs_folder() -> Path:
     """Records, figures, tables, notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout)."""
     return _from_environment("SMALLER_OUTPUTS") or project_root() / "outputs"
-
-
-def require_place(folder: Path | str, *, mark: str) -> Path:
-    """A folder in full, if something can be written there that takes its place as a whole.
-
-    Raises SmallerError for one that holds something else (a folder with a file `mark` may be replaced, and so may an
-    empty one), and where nothing can be written. Makes nothing that stays.
-    """
-    place = expanded(folder).resolve()
-    if place.exists() and not (place / mark).is_file() and (not place.is_dir() or any(place.iterdir())):
-        raise SmallerError(f"{place} is there already and holds something else. Name another folder, or remove it.")
-    standing = next(parent for parent in place.parents if parent.exists())
-    try:
-        tempfile.TemporaryFile(dir=standing).close()
-    except OSError as problem:
-        raise SmallerError(
-            f"Nothing can be written to {place}: {problem.strerror} ({standing}). Name another folder, "
-            "or change its permissions."
-        ) from None
-    return place

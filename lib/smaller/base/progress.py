@@ -30,12 +30,17 @@ class Progress:
     """
 
     def __init__(
-        self, total: int, *, work: float | None = None, say: Say | None = None, interval: float = 10.0
+        self,
+        total: int,
+        *,
+        work: float | None = None,
+        say: Say | None = None,
+        interval: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.total, self.done, self.interval = total, 0, interval
+        self.total, self.done, self.interval, self.clock = total, 0, interval, clock
         self.work, self.worked = float(total if work is None else work), 0.0
-        self.started = time.monotonic()
-        self.last_said = self.started
+        self.started = self.last_said = clock()
         self.bar = _notebook_bar(total) if say is None else None
         self.say = say or _to_standard_error
 
@@ -43,7 +48,7 @@ class Progress:
         """Report `count` more finished runs and the work that was in them; `note` names the latest."""
         self.done += count
         self.worked += count if work is None else work
-        now = time.monotonic()
+        now = self.clock()
         elapsed = now - self.started
         if self.bar is not None:
             self.bar.set_postfix_str(", ".join(filter(None, (self._left(elapsed), note))), refresh=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.bench import deployment, distillation, finetuning, overhead, trimming
+from smaller.bench.base import measured
 
 SECTIONS = {
     "finetune": finetuning,
@@ -14,8 +16,7 @@ SECTIONS = {
     "trim": trimming,
     "overhead": overhead,
 }
-"""What is measured, in this order: fine-tuning, distillation, the forms of a model that one can deploy, trimming, and
-the engines of a study."""
+"""What is measured, in this order: fine-tuning, distillation, the formats that one can deploy, trimming, engines."""
 
 
 def bench(*, only: str | None = None, encoder: str | None = None, updates: int = 12) -> Iterator[str]:
@@ -31,4 +32,5 @@ def bench(*, only: str | None = None, encoder: str | None = None, updates: int =
         raise SmallerError(f"updates is the number of timed updates, at least 1; it is {updates}.")
     for name in SECTIONS if only is None else (only,):
         section = SECTIONS[name]
-        yield from section.report(encoder=encoder or section.ENCODER, updates=updates)
+        ask = functools.partial(measured, name, encoder=encoder or section.ENCODER, updates=updates)
+        yield from section.report(ask, updates=updates)

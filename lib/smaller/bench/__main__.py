@@ -3,6 +3,8 @@
 import json
 import sys
 
+import torch
+
 from smaller.bench import SECTIONS
 from smaller.bench.base import material
 from smaller.study import cost
@@ -10,5 +12,6 @@ from smaller.study import cost
 section, way, encoder, updates = sys.argv[1:]
 given = material(encoder)
 found = SECTIONS[section].measure(way, given, updates=int(updates))
-found |= {"about": given.about, "peak_memory_bytes": cost.peak_memory()}
+here = {"cores": cost.cores(), "threads": torch.get_num_threads(), "machine": cost.machine()}
+found = {"about": given.about, "peak_memory_bytes": cost.peak_memory()} | here | found
 sys.stdout.write(json.dumps(found) + "\n")

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from smaller import encoders, study
+from smaller.base import settings
 from smaller.base.progress import silent
-from smaller.bench.base import LANGUAGE, Material, measured, word
+from smaller.bench.base import LANGUAGE, Ask, Material, verdict
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
 from smaller.study import cost, results
@@ -35,48 +35,53 @@ RECORDS = 10_000
 SENTENCES = {"train": 8, "dev": 4, "test": 4}
 SHAPE = encoders.Encoder("tiny", layers=1, heads=2, hidden=16, feed_forward=32)
 WAYS = {
-    "local": "local, in one process",
-    "processes": "local, {workers} worker processes",
-    "ray": "Ray, on a cluster of this machine, {workers} workers",
+    "local": ("local, in one process", 20),
+    "processes": ("local, {workers} worker processes", 20),
+    "ray": ("Ray, on a cluster of this machine, {workers} workers", 50),
 }
-MARKS = {"local": 20.0, "processes": 20.0, "ray": 50.0}
-"""Milliseconds a recipe."""
+"""What each way is, and its mark in milliseconds a recipe."""
 TABLE_MARK = 3.0
 """Seconds."""
 
 
-def report(*, encoder: str, updates: int) -> Iterator[str]:
+def report(ask: Ask, *, updates: int, installed: Callable[[str], object] = find_spec) -> Iterator[str]:
     """A line for each way, then overhead and the table's seconds beside their marks. `updates` means nothing here."""
-    count = TUNINGS * (1 + PRUNINGS)
-    plain = measured("overhead", "plain", encoder=encoder, updates=updates)["seconds"]
-    yield f"{count:,} recipes on {TUNINGS} trained prefixes, one thread a process, {cost.cores()} cores"
-    yield f"{plain:8.2f} s  {1000 * plain / count:6.1f} ms a recipe  the work alone, a plain loop"
+    count, plain = TUNINGS * (1 + PRUNINGS), ask("plain")
+    yield f"{count:,} recipes on {TUNINGS} trained prefixes, one thread a process, {plain['cores']} cores"
+    yield f"{plain['seconds']:8.2f} s  {1000 * plain['seconds'] / count:6.1f} ms a recipe  the work alone, a plain loop"
     verdicts = []
-    for way, name in WAYS.items():
-        if way == "ray" and find_spec("ray") is None:
+    for way, (meaning, mark) in WAYS.items():
+        if way == "ray" and not installed("ray"):
             yield "Ray is not measured: it is not installed (pip install -e '.[cluster]')"
             continue
-        found = measured("overhead", way, encoder=encoder, updates=updates)
-        seconds, meaning = found["seconds"], name.format(workers=found["workers"])
-        yield f"{seconds:8.2f} s  {1000 * seconds / count:6.1f} ms a recipe  {meaning}"
-        overhead = 1000 * (seconds - plain / found["workers"]) / count
-        verdict = f"the mark is {MARKS[way]:g}: {word(overhead <= MARKS[way])}"
-        verdicts.append(f"{overhead:8.1f} ms of overhead: {meaning}; {verdict}")
+        found = ask(way)
+        seconds, name = found["seconds"], meaning.format(workers=found["workers"])
+        yield f"{seconds:8.2f} s  {1000 * seconds / count:6.1f} ms a recipe  {name}"
+        overhead = 1000 * (seconds - plain["seconds"] / found["workers"]) / count
+        verdicts.append(verdict(f"{overhead:8.1f} ms of overhead: {name}", f"{mark}", reached=overhead <= mark))
     yield from verdicts
-    table = measured("overhead", "table", encoder=encoder, updates=updates)
-    about = f"{RECORDS:,} records of {table['bytes'] / 1000:.0f} kB"
+    table = ask("table")
     for name, seconds in table["seconds"].items():
-        yield f"{seconds:8.2f} s for {name} of {about}; the mark is {TABLE_MARK:g}: {word(seconds <= TABLE_MARK)}"
+        said = f"{seconds:8.2f} s for {name} of {RECORDS:,} records of {table['bytes'] / 1000:.0f} kB"
+        yield verdict(said, f"{TABLE_MARK:g}", reached=seconds <= TABLE_MARK)
 
 
-def measure(way: str, given: Material, *, updates: int) -> dict:
-    """Seconds of one way, in this process and those that it starts."""
+def measure(
+    way: str,
+    given: Material,
+    *,
+    updates: int,
+    tunings: int = TUNINGS,
+    records: int = RECORDS,
+    workers: int | None = None,
+) -> dict:
+    """Seconds of one way, in this process and those that it starts; worker processes are one for each core."""
     with _tiny(given) as encoder:
-        recipes = _recipes(encoder, TUNINGS)
+        recipes = _recipes(encoder, tunings)
         _loop(recipes[:2])  # what is imported and read at first use is no work
         if way == "table":
-            return _table(encoder)
-        workers = 1 if way in ("plain", "local") else cost.cores()
+            return _table(encoder, records)
+        workers = 1 if way in ("plain", "local") else workers or cost.cores()
         began = time.perf_counter()
         if way == "plain":
             _loop(recipes)
@@ -92,7 +97,7 @@ def _tiny(given: Material) -> Iterator[str]:
     """A tiny encoder, by the name that a recipe gives it, in folders and with data of their own."""
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory(prefix="smaller-") as name:
-        folder, before = Path(name), dict(os.environ)
+        folder = Path(name)
         data = folder / "data" / "masakhaner" / LANGUAGE
         data.mkdir(parents=True)
         for split, size in SENTENCES.items():
@@ -102,16 +107,13 @@ def _tiny(given: Material) -> Iterator[str]:
         tokenizer = given.model.tokenizer
         network = encoders.build(encoders.configuration(SHAPE, vocabulary=len(tokenizer)), seed=0)
         encoders.save(encoders.Model(network, tokenizer), folder / "encoder")
-        os.environ |= {f"SMALLER_{part.upper()}": str(folder / part) for part in ("data", "cache", "outputs")}
-        os.environ["OMP_NUM_THREADS"] = "1"
-        os.environ.pop("SMALLER_WORKERS", None)
+        own = {f"SMALLER_{part.upper()}": str(folder / part) for part in ("data", "cache", "outputs")}
         torch.set_num_threads(1)
         try:
-            yield str(folder / "encoder")
+            with settings.changed(**own, OMP_NUM_THREADS="1", SMALLER_WORKERS=None):
+                yield str(folder / "encoder")
         finally:
             torch.set_num_threads(threads)
-            os.environ.clear()
-            os.environ.update(before)
 
 
 def _recipes(encoder: str, tunings: int) -> list[Recipe]:
@@ -139,22 +141,20 @@ def _loop(recipes: Sequence[Recipe]) -> None:
         cost.size(model)
 
 
-def _table(encoder: str) -> dict:
+def _table(encoder: str, count: int) -> dict:
     """Seconds for the table of the whole folder, and of named recipes; the records are copies of one."""
     sets = [EvaluationSet("sample", code) for code in splits.languages("sample")]
-    first, *others = _recipes(encoder, RECORDS // (1 + PRUNINGS))
+    first, *others = recipes = _recipes(encoder, count // (1 + PRUNINGS))
     study.run([first], sets=sets, workers=1, say=silent)
     record = results.read(first)
     for recipe in others:
         copy = record | {"identity": recipe.identity, "recipe": recipe.canonical()}
         (results.folder() / f"{recipe.identity}.json").write_text(json.dumps(copy, indent=1), encoding="utf-8")
-    keys = [place.key for place in sets]
-    asked = {
+    keys, seconds = [place.key for place in sets], {}
+    for name, read in {
         "the table of all that is there": lambda: results.table(results.read_all(), sets=keys),
-        "the table of named recipes": lambda: study.table([first, *others], sets=sets),
-    }
-    seconds = {}
-    for name, read in asked.items():
+        "the table of named recipes": lambda: study.table(recipes, sets=sets),
+    }.items():
         began = time.perf_counter()
         rows = len(read())
         seconds[name] = time.perf_counter() - began

@@ -1,7 +1,7 @@
 """Vocabulary trimming beside the plain way: tokenizers of XLM-R's and mBERT's size, seconds, and memory.
 
-The tokenizers are made on the spot: pieces that a text is cut into, and as many made-up ones as are missing, since
-neither time nor memory depends on what a piece says. The plain way builds tokenizer and model anew and copies one
+The tokenizers are made on the spot: tokens that a text is cut into, and as many made-up ones as are missing, since
+neither time nor memory depends on what a token says. The plain way builds tokenizer and model anew and copies one
 embedding row after another.
 """
 
@@ -12,7 +12,7 @@ import itertools
 import json
 import string
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import psutil
@@ -20,12 +20,12 @@ import torch
 from transformers import BertTokenizer, PreTrainedTokenizerBase, XLMRobertaTokenizer
 
 from smaller import encoders
-from smaller.bench.base import LANGUAGE, Material, measured, word
+from smaller.bench.base import LANGUAGE, Ask, Material, verdict
 from smaller.data import splits
-from smaller.encoders import ENCODERS, Model
-from smaller.encoders.vocabulary import frequent, piece_counts
+from smaller.encoders import ENCODERS, Encoder, Model
+from smaller.encoders.vocabulary import frequent, token_counts
 from smaller.study import cost
-from smaller.study.steps.trimming import with_pieces
+from smaller.study.steps.trimming import with_tokens
 
 ENCODER = "sample-small"
 WAYS = {
@@ -43,57 +43,54 @@ SECONDS, MEMORY = 10.0, 2.0
 """The marks: seconds for trimming, and the most memory that the process takes for it, in sizes of the whole model."""
 
 
-def report(*, encoder: str, updates: int) -> Iterator[str]:
+def report(ask: Ask, *, updates: int) -> Iterator[str]:
     """A line for each way, then seconds, memory and the ratio beside their marks. `updates` means nothing here."""
     found = {}
     for way, meaning in WAYS.items():
-        found[way] = measured("trim", way, encoder=encoder, updates=updates)
+        own = found[way] = ask(way)
         if len(found) == 1:
-            yield f"Trimming to {KEPT:,} pieces; {torch.get_num_threads()} threads"
-        own = found[way]
+            yield f"Trimming to {KEPT:,} tokens; {own['threads']} threads"
         yield (
             f"{own['seconds']:8.2f} s  {own['memory']:5.2f} times the model at most  {meaning}, "
-            f"{own['pieces']:,} pieces by {own['hidden']}"
+            f"{own['tokens']:,} tokens by {own['hidden']}"
         )
     for kind in SHAPES:
-        own = found[kind]
-        name = WAYS[kind].partition(",")[0]
-        yield f"{own['seconds']:8.2f} s for {name}; the mark is {SECONDS:g}: {word(own['seconds'] <= SECONDS)}"
-        yield f"{own['memory']:8.2f} times the model; the mark is {MEMORY:g}: {word(own['memory'] <= MEMORY)}"
+        own, name = found[kind], WAYS[kind].partition(",")[0]
+        yield verdict(f"{own['seconds']:8.2f} s for {name}", f"{SECONDS:g}", reached=own["seconds"] <= SECONDS)
+        yield verdict(f"{own['memory']:8.2f} times the model", f"{MEMORY:g}", reached=own["memory"] <= MEMORY)
         yield f"{found[f'plain-{kind}']['seconds'] / own['seconds']:8.1f} times as fast as the plain way"
 
 
-def measure(way: str, given: Material, *, updates: int) -> dict:
+def measure(
+    way: str, given: Material, *, updates: int, kept: int = KEPT, shapes: Mapping[str, Encoder] = ENCODERS
+) -> dict:
     """Seconds for tokenizer and model together, and the most memory beyond what there was before the model.
 
-    Counting the pieces of the text is not measured: it is the tokenizer's own work, and the same in both ways.
+    Counting the tokens of the text is not measured: it is the tokenizer's own work, and the same in both ways.
     """
     kind = way.removeprefix("plain-")
-    shape = ENCODERS[SHAPES[kind]]
-    corpus = "sample" if given.dataset == "sample" else "corpus"
-    lines = splits.text(corpus, LANGUAGE)[:LINES]
+    shape = shapes[SHAPES[kind]]
+    lines = splits.text("sample" if given.dataset == "sample" else "corpus", LANGUAGE)[:LINES]
     if kind == "unigram":
         tokenizer = _unigram(given.model.tokenizer, shape.vocabulary)
     else:
         tokenizer = _word_piece(lines, shape.vocabulary)
-    kept = frequent(piece_counts(lines, tokenizer), tokenizer, size=KEPT)
+    ids = frequent(token_counts(lines, tokenizer), tokenizer, size=kept)
     before = psutil.Process().memory_info().rss
     model = Model(encoders.build(encoders.configuration(shape), seed=0), tokenizer)
     began = time.perf_counter()
-    smaller = _plain(model, kept) if way.startswith("plain-") else with_pieces(model, kept)
-    seconds = time.perf_counter() - began
-    size = 4 * encoders.parameter_count(model.network)
+    smaller = _plain(model, ids) if way.startswith("plain-") else with_tokens(model, ids)
     return {
-        "seconds": seconds,
-        "memory": (cost.peak_memory("cpu") - before) / size,
-        "pieces": len(tokenizer),
+        "seconds": time.perf_counter() - began,
+        "memory": (cost.peak_memory("cpu") - before) / (4 * encoders.parameter_count(model.network)),
+        "tokens": len(tokenizer),
         "hidden": shape.hidden,
         "kept": smaller.network.config.vocab_size,
     }
 
 
 def _made_up(known: set[str], count: int) -> list[str]:
-    """So many pieces of six letters that are not there yet."""
+    """So many tokens of six letters that are not there yet."""
     found: list[str] = []
     for number in itertools.count():
         if len(found) >= count:
@@ -104,7 +101,7 @@ def _made_up(known: set[str], count: int) -> list[str]:
 
 
 def _unigram(small: PreTrainedTokenizerBase, size: int) -> PreTrainedTokenizerBase:
-    """The pieces of a tokenizer of that kind, and made-up ones that are too unlikely to be used."""
+    """The tokens of a tokenizer of that kind, and made-up ones that are too unlikely to be used."""
     pieces = [(piece, score) for piece, score in _vocabulary(small) if piece != small.mask_token]
     lowest = min(score for _, score in pieces)
     extra = _made_up({piece for piece, _ in pieces}, size - len(pieces) - 1)
@@ -112,7 +109,7 @@ def _unigram(small: PreTrainedTokenizerBase, size: int) -> PreTrainedTokenizerBa
 
 
 def _word_piece(lines: list[str], size: int) -> PreTrainedTokenizerBase:
-    """The text's letters and words, and made-up pieces."""
+    """The text's letters and words, and made-up tokens."""
     letters = sorted({letter for line in lines for letter in line if not letter.isspace()})
     words = sorted({word for line in lines for word in line.split()})
     known = dict.fromkeys([*_SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words])
@@ -126,7 +123,7 @@ def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> list | dict:
 
 @torch.no_grad()
 def _plain(model: Model, kept: np.ndarray) -> Model:
-    """Piece by piece and row by row, as published trimmers do it."""
+    """Token by token and row by row, as published trimmers do it."""
     vocabulary = _vocabulary(model.tokenizer)
     wanted = [model.tokenizer.convert_ids_to_tokens(int(index)) for index in kept]
     if isinstance(vocabulary, dict):

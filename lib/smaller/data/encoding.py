@@ -1,4 +1,4 @@
-"""Sentences and texts as pieces: encoded once, kept in memory, handed out in batches that hold little padding."""
+"""Sentences and texts as tokens: encoded once, kept in memory, handed out in batches that hold little padding."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from smaller.base.errors import SmallerError
 from smaller.data.examples import Example, Sentence, Text
 
 IGNORED = -100
-"""The label of pieces that carry none; the index that PyTorch's cross-entropy leaves out."""
+"""The label of tokens that carry none; the index that PyTorch's cross-entropy leaves out."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Examples as pieces, in rows: one for each example, or several, one after another, where it is read in parts.
+    """Examples as tokens, in rows: one for each example, or several, one after another, where it is read in parts.
 
-    `pieces[i]` are a row's piece ids, `labels[i]` label ids on the first piece of each word and `IGNORED` elsewhere,
-    `words[i]` the word's index in its sentence on its first piece and -1 elsewhere. A text that has one label has it,
-    and the index 0, on the special piece that it begins with, from which classifiers of texts predict. A word that two
+    `pieces[i]` are a row's token ids, `labels[i]` label ids on the first token of each word and `IGNORED` elsewhere,
+    `words[i]` the word's index in its sentence on its first token and -1 elsewhere. A text that has one label has it,
+    and the index 0, on the special token that it begins with, from which classifiers of texts predict. A word that two
     parts of its sentence hold counts in one of them.
 
-    Counts for each example: `parts` of its rows, `cut` of the words past its end, `without` of those without any piece,
-    and `unknown` of those with a piece that is not in the vocabulary.
+    Counts for each example: `parts` of its rows, `cut` of the words past its end, `without` of those without any token,
+    and `unknown` of those with a token that is not in the vocabulary.
     """
 
     pieces: list[Tensor]
@@ -45,7 +45,7 @@ class Encoded:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Row lengths in pieces, special pieces included."""
+        """Row lengths in tokens, special tokens included."""
         return np.fromiter((len(row) for row in self.pieces), dtype=np.int64, count=len(self.pieces))
 
     @property
@@ -75,19 +75,19 @@ class Batch:
 
 
 def piece_limit(tokenizer, max_length: int) -> int:
-    """How many pieces a row may have: `max_length`, or what the tokenizer's model reads, where that is less."""
+    """How many tokens a row may have: `max_length`, or what the tokenizer's model reads, where that is less."""
     return min(max_length, tokenizer.model_max_length)
 
 
 def encode(
     examples: Sequence[Example], tokenizer, labels: Sequence[str], *, max_length: int = 164, whole: bool = False
 ) -> Encoded:
-    """Encode tagged sentences or labelled texts, in rows of at most `max_length` pieces and what the model reads.
+    """Encode tagged sentences or labelled texts, in rows of at most `max_length` tokens and what the model reads.
 
     What is longer is cut; with `whole` a sentence is read in overlapping parts instead, so that no word is lost but
-    those without any piece. Of a word longer than a row, and of a text, the beginning is read.
+    those without any token. Of a word longer than a row, and of a text, the beginning is read.
 
-    The label stands on the first piece of a word only (paper 1's baseline recipe, MasakhaNER code). A label that is not
+    The label stands on the first token of a word only (paper 1's baseline recipe, MasakhaNER code). A label that is not
     among `labels` becomes `IGNORED`: it is not trained on, and scoring handles it by its own rules.
     """
     if not examples:
@@ -115,7 +115,7 @@ def _encode_texts(texts: Sequence[Text], tokenizer, ids: Mapping[str, int], *, m
             for piece, (_, end) in zip(part.ids, part.offsets, strict=True)
             if piece == tokenizer.unk_token_id
         ]
-        # A piece is of the word that begins last before its end.
+        # A token is of the word that begins last before its end.
         starts = [word.start() for word in re.finditer(r"\S+", text.text)] if unknown else []
         encoded.unknown.append(len({bisect.bisect_left(starts, end) for end in unknown}))
         encoded.pieces.append(torch.tensor(row))
@@ -157,7 +157,7 @@ def _encode_sentences(
 
 @dataclass(frozen=True)
 class _Row:
-    """A sentence, or a part of it, as pieces: the word that each is of (-1: a special one), and which words count."""
+    """A sentence, or a part of it, as tokens: the word that each is of (-1: a special one), and which words count."""
 
     pieces: np.ndarray
     words: np.ndarray
@@ -165,13 +165,13 @@ class _Row:
     kept: tuple[int, int] = (0, sys.maxsize)
 
     def firsts(self) -> np.ndarray:
-        """Where the first pieces of the words stand that count here."""
+        """Where the first tokens of the words stand that count here."""
         new = np.diff(self.words, prepend=-1) != 0
         return np.flatnonzero(new & (self.words >= self.kept[0]) & (self.words < self.kept[1]))
 
 
 def _rows(sentences: Sequence[Sequence[str]], tokenizer, max_length: int | None) -> list[_Row]:
-    """Each sentence as one row, cut at `max_length` pieces unless that is None."""
+    """Each sentence as one row, cut at `max_length` tokens unless that is None."""
     encoding = tokenizer(
         [list(words) for words in sentences],
         is_split_into_words=True,
@@ -202,9 +202,9 @@ def _parts(words: Sequence[str], row: _Row, tokenizer, max_length: int) -> list[
 
 
 def windows(sizes: Sequence[int], *, room: int) -> Iterator[tuple[int, int, int, int]]:
-    """Parts of a sentence of words of the given sizes in pieces: (first, last, kept from, kept to), ends excluded.
+    """Parts of a sentence of words of the given sizes in tokens: (first, last, kept from, kept to), ends excluded.
 
-    Each part fits into `room` pieces; a word that does not is a part by itself, and will be cut. Parts overlap by a
+    Each part fits into `room` tokens; a word that does not is a part by itself, and will be cut. Parts overlap by a
     quarter, and what two of them read is kept from the one in which it is farther from the border.
     """
     first = kept = 0
@@ -223,7 +223,7 @@ def windows(sizes: Sequence[int], *, room: int) -> Iterator[tuple[int, int, int,
 
 
 def encode_text(lines: Sequence[str], tokenizer, *, max_length: int = 128) -> list[Tensor]:
-    """Encode running text, one row of piece ids for each line, cut at `max_length` pieces and what the model reads."""
+    """Encode running text, one row of token ids for each line, cut at `max_length` tokens and what the model reads."""
     if not lines:
         raise SmallerError("There is no text to encode: the corpus is empty.")
     rows = tokenizer(
@@ -249,7 +249,7 @@ def shuffled_batches(lengths: np.ndarray, *, size: int, generator: np.random.Gen
     """An epoch of batches of `size` rows of about equal length, in random order.
 
     Rows are shuffled, sorted by length within groups of 50 batches, and cut: padding falls from over half of all
-    pieces to a few per cent, and which sentences meet still changes from epoch to epoch.
+    tokens to a few per cent, and which sentences meet still changes from epoch to epoch.
     """
     order = generator.permutation(len(lengths))
     group = 50 * size
@@ -264,7 +264,7 @@ def shuffled_batches(lengths: np.ndarray, *, size: int, generator: np.random.Gen
 
 
 def budget_batches(lengths: np.ndarray, *, budget: int = 4096) -> Iterator[np.ndarray]:
-    """Batches of rows sorted by length, each of at most `budget` pieces with padding; for inference."""
+    """Batches of rows sorted by length, each of at most `budget` tokens with padding; for inference."""
     order = np.argsort(lengths, kind="stable")[::-1]
     start = 0
     while start < len(order):

@@ -52,10 +52,10 @@ def language_features(
 ) -> pd.DataFrame:
     """One row for each language, of the labelled words of one split; the columns are dataset, language and `FEATURES`.
 
-    `whole_words` is the share of the running words that are one piece of the vocabulary (vocabulary coverage).
+    `whole_words` is the share of the running words that are one token of the vocabulary (vocabulary coverage).
     The type-token ratio is the mean over stretches of 1,000 words, since it falls with the length of a text; it and
     the letters per word (accents are no letters) leave out what has no letter. `seen` has the lines of pre-training
-    by language. Pieces are counted over running words, each cut by itself.
+    by language. Tokens are counted over running words, each cut by itself.
     """
     rows = []
     for code in languages:
@@ -75,7 +75,7 @@ def distances(
 ) -> pd.DataFrame:
     """One row for each source language and target; the columns are trained_on, dataset, language and `DISTANCES`.
 
-    `relatedness` is 0, 1 in one family, 2 in one branch of it. `piece_overlap` is the share of the distinct pieces with
+    `relatedness` is 0, 1 in one family, 2 in one branch of it. `piece_overlap` is the share of the distinct tokens with
     a letter in the target or in the source's training split that both hold (Pires et al. 2019, *How Multilingual is
     Multilingual BERT?*, count it so for entities). The share of the target alone would not do: a language that is cut
     into single letters shares them with every other. `seen` has the lines of pre-training by language.
@@ -125,7 +125,7 @@ def _cut(words: Counter[str], tokenizer) -> dict[str, float]:
 
 
 def _pieces(sentences: Iterable, tokenizer) -> set[str]:
-    """The distinct pieces of the sentences' words that hold a letter and are not the unknown one."""
+    """The distinct tokens of the sentences' words that hold a letter and are not the unknown one."""
     words = list({word for sentence in sentences for word in sentence.words})
     ids = {piece for row in tokenizer(words, add_special_tokens=False)["input_ids"] for piece in row}
     found = tokenizer.convert_ids_to_tokens(sorted(ids - {tokenizer.unk_token_id}))

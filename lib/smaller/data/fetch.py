@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from smaller.base import hub_client
+from smaller.base import hub_client, settings
 from smaller.base.errors import SmallerError
+from smaller.base.files import write_whole
 from smaller.base.hub_client import Remote
 from smaller.base.paths import cache_folder
 from smaller.base.progress import Say, silent
@@ -160,7 +160,7 @@ def _bring(file: File, say: Say) -> File:
 def source_url(which: Dataset, code: str, split: str) -> str:
     """The address of a split at its pinned source (`SMALLER_FETCH_URL` names a mirror of the git host's raw files)."""
     source = which.source(code)
-    base = os.environ.get("SMALLER_FETCH_URL", "").strip().rstrip("/") or GIT_HOST
+    base = settings.mirror() or GIT_HOST
     if not base.startswith(("https://", "http://")):
         raise SmallerError(f"SMALLER_FETCH_URL is {base!r}; expected an address that starts with https:// or http://.")
     return f"{base}/{source.repository}/{source.commit}/{source.remote(code, split)}"
@@ -190,10 +190,7 @@ def _from_git_host(file: File) -> Path:
                 f"{file.source}: the SHA-256 of what arrived is {got}, expected {expected}; it was removed. Fetch "
                 f"again; if that does not help, a proxy or a mirror on the way changes the file: {BY_HAND}."
             )
-        place.parent.mkdir(parents=True, exist_ok=True)
-        whole = place.with_name(f"{place.name}.{os.getpid()}.whole")
-        whole.write_bytes(content)
-        whole.replace(place)
+        write_whole(place, content)
     return place
 
 

@@ -16,7 +16,7 @@ class ReadReport:
     `entities` counts `B-` tags, as published tables do. An orphan is an `I-` tag that continues no entity of its type:
     seqeval lets it start one, so it scores `entities + orphan_tags` spans. Empty words are kept, since dropping them
     would shift the tags. An odd word has nothing that is visible on its own (only combining marks or variation
-    selectors, say) or holds a control character: a tokenizer may give it no piece at all. A decomposed word has letters
+    selectors, say) or holds a control character: a tokenizer may give it no token at all. A decomposed word has letters
     and their accents as characters of their own; it is composed, so that a letter has one spelling everywhere (NFC).
     Skipped rows are those of CoNLL-U that are no words: multiword tokens and empty nodes. A quoted text stood in double
     quotes, which were taken off; a repeated text stood in the file before.

@@ -13,13 +13,13 @@ _PREFIXED = re.compile(r"([BIESLU])-(.+)", re.DOTALL)
 _BROKEN = re.compile(r"\d+|[BIo]|[BIESLUMObieslum][-_/].*|.+[-_/][BI]", re.DOTALL)
 
 
-# Some training scripts give special pieces, or those that go on with a word, a label of their own; no word has it.
+# Some training scripts give special tokens, or those that go on with a word, a label of their own; no word has it.
 _OF_PIECES = re.compile(r"\[\w+\]|<\w+>")
 _OF_PIECES_BARE = ("X", "PAD", "IGNORE", "CLS", "SEP")
 
 
 def labels_of_words(labels: Iterable[str]) -> tuple[str, ...]:
-    """A tagger's labels without those that are of pieces alone: `[CLS]`, `<pad>`; beside B- and I- also X, PAD ..."""
+    """A tagger's labels without those that are of tokens alone: `[CLS]`, `<pad>`; beside B- and I- also X, PAD ..."""
     found = [label for label in labels if not _OF_PIECES.fullmatch(label)]
     prefixed = any(map(_PREFIXED.fullmatch, found))
     return tuple(label for label in found if not (prefixed and label.upper() in _OF_PIECES_BARE))

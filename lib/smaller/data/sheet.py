@@ -15,7 +15,7 @@ from smaller.data.languages import language as language_of
 def sheet(dataset: str, languages: Sequence[str], tokenizer) -> pd.DataFrame:
     """One row for each language: sizes of the splits, entities or labels, fertility, unknown rate, overlap, oddities.
 
-    `pieces per word` is the mean number of pieces of a training word (fertility), `unknown pieces (%)` the share that
+    `tokens per word` is the mean number of tokens of a training word (fertility), `unknown tokens (%)` the share that
     the tokenizer does not know, `test in train` the number of test sentences that stand word for word in train,
     `unseen names (%)` the share of the test entities whose words occur as no entity of train, `commonest label (%)` the
     share of the label that is commonest in train.
@@ -36,8 +36,8 @@ def _row(dataset: str, language: str, tokenizer) -> dict:
         **{f"{split} sentences": len(rows) for split, rows in parts.items()},
         "train words": len(words),
         **(_names if splits.task(dataset).spans else _labels)(parts["train"], parts["test"]),
-        "pieces per word": count / len(words),
-        "unknown pieces (%)": 100 * unknown / max(count, 1),
+        "tokens per word": count / len(words),
+        "unknown tokens (%)": 100 * unknown / max(count, 1),
         "test in train": sum(sentence.words in seen for sentence in parts["test"]),
         "oddities": _oddities(dataset, language),
     }

@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smaller.base.errors import SmallerError
+from smaller.base.files import draft_of, write_whole
 from smaller.base.paths import cache_folder
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.files import content_checksum
@@ -291,26 +289,17 @@ def write(place: Path, tables: dict[str, Table], about: dict) -> None:
 
     Where another process is faster, its folder stays: what stands under one name is the same.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
     try:
-        draft.chmod(0o755)
-        with _quiet():
-            for name, table in tables.items():
-                table.save_to_disk(str(draft / name))
-        arrows = sorted(draft.rglob("*.arrow"))
-        about = about | {"files": {path.relative_to(draft).as_posix(): content_checksum(path) for path in arrows}}
-        (draft / ABOUT).write_text(json.dumps(about, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-        try:
-            if place.is_dir():
-                os.rename(place, draft / "before")
-            os.rename(draft, place)
-        except OSError:
-            if not is_whole(place):
-                raise
-        shutil.rmtree(place / "before", ignore_errors=True)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        with draft_of(place) as draft:
+            with _quiet():
+                for name, table in tables.items():
+                    table.save_to_disk(str(draft / name))
+            arrows = sorted(draft.rglob("*.arrow"))
+            about = about | {"files": {path.relative_to(draft).as_posix(): content_checksum(path) for path in arrows}}
+            write_whole(draft / ABOUT, about)
+    except OSError:
+        if not is_whole(place):
+            raise
 
 
 @contextlib.contextmanager

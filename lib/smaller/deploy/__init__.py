@@ -1,7 +1,6 @@
-"""The smallest model that meets a target: which recipe, found by dev score, and shipped with what was learned."""
+"""Models to use: the smallest one that meets a target, searched and shipped, and a finished recipe that is shipped."""
 
-from smaller.deploy.command import compress_command
-from smaller.deploy.search import Found, compress
+from smaller.deploy.search import Found, compress, compress_command
 from smaller.deploy.targets import Target
 
 __all__ = ["Found", "Target", "compress", "compress_command"]

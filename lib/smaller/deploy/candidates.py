@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,20 +13,17 @@ from smaller.study.recipes import Recipe, imitation
 from smaller.study.steps import Cut, Distil, FineTune, PruneFeedForward, Quantize, Step, TrimVocabulary, TruncateHidden
 
 COVERAGES = (1.0, 0.999, 0.99)
-"""Shares of the text that a trimmed vocabulary covers; with 1.0 all pieces stay."""
+"""Shares of the text that a trimmed vocabulary covers; with 1.0 all tokens stay."""
 
 WIDTHS = (0.5, 0.25)
-"""Shares of the hidden size of those shapes that are narrower; only students that imitate are."""
-
-TRANSFER_LINES = 8000
-"""Lines of text without labels that teach a student, beside the task's sentences, where there is such text."""
+"""Shares of the hidden size of those shapes that are narrower; only students of a teacher are."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """A size that a model may be brought to.
 
-    Layers, feed-forward neurons, share of the text that its pieces cover, and hidden size; None for the encoder's.
+    Layers, feed-forward neurons, share of the text that its tokens cover, and hidden size; None for the encoder's.
     """
 
     layers: int
@@ -44,15 +41,15 @@ class Shape:
 
     def __str__(self) -> str:
         wide = [] if self.hidden is None else [f"{self.hidden} wide"]
-        pieces = [] if self.coverage == 1 else [f"pieces of {100 * self.coverage:g} % of the text"]
-        parts = [f"{self.layers} layer{'s' * (self.layers > 1)}", *wide, f"{self.feed_forward} neurons", *pieces]
+        tokens = [] if self.coverage == 1 else [f"tokens of {100 * self.coverage:g} % of the text"]
+        parts = [f"{self.layers} layer{'s' * (self.layers > 1)}", *wide, f"{self.feed_forward} neurons", *tokens]
         return ", ".join(parts)
 
 
 def shapes(of: Mapping[str, int], *, narrower: bool = True, trimmed: bool = True) -> list[Shape]:
     """The shapes to look at, the largest first; `of` is the encoder's (see `encoders.shape`).
 
-    `narrower` ones, of half the layers and no more than half the neurons, come last. In `trimmed` ones pieces go.
+    `narrower` ones, of half the layers and no more than half the neurons, come last. In `trimmed` ones tokens go.
     """
     coverages = COVERAGES if trimmed else COVERAGES[:1]
     layers = sorted({max(1, round(of["layers"] * share)) for share in (1, 0.75, 0.5, 0.375, 0.25, 0.125)}, reverse=True)
@@ -70,18 +67,13 @@ def shapes(of: Mapping[str, int], *, narrower: bool = True, trimmed: bool = True
     return found
 
 
-def largest(fitting: Sequence[Shape]) -> list[Shape]:
-    """Those shapes that no other one contains: a larger model of the same kind is not worse."""
-    return [shape for shape in fitting if not any(shape.within(other) for other in fitting)]
-
-
 @dataclass(frozen=True)
 class Plan:
-    """How candidates are made of shapes: where they start, how they are fine-tuned, which text tells the pieces.
+    """How candidates are made of shapes: where they start, how they are fine-tuned, which text tells the tokens.
 
-    `tuned` says that `start` gives a tagger already. `text` is the corpus that vocabularies are trimmed on, and, where
-    it has no labels, that students are taught on. `narrower` says that the hidden states may become so, `trimmed` that
-    pieces may go.
+    `tuned` says that `start` gives a tagger already. `text` is the corpus that vocabularies are trimmed on; where it is
+    unlabelled, `lines` of it teach students beside the task's sentences. `narrower` says that the hidden states may
+    become so, `trimmed` that tokens may go.
     """
 
     start: Recipe
@@ -90,6 +82,7 @@ class Plan:
     of: Mapping[str, int]
     form: str
     text: str
+    lines: int
     narrower: bool = True
     trimmed: bool = True
 
@@ -128,24 +121,24 @@ class Plan:
         return tuple(steps)
 
     def student(self, shape: Shape, tuning: FineTune) -> Distil:
-        """The step that teaches a student of a shape: on the task, and on text where there is some without labels."""
+        """The step that teaches a student of a shape: on the task, and on unlabelled text where there is some."""
         fields: dict[str, Any] = {}
         if shape.feed_forward < self.of["feed_forward"]:
             fields["feed_forward"] = shape.feed_forward
         if shape.hidden is not None:
             fields |= {"hidden_size": shape.hidden, "width_by": "projection"}
         if splits.is_text(self.text):
-            fields |= {"transfer_corpus": self.text, "transfer_lines": TRANSFER_LINES}
+            fields |= {"transfer_corpus": self.text, "transfer_lines": self.lines}
         return imitation(tuning, shape.layers, **fields)
 
     def closing(self, shape: Shape) -> tuple[Step, ...]:
-        """The steps at the end: the vocabulary is trimmed, and the weights take their form."""
+        """The steps at the end: the vocabulary is trimmed, and the weights take their format."""
         trim = TrimVocabulary(
             coverage=shape.coverage, corpus=self.text, languages=tuple(self.tuning.language.split("+"))
         )
         data = {"dataset": self.tuning.dataset, "language": self.tuning.language}
-        form = Quantize(self.form, **data if self.form == "openvino-int8" else {})
-        return (trim, form) if shape.coverage < 1 else (form,)
+        quantize = Quantize(self.form, **data if self.form == "openvino-int8" else {})
+        return (trim, quantize) if shape.coverage < 1 else (quantize,)
 
 
 @dataclass(frozen=True)

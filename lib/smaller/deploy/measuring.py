@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from smaller import encoders, formats
 from smaller.base import paths
 from smaller.base.errors import SmallerError, in_one_line
+from smaller.base.files import write_whole
 from smaller.base.progress import Say
 from smaller.data import splits
 from smaller.data.encoding import encode
-from smaller.data.examples import Example
 from smaller.deploy.candidates import Plan, Shape
 from smaller.deploy.targets import Target
 from smaller.encoders import Model
@@ -29,7 +27,7 @@ from smaller.study import cost, results
 from smaller.study.cost import Setting
 from smaller.study.jobs import materialise
 from smaller.study.steps import TrimVocabulary
-from smaller.study.timing.latency import text_of
+from smaller.study.timing.latency import sample_of, text_of
 
 SENTENCES = 24
 """Sentences of the dev split that latency is measured on, evenly over the lengths."""
@@ -42,18 +40,15 @@ MARGIN = 1.2
 class Measured:
     """The bytes of a shipped folder, and milliseconds for a sentence, alone and on one thread.
 
-    `milliseconds` are the network's, from token ids to logits; `end_to_end` are from text to labels (NaN where an
-    earlier version has not measured them).
+    `end_to_end` are from text to labels, `milliseconds` the network's share, from token ids to logits.
     """
 
     size: float
     milliseconds: float
-    end_to_end: float = math.nan
+    end_to_end: float
 
-    @property
-    def time(self) -> str:
-        """Both times in words."""
-        return cost.in_words(self.milliseconds, self.end_to_end)
+    def __str__(self) -> str:
+        return f"{self.size / 1e6:.2f} MB; {cost.in_words(self.milliseconds, self.end_to_end)}"
 
 
 class Scales:
@@ -64,37 +59,28 @@ class Scales:
 
     def __init__(self, plan: Plan, *, say: Say) -> None:
         self.plan, self.say = plan, say
-        tuning = plan.tuning
-        about = [
-            plan.start.canonical(),
-            plan.start.inputs(),
-            plan.form,
-            plan.text,
-            cost.machine(),
-            splits.fingerprint(tuning.dataset, tuning.language),
-        ]
+        read = splits.fingerprint(plan.tuning.dataset, plan.tuning.language)
+        about = [plan.start.canonical(), plan.start.inputs(), plan.form, plan.text, cost.machine(), read]
         digest = sha256(encoders.canonical(about).encode()).hexdigest()[:16]
         self.file = paths.outputs_folder() / "compress" / f"{digest}.json"
         self.left_out: dict[str, str] = {}
-        self.known: dict[str, Measured] = {}
-        if self.file.is_file():
-            self.known = {name: Measured(**found) for name, found in json.loads(self.file.read_bytes()).items()}
-        self._model: Model | None = None
+        kept = json.loads(self.file.read_bytes()) if self.file.is_file() else {}
+        # Earlier versions did not measure the time from text to labels: what they kept is measured again.
+        self.known = {name: Measured(**found) for name, found in kept.items() if found.get("end_to_end", 0) > 0}
         self._trimmed: dict[float, Model] = {}
 
     def of(self, shape: Shape | None) -> Measured:
         """The measures of a shape; those of the whole model in fp32 for None."""
         name = str(shape or "whole, fp32")
         if name not in self.known:
-            model = self._shaped(shape)
-            self.known[name] = self._measure(model)
-            found = self.known[name]
-            self.say(f"{name}: {found.size / 1e6:.2f} MB; {found.time}")
-            self._keep()
+            self.known[name] = self._measure(self._shaped(shape))
+            self.say(f"{name}: {self.known[name]}")
+            results.require_writable()
+            write_whole(self.file, {name: asdict(found) for name, found in self.known.items()})
         return self.known[name]
 
-    def require_form(self) -> None:
-        """Raise SmallerError where the whole model cannot be brought to its form for a reason that a person can mend.
+    def require_format(self) -> None:
+        """Raise SmallerError where the whole model cannot be brought to its format, and a person can mend the reason.
 
         What is wrong otherwise, such as a graph that is too large, may go with a smaller shape.
         """
@@ -102,7 +88,7 @@ class Scales:
             self.of(self.plan.whole)
         except SmallerError:
             raise
-        except Exception as problem:  # the libraries of the forms have many kinds
+        except Exception as problem:  # the libraries of the formats have many kinds
             self._leave_out(self.plan.whole, problem)
 
     def measurable(self, shapes: Sequence[Shape]) -> list[Shape]:
@@ -116,16 +102,14 @@ class Scales:
             if any(shape.within(other) for other in found):
                 continue
             measured = self._try(shape, lambda shape: None if self._far_too_large(shape, target) else self.of(shape))
-            if measured and target.fits(size=measured.size, milliseconds=measured.milliseconds):
+            if measured and not target.missed(size=measured.size, milliseconds=measured.end_to_end):
                 found = [*(other for other in found if not other.within(shape)), shape]
         return found
 
     def least(self, shapes: Sequence[Shape]) -> None:
         """Measure the shape of the fewest parameters that can be measured."""
         counted = [(count, shape) for shape in shapes if (count := self._try(shape, self.parameters))]
-        for _, shape in sorted(counted, key=lambda one: one[0]):
-            if self._try(shape, self.of):
-                return
+        any(self._try(shape, self.of) for _, shape in sorted(counted, key=lambda one: one[0]))
 
     def _try(self, shape: Shape, look: Callable[[Shape], Any]) -> Any:
         """What a look at a shape gives; None where it fails, and the shape is left out."""
@@ -145,9 +129,8 @@ class Scales:
         """Whether parameters alone say that a shape is over the limit of bytes; int8 holds one in a byte or more."""
         if not target.max_bytes or str(self.plan.whole) in self.left_out:
             return False
-        whole = self.of(self.plan.whole)
-        share = self.parameters(shape) / encoders.parameter_count(self._tagger().network)
-        return whole.size * share > MARGIN * target.max_bytes
+        share = self.parameters(shape) / encoders.parameter_count(self._tagger.network)
+        return self.of(self.plan.whole).size * share > MARGIN * target.max_bytes
 
     def parameters(self, shape: Shape) -> int:
         """The parameters of a shape; no weights are drawn or held."""
@@ -158,64 +141,51 @@ class Scales:
         with torch.device("meta"):
             return encoders.parameter_count(type(network)(config))
 
+    @functools.cached_property
     def _tagger(self) -> Model:
-        if self._model is None:
-            model, _ = materialise(self.plan.start, say=self.say)
-            tuning = self.plan.tuning
-            given = splits.labels(tuning.dataset)
-            task = splits.task(tuning.dataset)
-            self._model = model if self.plan.tuned else encoders.with_classifier(model, given, seed=0, unit=task.unit)
-        return self._model
+        model, _ = materialise(self.plan.start, say=self.say)
+        if self.plan.tuned:
+            return model
+        dataset = self.plan.tuning.dataset
+        return encoders.with_classifier(model, splits.labels(dataset), seed=0, unit=splits.task(dataset).unit)
 
     def _at(self, coverage: float) -> Model:
-        """The whole model with the pieces that cover so much of the text."""
+        """The whole model with the tokens that cover so much of the text."""
         if coverage not in self._trimmed:
-            trims = [step for step in self.plan.closing(Shape(1, 1, coverage)) if isinstance(step, TrimVocabulary)]
-            model = self._tagger()
-            for step in trims:
-                model, _ = step.apply(model)
+            model = self._tagger
+            for step in self.plan.closing(Shape(1, 1, coverage)):
+                if isinstance(step, TrimVocabulary):
+                    model, _ = step.apply(model)
             self._trimmed[coverage] = model
         return self._trimmed[coverage]
 
     def _shaped(self, shape: Shape | None) -> Model:
         if shape is None:
-            return formats.convert(self._tagger(), "fp32")
+            return formats.convert(self._tagger, "fp32")
         model = self._at(shape.coverage)
         for step in self.plan.smaller(shape):
             model, _ = step.apply(model)
-        return formats.convert(model, self.plan.form, rows=self._rows(model))
+        return formats.convert(model, self.plan.form, rows=self._read(model)[0])
 
-    def _sentences(self, model: Model) -> list[Example]:
-        """Sentences of the dev split, evenly over the lengths that they have in the model's tokens."""
+    def _read(self, model: Model) -> tuple[list[torch.Tensor], list[str]]:
+        """Sentences of the dev split as token ids and as text, evenly over the lengths in the model's tokens."""
         tuning = self.plan.tuning
-        split = splits.sentences(tuning.dataset, tuning.language, "dev")
-        order = np.argsort(encode(split, model.tokenizer, model.labels).lengths, kind="stable")
-        stride = max(1, len(order) // SENTENCES)
-        return [split[place] for place in order[stride // 2 :: stride][:SENTENCES]]
-
-    def _rows(self, model: Model) -> list[Tensor]:
-        return encode(self._sentences(model), model.tokenizer, model.labels).pieces
+        chosen = sample_of(splits.sentences(tuning.dataset, tuning.language, "dev"), model, count=SENTENCES)
+        return encode(chosen, model.tokenizer, model.labels).pieces, [text_of(sentence) for sentence in chosen]
 
     def _measure(self, model: Model) -> Measured:
-        chosen = self._sentences(model)
-        rows, texts = encode(chosen, model.tokenizer, model.labels).pieces, [text_of(sentence) for sentence in chosen]
+        rows, texts = self._read(model)
         timed = cost.latency({"": model}, {"": rows}, texts=texts, setting=Setting(), rounds=3)[""]
         return Measured(shipped_bytes(model), timed["milliseconds"], timed["end_to_end_milliseconds"])
 
-    def _keep(self) -> None:
-        results.require_writable()
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.file.with_suffix(".draft")
-        draft.write_text(json.dumps({name: asdict(found) for name, found in self.known.items()}, indent=1))
-        draft.replace(self.file)
 
-
-def nearest(known: dict[str, Measured], target: Target) -> Iterator[str]:
+def nearest(known: Mapping[str, Measured], target: Target) -> Iterator[str]:
     """What comes nearest to limits that no shape is within: the least bytes and the least time that were measured."""
     shapes = {name: found for name, found in known.items() if not name.startswith("whole")}
-    if target.max_bytes and shapes:
-        name = min(shapes, key=lambda key: shapes[key].size)
-        yield f"the smallest is {name} with {shapes[name].size / 1e6:.2f} MB"
-    if target.max_latency and shapes:
-        name = min(shapes, key=lambda key: shapes[key].milliseconds)
-        yield f"the fastest is {name} with {shapes[name].milliseconds:.2f} ms"
+    for limit, word, measure in (
+        (target.max_bytes, "smallest", lambda name: shapes[name].size),
+        (target.max_latency, "fastest", lambda name: shapes[name].end_to_end),
+    ):
+        if limit and shapes:
+            best = min(shapes, key=measure)
+            yield f"the {word} is {best} with {shapes[best]}"

@@ -22,14 +22,14 @@ TEXTS = ("corpus", "afriberta-corpus", "glotcc")
 
 
 def plan_of(
-    encoder: str, data: object, *, task: str, language: str, form: str, seed: int, tuning: Mapping
+    encoder: str, data: object, *, task: str, language: str, form: str, seed: int, lines: int, tuning: Mapping
 ) -> tuple[Plan, list[str]]:
     """How candidates are made of an encoder for some data, and what was noted about both.
 
     Raises SmallerError, before anything is measured or trained, for what is not served.
     """
     model_start = start(encoder)
-    formats.require_form(form)
+    formats.require_format(form)
     dataset, code, notes = _data(data, task=task, language=language)
     arrived, _ = materialise(model_start)
     found = encoders.inspect(arrived)
@@ -43,6 +43,7 @@ def plan_of(
         of=shape,
         form=form,
         text=_text(dataset, code),
+        lines=lines,
         narrower=not arrived.masks and "TruncateHidden" not in found.not_served,
         trimmed="TrimVocabulary" not in found.not_served,
     )
@@ -112,7 +113,7 @@ def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str
 
 
 def _text(dataset: str, language: str) -> str:
-    """The text that tells which pieces a language uses: unlabelled text if it is here, else the training sentences."""
+    """The text that tells which tokens a language uses: unlabelled text if it is here, else the training sentences."""
     if dataset == "sample":
         return "sample"
     for corpus in TEXTS:

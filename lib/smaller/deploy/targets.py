@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from smaller.base.errors import SmallerError
 
@@ -14,8 +14,8 @@ _TIME = {"": 1, "MS": 1, "S": 1000}
 @dataclass(frozen=True)
 class Target:
     """Limits, of which at least one is given: `max_bytes` of the shipped folder without its README; `max_latency` in
-    milliseconds for a sentence, alone and on one thread of this machine; `max_drop` in points of the task's main metric
-    on the dev split, below the same encoder fine-tuned and left whole.
+    milliseconds for a sentence from text to labels, alone and on one thread of this machine; `max_drop` in points of
+    the task's main metric on the dev split, below the same encoder fine-tuned and left whole.
     """
 
     max_bytes: float | None = None
@@ -23,22 +23,32 @@ class Target:
     max_drop: float | None = None
 
     def __post_init__(self) -> None:
-        given = [self.max_bytes, self.max_latency, self.max_drop]
-        if all(limit is None for limit in given):
+        given = {name: limit for name, limit in asdict(self).items() if limit is not None}
+        if not given:
             raise SmallerError("A target is needed: max_bytes, max_latency or max_drop, or several of them.")
-        for name, limit in zip(("max_bytes", "max_latency", "max_drop"), given, strict=True):
+        for name, limit in given.items():
             number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-            if limit is not None and not (number and (limit > 0 or (limit == 0 and name == "max_drop"))):
+            if not (number and (limit > 0 or (limit == 0 and name == "max_drop"))):
                 raise SmallerError(f"{name} is a number above zero; it is {limit!r}.")
 
-    def fits(self, *, size: float, milliseconds: float) -> bool:
-        """Whether a model of that size and speed is within the limits of bytes and latency."""
-        return size <= (self.max_bytes or size) and milliseconds <= (self.max_latency or milliseconds)
+    @property
+    def of_costs(self) -> bool:
+        """Whether bytes or time are limited, which is known of a shape before it is trained."""
+        return bool(self.max_bytes or self.max_latency)
+
+    def missed(self, *, size: float, milliseconds: float, lost: float = 0.0) -> tuple[str, ...]:
+        """What is over a limit, in words: bytes, milliseconds from text to labels, points lost."""
+        found = {
+            f"{size / 1e6:.2f} MB": self.max_bytes and size > self.max_bytes,
+            f"{milliseconds:.2f} ms from text to labels": self.max_latency and milliseconds > self.max_latency,
+            f"{lost:.1f} points lost on dev": self.max_drop is not None and lost > self.max_drop,
+        }
+        return tuple(said for said, over in found.items() if over)
 
     def __str__(self) -> str:
         limits = [
             f"at most {self.max_bytes / 1e6:.3g} MB" if self.max_bytes else "",
-            f"at most {self.max_latency:g} ms for a sentence" if self.max_latency else "",
+            f"at most {self.max_latency:g} ms for a sentence from text to labels" if self.max_latency else "",
             f"at most {self.max_drop:g} points lost" if self.max_drop is not None else "",
         ]
         return ", ".join(filter(None, limits))

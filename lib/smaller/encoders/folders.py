@@ -78,27 +78,27 @@ def open_folder(folder: Path | str) -> Model:
 
 
 def _agree(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Have the configuration name the padding piece with which batches are filled, or raise ValueError."""
+    """Have the configuration name the padding token with which batches are filled, or raise ValueError."""
     absent = [piece for piece in ("pad", "unk", "mask") if getattr(tokenizer, f"{piece}_token_id") is None]
     if absent:
-        raise ValueError(f"its tokenizer names no {' and no '.join(absent)} piece")
+        raise ValueError(f"its tokenizer names no {' and no '.join(absent)} token")
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
-            f"its tokenizer has {len(tokenizer):,} pieces, and the network rows for {config.vocab_size:,}:"
+            f"its tokenizer has {len(tokenizer):,} tokens, and the network rows for {config.vocab_size:,}:"
             " give it the others with resize_token_embeddings, and save it again"
         )
     if config.model_type == "bert":
-        # Here it only says which row is not trained; e5-small names the row of its first piece.
+        # Here it only says which row is not trained; e5-small names the row of its first token.
         config.pad_token_id = tokenizer.pad_token_id
     elif config.pad_token_id != tokenizer.pad_token_id:
         raise ValueError(
-            f"its network counts positions from the padding piece of config.json, {config.pad_token_id}, "
+            f"its network counts positions from the padding token of config.json, {config.pad_token_id}, "
             f"and its tokenizer pads with {tokenizer.pad_token_id}: mend what is wrong"
         )
 
 
 def positions(config: PreTrainedConfig) -> int:
-    """The pieces that a network reads at once; RoBERTa's kind counts positions from one after the padding piece."""
+    """The tokens that a network reads at once; RoBERTa's kind counts positions from one after the padding token."""
     return config.max_position_embeddings - (0 if config.model_type == "bert" else config.pad_token_id + 1)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from smaller.base import hub_client
 from smaller.base.errors import SmallerError
+from smaller.base.files import write_whole
 from smaller.base.hub_client import Remote
 from smaller.base.progress import Say
 from smaller.encoders import pickles
@@ -239,18 +239,13 @@ def _place(repository: str, commit: str) -> Path:
 
 def _keep(fetched: Fetched) -> None:
     place = _place(fetched.repository, fetched.commit)
-    draft = place.with_suffix(f".{os.getpid()}")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(fetched), indent=2) + "\n", encoding="utf-8")
-        draft.replace(place)
+        write_whole(place, asdict(fetched))
     except OSError as problem:
         raise SmallerError(
             f"{place} could not be written: {problem.strerror}. Make room, or set SMALLER_CACHE to "
             "another folder, and fetch again."
         ) from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def licence(encoder: Encoder) -> str:

@@ -19,7 +19,7 @@ from smaller.encoders.tokenizers import (
 )
 
 USUAL_LENGTH = 164
-"""The pieces of a sentence that training reads; a model with fewer positions reads as many as it has."""
+"""The tokens of a sentence that training reads; a model with fewer positions reads as many as it has."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Inspection:
     """What a model is, and what can be done with it.
 
     `not_served` gives for the name of each step that the model cannot take the reason, in a sentence. `tokenizer` is
-    the tokenizer's kind, `positions` the pieces that are read at once, `scheme` that of the labels
+    the tokenizer's kind, `positions` the tokens that are read at once, `scheme` that of the labels
     (`data.schemes.scheme_of`; empty for a masked-language model, for labels of texts, and for a mix of schemes).
     `notes` are sentences for whoever brought the model.
     """
@@ -85,18 +85,18 @@ def _not_served(model: Model) -> Iterator[tuple[str, str]]:
 
 def _notes(model: Model, found: Inspection) -> Iterator[str]:
     if "TrimVocabulary" in found.not_served:
-        yield found.not_served["TrimVocabulary"] + " All pieces stay."
+        yield found.not_served["TrimVocabulary"] + " All tokens stay."
     if takes_accents_off(model.tokenizer):
         yield "Its tokenizer takes accents off: words that differ in tone look alike to it."
     if hides_capitals(model.tokenizer):
         yield (
-            "Its tokenizer makes capitals small although its vocabulary has pieces with capitals: if that is not "
+            "Its tokenizer makes capitals small although its vocabulary has tokens with capitals: if that is not "
             'meant, add "do_lower_case": false to tokenizer_config.json.'
         )
     if not cuts_words_as_in_text(model.tokenizer):
         yield "Its tokenizer cuts a word that stands alone in another way than in running text."
     if found.positions < USUAL_LENGTH:
-        yield f"It reads {found.positions} pieces at once: longer sentences are cut there in training."
+        yield f"It reads {found.positions} tokens at once: longer sentences are cut there in training."
     if not found.named:
         yield (
             f"It has no names for its labels ({found.labels[0]}, ...): give them as id2label in config.json, such "

@@ -84,7 +84,7 @@ def require_whole(folder: Path) -> Layout:
         about = json.loads((folder / ABOUT_FILE).read_bytes())
         if isinstance(about, dict) and not about.get("plain", True) and about.get("form") not in (TRAINED, "fp32"):
             raise SmallerError(
-                f"The folder {folder} holds a model in the form {about.get('form')}, which is no plain "
+                f"The folder {folder} holds a model in the format {about.get('form')}, which is no plain "
                 "encoder: open it with smaller.formats.shipping.open_shipped."
             )
     found = layout_of(folder)

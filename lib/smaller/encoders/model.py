@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils import logging as transformers_logging
 
 TRAINED = "trained"
-"""The form of a model as training leaves it: fp32 weights, bfloat16 products where the processor has them."""
+"""The format of a model as training leaves it: fp32 weights, bfloat16 products where the processor has them."""
 
 HEAD_SEED = 0
 """What the weights of a head for masked language are drawn from, where an encoder was published without one."""
@@ -94,7 +94,7 @@ def linear_weights(model: Model) -> dict[str, nn.Parameter]:
 
 
 def embedding_weights(model: Model) -> dict[str, nn.Parameter]:
-    """The embedding tables (pieces, positions, types) by their names in the backbone."""
+    """The embedding tables (tokens, positions, types) by their names in the backbone."""
     return {
         f"{name}.weight": module.weight
         for name, module in model.backbone.named_modules()

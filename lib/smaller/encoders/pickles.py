@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,10 +16,10 @@ from torch import Tensor, nn
 
 from smaller.base import paths
 from smaller.base.errors import SmallerError
+from smaller.base.files import draft_of, sweep, write_whole
 from smaller.encoders.layout import WEIGHTS, file_digest
 
 ABOUT = "about.json"
-_DRAFT = ".unfinished-"
 
 
 def converted(files: Sequence[Path], *, origin: Mapping[str, str]) -> Path:
@@ -40,8 +37,7 @@ def converted(files: Sequence[Path], *, origin: Mapping[str, str]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_suffix(".lock")):
             if not (place / WEIGHTS).is_file():
-                for old in place.parent.glob(f"{_DRAFT}{place.name}-*"):  # of a process that was killed
-                    shutil.rmtree(old, ignore_errors=True)
+                sweep(place)
                 _write(place, once(tensors(files)), {"origin": dict(origin), "files": digests})
     except (OSError, SafetensorError) as problem:
         raise SmallerError(
@@ -58,8 +54,8 @@ def folder() -> Path:
 
 
 def _write(place: Path, state: dict[str, Tensor], about: dict) -> None:
-    draft = Path(tempfile.mkdtemp(prefix=f"{_DRAFT}{place.name}-", dir=place.parent))
-    try:
+    with draft_of(place) as draft:
+        draft.mkdir()
         save_file(state, draft / WEIGHTS, metadata={"format": "pt"})
         result = {
             "format": 1,
@@ -68,11 +64,7 @@ def _write(place: Path, state: dict[str, Tensor], about: dict) -> None:
             "tensors": len(state),
             "versions": {name: metadata.version(name) for name in ("torch", "safetensors")},
         }
-        (draft / ABOUT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        draft.chmod(0o755)
-        draft.rename(place)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        write_whole(draft / ABOUT, result)
 
 
 def digest_of(file: Path) -> str:

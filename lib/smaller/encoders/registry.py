@@ -152,7 +152,7 @@ ENCODERS: dict[str, Encoder] = {
             revision="614241f622f53c4eeff9890bdc4f31cfecc418b3",
             size=493_000_000,
             made_from="e5-small",
-            note="a third of e5-small's layers and the pieces of AfriBERTa's languages, made on this machine",
+            note="a third of e5-small's layers and the tokens of AfriBERTa's languages, made on this machine",
         ),
         Encoder(
             "minilm",
@@ -178,7 +178,7 @@ ENCODERS: dict[str, Encoder] = {
             repository="Davlan/afro-xlmr-small",
             revision="e0f81891720f28d7f427e9dc2ba548caefb14d91",
             size=565_000_000,
-            note="XLM-R with fewer pieces, adapted to African languages; its shape was not looked up",
+            note="XLM-R with fewer tokens, adapted to African languages; its shape was not looked up",
         ),
         Encoder(
             "afro-xlmr-base",
@@ -194,7 +194,7 @@ ENCODERS: dict[str, Encoder] = {
             repository="cis-lmu/glot500-base",
             revision="main",
             licence="Apache-2.0",
-            note="XLM-R with more pieces for 500 languages; commit, vocabulary and size were not looked up",
+            note="XLM-R with more tokens for 500 languages; commit, vocabulary and size were not looked up",
         ),
         Encoder(
             "afriberta-v2-base",

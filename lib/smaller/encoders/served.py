@@ -8,9 +8,9 @@ from pathlib import Path
 from smaller.base.errors import SmallerError
 
 SERVED = ("xlm-roberta", "roberta", "bert")
-"""The model types of encoders with positions in a table, attention over all pieces, and norms after each part.
+"""The model types of encoders with positions in a table, attention over all tokens, and norms after each part.
 
-CamemBERT is not one of them: its tokenizer has pieces before the padding piece, from whose id its positions count, so
+CamemBERT is not one of them: its tokenizer has tokens before the padding token, from whose id its positions count, so
 that a trimmed vocabulary would move every position.
 """
 

@@ -11,11 +11,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, XLMRobertaToken
 from smaller.encoders.layout import PIECES
 
 TRIMMED = ("Unigram", "WordPiece")
-"""The kinds whose pieces can go one by one: the text that the others stand for is cut as before."""
+"""The kinds whose tokens can go one by one: the text that the others stand for is cut as before."""
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A folder's tokenizer; SentencePiece's pieces alone are XLM-R's, whatever network stands on them.
+    """A folder's tokenizer; SentencePiece's tokens alone are XLM-R's, whatever network stands on them.
 
     Sentences arrive as words. A byte-level tokenizer that marks where a word begins by the space before it is opened
     with a space in front of every word, so that words are cut as in running text.
@@ -25,7 +25,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     options = {"local_files_only": True, "trust_remote_code": False}
     tokenizer = kind.from_pretrained(folder, **options)
     if not tokenizer.is_fast:
-        raise ValueError(f"its tokenizer {type(tokenizer).__name__} does not say which word a piece is of")
+        raise ValueError(f"its tokenizer {type(tokenizer).__name__} does not say which word a token is of")
     if not cuts_words_as_in_text(tokenizer):
         tokenizer = kind.from_pretrained(folder, **options, add_prefix_space=True)
     if not cuts_words_as_in_text(tokenizer):  # its class takes no notice of the option
@@ -35,19 +35,19 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def cuts_words_as_in_text(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a word has the same pieces alone as behind another one in a sentence."""
+    """Whether a word has the same tokens alone as behind another one in a sentence."""
     words = ["ba", "Ba"]
     return tokenizer(words, is_split_into_words=True)["input_ids"] == tokenizer(" ".join(words))["input_ids"]
 
 
 def tokenizer_kind(tokenizer: PreTrainedTokenizerBase) -> str:
-    """How pieces are found: "Unigram", "WordPiece", "BPE", "byte-level BPE" ..."""
+    """How tokens are found: "Unigram", "WordPiece", "BPE", "byte-level BPE" ..."""
     kind = type(tokenizer.backend_tokenizer.model).__name__
     return f"byte-level {kind}" if _byte_levels(tokenizer) else kind
 
 
 def why_not_trimmed(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Why pieces cannot be taken out of the tokenizer, in a sentence; empty where they can."""
+    """Why tokens cannot be taken out of the tokenizer, in a sentence; empty where they can."""
     kind = type(tokenizer.backend_tokenizer.model).__name__
     return "" if kind in TRIMMED else f"A tokenizer of kind {kind} cannot be trimmed; {' and '.join(TRIMMED)} can."
 
@@ -59,7 +59,7 @@ def takes_accents_off(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def hides_capitals(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether capitals are made small although there are pieces with capitals, which text then never becomes."""
+    """Whether capitals are made small although there are tokens with capitals, which text then never becomes."""
     if tokenizer("A", add_special_tokens=False)["input_ids"] != tokenizer("a", add_special_tokens=False)["input_ids"]:
         return False
     special = {str(token) for token in tokenizer.added_tokens_decoder.values()}

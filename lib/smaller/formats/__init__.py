@@ -1,4 +1,4 @@
-"""What a model becomes when its weights are held in fewer bits: one way to call what four libraries run."""
+"""Quantized formats, which four libraries run and which are called alike, and the folder in which a model ships."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smaller.base.errors import SmallerError, did_you_mean
 from smaller.encoders import TRAINED, Model
 from smaller.formats.base import (
     PARTS,
-    Form,
+    Format,
     Stored,
     bytes_by_part,
     bytes_in_memory,
@@ -27,27 +27,11 @@ from smaller.formats.onnx_runtime import Onnx
 from smaller.formats.openvino_runtime import OpenVino
 from smaller.formats.processor import processor_notes
 
-__all__ = [
-    "FORMS",
-    "FULL_PRECISION",
-    "PARTS",
-    "Form",
-    "Stored",
-    "bytes_by_part",
-    "bytes_in_memory",
-    "convert",
-    "engines",
-    "outliers",
-    "parameter_count",
-    "processor_notes",
-    "reader",
-    "require_form",
-    "require_trainable",
-    "stored",
-    "types_by_part",
-]
+__all__ = ["FORMATS", "FULL_PRECISION", "PARTS", "Format", "Stored", "convert", "engines", "outliers", "reader"]
+__all__ += ["bytes_by_part", "bytes_in_memory", "parameter_count", "processor_notes", "stored", "types_by_part"]
+__all__ += ["require_format", "require_trainable"]
 
-FORMS: dict[str, str] = {
+FORMATS: dict[str, str] = {
     "fp32": "weights and products in 32-bit floats",
     "fp16": "everything in 16-bit floats",
     "bf16": "everything in bfloat16",
@@ -57,10 +41,10 @@ FORMS: dict[str, str] = {
     "onnx-int8": "Linear and embedding weights in int8, run by ONNX Runtime",
     "openvino-int8": "Linear and embedding weights and activations in int8, run by OpenVINO",
 }
-"""The forms of a model, with what is held in which type. A model that was only trained is in none: see `TRAINED`."""
+"""The formats, with what is held in which type. A model that was only trained is in none: its `form` is `TRAINED`."""
 
 FULL_PRECISION = (TRAINED, "fp32")
-"""The forms whose network is a plain one in fp32."""
+"""The formats whose network is a plain one in fp32."""
 
 _READERS = {
     "fp16": Half,
@@ -73,22 +57,23 @@ _READERS = {
 }
 
 
-def require_form(name: str) -> None:
-    """Raise SmallerError unless there is a form of that name."""
-    if name not in FORMS:
-        raise SmallerError(f"There is no form {name!r}; there are {', '.join(FORMS)}.{did_you_mean(name, FORMS)}")
+def require_format(name: str) -> None:
+    """Raise SmallerError unless there is a format of that name."""
+    if name not in FORMATS:
+        raise SmallerError(f"There is no format {name!r}; there are {', '.join(FORMATS)}.{did_you_mean(name, FORMATS)}")
 
 
 def require_trainable(model: Model, *, what: str) -> None:
     """Raise SmallerError if the model's weights are held in fewer than 32 bits; `what` names what asks for them."""
     if model.form not in FULL_PRECISION:
         raise SmallerError(
-            f"{what} needs weights in fp32, and the model is in the form {model.form}. Quantize comes last in a recipe."
+            f"{what} needs weights in fp32, and the model is in the format {model.form}. Quantize comes last in a "
+            "recipe."
         )
 
 
-def reader(name: str) -> type[Form]:
-    """The class that reads a form's folder; none reads fp32, which is a plain encoder folder."""
+def reader(name: str) -> type[Format]:
+    """The class that reads a format's folder; none reads fp32, which is a plain encoder folder."""
     return _READERS[name]
 
 
@@ -101,14 +86,14 @@ def convert(
     classifier: bool = False,
     rows: Sequence[Tensor] = (),
 ) -> Model:
-    """The model in another form; the one that is given stays as it is.
+    """The model in another format; the one that is given stays as it is.
 
     `engine` is dynamic quantization's ("" for the processor's own), `threshold` and `classifier` are those of
-    llm.int8, and `rows` are the piece ids of sentences on which openvino-int8 is calibrated. Raises SmallerError when
-    the form's library is missing or the model is quantized already.
+    llm.int8, and `rows` are the token ids of sentences on which openvino-int8 is calibrated. Raises SmallerError when
+    the format's library is missing or the model is quantized already.
     """
-    require_form(form)
-    require_trainable(model, what=f"The form {form}")
+    require_format(form)
+    require_trainable(model, what=f"The format {form}")
     match form:
         case "fp32":
             network = copy.deepcopy(model.network)

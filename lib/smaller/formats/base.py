@@ -1,4 +1,4 @@
-"""What every form is: a network that is called as before, and that says where its bytes are."""
+"""What every quantized format is: a network that is called as before, and that says where its bytes are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.modeling_outputs import TokenClassifierOutput
+
+from smaller import encoders
+from smaller.base.errors import SmallerError
 
 PARTS = ("embeddings", "linear", "rest")
 """Where the bytes of a network are: embedding tables; Linear layers with biases and scales; all else, mostly norms."""
@@ -36,7 +40,7 @@ class Stored:
     zero: int = 0
 
 
-class Form(nn.Module, abc.ABC):
+class Format(nn.Module, abc.ABC):
     """A network whose weights are held in fewer bits, called as the one that it was made from.
 
     `network(input_ids=..., attention_mask=...)` gives an object with `logits` in fp32, on the device of the input.
@@ -51,7 +55,7 @@ class Form(nn.Module, abc.ABC):
         self.config = config
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> TokenClassifierOutput:
-        """Piece ids of shape (sentences, pieces) to logits of shape (sentences, pieces, labels)."""
+        """Token ids of shape (sentences, tokens) to logits of shape (sentences, tokens, labels)."""
         device = input_ids.device
         mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
         if self.on_processor:
@@ -60,15 +64,15 @@ class Form(nn.Module, abc.ABC):
             return TokenClassifierOutput(logits=self.logits(input_ids, mask).float().to(device))
 
     @abc.abstractmethod
-    def logits(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        """The logits in the form's own type."""
+    def logits(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The logits in the format's own type."""
 
     @abc.abstractmethod
     def stored(self) -> Iterator[Stored]:
-        """Every tensor that the form holds, in the type that it holds it in."""
+        """Every tensor that the format holds, in the type that it holds it in."""
 
     def parameter_count(self) -> int:
-        """How many parameters the form holds, tied ones counted once."""
+        """How many parameters the format holds, tied ones counted once."""
         return sum(tensor.values.numel() for tensor in self.stored() if tensor.parameter)
 
     def settings(self) -> dict:
@@ -77,66 +81,54 @@ class Form(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def write(self, folder: Path) -> None:
-        """Write the weights, and the configuration, in the form's own file format."""
+        """Write weights and configuration, in files of the format's own kind."""
 
     @classmethod
     @abc.abstractmethod
-    def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Form:
-        """The form that `write` wrote."""
+    def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Format:
+        """What `write` wrote."""
 
-    def _apply(self, function, recurse: bool = True) -> Form:
+    def _apply(self, function, recurse: bool = True) -> Format:
         return self if self.on_processor else super()._apply(function, recurse)
 
 
-def module_tensors(network: nn.Module) -> Iterator[Stored]:
-    """The parameters of a PyTorch network with the part that they belong to; tied ones once."""
+def stored(network: nn.Module) -> Iterator[Stored]:
+    """Every tensor that a network in any format holds; of a plain one its parameters, tied ones once."""
+    if isinstance(network, Format):
+        yield from network.stored()
+        return
     seen = set()
     for module in network.modules():
-        part = "embeddings" if isinstance(module, nn.Embedding) else "linear" if is_linear(module) else "rest"
+        # A layer of bitsandbytes is a Linear layer too.
+        linear = "linear" if isinstance(module, nn.Linear) else "rest"
+        part = "embeddings" if isinstance(module, nn.Embedding) else linear
         for parameter in module.parameters(recurse=False):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield Stored(part, parameter.detach())
 
 
-def is_linear(module: nn.Module) -> bool:
-    """Whether the module is a Linear layer in fp32 or fp16, or bitsandbytes' layer, which is a kind of it."""
-    return isinstance(module, nn.Linear)
-
-
-def stored(network: nn.Module) -> Iterator[Stored]:
-    """Every tensor that a network of any form holds; for a plain one its parameters."""
-    return network.stored() if isinstance(network, Form) else module_tensors(network)
-
-
 def parameter_count(network: nn.Module) -> int:
-    """Parameters of a network of any form, tied ones counted once: the same before and after quantization."""
-    if isinstance(network, Form):
-        return network.parameter_count()
-    return sum(tensor.values.numel() for tensor in module_tensors(network))
-
-
-def bytes_by_part(network: nn.Module) -> dict[str, int]:
-    """The bytes that a network of any form holds in each of `PARTS`."""
-    sizes = dict.fromkeys(PARTS, 0)
-    for tensor in stored(network):
-        sizes[tensor.part] += tensor.values.numel() * tensor.values.element_size()
-    return sizes
-
-
-def bytes_in_memory(network: nn.Module) -> int:
-    """The bytes of all that a network of any form holds."""
-    return sum(bytes_by_part(network).values())
+    """Parameters of a network in any format, tied ones counted once: the same before and after quantization."""
+    return network.parameter_count() if isinstance(network, Format) else encoders.parameter_count(network)
 
 
 def types_by_part(network: nn.Module) -> dict[str, dict[str, int]]:
     """The bytes in each of `PARTS` by type, such as {"linear": {"int8": 56623104, "float32": 166164}}."""
-    sizes: dict[str, dict[str, int]] = {part: {} for part in PARTS}
+    sizes: dict[str, Counter] = {part: Counter() for part in PARTS}
     for tensor in stored(network):
-        kind = str(tensor.values.dtype).removeprefix("torch.")
-        size = tensor.values.numel() * tensor.values.element_size()
-        sizes[tensor.part][kind] = sizes[tensor.part].get(kind, 0) + size
-    return sizes
+        sizes[tensor.part][str(tensor.values.dtype).removeprefix("torch.")] += tensor.values.nbytes
+    return {part: dict(found) for part, found in sizes.items()}
+
+
+def bytes_by_part(network: nn.Module) -> dict[str, int]:
+    """The bytes that a network in any format holds in each of `PARTS`."""
+    return {part: sum(found.values()) for part, found in types_by_part(network).items()}
+
+
+def bytes_in_memory(network: nn.Module) -> int:
+    """The bytes of all that a network in any format holds."""
+    return sum(bytes_by_part(network).values())
 
 
 @contextlib.contextmanager
@@ -153,8 +145,17 @@ def quietly() -> Iterator[None]:
             logging.disable(before)
 
 
+def missing(names: str, packages: Sequence[str], problem: ImportError, *, install: str = "") -> SmallerError:
+    """The error for formats whose packages are not here."""
+    several = "s" * (len(packages) > 1)
+    return SmallerError(
+        f"The format {names} needs the package{several} {', '.join(packages)}, which cannot be imported ({problem}). "
+        f"Install: pip install {install or ' '.join(packages)}."
+    )
+
+
 class Folder:
-    """A temporary folder that goes when nobody holds it any more."""
+    """A temporary folder that goes when nobody holds it any more; `TemporaryDirectory` warns when it does so."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="smaller-"))

@@ -17,7 +17,7 @@ from smaller.base.errors import SmallerError, did_you_mean
 from smaller.formats.base import Stored, quietly
 from smaller.formats.eager import Eager, empty, fill, on_processor
 
-DYNAMIC_FILE = "dynamic.safetensors"
+_FILE = "dynamic.safetensors"
 
 
 def engines() -> list[str]:
@@ -27,11 +27,12 @@ def engines() -> list[str]:
 
 
 @contextlib.contextmanager
-def _engine(name: str) -> Iterator[None]:
+def _quietly_with(engine: str) -> Iterator[None]:
     before = torch.backends.quantized.engine
-    torch.backends.quantized.engine = name
+    torch.backends.quantized.engine = engine
     try:
-        yield
+        with quietly():
+            yield
     finally:
         torch.backends.quantized.engine = before
 
@@ -39,7 +40,8 @@ def _engine(name: str) -> Iterator[None]:
 class Dynamic(Eager):
     """Linear weights in int8, one scale for a tensor; activations are quantized as they come (torch.ao.quantization).
 
-    PyTorch has deprecated these functions: what uses them is in this class alone.
+    PyTorch has deprecated these functions: what uses them is in this class alone. A processor that lacks the engine
+    of a written folder takes its own, on the same int8 weights.
     """
 
     on_processor = True
@@ -57,40 +59,32 @@ class Dynamic(Eager):
                 f"This processor has no engine {engine!r} for dynamic quantization; it has "
                 f"{', '.join(engines())}.{did_you_mean(engine, engines())}"
             )
-        with quietly(), _engine(engine):
+        with _quietly_with(engine):
             return cls(quantize_dynamic(on_processor(network), {nn.Linear}, dtype=torch.qint8), engine)
 
-    def _linears(self) -> Iterator[tuple[str, dynamic.Linear]]:
-        for name, module in self.network.named_modules():
-            if isinstance(module, dynamic.Linear):
-                yield name, module
-
     def stored(self) -> Iterator[Stored]:
-        """The packed weights unpacked, with scale and zero point of each, and the parameters of the other layers."""
         yield from super().stored()
-        for _, module in self._linears():
-            for name, values in _unpacked(module).items():
+        for _, layer in self.layers(dynamic.Linear):
+            for name, values in _unpacked(layer).items():
                 yield Stored("linear", values, parameter=name in ("weight", "bias"))
 
     def settings(self) -> dict:
-        """The engine; a processor that has another one takes its own, on the same int8 weights."""
         return {"engine": self.engine}
 
     def write(self, folder: Path) -> None:
         """Write int8 weights, scales and zero points, and the rest in fp32; PyTorch's own format is a pickle."""
         weights = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
-        for layer, module in self._linears():
+        for layer, module in self.layers(dynamic.Linear):
             weights |= {f"{layer}.{name}": values for name, values in _unpacked(module).items()}
-        save_file({name: values.contiguous() for name, values in weights.items()}, folder / DYNAMIC_FILE)
+        save_file({name: values.contiguous() for name, values in weights.items()}, folder / _FILE)
         self.config.save_pretrained(folder)
 
     @classmethod
     def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Dynamic:
-        """The form that `write` wrote, packed for an engine of this processor."""
-        weights = load_file(folder / DYNAMIC_FILE)
+        weights = load_file(folder / _FILE)
         engine = settings["engine"] if settings["engine"] in engines() else engines()[0]
         network = empty(config, torch.float32)
-        with quietly(), _engine(engine):
+        with _quietly_with(engine):
             for layer in [name.removesuffix(".scale") for name in weights if name.endswith(".scale")]:
                 scale, zero = (float(weights.pop(f"{layer}.scale")), int(weights.pop(f"{layer}.zero_point")))
                 values = torch._make_per_tensor_quantized_tensor(weights.pop(f"{layer}.weight"), scale, zero)

@@ -1,4 +1,4 @@
-"""What forms that PyTorch runs itself have in common, and the simplest of them: 16-bit floats."""
+"""What formats that PyTorch runs itself have in common, and the simplest of them: 16-bit floats."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from smaller.base.errors import SmallerError
 from smaller.encoders import write_network
 from smaller.encoders.adapters import ADAPTED_FILE, adapter_size, with_adapters
-from smaller.formats.base import Form, Stored, module_tensors
+from smaller.formats.base import Format, Stored, stored
 
 HALF_TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -58,24 +58,34 @@ def fill(network: PreTrainedModel, weights: dict[str, Tensor]) -> None:
         parameter.data = weights[name].to(parameter.dtype)
 
 
-class Eager(Form):
-    """A form that holds a PyTorch network."""
+def configuration(folder: Path) -> PreTrainedConfig:
+    """The configuration of a written format, without what only `from_pretrained` acts on."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    return config
+
+
+class Eager(Format):
+    """A format that holds a PyTorch network."""
 
     def __init__(self, name: str, network: PreTrainedModel) -> None:
         super().__init__(name, network.config)
         self.network = network
 
-    def logits(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        """The network's own answer."""
-        return self.network(input_ids=pieces, attention_mask=mask).logits
+    def logits(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return self.network(input_ids=tokens, attention_mask=mask).logits
 
     def stored(self) -> Iterator[Stored]:
-        """The network's parameters."""
-        return module_tensors(self.network)
+        return stored(self.network)
+
+    def layers(self, kind: type[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+        """The network's layers of a kind, with their names."""
+        return ((name, module) for name, module in self.network.named_modules() if isinstance(module, kind))
 
 
 class Half(Eager):
-    """All weights and products in fp16 or bfloat16. The folder is a plain encoder folder."""
+    """All weights and products in fp16 or bfloat16. The folder is a plain encoder folder, unless there are adapters."""
 
     @classmethod
     def of(cls, network: PreTrainedModel, name: str) -> Half:
@@ -83,20 +93,10 @@ class Half(Eager):
         return cls(name, on_processor(network, HALF_TYPES[name]))
 
     def write(self, folder: Path) -> None:
-        """Write what `from_pretrained` reads, unless there are adapters."""
         write_network(self.network, folder)
 
     @classmethod
     def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Half:
-        """The form that `write` wrote."""
         network = empty(config, HALF_TYPES[name])
         fill(network, load_file(folder / weights_file(config)))
         return cls(name, network)
-
-
-def configuration(folder: Path) -> PreTrainedConfig:
-    """The configuration of a written form, without what only `from_pretrained` acts on."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    return config

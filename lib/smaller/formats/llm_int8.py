@@ -11,21 +11,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from smaller.base.errors import SmallerError
-from smaller.formats.base import Stored, quietly
+from smaller.formats.base import Stored, missing, quietly
 from smaller.formats.eager import Eager, empty, fill, on_processor, weights_file
 
 
-def _bitsandbytes():
+def _library():
     with quietly():  # it reports on import what it would like to have for 4-bit weights
         try:
             import bitsandbytes
         except ImportError as problem:
-            raise SmallerError(
-                f"The form llm.int8 needs the package bitsandbytes, which cannot be imported ({problem}). Install it: "
-                "pip install bitsandbytes."
-            ) from None
-    return bitsandbytes
+            raise missing("llm.int8", ["bitsandbytes"], problem) from None
+    return bitsandbytes.nn
 
 
 class LLMInt8(Eager):
@@ -42,60 +38,49 @@ class LLMInt8(Eager):
     @classmethod
     def of(cls, network: PreTrainedModel, *, threshold: float = 6.0, classifier: bool = False) -> LLMInt8:
         """The network with the encoder's Linear layers quantized, and with its head's if `classifier` is set."""
-        library = _bitsandbytes()
-        half = on_processor(network, torch.float16)
-        for name, linear in [(name, found) for name, found in half.named_modules() if isinstance(found, nn.Linear)]:
-            if classifier or name.startswith(f"{half.base_model_prefix}."):
-                weight = library.nn.Int8Params(linear.weight.data, requires_grad=False).to("cpu")
-                half.set_submodule(name, _int8_layer(linear, weight.CB, weight.SCB, threshold=threshold))
-        return cls(half, threshold=threshold)
+        int8 = _library().Int8Params
+        half = cls(on_processor(network, torch.float16), threshold=threshold)
+        for name, linear in list(half.layers(nn.Linear)):
+            if classifier or name.startswith(f"{half.network.base_model_prefix}."):
+                weight = int8(linear.weight.data, requires_grad=False).to("cpu")
+                half.network.set_submodule(name, _int8_layer(linear, weight.CB, weight.SCB, threshold=threshold))
+        return half
 
-    def _linears(self) -> Iterator[tuple[str, nn.Linear]]:
-        kind = _bitsandbytes().nn.Linear8bitLt
-        for name, module in self.network.named_modules():
-            if isinstance(module, kind):
-                yield name, module
+    def _quantized(self) -> Iterator[tuple[str, nn.Module]]:
+        return self.layers(_library().Linear8bitLt)
 
     def stored(self) -> Iterator[Stored]:
-        """The network's parameters, and the scale of every output."""
         yield from super().stored()
-        for _, module in self._linears():
-            yield Stored("linear", module.state.SCB, parameter=False)
+        for _, layer in self._quantized():
+            yield Stored("linear", layer.state.SCB, parameter=False)
 
     def _apply(self, function, recurse: bool = True) -> LLMInt8:
         # The library keeps weight and scales in a state of its own, which PyTorch does not move to another device.
         super()._apply(function, recurse)
-        for _, module in self._linears():
-            module.state.CB, module.state.SCB = function(module.state.CB), function(module.state.SCB).float()
-            module.weight = _bitsandbytes().nn.Int8Params(module.state.CB, requires_grad=False)
+        for _, layer in self._quantized():
+            layer.state.CB, layer.state.SCB = function(layer.state.CB), function(layer.state.SCB).float()
+            layer.weight = _library().Int8Params(layer.state.CB, requires_grad=False)
         return self
 
     def settings(self) -> dict:
-        """The threshold."""
         return {"threshold": self.threshold}
 
     def write(self, folder: Path) -> None:
         """Write bitsandbytes' own int8 weights under a configuration that says so."""
         weights = {name: parameter.detach().contiguous() for name, parameter in self.network.named_parameters()}
-        quantized = []
-        for name, module in self._linears():
-            quantized.append(name)
+        quantized = dict(self._quantized())
+        for name, layer in quantized.items():
             weights |= {
-                f"{name}.weight": module.state.CB,
-                f"{name}.SCB": module.state.SCB,
+                f"{name}.weight": layer.state.CB,
+                f"{name}.SCB": layer.state.SCB,
                 f"{name}.weight_format": torch.tensor(0, dtype=torch.uint8),
             }
         save_file(weights, folder / weights_file(self.config), metadata={"format": "pt"})
-        kept = [
-            name
-            for name, module in self.network.named_modules()
-            if isinstance(module, nn.Linear) and name not in quantized
-        ]
         about = {
             "quant_method": "bitsandbytes",
             "load_in_8bit": True,
             "llm_int8_threshold": self.threshold,
-            "llm_int8_skip_modules": kept,
+            "llm_int8_skip_modules": [name for name, _ in self.layers(nn.Linear) if name not in quantized],
         }
         self.config.save_pretrained(folder)
         file = folder / "config.json"
@@ -104,32 +89,24 @@ class LLMInt8(Eager):
 
     @classmethod
     def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> LLMInt8:
-        """The form that `write` wrote."""
         threshold = float(settings["threshold"])
         weights = load_file(folder / weights_file(config))
         network = empty(config, torch.float16)
-        for layer in [name.removesuffix(".SCB") for name in weights if name.endswith(".SCB")]:
-            weights.pop(f"{layer}.weight_format", None)
-            linear = network.get_submodule(layer)
-            linear.bias.data = weights[f"{layer}.bias"]
-            network.set_submodule(
-                layer, _int8_layer(linear, weights[f"{layer}.weight"], weights.pop(f"{layer}.SCB"), threshold=threshold)
-            )
+        for name in [name.removesuffix(".SCB") for name in weights if name.endswith(".SCB")]:
+            weights.pop(f"{name}.weight_format", None)
+            linear, scales = network.get_submodule(name), weights.pop(f"{name}.SCB")
+            linear.bias.data = weights[f"{name}.bias"]
+            network.set_submodule(name, _int8_layer(linear, weights[f"{name}.weight"], scales, threshold=threshold))
         fill(network, weights)
         return cls(network, threshold=threshold)
 
 
 def _int8_layer(linear: nn.Linear, weight: Tensor, scales: Tensor, *, threshold: float) -> nn.Linear:
-    library = _bitsandbytes()
-    layer = library.nn.Linear8bitLt(
-        linear.in_features,
-        linear.out_features,
-        linear.bias is not None,
-        has_fp16_weights=False,
-        threshold=threshold,
-        device="meta",
+    library, biased = _library(), linear.bias is not None
+    layer = library.Linear8bitLt(
+        linear.in_features, linear.out_features, biased, has_fp16_weights=False, threshold=threshold, device="meta"
     )
-    layer.weight = library.nn.Int8Params(weight, requires_grad=False)
+    layer.weight = library.Int8Params(weight, requires_grad=False)
     layer.bias = linear.bias
     layer.state.CB, layer.state.SCB = weight, scales
     return layer.eval()
@@ -137,38 +114,30 @@ def _int8_layer(linear: nn.Linear, weight: Tensor, scales: Tensor, *, threshold:
 
 @torch.inference_mode()
 def outliers(network: nn.Module, rows: Sequence[Tensor], *, threshold: float = 6.0) -> dict[str, float]:
-    """How much of what goes into the Linear layers LLM.int8() would treat as outliers, over sentences of piece ids.
+    """How much of what goes into the Linear layers LLM.int8() would treat as outliers, over sentences of token ids.
 
     `columns` is the share of feature columns (a feature of one layer's input over one sentence) with a value of at
     least `threshold`, `values` the share of such values, `largest` the largest magnitude that occurred. Layers outside
     the encoder do not count.
     """
-    found = {"columns": 0, "values": 0, "all_columns": 0, "all_values": 0}
-    largest = 0.0
-
-    def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal largest
-        size = inputs[0].detach().flatten(0, -2).abs()
-        large = size >= threshold
-        largest = max(largest, float(size.max()))
-        found["columns"] += int(large.any(dim=0).sum())
-        found["values"] += int(large.sum())
-        found["all_columns"] += size.shape[-1]
-        found["all_values"] += size.numel()
-
+    sizes: list[Tensor] = []
     hooks = [
-        module.register_forward_pre_hook(count)
+        module.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].flatten(0, -2).abs()))
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear) and "encoder." in name
     ]
+    found, counted, largest = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64), 0.0
     try:
         for row in rows:
             network(input_ids=row[None])
+            for size in sizes:
+                large = size >= threshold
+                largest = max(largest, float(size.max()))
+                found += torch.tensor([large.any(dim=0).sum(), large.sum()])
+                counted += torch.tensor([size.shape[-1], size.numel()])
+            sizes.clear()
     finally:
         for hook in hooks:
             hook.remove()
-    return {
-        "columns": found["columns"] / max(1, found["all_columns"]),
-        "values": found["values"] / max(1, found["all_values"]),
-        "largest": largest,
-    }
+    columns, values = (found / counted.clamp(min=1)).tolist()
+    return {"columns": columns, "values": values, "largest": largest}

@@ -1,10 +1,10 @@
-"""Forms that ONNX Runtime runs: the network as a graph in fp32, and with its weights in int8."""
+"""Formats that ONNX Runtime runs: the network as a graph in fp32, and with its weights in int8."""
 
 from __future__ import annotations
 
 import abc
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,27 +13,26 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from smaller.base.errors import SmallerError
 from smaller.encoders import canonical
-from smaller.formats.base import Folder, Form, Stored, parameter_count, quietly
+from smaller.formats.base import Folder, Format, Stored, missing, parameter_count, quietly
 from smaller.formats.eager import on_processor
 
 ONNX_FILE = "model.onnx"
 
 
-class Runtime(Form):
-    """A form that is a graph in files, run by a library that compiles it once for every number of threads.
+class Runtime(Format):
+    """A format that is a graph in files, run by a library that compiles it once for every number of threads.
 
-    The number is PyTorch's, `torch.get_num_threads()`, at the time of the call. Copies share the files.
+    The number is PyTorch's, `torch.get_num_threads()`, at the time of the call. Copies share the files, which are
+    those of `FILES` in a folder that goes with its last `owner`. A graph merges equal tensors and folds others, so the
+    number of parameters is that of the network that it was made from.
     """
 
+    FILES: tuple[str, ...] = ()
     on_processor = True
 
-    def __init__(
-        self, name: str, config: PreTrainedConfig, folder: Path, *, parameters: int, owner: object = None
-    ) -> None:
+    def __init__(self, name: str, config: PreTrainedConfig, folder: Path, *, parameters: int, owner: object = None):
         super().__init__(name, config)
-        self.folder = folder
-        self.parameters_of_network = parameters
-        self._owner = owner
+        self.folder, self.owner, self.parameters_of_network = folder, owner, parameters
         self._compiled: dict[int, object] = {}
 
     def compiled(self):
@@ -48,28 +47,31 @@ class Runtime(Form):
         """Make ready to run with a number of threads."""
 
     def parameter_count(self) -> int:
-        """Parameters of the network that the graph was made from: a graph merges equal tensors and folds others."""
         return self.parameters_of_network
 
     def settings(self) -> dict:
-        """The number of parameters."""
         return {"parameters": self.parameters_of_network}
 
-    def __deepcopy__(self, memo: dict) -> Runtime:
-        return type(self)(self.name, self.config, self.folder, parameters=self.parameters_of_network, owner=self._owner)
+    def write(self, folder: Path) -> None:
+        for file in self.FILES:
+            shutil.copyfile(self.folder / file, folder / file)
+        self.config.save_pretrained(folder)
 
     @classmethod
     def read(cls, folder: Path, config: PreTrainedConfig, name: str, settings: dict) -> Runtime:
-        """The form that `write` wrote; it reads its folder as long as it lives."""
-        form = cls(name, config, folder, parameters=int(settings["parameters"]))
-        form.compiled()
-        return form
+        """What `write` wrote; its folder is read as long as it lives."""
+        made = cls(name, config, folder, parameters=int(settings["parameters"]))
+        made.compiled()
+        return made
+
+    def __deepcopy__(self, memo: dict) -> Runtime:
+        return type(self)(self.name, self.config, self.folder, parameters=self.parameters_of_network, owner=self.owner)
 
 
 def sample_inputs(network: PreTrainedModel) -> dict[str, Tensor]:
-    """Two short sentences of arbitrary pieces, by which a network is traced; no size of theirs is kept."""
-    pieces = torch.arange(2 * 16).reshape(2, 16) % (network.config.vocab_size - 5) + 5
-    return {"input_ids": pieces, "attention_mask": torch.ones_like(pieces, dtype=torch.bool)}
+    """Two short sentences of arbitrary tokens, by which a network is traced; no size of theirs is kept."""
+    tokens = torch.arange(2 * 16).reshape(2, 16) % (network.config.vocab_size - 5) + 5
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens, dtype=torch.bool)}
 
 
 class Onnx(Runtime):
@@ -77,6 +79,8 @@ class Onnx(Runtime):
 
     Activations are quantized as they come. QUInt8, the library's default, is 1.6 times as slow at the same size.
     """
+
+    FILES = (ONNX_FILE,)
 
     @classmethod
     def of(cls, network: PreTrainedModel, name: str) -> Onnx:
@@ -93,7 +97,6 @@ class Onnx(Runtime):
         return cls(name, plain.config, owner.path, parameters=parameter_count(plain), owner=owner)
 
     def compile(self, threads: int):
-        """An ONNX Runtime session on the processor."""
         try:
             import onnxruntime
         except ImportError as problem:
@@ -110,35 +113,32 @@ class Onnx(Runtime):
             disabled_optimizers=["SkipLayerNormFusion"],
         )
 
-    def logits(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        """The session's answer."""
-        feeds = {"input_ids": pieces.numpy(), "attention_mask": mask.numpy()}
+    def logits(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        feeds = {"input_ids": tokens.numpy(), "attention_mask": mask.numpy()}
         return torch.from_numpy(self.compiled().run(["logits"], feeds)[0])
 
     def stored(self) -> Iterator[Stored]:
-        """The graph's initializers."""
         tensors = _libraries()[0].load(str(self.folder / ONNX_FILE)).graph.initializers
-        for name, value in tensors.items():
-            values = torch.from_numpy(value.const_value.numpy().copy())
-            users = {node.op_type for node in value.consumers()}
-            of_quantization = name.endswith(("_scale", "_zero_point"))
-            if of_quantization:
-                part = "embeddings" if "embeddings" in name else "linear"
-            elif "Gather" in users and values.ndim > 1:
-                part = "embeddings"
-            elif any("MatMul" in user for user in users) or (name.endswith(".bias") and "LayerNorm" not in name):
-                part = "linear"
-            else:
-                part = "rest"
-            weights = values.ndim > 0 and values.dtype in (torch.int8, torch.uint8, torch.float32)
-            point = tensors.get(f"{name.removesuffix('_quantized')}_zero_point")
-            zero = int(point.const_value.numpy().item()) if point is not None else 0
-            yield Stored(part, values, parameter=weights and not of_quantization, zero=zero)
+        return (_stored(name, value, tensors) for name, value in tensors.items())
 
-    def write(self, folder: Path) -> None:
-        """Write the graph with its weights in one file."""
-        shutil.copyfile(self.folder / ONNX_FILE, folder / ONNX_FILE)
-        self.config.save_pretrained(folder)
+
+def _stored(name: str, value, tensors: Mapping) -> Stored:
+    """An initializer of a graph with the part that it belongs to."""
+    values = torch.from_numpy(value.const_value.numpy().copy())
+    users = {node.op_type for node in value.consumers()}
+    of_quantization = name.endswith(("_scale", "_zero_point"))
+    if of_quantization:
+        part = "embeddings" if "embeddings" in name else "linear"
+    elif "Gather" in users and values.ndim > 1:
+        part = "embeddings"
+    elif any("MatMul" in user for user in users) or (name.endswith(".bias") and "LayerNorm" not in name):
+        part = "linear"
+    else:
+        part = "rest"
+    weights = values.ndim > 0 and values.dtype in (torch.int8, torch.uint8, torch.float32)
+    point = tensors.get(f"{name.removesuffix('_quantized')}_zero_point")
+    zero = int(point.const_value.numpy().item()) if point is not None else 0
+    return Stored(part, values, parameter=weights and not of_quantization, zero=zero)
 
 
 _traced: dict[str, object] = {}
@@ -167,16 +167,12 @@ def _graph(network: PreTrainedModel):
 
 def _without_notes(program) -> None:
     """Clear what the exporter notes of each node: half of a small file, with paths of the machine that made it."""
-    graph = program.graph
-    for node in graph.all_nodes():
-        node.metadata_props.clear()
+    graph, nodes = program.graph, list(program.graph.all_nodes())
+    outputs = [value for node in nodes for value in node.outputs]
+    for noted in (program, graph, *nodes, *outputs, *graph.inputs, *graph.initializers.values()):
+        noted.metadata_props.clear()
+    for node in nodes:
         node.doc_string = None
-        for value in node.outputs:
-            value.metadata_props.clear()
-    for value in (*graph.inputs, *graph.initializers.values()):
-        value.metadata_props.clear()
-    graph.metadata_props.clear()
-    program.metadata_props.clear()
 
 
 def _libraries():
@@ -196,7 +192,4 @@ def _libraries():
 
 
 def _missing(problem: ImportError) -> SmallerError:
-    return SmallerError(
-        "The forms onnx and onnx-int8 need the packages onnx, onnxscript and onnxruntime, which cannot be imported "
-        f"({problem}). Install them: pip install onnx onnxscript onnxruntime."
-    )
+    return missing("onnx-int8, or onnx,", ["onnx", "onnxscript", "onnxruntime"], problem)

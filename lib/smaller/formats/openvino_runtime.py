@@ -1,25 +1,78 @@
-"""The form that OpenVINO runs: weights and activations in int8, calibrated on sentences."""
+"""The format that OpenVINO runs: weights and activations in int8, calibrated on sentences."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from smaller.base.errors import SmallerError
-from smaller.formats.base import Folder, Stored, parameter_count, quietly
+from smaller.formats.base import Folder, Stored, missing, parameter_count, quietly
 from smaller.formats.eager import on_processor
 from smaller.formats.onnx_runtime import Runtime, sample_inputs
 
-OPENVINO_FILES = ("openvino_model.xml", "openvino_model.bin")
 _PASSING_ON = ("Convert", "Multiply", "Subtract", "Add", "Reshape", "Transpose", "FakeQuantize")
+
+
+class OpenVino(Runtime):
+    """A graph for OpenVINO with weights and activations in int8: static quantization by NNCF's transformer preset.
+
+    The ranges of the activations come from sentences of the training split. Plain static quantization destroys taggers,
+    so whoever makes this format compares F1 before and after.
+    """
+
+    FILES = ("openvino_model.xml", "openvino_model.bin")
+
+    @classmethod
+    def of(cls, network: PreTrainedModel, *, rows: Sequence[Tensor]) -> OpenVino:
+        """Export the network, and quantize the graph with the ranges that occur in `rows` of token ids."""
+        if not rows:
+            raise SmallerError("The format openvino-int8 is calibrated on sentences, and none were given.")
+        owner = Folder()
+        plain = on_processor(network)
+        samples = [
+            {"input_ids": row[None], "attention_mask": torch.ones_like(row[None], dtype=torch.bool)} for row in rows
+        ]
+        with quietly(), _without_bars():
+            exporter, config = _exporter(samples)
+            program = exporter.export(plain, sample_inputs(plain), config=config).program
+            _openvino().save_model(program, str(owner.path / cls.FILES[0]), compress_to_fp16=False)
+        return cls("openvino-int8", plain.config, owner.path, parameters=parameter_count(plain), owner=owner)
+
+    def compile(self, threads: int):
+        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        return _openvino().Core().compile_model(str(self.folder / self.FILES[0]), "CPU", options)
+
+    def logits(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        answer = self.compiled()({"input_ids": tokens.numpy(), "attention_mask": mask.numpy()})
+        return torch.from_numpy(answer["logits"].copy())
+
+    def stored(self) -> Iterator[Stored]:
+        for node in _openvino().Core().read_model(str(self.folder / self.FILES[0])).get_ordered_ops():
+            if node.get_type_name() == "Constant":
+                values = torch.from_numpy(node.get_data().copy())
+                users = _users(node)
+                part = "embeddings" if "Gather" in users else "linear" if "MatMul" in users else "rest"
+                table = values.ndim > 1 and values.dtype == torch.int8
+                yield Stored(part if values.ndim > 1 else "rest", values, parameter=table)
+
+
+def _users(node) -> set[str]:
+    found = set()
+    for target in [port for output in node.outputs() for port in output.get_target_inputs()]:
+        user = target.get_node()
+        kind = user.get_type_name()
+        if kind in ("Gather", "MatMul"):
+            # The first input of a Gather is the table; the others are indices.
+            found.add(kind if kind == "MatMul" or target.get_index() == 0 else "index")
+        elif kind in _PASSING_ON:
+            found |= _users(user)
+    return found
 
 
 def _openvino():
@@ -48,10 +101,7 @@ def _exporter(samples: list[dict[str, Tensor]]):
 
 
 def _missing(problem: ImportError) -> SmallerError:
-    return SmallerError(
-        f"The form openvino-int8 needs the packages openvino and nncf, which cannot be imported ({problem}). Install "
-        "the extra: pip install 'smaller[openvino]'."
-    )
+    return missing("openvino-int8", ["openvino", "nncf"], problem, install="'smaller[openvino]'")
 
 
 @contextlib.contextmanager
@@ -65,66 +115,3 @@ def _without_bars() -> Iterator[None]:
         yield
     finally:
         rich.console._is_jupyter = before
-
-
-class OpenVino(Runtime):
-    """A graph for OpenVINO with weights and activations in int8: static quantization by NNCF's transformer preset.
-
-    The ranges of the activations come from sentences of the training split. Plain static quantization destroys taggers,
-    so whoever makes this form compares F1 before and after.
-    """
-
-    @classmethod
-    def of(cls, network: PreTrainedModel, *, rows: Sequence[Tensor]) -> OpenVino:
-        """Export the network, and quantize the graph with the ranges that occur in `rows` of piece ids."""
-        if not rows:
-            raise SmallerError("The form openvino-int8 is calibrated on sentences, and none were given.")
-        owner = Folder()
-        plain = on_processor(network)
-        samples = [
-            {"input_ids": row[None], "attention_mask": torch.ones_like(row[None], dtype=torch.bool)} for row in rows
-        ]
-        with quietly(), _without_bars():
-            exporter, config = _exporter(samples)
-            program = exporter.export(plain, sample_inputs(plain), config=config).program
-            _openvino().save_model(program, str(owner.path / OPENVINO_FILES[0]), compress_to_fp16=False)
-        return cls("openvino-int8", plain.config, owner.path, parameters=parameter_count(plain), owner=owner)
-
-    def compile(self, threads: int):
-        """A compiled model on the processor."""
-        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        return _openvino().Core().compile_model(str(self.folder / OPENVINO_FILES[0]), "CPU", options)
-
-    def logits(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        """The compiled model's answer."""
-        answer = self.compiled()({"input_ids": pieces.numpy(), "attention_mask": mask.numpy()})
-        return torch.from_numpy(answer["logits"].copy())
-
-    def stored(self) -> Iterator[Stored]:
-        """The graph's constants."""
-        for node in _openvino().Core().read_model(str(self.folder / OPENVINO_FILES[0])).get_ordered_ops():
-            if node.get_type_name() == "Constant":
-                values = torch.from_numpy(node.get_data().copy())
-                users = _users(node)
-                part = "embeddings" if "Gather" in users else "linear" if "MatMul" in users else "rest"
-                table = values.ndim > 1 and values.dtype == torch.int8
-                yield Stored(part if values.ndim > 1 else "rest", values, parameter=table)
-
-    def write(self, folder: Path) -> None:
-        """Write graph and weights."""
-        for file in OPENVINO_FILES:
-            shutil.copyfile(self.folder / file, folder / file)
-        self.config.save_pretrained(folder)
-
-
-def _users(node) -> set[str]:
-    found = set()
-    for target in [port for output in node.outputs() for port in output.get_target_inputs()]:
-        user = target.get_node()
-        kind = user.get_type_name()
-        if kind in ("Gather", "MatMul"):
-            # The first input of a Gather is the table; the others are indices.
-            found.add(kind if kind == "MatMul" or target.get_index() == 0 else "index")
-        elif kind in _PASSING_ON:
-            found |= _users(user)
-    return found

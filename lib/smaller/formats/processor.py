@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 
 import torch
 
-_X86 = ("x86_64", "amd64", "i686")
-
-
-def _has(feature: str) -> bool:
-    return bool(getattr(torch.cpu, f"_is_{feature}_supported", lambda: False)())
+FEATURES = ("vnni", "avx512", "avx512_bf16", "amx_tile", "amx_fp16")
+"""The instructions that count, by PyTorch's names."""
 
 
 def processor_notes() -> list[str]:
     """What runs slower on this processor than on a recent server's, and why; an empty list where nothing does.
 
-    Every form gives the same predictions everywhere, up to rounding: only the speed differs.
+    Every format gives the same predictions everywhere, up to rounding: only the speed differs.
     """
-    machine = platform.machine()
-    if machine.lower() not in _X86:
+    here = (name for name in FEATURES if getattr(torch.cpu, f"_is_{name}_supported", lambda: False)())
+    return notes_of(platform.machine(), set(here))
+
+
+def notes_of(machine: str, features: Collection[str]) -> list[str]:
+    """The notes on a machine whose processor has some of `FEATURES`."""
+    if machine.lower() not in ("x86_64", "amd64", "i686"):
         return [
-            f"A {machine} processor: no form was timed on one, so measure before you choose. bitsandbytes "
+            f"A {machine} processor: no format was timed on one, so measure before you choose. bitsandbytes "
             "multiplies int8 values as fp32 numbers here, so llm.int8 is slower than fp32."
         ]
-    notes = []
-    if not _has("vnni"):
-        notes.append(
-            "No VNNI instructions: int8 products (dynamic, onnx-int8, openvino-int8) take several instructions instead "
-            "of one, so int8 is about as fast as fp32 here; it still takes a quarter of the bytes."
-        )
-    if not _has("avx512"):
-        notes.append(
-            "No AVX-512: bitsandbytes multiplies int8 values as fp32 numbers, so llm.int8 is slower than fp32 here."
-        )
-    if not (_has("avx512_bf16") or _has("amx_tile")):
-        notes.append("No bfloat16 instructions: bf16 is emulated and slower than fp32 here.")
-    if not _has("amx_fp16"):
-        notes.append("No fp16 instructions: fp16 is emulated and several times as slow as fp32 here.")
-    return notes
+    lacking = {
+        "No VNNI instructions: int8 products (dynamic, onnx-int8, openvino-int8) take several instructions instead of "
+        "one, so int8 is about as fast as fp32 here; it still takes a quarter of the bytes.": {"vnni"},
+        "No AVX-512: bitsandbytes multiplies int8 values as fp32 numbers, so llm.int8 is slower than fp32 here.": {
+            "avx512"
+        },
+        "No bfloat16 instructions: bf16 is emulated and slower than fp32 here.": {"avx512_bf16", "amx_tile"},
+        "No fp16 instructions: fp16 is emulated and several times as slow as fp32 here.": {"amx_fp16"},
+    }
+    return [note for note, any_of in lacking.items() if not any_of & set(features)]

@@ -1,23 +1,23 @@
-"""A model as a folder that somebody else can use: weights in their form, tokenizer, labels, card, checksums."""
+"""A model as a folder that somebody else can use: weights in their format, tokenizer, labels, card, checksums."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
-from torch import Tensor
+from safetensors.torch import save as safetensors
 from transformers import PreTrainedTokenizerBase
 
 from smaller import __version__, formats
 from smaller.base.errors import SmallerError
-from smaller.base.paths import expanded, require_place
+from smaller.base.files import draft_of, require_place, told
+from smaller.base.paths import expanded
 from smaller.encoders import ABOUT_FILE, Model, open_folder, write_network
 from smaller.encoders.adapters import adapter_size
 from smaller.encoders.tokenizers import read_tokenizer
@@ -28,7 +28,7 @@ from smaller.prediction.tagging import Classified, Tagged, classify, tag
 
 FORMAT = 1
 PLAIN = (*formats.FULL_PRECISION, "fp16", "bf16")
-"""The forms whose folder plain `from_pretrained` reads, since their weights are floats; not if there are adapters."""
+"""The formats whose folder plain `from_pretrained` reads, since their weights are floats; not if there are adapters."""
 
 _LIBRARIES = {
     "llm.int8": ("bitsandbytes",),
@@ -38,16 +38,8 @@ _LIBRARIES = {
 }
 
 _CARD_FILE = "README.md"
-_OF_READING = (
-    "is_local",
-    "local_files_only",
-    "trust_remote_code",
-    "max_length",
-    "stride",
-    "truncation_strategy",
-    "pad_to_multiple_of",
-    "pad_token_type_id",
-)
+_OF_READING = "is_local local_files_only trust_remote_code max_length stride truncation_strategy".split()
+_OF_READING += ["pad_to_multiple_of", "pad_token_type_id"]
 """What a tokenizer's configuration holds of how it was opened and last called."""
 
 
@@ -60,24 +52,13 @@ def ship(model: Model, folder: Path | str, *, card: Mapping | None = None) -> Pa
     if not model.labels:
         raise SmallerError("Only a model with a classifier can be shipped; put FineTune into the recipe.")
     folder = require_place(folder, mark=ABOUT_FILE)
-    draft = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        about = _written(model, draft)
+    failure = f"The model could not be written to {folder}"
+    with told(failure, "Make room, or name another folder."), draft_of(folder) as draft:
+        draft.mkdir()
+        _write(model, draft)
+        about = _describe(model, draft, {file.name: _checksum(file) for file in sorted(draft.iterdir())})
         text = model_card(about, card or {}, name=folder.name, shipped_bytes=folder_bytes(draft))
         (draft / _CARD_FILE).write_text(text, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.chmod(0o755)
-        draft.rename(folder)
-    except Exception as problem:  # the libraries that write weights and tokenizers have no OSError for a full disk
-        reason = getattr(problem, "strerror", None) or problem
-        raise SmallerError(
-            f"The model could not be written to {folder}: {reason}. Make room, or name another folder."
-        ) from problem
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 
@@ -93,64 +74,31 @@ def shipped_bytes(model: Model) -> int | None:
     """
     if not model.labels:
         return None
-    try:
-        with tempfile.TemporaryDirectory(prefix="smaller-") as place:
-            folder = Path(place)
-            counted = _write(model, folder, weights=False)
-            names = sorted({file.name for file in folder.iterdir()} | counted.keys())
-            _describe(model, folder, dict.fromkeys(names, f"sha256:{'0' * 64}"))
-            return folder_bytes(folder) + sum(counted.values())
-    except Exception as problem:  # as in `ship`
-        reason = getattr(problem, "strerror", None) or problem
-        raise SmallerError(
-            f"The bytes that ship could not be counted: {reason}. Make room in {tempfile.gettempdir()}, "
-            "or name another folder in TMPDIR."
-        ) from problem
-
-
-def _written(model: Model, folder: Path) -> dict:
-    """Write all but the card; returns what `smaller.json` says."""
-    _write(model, folder)
-    return _describe(model, folder, {file.name: _checksum(file) for file in sorted(folder.iterdir())})
+    remedy = f"Make room in {tempfile.gettempdir()}, or name another folder in TMPDIR."
+    with (
+        told("The bytes that ship could not be counted", remedy),
+        tempfile.TemporaryDirectory(prefix="smaller-") as name,
+    ):
+        folder = Path(name)
+        counted = _write(model, folder, weights=False)
+        names = sorted({file.name for file in folder.iterdir()} | counted.keys())
+        _describe(model, folder, dict.fromkeys(names, f"sha256:{'0' * 64}"))
+        return folder_bytes(folder) + sum(counted.values())
 
 
 def _write(model: Model, folder: Path, *, weights: bool = True) -> dict[str, int]:
     """Write network and tokenizer; returns the bytes of what is not written: without `weights`, the file of floats."""
     network = model.network.network if isinstance(model.network, Half) else model.network
     counted = {}
-    if isinstance(network, formats.Form):
+    if isinstance(network, formats.Format):
         network.write(folder)
     elif weights:
         write_network(network, folder)
     else:
         network.save_pretrained(folder, state_dict={})  # the configuration alone
-        counted[weights_file(network.config)] = _safetensors_bytes(network.state_dict())
+        counted[weights_file(network.config)] = len(safetensors(network.state_dict(), metadata={"format": "pt"}))
     _write_tokenizer(model.tokenizer, folder)
     return counted
-
-
-def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> int:
-    """The bytes of a safetensors file, as Transformers writes it (https://github.com/huggingface/safetensors).
-
-    Eight bytes hold the length of the header; the header is compact JSON, filled up with spaces to a multiple of eight
-    bytes; the values follow, those of the widest type first, and of one type in the order of their names.
-    """
-    header: dict = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name in sorted(tensors, key=lambda name: (-tensors[name].element_size(), name)):
-        tensor = tensors[name]
-        start, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": _type_name(tensor), "shape": list(tensor.shape), "data_offsets": [start, end]}
-    length = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
-    return 8 + -(-length // 8) * 8 + end
-
-
-def _type_name(tensor: Tensor) -> str:
-    """A tensor's type as safetensors calls it: F32, BF16, I64, U8, BOOL."""
-    name = str(tensor.dtype).removeprefix("torch.")
-    for ours, theirs in (("float", "F"), ("uint", "U"), ("int", "I")):
-        name = name.replace(ours, theirs)
-    return name.upper()
 
 
 def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -161,11 +109,8 @@ def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     file = folder / "tokenizer_config.json"
     said = json.loads(file.read_bytes())
-    kept = {
-        name: value
-        for name, value in said.items()
-        if name not in _OF_READING and not (name in ("padding_side", "truncation_side") and value == "right")
-    }
+    left = {*_OF_READING, *(side for side in ("padding_side", "truncation_side") if said.get(side) == "right")}
+    kept = {name: value for name, value in said.items() if name not in left}
     file.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -177,7 +122,7 @@ def _describe(model: Model, folder: Path, files: Mapping[str, str]) -> dict:
         "form": model.form,
         "plain": model.form in PLAIN and not adapter_size(model.network.config),
         "unit": model.unit,
-        "settings": model.network.settings() if isinstance(model.network, formats.Form) else {},
+        "settings": model.network.settings() if isinstance(model.network, formats.Format) else {},
         "labels": list(model.labels),
         "parameters": formats.parameter_count(model.network),
         "bytes": formats.bytes_by_part(model.network),
@@ -195,9 +140,9 @@ def _checksum(file: Path) -> str:
 
 
 def open_shipped(folder: Path | str) -> Model:
-    """The model in a shipped folder, in the form that it was shipped in; a plain folder of a tagger serves too.
+    """The model in a shipped folder, in the format that it was shipped in; a plain folder of a tagger serves too.
 
-    Raises SmallerError for a folder of a newer format, one with missing or changed files, and one whose form needs a
+    Raises SmallerError for a folder of a newer version, one with missing or changed files, and one whose format needs a
     library that is not here.
     """
     folder = expanded(folder)
@@ -209,17 +154,17 @@ def open_shipped(folder: Path | str) -> Model:
             raise SmallerError(f"The folder {folder} holds an encoder without a classifier, so it tags nothing.")
         return model
     about = _about(folder)
+    form = about["form"]
     try:
         tokenizer = read_tokenizer(folder)
-        if about["form"] in formats.FULL_PRECISION:
-            return dataclasses.replace(open_folder(folder), form=about["form"])
-        config = configuration(folder)
-        network = formats.reader(about["form"]).read(folder, config, about["form"], about["settings"])
+        if form in formats.FULL_PRECISION:
+            return dataclasses.replace(open_folder(folder), form=form)
+        network = formats.reader(form).read(folder, configuration(folder), form, about["settings"])
     except SmallerError:
         raise
     except Exception as problem:  # each library has kinds of its own for files that it cannot read
-        raise SmallerError(f"The folder {folder} could not be read as {about['form']}: {problem}") from None
-    return Model(network.eval(), tokenizer, tuple(about["labels"]), {}, about["form"])
+        raise SmallerError(f"The folder {folder} could not be read as {form}: {problem}") from None
+    return Model(network.eval(), tokenizer, tuple(about["labels"]), {}, form)
 
 
 def _about(folder: Path) -> dict:
@@ -228,19 +173,17 @@ def _about(folder: Path) -> dict:
         about = json.loads((folder / ABOUT_FILE).read_bytes())
         if about["format"] > FORMAT:
             raise SmallerError(
-                f"The folder {folder} has format {about['format']}, and this version of smaller "
-                f"({__version__}) reads format {FORMAT}. Use a newer one."
+                f"The folder {folder} has format {about['format']}, and this version of smaller ({__version__}) reads "
+                f"format {FORMAT}. Use a newer one."
             )
         form, files = about["form"], dict(about["files"])
         wrong = [
-            name
-            for name, checksum in files.items()
-            if not (folder / name).is_file() or _checksum(folder / name) != checksum
+            name for name, said in files.items() if not (folder / name).is_file() or _checksum(folder / name) != said
         ]
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SmallerError(f"{folder / ABOUT_FILE} cannot be read: {problem!r}. Ship the model again.") from None
-    if form not in (*formats.FULL_PRECISION, *formats.FORMS):
-        formats.require_form(form)
+    if form not in formats.FULL_PRECISION:
+        formats.require_format(form)
     if wrong:
         raise SmallerError(
             f"The folder {folder} is not as it was shipped: {', '.join(wrong)} "
@@ -274,19 +217,14 @@ def _lines(found: Tagged | Classified) -> Iterator[str]:
             f"  note: {found.unknown:.0%} of the words hold characters that the model's vocabulary does not "
             "have; it was not made for this script, and its answer means little"
         )
-    yield from _label_line(found) if isinstance(found, Classified) else _entity_lines(found)
-
-
-def _label_line(found: Classified) -> Iterator[str]:
-    if found.truncated:
-        yield "  note: longer than the model's positions, so only its beginning was read"
-    yield f"  {found.label} ({found.score:.2f})" if found.label else "  no words"
-
-
-def _entity_lines(tagged: Tagged) -> Iterator[str]:
-    if tagged.windows > 1:
-        yield f"  note: longer than the model's positions, so read in {tagged.windows} parts"
-    for entity in tagged.entities:
+    if isinstance(found, Classified):
+        if found.truncated:
+            yield "  note: longer than the model's positions, so only its beginning was read"
+        yield f"  {found.label} ({found.score:.2f})" if found.label else "  no words"
+        return
+    if found.windows > 1:
+        yield f"  note: longer than the model's positions, so read in {found.windows} parts"
+    for entity in found.entities:
         yield f"  {entity.type:5} {entity.text}  ({entity.start}-{entity.end}, {entity.score:.2f})"
-    if not tagged.entities:
-        yield "  no entities" if tagged.words else "  no words"
+    if not found.entities:
+        yield "  no entities" if found.words else "  no words"

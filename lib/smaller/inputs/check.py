@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import os
@@ -14,16 +15,19 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement as Specification
 from packaging.specifiers import SpecifierSet
 
-from smaller.base import hub_client, paths
-from smaller.base.errors import SmallerError
+from smaller.base import paths, settings
+from smaller.base.errors import SmallerError, in_one_line
 
+INSTALL = "pip install -r requirements.lock"
+REBUILD = "make clean-all, then make"
 GIGABYTE = 1e9
 FREE_DISK = 2 * GIGABYTE
 """What the sample profile writes, with room to spare; the paper profile asks for more."""
@@ -54,24 +58,34 @@ class Requirement:
     advice: str = ""
 
 
+def _told(name: str, advice: str) -> Callable[[Callable], Callable[..., list[Requirement]]]:
+    """The rows that a generator gives, and one that fails for what it raises: a broken package is no traceback."""
+
+    def decorate(look: Callable[..., Iterable[Requirement]]) -> Callable[..., list[Requirement]]:
+        @functools.wraps(look)
+        def rows(*arguments: object, **options: object) -> list[Requirement]:
+            found: list[Requirement] = []
+            try:
+                found.extend(look(*arguments, **options))
+            except SmallerError as error:
+                found.append(Requirement(name, False, str(error)))
+            except Exception as error:
+                found.append(Requirement(name, False, in_one_line(error), advice))
+            return found
+
+        return rows
+
+    return decorate
+
+
 def requirements(*, profile: str = "") -> list[Requirement]:
     """Every requirement, looked at now, and with a `profile` all that its notebooks read.
 
     Takes some seconds, and writes nothing that stays.
     """
-    return [
-        *packages(),
-        library("bitsandbytes", needed_for="LLM.int8()"),
-        kernel(),
-        *processor(),
-        memory(),
-        *accelerators(),
-        *folders(),
-        *data(),
-        *encoders(),
-        hub(),
-        *(needed_by(profile) if profile else ()),
-    ]
+    looks = (packages, bitsandbytes, kernel, processor, memory, accelerators, folders, data, encoders, hub)
+    rows = [row for look in looks for row in look()]
+    return rows + (needed_by(profile) if profile else [])
 
 
 def render(rows: list[Requirement]) -> str:
@@ -89,28 +103,25 @@ def render(rows: list[Requirement]) -> str:
     return "\n".join(lines)
 
 
-def packages() -> list[Requirement]:
+@_told("smaller", "pip install -e . in the folder of the checkout")
+def packages() -> Iterator[Requirement]:
     """The versions of Python and each declared package, against the bounds of pyproject.toml; extras are optional."""
-    try:
-        project, declared = metadata.metadata("smaller"), metadata.requires("smaller") or []
-    except metadata.PackageNotFoundError:
-        return [Requirement("smaller", False, "not installed", "pip install -e . in the folder of the checkout")]
+    project, declared = metadata.metadata("smaller"), metadata.requires("smaller") or []
     bound, version = project["Requires-Python"] or "", platform.python_version()
     ok = SpecifierSet(bound).contains(version, prereleases=True)
     advice = f"Python {bound} is needed. Make the environment with it: make PYTHON=python3.12"
-    rows = [Requirement("Python", ok, f"{version} at {sys.executable}", advice)]
+    yield Requirement("Python", ok, f"{version} at {sys.executable}", advice)
     for wanted in map(Specification, declared):
         # With no extra in force, or with one: a marker may also speak of the system, and hold under neither.
         for extra in ("", *(project.get_all("Provides-Extra") or [])):
             if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
-                rows.append(_package(wanted, extra))
+                yield _package(wanted, extra)
                 break
-    return rows
 
 
 def _package(wanted: Specification, extra: str) -> Requirement:
     name = f"{wanted.name} (extra {extra})" if extra else wanted.name
-    install = f"pip install -e '.[{extra}]'" if extra else "pip install -r requirements.lock"
+    install = f"pip install -e '.[{extra}]'" if extra else INSTALL
     try:
         version = metadata.version(wanted.name)
     except metadata.PackageNotFoundError:
@@ -119,20 +130,19 @@ def _package(wanted: Specification, extra: str) -> Requirement:
     return Requirement(name, ok, version, f"{wanted.name}{wanted.specifier} is needed: {install}")
 
 
-def processor() -> list[Requirement]:
+@_told("processor", REBUILD)
+def processor() -> Iterator[Requirement]:
     """The processor, its cores, and which of the instructions it has that make small models fast."""
     model, flags = _processor()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rows = [Requirement("processor", True, f"{model}, {cores} {'core' if cores == 1 else 'cores'}")]
+    yield Requirement("processor", True, f"{model}, {cores} {'core' if cores == 1 else 'cores'}")
     table = X86_FEATURES if platform.machine().lower() in {"x86_64", "amd64"} else ARM_FEATURES
     for name, (spellings, use) in table.items():
-        if not flags:
-            rows.append(Requirement(f"  {name}", None, f"unknown on this system; it would give {use}"))
-        elif flags.isdisjoint(spellings):
-            rows.append(Requirement(f"  {name}", None, f"absent; it would give {use}"))
+        if not flags.isdisjoint(spellings):
+            yield Requirement(f"  {name}", True, use)
         else:
-            rows.append(Requirement(f"  {name}", True, use))
-    return rows
+            why = "absent" if flags else "unknown on this system"
+            yield Requirement(f"  {name}", None, f"{why}; it would give {use}")
 
 
 def _processor() -> tuple[str, set[str]]:
@@ -164,96 +174,82 @@ def _output(*command: str) -> str:
         return ""
 
 
-def memory() -> Requirement:
+@_told("memory", INSTALL)
+def memory() -> Iterator[Requirement]:
     """Main memory that is free now."""
-    try:
-        import psutil
-    except ImportError:
-        return Requirement("memory", False, "psutil is not installed", "pip install -r requirements.lock")
+    import psutil
+
     now = psutil.virtual_memory()
     found = f"{now.available / GIGABYTE:.1f} GB free of {now.total / GIGABYTE:.1f} GB"
     advice = f"Less than {FREE_MEMORY / GIGABYTE:.0f} GB are free: close other programs."
-    return Requirement("memory", now.available >= FREE_MEMORY, found, advice)
+    yield Requirement("memory", now.available >= FREE_MEMORY, found, advice)
 
 
-def accelerators() -> list[Requirement]:
+@_told("GPU", REBUILD)
+def accelerators() -> Iterator[Requirement]:
     """Each CUDA GPU with its memory and whether it computes in bf16; optional, since small encoders run without one."""
-    try:
-        import torch
-    except Exception as error:  # a broken build fails with OSError or worse; the row says so
-        return [Requirement("GPU", False, f"torch does not load: {_first_line(error)}", "make clean-all, then make")]
+    import torch
+
     if not torch.cuda.is_available():
-        return [Requirement("GPU", None, "none", "sample and mini run on the processor; the paper profile wants a GPU")]
+        yield Requirement("GPU", None, "none", "sample and mini run on the processor; the paper profile wants a GPU")
+        return
     bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
-    devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return [Requirement("GPU", True, f"{one.name}, {one.total_memory / GIGABYTE:.0f} GB, {bf16}") for one in devices]
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        yield Requirement("GPU", True, f"{device.name}, {device.total_memory / GIGABYTE:.0f} GB, {bf16}")
 
 
-def library(name: str, *, needed_for: str) -> Requirement:
-    """Whether a library with binary parts loads, which its installed version does not tell."""
-    try:
-        # Such libraries report on their own start; the row is the report that is wanted here.
-        with contextlib.redirect_stderr(io.StringIO()):
-            importlib.import_module(name)
-    except Exception as error:  # whatever it raises, the answer is that it does not load
-        return Requirement(f"{name} loads", False, _first_line(error), f"{needed_for} needs it: pip install {name}")
-    return Requirement(f"{name} loads", True, f"for {needed_for}")
+@_told("bitsandbytes loads", "LLM.int8() needs it: pip install bitsandbytes")
+def bitsandbytes() -> Iterator[Requirement]:
+    """Whether its binary parts load, which the installed version does not tell."""
+    # It reports on its own start; the row is the report that is wanted here.
+    with contextlib.redirect_stderr(io.StringIO()):
+        importlib.import_module("bitsandbytes")
+    yield Requirement("bitsandbytes loads", True, "for LLM.int8()")
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def kernel() -> Requirement:
+@_told("Jupyter kernel python3", f"{INSTALL}; or set HOME to a folder of your own, where there is none")
+def kernel() -> Iterator[Requirement]:
     """The Jupyter kernel `python3` that the notebooks name, which has to start this very Python."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
     advice = "The notebooks would run in another Python: python -m ipykernel install --sys-prefix"
-    try:
-        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-    except ImportError as error:
-        return Requirement("Jupyter kernel python3", False, _first_line(error), "pip install -r requirements.lock")
     try:
         command = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
-        return Requirement("Jupyter kernel python3", False, "not registered", advice)
-    except RuntimeError as error:  # there is no home folder
-        return Requirement("Jupyter kernel python3", False, _first_line(error), "Set HOME to a folder of your own")
+        yield Requirement("Jupyter kernel python3", False, "not registered", advice)
+        return
     # Jupyter itself replaces a bare "python" by the Python that runs it.
     ours = os.path.basename(command) == command or os.path.realpath(command) == os.path.realpath(sys.executable)
-    return Requirement("Jupyter kernel python3", ours, "this Python" if ours else command, advice)
+    yield Requirement("Jupyter kernel python3", ours, "this Python" if ours else command, advice)
 
 
 def folders() -> list[Requirement]:
     """The folders that are written to: free disk, and the permission to write."""
-    named = {"outputs": ("SMALLER_OUTPUTS", paths.outputs_folder), "cache": ("SMALLER_CACHE", paths.cache_folder)}
     rows = []
-    for name, (variable, place) in named.items():
-        try:
-            folder = place()
-        except SmallerError as error:
-            rows.append(Requirement(name, False, str(error)))
-            continue
-        standing = next(place for place in (folder, *folder.parents) if place.exists())
-        try:
-            with tempfile.TemporaryFile(dir=standing):
-                free = shutil.disk_usage(standing).free
-        except OSError as error:
-            advice = f"Nothing can be written there. Change its permissions, or set {variable} to another folder."
-            rows.append(Requirement(name, False, f"{folder}: {error.strerror}", advice))
-            continue
-        advice = f"Less than {FREE_DISK / GIGABYTE:.0f} GB are free: clear the disk, or set {variable} elsewhere."
-        rows.append(Requirement(name, free >= FREE_DISK, f"{folder}, {free / GIGABYTE:.0f} GB free", advice))
+    for name, place in (("outputs", paths.outputs_folder), ("cache", paths.cache_folder)):
+        variable = f"SMALLER_{name.upper()}"
+        advice = f"Nothing can be written there. Change its permissions, or set {variable} to another folder."
+        rows += _told(name, advice)(_folder)(name, place, variable)
     return rows
 
 
-def data() -> list[Requirement]:
+def _folder(name: str, place: Callable[[], Path], variable: str) -> Iterator[Requirement]:
+    folder = place()
+    standing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    with tempfile.TemporaryFile(dir=standing):
+        free = shutil.disk_usage(standing).free
+    advice = f"Less than {FREE_DISK / GIGABYTE:.0f} GB are free: clear the disk, or set {variable} elsewhere."
+    yield Requirement(name, free >= FREE_DISK, f"{folder}, {free / GIGABYTE:.0f} GB free", advice)
+
+
+@_told("data", REBUILD)
+def data() -> Iterator[Requirement]:
     """For each data set that has files, in how many of its languages all splits are found; optional."""
     from smaller.data.datasets import DATASETS
     from smaller.data.files import find
 
-    try:
-        paths.data_folder()
-    except SmallerError as error:
-        return [Requirement("data", False, str(error))]
+    paths.data_folder()
 
     def is_there(name: str, language: str) -> bool:
         try:
@@ -261,7 +257,6 @@ def data() -> list[Requirement]:
         except SmallerError:
             return False
 
-    rows = []
     for name, dataset in DATASETS.items():
         if not dataset.sources:
             continue
@@ -272,33 +267,25 @@ def data() -> list[Requirement]:
         advice = "Set SMALLER_DATA to the folder that holds it"
         if any(source.repository for source in dataset.sources.values()):
             advice += ", or: python -m smaller fetch NAME"
-        rows.append(Requirement(f"data {name}", True if found else None, text, advice))
-    return rows
+        yield Requirement(f"data {name}", True if found else None, text, advice)
 
 
-def encoders() -> list[Requirement]:
+@_told("encoders", REBUILD)
+def encoders() -> Iterator[Requirement]:
     """Encoder folders under SMALLER_MODELS, and which of the published encoders lie in the hub's cache; optional."""
-    try:
-        from smaller.encoders import ENCODERS, is_here, source
+    from smaller.encoders import ENCODERS, is_here, source
 
-        folder = paths.models_folder()
-    except SmallerError as error:
-        return [Requirement("encoders", False, str(error))]
-    except Exception as error:  # a broken build of torch or transformers; the row says so
-        return [Requirement("encoders", False, _first_line(error), "make clean-all, then make")]
-    rows = []
+    folder = paths.models_folder()
     for place in sorted(file.parent for file in folder.glob("*/config.json")) if folder else []:
         try:
-            rows.append(Requirement(f"encoder {place.name}", True, str(source(str(place)))))
+            yield Requirement(f"encoder {place.name}", True, str(source(str(place))))
         except SmallerError as error:
-            rows.append(Requirement(f"encoder {place.name}", False, str(error)))
+            yield Requirement(f"encoder {place.name}", False, str(error))
     for name, encoder in ENCODERS.items():
-        if encoder.repository is None or encoder.made_from:
-            continue
-        here = is_here(name)
-        found = f"{encoder.repository}, {'here' if here else 'not here'}"
-        rows.append(Requirement(f"encoder {name}", True if here else None, found, "python -m smaller fetch NAME"))
-    return rows
+        if encoder.repository is not None and not encoder.made_from:
+            here = is_here(name)
+            found = f"{encoder.repository}, {'here' if here else 'not here'}"
+            yield Requirement(f"encoder {name}", True if here else None, found, "python -m smaller fetch NAME")
 
 
 def needed_by(profile: str) -> list[Requirement]:
@@ -306,22 +293,25 @@ def needed_by(profile: str) -> list[Requirement]:
     from smaller.inputs import fetching, needs
 
     advice = f"python -m smaller fetch --profile {profile}"
-    rows = []
-    for part in fetching.plan(needs.of_profile(profile), ask=False):
-        found = part.problem or (f"{len(part.missing)} files are missing" if part.missing else "here")
-        row = Requirement(f"{Path(profile).stem}: {part.name}", not part.missing, found)
-        rows.append(row if part.problem else replace(row, advice=advice))
-    return rows
+    return [
+        Requirement(
+            f"{Path(profile).stem}: {part.name}",
+            not part.missing,
+            part.problem or (f"{len(part.missing)} files are missing" if part.missing else "here"),
+            "" if part.problem else advice,
+        )
+        for part in fetching.plan(needs.of_profile(profile), ask=False)
+    ]
 
 
-def hub(*, endpoint: str | None = None, seconds: float = 2.0) -> Requirement:
+@_told("model hub", INSTALL)
+def hub(*, endpoint: str | None = None, seconds: float = 2.0) -> Iterator[Requirement]:
     """Whether the model hub answers within some seconds; optional, since nothing but fetching needs it."""
-    if hub_client.offline():
-        return Requirement("model hub", None, "not asked: HF_HUB_OFFLINE is set", "unset it to fetch data or encoders")
-    try:
-        from huggingface_hub.constants import ENDPOINT
-    except ImportError as error:
-        return Requirement("model hub", False, _first_line(error), "pip install -r requirements.lock")
+    if settings.offline():
+        yield Requirement("model hub", None, "not asked: HF_HUB_OFFLINE is set", "unset it to fetch data or encoders")
+        return
+    from huggingface_hub.constants import ENDPOINT
+
     address = endpoint or ENDPOINT
     outcome: list[str] = []
 
@@ -340,7 +330,8 @@ def hub(*, endpoint: str | None = None, seconds: float = 2.0) -> Requirement:
     thread.start()
     thread.join(seconds)
     if outcome == [""]:
-        return Requirement("model hub", True, f"{address} answers")
+        yield Requirement("model hub", True, f"{address} answers")
+        return
     why = outcome[0] if outcome else f"no answer within {seconds:g} s"
     advice = "Sample and mini do not need it. Fetch where there is a network, or set HF_HUB_OFFLINE=1 to say so."
-    return Requirement("model hub", None, f"offline: {why}", advice)
+    yield Requirement("model hub", None, f"offline: {why}", advice)

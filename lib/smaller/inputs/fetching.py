@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from smaller import encoders
@@ -14,8 +14,6 @@ from smaller.base.progress import Say, silent
 from smaller.data import datasets, fetch, hub, tables
 from smaller.data.datasets import dataset
 from smaller.inputs.needs import Needs
-
-HUB_NAME = "/"
 
 
 @dataclass(frozen=True)
@@ -46,69 +44,54 @@ class Part:
 
 def megabytes(size: int) -> str:
     """Bytes in words."""
-    return (
-        f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.0f} kB"
-    )
+    if size >= 1e9:
+        return f"{size / 1e9:,.1f} GB"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.0f} kB"
 
 
 def plan(needs: Needs, *, ask: bool = True) -> list[Part]:
     """What there is to fetch, part by part. With `ask`, the hub is asked for sizes; nothing but that is fetched."""
-    return [
-        *(_encoder(name, ask=ask) for name in needs.encoders),
-        *(_data(name, tuple(codes), ask=ask) for name, codes in needs.data.items()),
-    ]
+    looks = [(_encoder, (name,)) for name in needs.encoders]
+    looks += [(_of_the_hub, (name,)) if "/" in name else (_data, (name, codes)) for name, codes in needs.data.items()]
+    return [_part(look, *asked, ask=ask) for look, asked in looks]
+
+
+def _part(look: Callable[..., Part], name: str, *codes: Iterable[str], ask: bool) -> Part:
+    try:
+        return look(name, *codes, ask=ask)
+    except SmallerError as problem:
+        return Part(name, "", "", missing=("files",), size=None, problem=str(problem))
 
 
 def _encoder(name: str, *, ask: bool) -> Part:
     known = encoders.ENCODERS.get(name)
     licence = known.licence if known else "that of its owner"
-    try:
-        if encoders.is_here(name):
-            return Part(name, "", licence)
-        if not ask:
-            return Part(name, name, licence, missing=("weights",), size=None)
-        told = encoders.plan_fetch(name)
-    except SmallerError as problem:
-        return Part(name, name, licence, missing=("weights",), size=None, problem=str(problem))
-    return Part(
-        name=name,
-        source=f"{told.repository} at {told.commit[:12]}",
-        licence=told.licence,
-        non_commercial=told.non_commercial,
-        missing=tuple(file for file, _ in told.files),
-        size=sum(size for _, size in told.files),
-    )
+    if encoders.is_here(name):
+        return Part(name, "", licence)
+    if not ask:
+        return Part(name, name, licence, missing=("weights",), size=None)
+    told = encoders.plan_fetch(name)
+    source, sizes = f"{told.repository} at {told.commit[:12]}", dict(told.files)
+    return Part(name, source, told.licence, told.non_commercial, tuple(sizes), sum(sizes.values()))
 
 
 def _of_the_hub(name: str, *, ask: bool) -> Part:
-    try:
-        hub.parse(name)
-        if tables.is_whole(datasets.place_of(name)):
-            known = dataset(name)
-            return Part(name, known.url, known.licence, known.non_commercial)
-        if not ask:
-            return Part(name, name, "see its card", missing=("tables",), size=None)
-        remote, files, size, licence = hub.plan(name)
-    except SmallerError as problem:
-        return Part(name, name, "", missing=("tables",), size=None, problem=str(problem))
+    hub.parse(name)
+    if tables.is_whole(datasets.place_of(name)):
+        known = dataset(name)
+        return Part(name, known.url, known.licence, known.non_commercial)
+    if not ask:
+        return Part(name, name, "see its card", missing=("tables",), size=None)
+    remote, files, size, licence = hub.plan(name)
     source = f"{remote.repository} at {remote.revision[:12]}"
     named = licence or "none is named on the hub"
     return Part(name, source, named, hub_client.is_non_commercial(licence), tuple(files), size)
 
 
-def _data(name: str, codes: tuple[str, ...], *, ask: bool) -> Part:
-    if HUB_NAME in name:
-        return _of_the_hub(name, ask=ask)
+def _data(name: str, codes: Iterable[str], *, ask: bool) -> Part:
     known = dataset(name)
-    try:
-        missing = [file for file in fetch.wanted(known, codes) if not file.present]
-    except SmallerError as problem:
-        return Part(name, "", known.licence, known.non_commercial, ("files",), None, str(problem))
-    sizes = {file.source: file.size for file in missing}
-    try:
-        sizes |= fetch.sizes_on_the_hub(missing) if ask else {}
-    except SmallerError as problem:
-        return Part(name, known.url, known.licence, known.non_commercial, tuple(sizes), None, str(problem))
+    missing = [file for file in fetch.wanted(known, tuple(codes)) if not file.present]
+    sizes = {file.source: file.size for file in missing} | (fetch.sizes_on_the_hub(missing) if ask else {})
     total = None if None in sizes.values() else sum(sizes.values())
     return Part(name, known.url, known.licence, known.non_commercial, tuple(sizes), total)
 
@@ -145,7 +128,7 @@ def fetch_all(needs: Needs, *, say: Say = silent) -> list[str]:
             problems.append(f"{name}: {problem}")
     for name, codes in needs.data.items():
         try:
-            fetch.fetch(name, languages=None if HUB_NAME in name else tuple(codes), say=say)
+            fetch.fetch(name, languages=None if "/" in name else tuple(codes), say=say)
         except SmallerError as problem:
             problems.append(f"{name}: {problem}")
     return problems

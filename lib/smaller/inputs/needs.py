@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smaller import encoders
-from smaller.base import hub_client
+from smaller.base import hub_client, settings
 from smaller.base.errors import SmallerError
 from smaller.base.hub_client import Remote
 from smaller.base.paths import notebooks_folder
 from smaller.data import datasets, splits
 from smaller.data.datasets import name_and_rest
-from smaller.notebook import parameters
+from smaller.notebook.parameters import filled
+from smaller.notebook.profiles import profile
 from smaller.study import beginnings
 from smaller.study.steps import Step
 
@@ -71,7 +72,7 @@ def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
 
 
 def _is_encoder(name: str) -> bool:
-    return encoders.is_here(name) or (not hub_client.offline() and hub_client.exists(Remote(name.partition("@")[0])))
+    return encoders.is_here(name) or (not settings.offline() and hub_client.exists(Remote(name.partition("@")[0])))
 
 
 def of_profile(name: str, *, only: Sequence[str] = (), into: Needs | None = None) -> Needs:
@@ -79,17 +80,16 @@ def of_profile(name: str, *, only: Sequence[str] = (), into: Needs | None = None
     found = into or Needs()
     for path in sorted(notebooks_folder().glob("*.ipynb")):
         if not only or path.stem in only:
-            defaults = {known.name: known.default for known in parameters.declared(path).values()}
-            _add_notebook(found, defaults | parameters.profile(name, path.stem))
+            given = filled(path, profile(name, path.stem), where=name)
+            _add_notebook(found, given)
     return found
 
 
 def _add_notebook(needs: Needs, given: Mapping[str, object]) -> None:
     for encoder in given["encoders"]:
         needs.add_encoder(encoder)
-    languages = [*given["languages"], *given.get("sources", ())]
-    for language in languages:
-        for dataset in given.get("tasks", [given["dataset"]]):
+    for language in (*given["languages"], *given.get("sources", ())):
+        for dataset in given["tasks"] if "tasks" in given else [given["dataset"]]:
             # A task stands for the languages that it has.
             if "tasks" not in given or "/" in dataset or splits.has_training(dataset, language):
                 needs.add(dataset, language)
@@ -103,4 +103,4 @@ def _add_notebook(needs: Needs, given: Mapping[str, object]) -> None:
         # Where lines of pre-training are counted, it is in all languages that the text has.
         all_of_it = datasets.dataset(corpus).languages if "pretraining_lines" in given else given["languages"]
         for language in given.get("corpus_languages", all_of_it):
-            needs.add(given.get("corpora", {}).get(language, corpus), language)
+            needs.add(corpus, language)

@@ -5,61 +5,43 @@ from __future__ import annotations
 import html
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+import langcodes
 import numpy as np
 import pandas as pd
 
+from smaller.analysis import sentences
 from smaller.analysis.comparison import Comparison
 from smaller.analysis.figures import FILES, inside_outputs
 from smaller.analysis.findings.finding import Finding
-from smaller.analysis.statistics import Interval, plus_minus
+from smaller.analysis.statistics import LACKING, Interval, plus_minus
 from smaller.base.errors import SmallerError
 from smaller.base.paths import outputs_folder
 
-_SHORT_CODES = {
-    "amh": "am",
-    "bam": "bm",
-    "eng": "en",
-    "ewe": "ee",
-    "hau": "ha",
-    "ibo": "ig",
-    "kin": "rw",
-    "lug": "lg",
-    "mlt": "mt",
-    "nya": "ny",
-    "orm": "om",
-    "run": "rn",
-    "slk": "sk",
-    "sna": "sn",
-    "som": "so",
-    "swa": "sw",
-    "tir": "ti",
-    "tsn": "tn",
-    "twi": "tw",
-    "wol": "wo",
-    "xho": "xh",
-    "yor": "yo",
-    "zho": "zh",
-    "zul": "zu",
-}
-"""ISO 639-3 to ISO 639-1: what the attribute `lang` of HTML asks for where a language has both."""
+PLAN = "application/vnd.smaller.plan+json"
+"""The MIME type of a `study.Plan`, which a dry run reads."""
 
-_LINK = re.compile(r"\[(?P<text>[\w-]+)\]\((?P<target>[\w-]+\.ipynb(#[\w.-]+)?)\)")
-"""A whole cell that leads to a notebook, or to a figure or table on its page."""
+ROWS = 200
+"""The most rows that a sortable table shows; its CSV has all."""
+
+SORT = Path(__file__).with_name("sort.js").read_text(encoding="utf-8")
+"""What sorts such a table; a page of the report has it once, at its end."""
 
 
 def answer(*findings: Finding) -> None:
     """Display findings in a box; the first box of a notebook stands at the top of its page and in the index.
 
-    Each finding begins a paragraph; an empty line in its text begins another. The first finding that was measured
-    stands for all of them in the index: its headline in the table of answers, its first paragraph on the page's card.
+    Each finding begins a paragraph; an empty line in its text begins another; none stands there twice. The first
+    finding that was measured stands for all of them in the index: its headline in the table of answers, its first
+    paragraph on the page's card.
     """
     if not findings:
         raise SmallerError("report.answer(...) displays findings, and was given none.")
     paragraphs = [[part.strip() for part in str(finding).split("\n\n")] for finding in findings]
-    told = list(itertools.chain.from_iterable(paragraphs))
+    told = list(dict.fromkeys(itertools.chain.from_iterable(paragraphs)))
     place = next((place for place, finding in enumerate(findings) if finding.measured), 0)
     first, text = findings[place], "\n\n".join(told)
     parts = "".join(f"<p>{html.escape(part)}</p>" for part in told)
@@ -76,74 +58,130 @@ def show(
     *,
     decimals: int | Mapping[str, int] = 1,
     folder: Path | None = None,
+    also: Mapping[str, object] = MappingProxyType({}),
+    sortable: bool = False,
 ) -> None:
     """Display a table with its caption and save it as `<name>.csv` (in full) and `<name>.md` under `outputs/tables`.
 
     Numbers stand to the right, floats with `decimals` places (one number, or one for each column); a missing number
     is a dash. An `Interval` shows as its mean and half its width, a `Comparison` with its verdict beside them; the CSV
-    has their numbers, each in a column of its own. An index with a name becomes a column. All text is escaped; a cell
-    of the form "[text](notebook.ipynb#anchor)" leads to another page. `frame.attrs` may hold "bold" and "underlined",
-    sets of (row, column) by place and name, and "languages", columns of foreign words and the ISO 639-3 code of each.
+    has their numbers, each in a column of its own, and the caption ends with what they mean. An index with a name
+    becomes a column. All text is escaped. A `sortable` table is folded, shows its first `ROWS` rows, and is sorted by a
+    click on a header.
+
+    `frame.attrs` may hold "bold" and "underlined", sets of (row, column) by place and name; "links", the targets of
+    such cells, "notebook.ipynb#anchor"; and "languages", columns of foreign words and the ISO 639-3 code of each.
+    `also` are further forms of the output, by MIME type.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise SmallerError(
             f"The name of a table becomes a file name: {name!r} may hold letters, digits, - _ and . only."
         )
-    languages, bold, underlined = (frame.attrs.get(name, {}) for name in ("languages", "bold", "underlined"))
+    languages, bold, underlined, links = (
+        frame.attrs.get(name, {}) for name in ("languages", "bold", "underlined", "links")
+    )
     frame = frame.reset_index() if any(level is not None for level in frame.index.names) else frame
     frame = frame.set_axis(
         [" ".join(map(str, column)).strip() if isinstance(column, tuple) else str(column) for column in frame.columns],
         axis="columns",
     )
-    places = decimals if isinstance(decimals, Mapping) else dict.fromkeys(frame.columns, decimals)
-    numeric = [
-        (pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)) or _holds(column, Interval)
-        for _, column in frame.items()
-    ]
-    cells = [
-        [_text(value, places.get(column, 1)) for column, value in zip(frame.columns, row, strict=True)]
-        for row in frame.itertuples(index=False, name=None)
-    ]
+    caption = " ".join([caption, *_meanings(frame)])
     folder = folder or outputs_folder() / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     in_numbers(frame).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    marks = [
-        [
-            [mark for mark, marked in (("strong", bold), ("u", underlined)) if (row, column) in marked]
-            for column in frame.columns
-        ]
-        for row in range(len(frame))
+    places = decimals if isinstance(decimals, Mapping) else dict.fromkeys(frame.columns, decimals)
+    numeric = {
+        name: (pd.api.types.is_numeric_dtype(own) and not pd.api.types.is_bool_dtype(own)) or _holds(own, Interval)
+        for name, own in frame.items()
+    }
+    side = {
+        name: ' class="number" style="text-align: right"' if right else ' style="text-align: left"'
+        for name, right in numeric.items()
+    }
+    # HTML asks for the two letters of ISO 639-1 where a language has them.
+    foreign = {name: f' lang="{langcodes.standardize_tag(code)}"' for name, code in languages.items()}
+
+    def cell(row: int, column: str, value: object) -> tuple[str, str]:
+        """The cell as HTML and as Markdown, where what is underlined on a page is in italics."""
+        text = _text(value, places.get(column, 1))
+        page, plain = html.escape(text), _pipe(text)
+        if target := links.get((row, column)):
+            page, plain = f'<a href="{html.escape(target)}">{page}</a>', f"[{plain}]({target})"
+        for marked, tag, mark in ((underlined, "u", "_"), (bold, "strong", "**")):
+            if (row, column) in marked:
+                page, plain = f"<{tag}>{page}</{tag}>", f"{mark}{plain}{mark}"
+        head = 'th scope="row"' if column == frame.columns[0] else "td"
+        return f"<{head}{side[column]}{foreign.get(column, '')}>{page}</{head[:2]}>", plain
+
+    rows = [
+        [cell(row, column, value) for column, value in zip(frame.columns, values, strict=True)]
+        for row, values in enumerate(frame.head(ROWS if sortable else None).itertuples(index=False, name=None))
     ]
-    rule = ["---:" if number else "---" for number in numeric]
-    lines = [[_pipe(column) for column in frame.columns], rule]
-    lines += [
-        [_in_markdown(cell, *own) for cell, own in zip(row, told, strict=True)]
-        for row, told in zip(cells, marks, strict=True)
+    header = "".join(f'<th scope="col"{side[column]}>{html.escape(column)}</th>' for column in frame.columns)
+    kind, described = ' class="sortable"' if sortable else "", f"<caption>{html.escape(caption)}{FILES}</caption>"
+    body = "".join(f"<tr>{''.join(page for page, _ in row)}</tr>" for row in rows)
+    content = (
+        f'<div class="scroll" tabindex="0"><table id="table-{name}"{kind}>{described}'
+        f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+    if sortable:
+        fold = '<details class="code"><summary>All results of this run, to sort</summary>'
+        content = f"{fold}{content}</details><script>{SORT}</script>"
+    lines = [
+        map(_pipe, frame.columns),
+        ["---:" if right else "---" for right in numeric.values()],
+        *([plain for _, plain in row] for row in rows),
     ]
     markdown = "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{caption}\n"
     (folder / f"{name}.md").write_text(markdown, encoding="utf-8")
-    codes = [languages.get(column, "") for column in frame.columns]
-
-    def line(values: Sequence[str], *, row: int = -1) -> str:
-        head = row < 0
-        out = []
-        for place, value in enumerate(values):
-            tag, scope = ("th", "col") if head else ("th", "row") if place == 0 else ("td", "")
-            style = ' class="number" style="text-align: right"' if numeric[place] else ' style="text-align: left"'
-            foreign = f' lang="{_SHORT_CODES.get(codes[place], codes[place])}"' if codes[place] and not head else ""
-            content = _linked(value)
-            for mark in [] if head else marks[row][place]:
-                content = f"<{mark}>{content}</{mark}>"
-            out.append(f"<{tag}{f' scope={scope!r}' if scope else ''}{style}{foreign}>{content}</{tag}>")
-        return f"<tr>{''.join(out)}</tr>"
-
-    body = "".join(line(values, row=row) for row, values in enumerate(cells))
-    content = (
-        f'<div class="scroll" tabindex="0"><table id="table-{name}"><caption>{html.escape(caption)}{FILES}</caption>'
-        f"<thead>{line(list(frame.columns))}</thead><tbody>{body}</tbody></table></div>"
-    )
     files = [inside_outputs(folder / f"{name}.{ending}") for ending in ("csv", "md")]
-    _display(content, markdown, {"kind": "table", "name": name, "caption": caption, "files": files})
+    _display(content, markdown, {"kind": "table", "name": name, "caption": caption, "files": files}, **also)
+
+
+RUN = (
+    *("group", "encoder", "dataset", "language", "noise", "rate", "seed", "technique", "order", "sparsity", "method"),
+    *("layers", "heads", "hidden", "vocabulary", "temperature", "form", "bits", "part", "adapter", "score"),
+    *("ships (MB)", "parameters (M)", "milliseconds"),
+)
+"""The main columns of a run's table; those that are alike in all rows are left out."""
+
+
+def browse(table: pd.DataFrame, name: str) -> None:
+    """Display the scores of a run on its test sets, folded, one row for each model and set, to be sorted and looked at.
+
+    `table` is what `study.run` gives.
+    """
+    rows = table[(table["split"] == "test") & table["score"].notna()]
+    rows = rows.assign(
+        **{"ships (MB)": rows["shipped_bytes"] / 1e6, "parameters (M)": rows["parameters"] / 1e6},
+        group=[
+            ", ".join(filter(None, group)) if isinstance(group, tuple) else group
+            for group in rows.get("group", [""] * len(rows))
+        ],
+    )
+    alike = [column for column in RUN if column != "score" and rows[column].nunique(dropna=False) <= 1]
+    more = f" The first {ROWS} of {len(rows):,} rows; the CSV has all." * (len(rows) > ROWS)
+    show(
+        rows[list(RUN)].drop(columns=alike),
+        f"Every model of this run on its test sets; a click on a header sorts.{more}",
+        name,
+        decimals={"score": 1, "sparsity": 2, "rate": 2, "ships (MB)": 2, "milliseconds": 2},
+        sortable=True,
+    )
+
+
+def _meanings(frame: pd.DataFrame) -> list[str]:
+    """What the intervals and verdicts of a table are."""
+    cells = [cell for _, own in frame.items() for cell in own if isinstance(cell, Interval | Comparison)]
+    known = {one.kind for cell in cells if (one := getattr(cell, "interval", cell)).known}
+    told = {getattr(cell, "kind", "") for cell in cells}
+    found = {
+        "±: half a 95 % t interval over seeds.": "t" in known,
+        "[low, high]: a 95 % bootstrap interval over sentences.": sentences.KIND in known,
+        f"{LACKING.capitalize()}: a record is older than the counts of each sentence.": LACKING in told,
+        "In parentheses: the verdict, after Holm's correction.": any(isinstance(cell, Comparison) for cell in cells),
+    }
+    return [text for text, holds in found.items() if holds]
 
 
 def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
@@ -188,24 +226,11 @@ def _text(value: object, places: int) -> str:
     return f"{round(value, places) + 0.0:,.{places}f}" if isinstance(value, float | np.floating) else str(value)
 
 
-def _in_markdown(text: str, *marks: str) -> str:
-    """A cell of a Markdown table; what is underlined on a page is in italics there."""
-    around = "".join({"strong": "**", "u": "_"}[mark] for mark in marks)
-    return f"{around}{_pipe(text)}{around[::-1]}"
-
-
-def _linked(text: str) -> str:
-    """A cell as HTML; a whole cell that is a link to a page's figure becomes one."""
-    if link := _LINK.fullmatch(text):
-        return f'<a href="{html.escape(link["target"])}">{html.escape(link["text"])}</a>'
-    return html.escape(text)
-
-
 def _pipe(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _display(content: str, plain: str, card: dict) -> None:
+def _display(content: str, plain: str, card: dict, **also: object) -> None:
     from IPython.display import display
 
-    display({"text/html": content, "text/plain": plain}, raw=True, metadata={"smaller": card})
+    display({"text/html": content, "text/plain": plain} | also, raw=True, metadata={"smaller": card})

@@ -9,7 +9,16 @@ import ipywidgets as widgets
 import pandas as pd
 from matplotlib.axes import Axes
 
-from smaller.analysis.figures.base import COLOURS, GREY, ORDERS, in_steps, language_name, legend_above, new_axes, styled
+from smaller.analysis.figures.base import (
+    COLOURS,
+    GREY,
+    ORDERS,
+    language_name,
+    legend_above,
+    log_scale,
+    new_axes,
+    styled,
+)
 from smaller.analysis.figures.models import WHOLE
 from smaller.analysis.statistics import AVERAGE
 from smaller.base.progress import attended
@@ -149,6 +158,6 @@ def _drawing(points: pd.DataFrame, *, technique: str, title: str) -> Axes:
     for f1 in points.loc[points["whole"], "f1"]:
         axes.axhline(f1, color=GREY, linewidth=1, zorder=0.5, label=WHOLE)
     axes.set(title=title, xlabel="size (MB)", ylabel="F1 (points)", ylim=(0, 100))
-    in_steps(axes.xaxis)
+    log_scale(axes.xaxis)
     legend_above(axes.figure, [axes])
     return axes

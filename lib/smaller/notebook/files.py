@@ -1,4 +1,4 @@
-"""Notebook files, read and written in one place.
+"""Notebook files, read in one place.
 
 nbformat is imported on use: with it comes a grammar that takes a second to build, and notebooks and workers, which
 import this library but read no notebook, would each pay for it.
@@ -23,10 +23,3 @@ def read(path: Path | str) -> NotebookNode:
         return nbformat.read(path, as_version=4)
     except (nbformat.reader.NotJSONError, nbformat.validator.NotebookValidationError, UnicodeDecodeError) as error:
         raise SmallerError(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error
-
-
-def as_text(notebook: NotebookNode) -> str:
-    """The notebook as its file holds it."""
-    import nbformat
-
-    return nbformat.writes(notebook)

@@ -2,134 +2,104 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import importlib.metadata
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from smaller.base.errors import SmallerError, in_one_line
-from smaller.base.paths import outputs_folder, project_root
+from smaller.base.files import write_whole
+from smaller.base.paths import outputs_folder
 from smaller.base.progress import Say, silent
 from smaller.notebook import files
-from smaller.notebook.parameters import declared, validate
+from smaller.notebook.display import PLAN
+from smaller.notebook.parameters import filled
+from smaller.study import Plan, results
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-PLANNED = "Planned: "
-"""How the error begins with which a notebook ends that was only to be planned."""
-
-PACKAGES = ("smaller", "torch", "transformers", "numpy", "pandas", "matplotlib")
+NOTHING: Mapping = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class NotebookRun:
     """What became of a notebook: status 'done', 'failed' or 'planned', and the last line of its error.
 
-    Of a planned one, `work` says what it would do.
+    `parameters` are all that it ran with; of a planned one, `plan` is what it would do, None where it does not say.
     """
 
     name: str
     status: str
     seconds: float = 0.0
     error: str = ""
-    parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    work: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 def run_notebook(
     path: Path,
-    parameters: Mapping[str, object] | None = None,
+    parameters: Mapping[str, object] = NOTHING,
     *,
-    output: Path | None = None,
     profile_name: str = "",
+    environment: Mapping[str, str] = NOTHING,
     progress: Say = silent,
 ) -> NotebookRun:
     """Run one notebook with papermill in this interpreter's kernel, over local sockets, and keep what it became.
 
     Parameters are held against the notebook's file before a kernel starts (SmallerError). The executed notebook, also
-    of a failed run, is written to `output` (`outputs/notebooks/<name>.ipynb`); lines that the notebook writes to
-    standard error, such as its progress, are passed on to `progress`.
+    of a failed run, is written to `outputs/notebooks/<name>.ipynb`; lines that the notebook writes to standard error,
+    such as its progress, are passed on to `progress`. `environment` holds variables of the kernel.
     """
+    import nbformat
+
     path = Path(path)
-    known = declared(path)
-    given = validate(parameters or {}, known, where=f"the parameters for {path.name}")
-    output = output or outputs_folder() / "notebooks" / path.name
-    output.parent.mkdir(parents=True, exist_ok=True)
-    notebook = files.read(path)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    values = filled(path, parameters, where=f"the parameters for {path.name}")
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="smaller-") as folder:
-        unfinished = Path(folder) / "run.ipynb"
-        error = _execute(notebook, given, unfinished, folder=path.resolve().parent, progress=progress)
-        executed = files.read(unfinished) if unfinished.exists() else notebook
+    executed, error = _execute(files.read(path), parameters, path.parent, environment=environment, progress=progress)
     seconds = time.monotonic() - started
-    values = {name: parameter.default for name, parameter in known.items()} | given
+    status = "failed" if error else "done"
     executed.metadata["smaller"] = {
-        "status": "failed" if error else "done",
+        "status": status,
         "error": error,
         "seconds": round(seconds, 1),
         "profile": profile_name,
         "sample": _is_sample(values),
         "provenance": provenance(),
     }
-    write_whole(output, files.as_text(executed))
-    return NotebookRun(path.stem, "failed" if error else "done", seconds, error, given)
+    write_whole(outputs_folder() / "notebooks" / path.name, nbformat.writes(executed))
+    return NotebookRun(path.stem, status, seconds, error, values)
 
 
-def plan_notebook(path: Path, parameters: Mapping[str, object] | None = None) -> NotebookRun:
-    """Run a notebook up to its `preview`, which says what is to do; nothing is trained and nothing kept."""
+def plan_notebook(path: Path, parameters: Mapping[str, object] = NOTHING) -> NotebookRun:
+    """Run a notebook through its cell tagged `plan`, which says what is to do; nothing is trained and nothing kept."""
     path = Path(path)
-    known = declared(path)
-    given = validate(parameters or {}, known, where=f"the parameters for {path.name}")
+    values = filled(path, parameters, where=f"the parameters for {path.name}")
     notebook = files.read(path)
-    last = next((n for n, cell in enumerate(notebook.cells) if "preview(" in cell.source), None)
+    last = next((n for n, cell in enumerate(notebook.cells) if "plan" in cell.metadata.get("tags", [])), None)
     if last is None:
-        return NotebookRun(path.stem, "planned", parameters=given)
+        return NotebookRun(path.stem, "planned", parameters=values)
     del notebook.cells[last + 1 :]
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="smaller-") as folder:
-        output = Path(folder) / "plan.ipynb"
-        error = _execute(notebook, given, output, folder=path.resolve().parent, progress=silent, plan=True)
-    seconds = time.monotonic() - started
-    if error and not error.startswith(PLANNED):
-        return NotebookRun(path.stem, "failed", seconds, error, given)
-    return NotebookRun(path.stem, "planned", seconds, parameters=given, work=error.removeprefix(PLANNED))
+    executed, error = _execute(notebook, parameters, path.parent)
+    said = [output.get("data", {}).get(PLAN) for output in executed.cells[-1].get("outputs", [])]
+    plan = next((Plan(**found) for found in said if found), None)
+    return NotebookRun(
+        path.stem, "failed" if error else "planned", time.monotonic() - started, error, values, plan=plan
+    )
 
 
 def provenance() -> dict[str, str]:
-    """Versions, commit and date, as the foot of a page prints them."""
-    facts = {"date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "Python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            facts[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    command = ["git", "-C", str(project_root()), "rev-parse", "--short", "HEAD"]
-    try:
-        facts["commit"] = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        facts["commit"] = "unknown"
-    return facts
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody ever finds half of it."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    """Date, versions, commit and device, as the foot of a page prints them."""
+    about = results.provenance_of_process()
+    date = results.now()[:16].replace("T", " ") + " UTC"
+    facts = {"date": date, "Python": about["python"], "smaller": about["package"], "commit": about["commit"]}
+    return facts | about["libraries"] | {"device": about["device"]}
 
 
 def _is_sample(values: Mapping[str, object]) -> bool:
@@ -141,61 +111,60 @@ def _is_sample(values: Mapping[str, object]) -> bool:
 def _execute(
     notebook: NotebookNode,
     parameters: Mapping[str, object],
-    output: Path,
-    *,
     folder: Path,
-    progress: Say,
-    plan: bool = False,
-) -> str:
-    """Run a notebook into `output`; the error it ended with, or the empty string."""
+    *,
+    environment: Mapping[str, str] = NOTHING,
+    progress: Say = silent,
+) -> tuple[NotebookNode, str]:
+    """The notebook as far as it ran in `folder`, and the error that it ended with, or the empty string."""
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    socket = str(output.with_name("socket"))
-    if len(socket.encode()) > 90:
-        raise SmallerError(
-            f"The folder for temporary files, {output.parent}, has too long a path; set TMPDIR to another."
-        )
-    connection = {"transport": "ipc" if os.name == "posix" else "tcp", "connection_file": f"{socket}.json"}
-    connection |= {"ip": socket} if os.name == "posix" else {}
-    reached = 0
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    reached, error = 0, ""
 
     def on_cell_start(cell: object, cell_index: int) -> None:
         nonlocal reached
         reached = cell_index + 1
 
-    try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters=dict(parameters),
-            cwd=folder,
-            progress_bar=False,
-            stderr_file=_Lines(progress),
-            kernel_manager_class=_kernel_manager(plan=plan),
-            config=Config(KernelManager=connection),
-            on_cell_start=on_cell_start,
-        )
-    except PapermillExecutionError as error:
-        return error.evalue if error.ename == "SmallerError" else f"{error.ename}: {error.evalue}".strip()
-    except DeadKernelError:
-        return (
-            f"The kernel died in cell {reached}, most likely because the machine ran out of memory. Finished runs are "
-            "kept: try again with fewer languages, a smaller batch or a smaller encoder."
-        )
-    except Exception as error:  # a kernel that does not start, say; the other notebooks do not hang on it
-        return in_one_line(error)
-    return ""
+    with tempfile.TemporaryDirectory(prefix="smaller-") as temporary:
+        output, socket = Path(temporary) / "run.ipynb", f"{temporary}/socket"
+        if len(socket.encode()) > 90:
+            raise SmallerError(
+                f"The folder for temporary files, {temporary}, has too long a path; set TMPDIR to another."
+            )
+        connection = {"transport": "ipc" if os.name == "posix" else "tcp", "connection_file": f"{socket}.json"}
+        connection |= {"ip": socket} if os.name == "posix" else {}
+        try:
+            papermill.execute_notebook(
+                notebook,
+                output,
+                parameters=dict(parameters),
+                cwd=folder.resolve(),
+                progress_bar=False,
+                stderr_file=_Lines(progress),
+                kernel_manager_class=_kernel_manager(environment),
+                config=Config(KernelManager=connection),
+                on_cell_start=on_cell_start,
+                skip_cells_with_tag="explore",
+            )
+        except PapermillExecutionError as problem:
+            error = problem.evalue if problem.ename == "SmallerError" else f"{problem.ename}: {problem.evalue}".strip()
+        except DeadKernelError:
+            error = (
+                f"The kernel died in cell {reached}, most likely because the machine ran out of memory. Finished runs "
+                "are kept: try again with fewer languages, a smaller batch or a smaller encoder."
+            )
+        except Exception as problem:  # a kernel that does not start, say; the other notebooks do not hang on it
+            error = in_one_line(problem)
+        return files.read(output) if output.exists() else notebook, error
 
 
-@functools.cache
-def _kernel_manager(*, plan: bool) -> type:
+def _kernel_manager(environment: Mapping[str, str]) -> type:
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
-
-    environment = {"SMALLER_PLAN": "1"} if plan else {}
 
     class InterpreterKernelManager(AsyncKernelManager):
         """Starts this very interpreter, whatever kernels are installed under the name python3."""
@@ -203,7 +172,7 @@ def _kernel_manager(*, plan: bool) -> type:
         @property
         def kernel_spec(self) -> KernelSpec:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(argv=command, display_name="Python 3", language="python", env=environment)
+            return KernelSpec(argv=command, display_name="Python 3", language="python", env=dict(environment))
 
     return InterpreterKernelManager
 

@@ -45,7 +45,7 @@ class Reading:
 def read(model: Model, examples: Sequence[Example]) -> Reading:
     """Read examples as far as the model can: a sentence that is longer than its positions in overlapping parts.
 
-    Of a text that is longer, and of such a word, the beginning is read; a word without any piece is not read at all.
+    Of a text that is longer, and of such a word, the beginning is read; a word without any token is not read at all.
     """
     room = positions(model.network.config)
     encoded = encode(examples, model.tokenizer, model.labels, max_length=room, whole=True)
@@ -55,7 +55,7 @@ def read(model: Model, examples: Sequence[Example]) -> Reading:
 def read_encoded(model: Model, encoded: Encoded, examples: Sequence[Example]) -> Reading:
     """Read examples as they were encoded; words that this has cut off are not read.
 
-    A model in the form of its training is run with bfloat16 products where the processor has them, any other as it is.
+    A model as its training leaves it is run with bfloat16 products where the processor has them, any other as it is.
     """
     network = placed(model.network)
     sizes = [1 if isinstance(each, Text) else len(each.words) for each in examples]
@@ -93,7 +93,7 @@ def labels_of(model: Model, probabilities: Tensor) -> list[str]:
 
 
 def own_labels(model: Model) -> tuple[str, ...]:
-    """The labels that a word, or a text, may have: of a tagger without those of special pieces."""
+    """The labels that a word, or a text, may have: of a tagger without those of special tokens."""
     return labels_of_words(model.labels) if model.unit == "word" else model.labels
 
 
@@ -106,5 +106,5 @@ def scheme(model: Model) -> str:
 
 
 def by_place(logits: Tensor) -> Tensor:
-    """Logits of shape (sentences, places, labels); a classifier of texts has one place, the first piece."""
+    """Logits of shape (sentences, places, labels); a classifier of texts has one place, the first token."""
     return logits if logits.ndim == 3 else logits[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from seqeval.metrics.sequence_labeling import get_entities
@@ -14,9 +14,6 @@ from smaller.data.schemes import as_bio
 from smaller.data.text import composed, composed_with_places
 from smaller.encoders import Model
 from smaller.prediction.labels import labels_of, read, scheme
-
-CHUNK = 2048
-"""How many sentences are read at once, which bounds the memory."""
 
 _APOSTROPHES = "'’‘ʼ´`"
 
@@ -41,7 +38,7 @@ class Entity:
 class Tagged:
     """A sentence with its entities in order, its number of words, and what may have gone wrong.
 
-    `unknown` is the share of words with a piece that is not in the vocabulary, `windows` the number of parts in which
+    `unknown` is the share of words with a token that is not in the vocabulary, `windows` the number of parts in which
     the sentence was read because it is longer than the model's positions: 1 for a sentence that is not.
     """
 
@@ -56,7 +53,7 @@ class Tagged:
 class Classified:
     """A text with its label and the probability of each; an empty text has no label.
 
-    `unknown` is the share of its words with a piece that is not in the vocabulary; `truncated` says that only its
+    `unknown` is the share of its words with a token that is not in the vocabulary; `truncated` says that only its
     beginning was read, because it is longer than the model's positions.
     """
 
@@ -88,42 +85,25 @@ def words_of(text: str) -> list[tuple[int, int]]:
     return spans if start is None else [*spans, (start, len(text))]
 
 
-def tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
-    """The entities of each sentence; an empty one has none. Raises SmallerError for a model without a classifier."""
+def as_sentence(text: str) -> Sentence:
+    """The words of a text as a sentence without entities."""
+    words = tuple(text[start:end] for start, end in words_of(text))
+    return Sentence(words, ("O",) * len(words))
+
+
+def tag(model: Model, sentences: Sequence[str], *, at_once: int = 2048) -> list[Tagged]:
+    """The entities of each sentence; an empty one has none. So many are read `at_once`, which bounds the memory.
+
+    Raises SmallerError for a model without a classifier of words.
+    """
     _require(model, "word", "it labels whole texts: use classify")
-    return [
-        found for start in range(0, len(sentences), CHUNK) for found in _tag(model, sentences[start : start + CHUNK])
-    ]
+    return _in_parts(_tag, model, sentences, at_once)
 
 
-def _tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
-    # Training data are composed when they are read: decomposed letters are pieces that no model has learned.
-    given = [composed_with_places(text) for text in sentences]
-    spans = [words_of(text) for text, _ in given]
-    found = [Tagged(text, (), 0) for text in sentences]
-    kept = [index for index, words in enumerate(spans) if words]
-    if not kept:
-        return found
-    reading = read(model, [_sentence(given[index][0], spans[index]) for index in kept])
-    tags = reading.split(labels_of(model, reading.probabilities))
-    # Of a word without any piece nothing is known: it is O, for sure.
-    scores = reading.split(reading.probabilities.max(-1).values.nan_to_num(1.0).tolist())
-    kind = scheme(model)
-    for place, index in enumerate(kept):
-        text, places = sentences[index], given[index][1]
-        words = [(places[start][0], places[end - 1][1]) for start, end in spans[index]]
-        found[index] = Tagged(
-            text,
-            tuple(_entities(text, words, _found(tags[place], kind), scores[place])),
-            len(words),
-            reading.encoded.unknown[place] / len(words),
-            reading.encoded.parts[place],
-        )
-    return found
-
-
-def _sentence(text: str, spans: Sequence[tuple[int, int]]) -> Sentence:
-    return Sentence(tuple(text[start:end] for start, end in spans), ("O",) * len(spans))
+def classify(model: Model, texts: Sequence[str], *, at_once: int = 2048) -> list[Classified]:
+    """The label of each text, as `tag` does it. Raises SmallerError for a model without a classifier of texts."""
+    _require(model, "text", "it labels words: use tag")
+    return _in_parts(_classify, model, texts, at_once)
 
 
 def _require(model: Model, unit: str, otherwise: str) -> None:
@@ -133,10 +113,31 @@ def _require(model: Model, unit: str, otherwise: str) -> None:
         raise SmallerError(f"This model does not label {unit}s; {otherwise}.")
 
 
-def classify(model: Model, texts: Sequence[str]) -> list[Classified]:
-    """The label of each text. Raises SmallerError for a model without a classifier of texts."""
-    _require(model, "text", "it labels words: use tag")
-    return [found for start in range(0, len(texts), CHUNK) for found in _classify(model, texts[start : start + CHUNK])]
+def _in_parts(answer: Callable, model: Model, texts: Sequence[str], size: int) -> list:
+    return [found for start in range(0, len(texts), size) for found in answer(model, texts[start : start + size])]
+
+
+def _tag(model: Model, sentences: Sequence[str]) -> list[Tagged]:
+    # Training data are composed when they are read: decomposed letters are tokens that no model has learned.
+    given = [composed_with_places(text) for text in sentences]
+    spans = [words_of(text) for text, _ in given]
+    found = [Tagged(text, (), 0) for text in sentences]
+    kept = [index for index, words in enumerate(spans) if words]
+    if not kept:
+        return found
+    words = [tuple(given[index][0][start:end] for start, end in spans[index]) for index in kept]
+    reading = read(model, [Sentence(own, ("O",) * len(own)) for own in words])
+    tags = reading.split(labels_of(model, reading.probabilities))
+    # Of a word without any token nothing is known: it is O, for sure.
+    scores = reading.split(reading.probabilities.max(-1).values.nan_to_num(1.0).tolist())
+    kind = scheme(model)
+    for place, index in enumerate(kept):
+        text, places = sentences[index], given[index][1]
+        ends = [(places[start][0], places[end - 1][1]) for start, end in spans[index]]
+        entities = _entities(text, ends, _found(tags[place], kind), scores[place])
+        unknown, count = reading.encoded.unknown[place], len(ends)
+        found[index] = Tagged(text, tuple(entities), count, unknown / count, reading.encoded.parts[place])
+    return found
 
 
 def _classify(model: Model, texts: Sequence[str]) -> list[Classified]:
@@ -147,8 +148,7 @@ def _classify(model: Model, texts: Sequence[str]) -> list[Classified]:
         return found
     reading = read(model, [given[index] for index in kept])
     for place, index in enumerate(kept):
-        chances = reading.probabilities[place].tolist()
-        scores = dict(zip(model.labels, chances, strict=True))
+        scores = dict(zip(model.labels, reading.probabilities[place].tolist(), strict=True))
         label = max(scores, key=scores.get)
         unknown = reading.encoded.unknown[place] / len(given[index].words)
         found[index] = Classified(texts[index], label, scores[label], scores, unknown, reading.encoded.cut[place] > 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from smaller import encoders
 from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.files import draft_of, require_room, told, write_whole
 from smaller.base.progress import Say, duration, silent
 from smaller.encoders import Model
 from smaller.encoders.initialisation import look_at_neighbours
@@ -24,7 +24,6 @@ from smaller.pretrain.settings import DEPTHS, Family
 from smaller.pretrain.text import Rows, checksum, encoded, licence_of, readable, sampled_lines, text_files, texts
 from smaller.pretrain.tokenizer import learn_tokenizer
 from smaller.study import cost
-from smaller.study.cache import require_room
 from smaller.study.results import now, provenance_of_process
 from smaller.study.steps.base import require
 from smaller.study.steps.pretraining import SETTINGS, masked_batches
@@ -58,40 +57,38 @@ def pretrain(
     sizes = tuple(dict.fromkeys(sizes))
     require(bool(sizes), f"There is no size to make; sizes are {', '.join(DEPTHS)}.")
     for size in sizes:
-        require(
-            size in DEPTHS, f"There is no size {size!r}; sizes are {', '.join(DEPTHS)}.{did_you_mean(size, DEPTHS)}"
-        )
+        near = did_you_mean(size, DEPTHS)
+        require(size in DEPTHS, f"There is no size {size!r}; sizes are {', '.join(DEPTHS)}.{near}")
     files = readable(text_files(corpus, family.languages), asked=family.languages is not None, say=say)
-    settings = json.loads(json.dumps(dataclasses.asdict(family)))
     checksums = {language: checksum(paths) for language, paths in files.items()}
-    with _claimed(out, {"family": settings, "corpus": checksums}):
+    about = {"family": json.loads(json.dumps(dataclasses.asdict(family))), "corpus": checksums}
+    with _claimed(out, about):
         counts = {language: text.counts | {"sha256": checksums[language]} for language, text in texts(files, family)}
-        _require_lines(counts, corpus)
-        training = [row["training"] for row in counts.values()]
-        say(f"{sum(training):,} lines to train on in {len(counts)} languages")
+        trained, kept = ([row[kind] for row in counts.values()] for kind in ("training", "held_out"))
+        require(
+            sum(trained) > 0 and sum(kept) > 0,
+            f"The corpus {corpus} is too small: {sum(kept)} lines are held out, and {sum(trained)} are left to train "
+            "on. Take more text, or another share held out.",
+        )
+        say(f"{sum(trained):,} lines to train on in {len(counts)} languages")
         if not (out / _TOKENIZER).is_dir():
-            say(f"learning a tokenizer of {family.vocabulary:,} pieces")
-            lines = sampled_lines(files, training, family, limit=TOKENIZER_LINES)
+            say(f"learning a tokenizer of {family.vocabulary:,} tokens")
+            lines = sampled_lines(files, trained, family, limit=TOKENIZER_LINES)
             tokenizer = learn_tokenizer(lines, vocabulary=family.vocabulary)
             with _kept_in(out):
                 # Not before: a vocabulary that the text cannot give is mended by another call with another number.
-                _write(out / _ABOUT, {"family": settings, "corpus": checksums})
-                tokenizer.save_pretrained(out / f".{_TOKENIZER}")
-                (out / f".{_TOKENIZER}").rename(out / _TOKENIZER)
-        tokenizer = AutoTokenizer.from_pretrained(out / _TOKENIZER, local_files_only=True)
+                write_whole(out / _ABOUT, about)
+                with draft_of(out / _TOKENIZER) as draft:
+                    tokenizer.save_pretrained(draft)
+        missing = [size for size in sizes if not (out / size).is_dir()]
         for size in sizes:
-            if (out / size).is_dir():
+            if size not in missing:
                 say(f"{size}: is there already, at {out / size}")
-        if missing := [size for size in sizes if not (out / size).is_dir()]:
-            rows, held_out = _prepared(files, tokenizer, family)
-            about = {
-                "family": settings,
-                "corpus": counts,
-                "licence": licence or licence_of(corpus),
-                "frequency_perplexity": frequency_perplexity(rows.pieces, held_out, tokenizer),
-            }
+        if missing:
+            about |= {"corpus": counts, "licence": licence or licence_of(corpus)}
+            making = _Making.of(family, out, files, about)
             for size in missing:
-                _make(size, family, out, rows, held_out, about, tokenizer, say=_prefixed(size, say))
+                making.make(size, say=lambda line, size=size: say(f"{size}: {line}"))
     return [out / size for size in sizes]
 
 
@@ -104,92 +101,84 @@ def untrained(family: Family, size: str, tokenizer: PreTrainedTokenizerBase) -> 
     return Model(network, tokenizer)
 
 
-def _prepared(files: Mapping, tokenizer: PreTrainedTokenizerBase, family: Family) -> tuple[Rows, HeldOut]:
-    rows, kept = encoded(files, tokenizer, family, limit=HELD_OUT_LINES)
-    held_out = {language: masked_rows(lines, tokenizer) for language, lines in kept.items()}
-    labels = sum(int((labels >= 0).sum()) for lines in held_out.values() for _, labels in lines)
-    require(labels > 0, "The held-out lines are so few that none of their pieces is to be guessed. Raise held_out.")
-    return rows, held_out
+@dataclasses.dataclass(frozen=True)
+class _Making:
+    """What all sizes of a family share."""
 
+    family: Family
+    out: Path
+    tokenizer: PreTrainedTokenizerBase
+    rows: Rows
+    held_out: HeldOut
+    about: Mapping
 
-def _make(
-    size: str,
-    family: Family,
-    out: Path,
-    rows: Rows,
-    held_out: HeldOut,
-    about: Mapping,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    say: Say,
-) -> None:
-    """Train one size, score it, and put its folder in place in one go."""
-    draft, scratch = out / f".unfinished-{size}", out / f".scratch-{size}"
-    model = untrained(family, size, tokenizer)
-    before = held_out_scores(model, held_out)
-    say(
-        f"{encoders.parameter_count(model.network):,} parameters, held-out perplexity "
-        f"{before['overall']['perplexity']:,.1f} before training"
-    )
-    if not (draft / _REPORT).is_file():
-        report = _trained(model, rows, family, scratch=scratch, say=say)
-        shutil.rmtree(draft, ignore_errors=True)
-        with _kept_in(out):
-            encoders.save(model, draft)
-            _write(draft / _REPORT, report)
-    # Read back also where it was trained just now: the scores are those of the folder.
-    model, report = encoders.open_folder(draft), json.loads((draft / _REPORT).read_bytes())
-    after = held_out_scores(model, held_out)
-    about = {
-        "size": size,
-        "shape": encoders.shape(model),
-        "parameters": encoders.parameter_count(model.network),
-        "held_out": {"before": before, "after": after, "frequency_perplexity": about["frequency_perplexity"]},
-        "training": report["training"],
-        "peak_memory_bytes": cost.peak_memory(),
-        **{key: about[key] for key in ("family", "corpus", "licence")},
-        "provenance": provenance_of_process() | {"date": now()},
-    }
-    with _kept_in(out):
-        (draft / "README.md").write_text(card(about, family=out.resolve().name), encoding="utf-8")
-        _write(draft / _REPORT, about)
-        draft.rename(out / size)
-    shutil.rmtree(scratch, ignore_errors=True)
-    training = report["training"]
-    say(
-        f"held-out perplexity {after['overall']['perplexity']:,.1f}, accuracy {after['overall']['accuracy']:.1f} %; "
-        f"{training['pieces'] / training['seconds']:,.0f} tokens/s for {duration(training['seconds'])}; "
-        f"at {out / size}"
-    )
+    @classmethod
+    def of(cls, family: Family, out: Path, files: Mapping, about: Mapping) -> _Making:
+        tokenizer = AutoTokenizer.from_pretrained(out / _TOKENIZER, local_files_only=True)
+        rows, kept = encoded(files, tokenizer, family, limit=HELD_OUT_LINES)
+        held_out = {language: masked_rows(lines, tokenizer) for language, lines in kept.items()}
+        labels = sum(int((labels >= 0).sum()) for lines in held_out.values() for _, labels in lines)
+        require(labels > 0, "The held-out lines are so few that none of their tokens is to be guessed. Raise held_out.")
+        return cls(family, out, tokenizer, rows, held_out, about)
 
+    def make(self, size: str, *, say: Say) -> None:
+        """Train one size, score it, and put its folder in place in one go."""
+        draft, scratch = self.out / f".unfinished-{size}", self.out / f".scratch-{size}"
+        model = untrained(self.family, size, self.tokenizer)
+        before = held_out_scores(model, self.held_out)
+        count, perplexity = encoders.parameter_count(model.network), before["overall"]["perplexity"]
+        say(f"{count:,} parameters, held-out perplexity {perplexity:,.1f} before training")
+        if not (draft / _REPORT).is_file():
+            report = self._trained(model, scratch, say)
+            shutil.rmtree(draft, ignore_errors=True)
+            with _kept_in(self.out):
+                encoders.save(model, draft)
+                write_whole(draft / _REPORT, report)
+        # Read back also where it was trained just now: the scores are those of the folder.
+        model, report = encoders.open_folder(draft), json.loads((draft / _REPORT).read_bytes())
+        training = report["training"]
+        say(
+            f"trained for {duration(training['seconds'])}, "
+            f"{training['pieces'] / training['seconds']:,.0f} tokens/s; scoring"
+        )
+        after = held_out_scores(model, self.held_out)
+        frequency = frequency_perplexity(self.rows.tokens, self.held_out, self.tokenizer)
+        about = {
+            "size": size,
+            "shape": encoders.shape(model),
+            "parameters": encoders.parameter_count(model.network),
+            "held_out": {"before": before, "after": after, "frequency_perplexity": frequency},
+            "training": training,
+            "peak_memory_bytes": cost.peak_memory(),
+            **self.about,
+            "provenance": provenance_of_process() | {"date": now()},
+        }
+        with _kept_in(self.out):
+            (draft / "README.md").write_text(card(about, family=self.out.resolve().name), encoding="utf-8")
+            write_whole(draft / _REPORT, about)
+            draft.rename(self.out / size)
+        shutil.rmtree(scratch, ignore_errors=True)
+        told = after["overall"]
+        say(f"held-out perplexity {told['perplexity']:,.1f}, accuracy {told['accuracy']:.1f} %; at {self.out / size}")
 
-def _trained(model: Model, rows: Rows, family: Family, *, scratch: Path, say: Say) -> dict:
-    """Train the model in place; the record of it."""
-    batches = masked_batches(
-        rows, model.tokenizer, updates=family.updates, size=family.batch_size, rate=family.rate, seed=family.seed
-    )
-    report = train(
-        model,
-        batches,
-        masked_language_loss,
-        updates=family.updates,
-        learning_rate=family.learning_rate,
-        seed=family.seed,
-        warm_up=family.updates // 10,
-        scratch=scratch,
-        say=say,
-        **SETTINGS,
-    )
-    return {"training": report.as_record()}
-
-
-def _require_lines(counts: Mapping[str, Mapping], corpus: Path) -> None:
-    trained, held_out = (sum(row[kind] for row in counts.values()) for kind in ("training", "held_out"))
-    require(
-        trained > 0 and held_out > 0,
-        f"The corpus {corpus} is too small: {held_out} lines are held out, and {trained} are left to train on. "
-        "Take more text, or another share held out.",
-    )
+    def _trained(self, model: Model, scratch: Path, say: Say) -> dict:
+        """Train the model in place; the record of it."""
+        family = self.family
+        drawn = {"updates": family.updates, "size": family.batch_size, "rate": family.rate, "seed": family.seed}
+        batches = masked_batches(self.rows, self.tokenizer, **drawn)
+        report = train(
+            model,
+            batches,
+            masked_language_loss,
+            updates=family.updates,
+            learning_rate=family.learning_rate,
+            seed=family.seed,
+            warm_up=family.updates // 10,
+            scratch=scratch,
+            say=say,
+            **SETTINGS,
+        )
+        return {"training": report.as_record()}
 
 
 @contextlib.contextmanager
@@ -198,16 +187,13 @@ def _claimed(out: Path, about: Mapping[str, Mapping]) -> Iterator[None]:
     if out.is_dir():
         _require_own(out, about)  # so no lock is left in a folder of something else
     require_room(out, what="The family", variable="OUT")
-    lock = FileLock(out / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = FileLock(out / ".lock").acquire(timeout=0)
     except Timeout:
         raise SmallerError(f"Another process is making a family in {out}. Wait for it, or stop it.") from None
-    try:
+    with held:
         _require_own(out, about)
         yield
-    finally:
-        lock.release()
 
 
 def _require_own(out: Path, about: Mapping[str, Mapping]) -> None:
@@ -216,41 +202,27 @@ def _require_own(out: Path, about: Mapping[str, Mapping]) -> None:
         require(not others, f"The folder {out} holds {others and others[0]} and no family. Choose a new folder.")
         return
     try:
-        found = json.loads((out / _ABOUT).read_bytes())
-        before = {**found["family"], **{f"text of {code}": value for code, value in found["corpus"].items()}}
+        before = _told(json.loads((out / _ABOUT).read_bytes()))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SmallerError(f"{out / _ABOUT} is damaged. Remove the folder, or choose a new one.") from None
-    asked = {**about["family"], **{f"text of {code}": value for code, value in about["corpus"].items()}}
-    unequal = [key for key in {**asked, **before} if asked.get(key) != before.get(key)]
-    told = [
+    asked = _told(about)
+    unequal = [
         key if key.startswith("text of") else f"{key} ({before.get(key)} there, {asked.get(key)} here)"
-        for key in unequal
+        for key in {**asked, **before}
+        if asked.get(key) != before.get(key)
     ]
     require(
         not unequal,
-        f"The folder {out} holds another family: it differs in {', '.join(told)}. "
+        f"The folder {out} holds another family: it differs in {', '.join(unequal)}. "
         "Choose a new folder, or the settings of that family.",
     )
 
 
-@contextlib.contextmanager
-def _kept_in(out: Path) -> Iterator[None]:
+def _told(about: Mapping[str, Mapping]) -> dict:
+    """What decides a family, by what it is called."""
+    return {**about["family"], **{f"text of {code}": value for code, value in about["corpus"].items()}}
+
+
+def _kept_in(out: Path) -> contextlib.AbstractContextManager[None]:
     """Say in one sentence that something could not be written."""
-    try:
-        yield
-    except Exception as problem:  # the libraries that write weights and tokenizers have no OSError for a full disk
-        reason = getattr(problem, "strerror", None) or problem
-        raise SmallerError(
-            f"The family could not be kept in {out}: {reason}. Free some space, and give the same command again."
-        ) from problem
-
-
-def _write(file: Path, value: object) -> None:
-    """Write JSON whole or not at all."""
-    draft = file.with_name(f".{file.name}")
-    draft.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(draft, file)
-
-
-def _prefixed(size: str, say: Say) -> Say:
-    return lambda line: say(f"{size}: {line}")
+    return told(f"The family could not be kept in {out}", "Free some space, and give the same command again.")

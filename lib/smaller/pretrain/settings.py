@@ -19,7 +19,7 @@ class Family:
     """All that decides a family's weights, beside its text.
 
     `width` is that of the hidden states; the feed-forward layers have four times as much. `vocabulary` counts the five
-    special pieces too. `updates` counts batches of `batch_size` lines, each cut at `max_length` pieces, of which `rate`
+    special tokens too. `updates` counts batches of `batch_size` lines, each cut at `max_length` tokens, of which `rate`
     are to be guessed. A language's share of the tokenizer's text and of the training goes by its number of lines to the
     power of `smoothing`; with 1 it is its share of the corpus. AfriBERTa smoothed with 0.3 for the tokenizer alone, and
     trained on batches of one language each; here batches are mixed, since they are small.
@@ -53,7 +53,7 @@ class Family:
             f"Family's width is divided among {HEADS} heads, at least two numbers to each, which {self.width} "
             f"cannot be. Take {below} or {below + HEADS}.",
         )
-        require(3 <= self.max_length <= 512, f"Family's max_length is from 3 to 512 pieces; it is {self.max_length}.")
+        require(3 <= self.max_length <= 512, f"Family's max_length is from 3 to 512 tokens; it is {self.max_length}.")
         require(
             is_number(self.smoothing) and 0 <= self.smoothing <= 1,
             f"Family's smoothing is a power from 0 to 1; it is {self.smoothing!r}.",

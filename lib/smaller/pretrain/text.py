@@ -1,4 +1,4 @@
-"""The text of a family: found in a folder, cleaned, divided, and kept as pieces."""
+"""The text of a family: found in a folder, cleaned, divided, and kept as tokens."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Text:
 
 
 class Rows(Sequence[Tensor]):
-    """Rows of piece ids, end to end in one array; a list of tensors would take several times the memory.
+    """Rows of token ids, end to end in one array; a list of tensors would take several times the memory.
 
     `order` says which row stands where; a row may stand in several places.
     """
 
-    def __init__(self, pieces: np.ndarray, lengths: np.ndarray, order: np.ndarray) -> None:
-        self.pieces, self.order = pieces, order
+    def __init__(self, tokens: np.ndarray, lengths: np.ndarray, order: np.ndarray) -> None:
+        self.tokens, self.order = tokens, order
         self.ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class Rows(Sequence[Tensor]):
 
     def __getitem__(self, place: int) -> Tensor:
         row = self.order[place]
-        return torch.from_numpy(self.pieces[self.ends[row] : self.ends[row + 1]].astype(np.int64))
+        return torch.from_numpy(self.tokens[self.ends[row] : self.ends[row + 1]].astype(np.int64))
 
 
 def text_files(corpus: Path, languages: Sequence[str] | None = None) -> dict[str, list[Path]]:
@@ -182,14 +182,14 @@ def encoded(
 ) -> tuple[Rows, dict[str, list[Tensor]]]:
     """The rows to train on, in smoothed shares, and for each language at most `limit` rows that are held out."""
     kind = np.uint16 if len(tokenizer) <= 1 << 16 else np.int32
-    pieces, lengths, counts, held_out = [], [], [], {}
+    tokens, lengths, counts, held_out = [], [], [], {}
     for language, text in texts(files, family):
         for start in range(0, len(text.training), 4096):
             rows = encode_text(text.training[start : start + 4096], tokenizer, max_length=family.max_length)
-            pieces.append(torch.cat(rows).numpy().astype(kind))
+            tokens.append(torch.cat(rows).numpy().astype(kind))
             lengths.append(np.array([len(row) for row in rows], dtype=np.int32))
         counts.append(len(text.training))
         if text.held_out:
             held_out[language] = encode_text(text.held_out[:limit], tokenizer, max_length=family.max_length)
     order = smoothed_order(counts, smoothing=family.smoothing, seed=family.seed)
-    return Rows(np.concatenate(pieces), np.concatenate(lengths), order), held_out
+    return Rows(np.concatenate(tokens), np.concatenate(lengths), order), held_out

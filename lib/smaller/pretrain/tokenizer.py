@@ -15,10 +15,10 @@ _FIRST = ("<s>", "<pad>", "</s>", "<unk>")
 
 
 def learn_tokenizer(lines: Iterable[str], *, vocabulary: int) -> XLMRobertaTokenizer:
-    """A Unigram tokenizer with XLM-R's five special pieces among its `vocabulary`; text is taken as it is written.
+    """A Unigram tokenizer with XLM-R's five special tokens among its `vocabulary`; text is taken as it is written.
 
     Letters that make up less than a ten-thousandth of the text are unknown to it. Raises SmallerError where the lines
-    do not give so many pieces, or have more letters than that.
+    do not give so many tokens, or have more letters than that.
     """
     learned = io.BytesIO()
     try:
@@ -49,12 +49,12 @@ def learn_tokenizer(lines: Iterable[str], *, vocabulary: int) -> XLMRobertaToken
 def _in_one_sentence(problem: str, vocabulary: int) -> SmallerError:
     if most := re.search(r"too high .* value <= (\d+)", problem):
         return SmallerError(
-            f"The text is too small for a vocabulary of {vocabulary} pieces: it gives at most "
+            f"The text is too small for a vocabulary of {vocabulary} tokens: it gives at most "
             f"{int(most[1]) + len(_FIRST)}. Choose a smaller vocabulary, or a larger text."
         )
     if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", problem):
         return SmallerError(
-            f"A vocabulary of {vocabulary} pieces is too small: the letters of the text alone take "
+            f"A vocabulary of {vocabulary} tokens is too small: the letters of the text alone take "
             f"{int(least[1]) + len(_FIRST)}. Choose a larger one, or fewer languages."
         )
     return SmallerError(f"No tokenizer could be learned from the text: {problem}")

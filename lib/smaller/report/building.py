@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from smaller.base.errors import SmallerError, did_you_mean, in_one_line
+from smaller.base.files import write_whole
 from smaller.base.paths import notebooks_folder, outputs_folder
 from smaller.base.progress import Say, duration, silent
-from smaller.notebook.parameters import profile
-from smaller.notebook.runner import NotebookRun, plan_notebook, run_notebook, write_whole
+from smaller.notebook.profiles import profile
+from smaller.notebook.runner import NOTHING, NotebookRun, plan_notebook, run_notebook
 from smaller.report.front import index
 from smaller.report.page import render, title_of, without_body
 from smaller.study import results
@@ -20,16 +21,17 @@ def run_all(
     profile_name: str = "sample",
     *,
     only: Sequence[str] = (),
-    overrides: Mapping[str, object] | None = None,
+    overrides: Mapping[str, object] = NOTHING,
     dry_run: bool = False,
     notebooks: Path | None = None,
+    environment: Mapping[str, str] = NOTHING,
     progress: Say = silent,
 ) -> list[NotebookRun]:
     """Run the notebooks of a profile in reading order and write the report; a failed one does not stop the rest.
 
     One that cannot be made into a page has failed too. Every parameter of every notebook is checked before the first
-    kernel starts. A dry run then runs each up to where it would start to work, and ends with status 'planned', the
-    parameters and what there is to do.
+    kernel starts, whose variables are `environment`'s beside those of this process. A dry run then runs each as far as
+    its plan, and ends with status 'planned', the parameters and what there is to do.
     """
     notebooks = notebooks or notebooks_folder()
     names = sorted(path.stem for path in notebooks.glob("*.ipynb"))
@@ -43,16 +45,15 @@ def run_all(
     runs = []
     for number, (name, parameters) in enumerate(plan.items(), start=1):
         progress(f"{name}: notebook {number} of {len(plan)}")
-        runs.append(
-            run_notebook(
-                notebooks / f"{name}.ipynb",
-                parameters,
-                profile_name=profile_name,
-                progress=lambda line, name=name: progress(f"{name}: {line}"),
-            )
+        run = run_notebook(
+            notebooks / f"{name}.ipynb",
+            parameters,
+            profile_name=profile_name,
+            environment=environment,
+            progress=lambda line, name=name: progress(f"{name}: {line}"),
         )
-        last = runs[-1]
-        progress(f"{name}: {last.status} in {duration(last.seconds)}" + (f"\n{last.error}" if last.error else ""))
+        progress(f"{name}: {run.status} in {duration(run.seconds)}" + (f"\n{run.error}" if run.error else ""))
+        runs.append(run)
     problems = _write_pages()
     for name, problem in problems.items():
         progress(f"{name}: {problem}")

@@ -1,8 +1,10 @@
-"""One executed notebook as one page that fetches nothing, runs nothing, and can be read by ear and by keyboard."""
+"""One executed notebook as one page that fetches nothing, runs one script, and can be read by ear and by keyboard."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import html
 import itertools
 import logging
@@ -21,6 +23,7 @@ from smaller.base.errors import SmallerError
 from smaller.base.paths import project_root
 from smaller.base.progress import duration
 from smaller.notebook import files
+from smaller.notebook.display import SORT
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "template"
 PARSER = "html.parser"
 SHOWN = ("text/html", "text/markdown", "image/png", "image/svg+xml", "text/plain")
-LEFT_OUT = {"papermill-error-cell-tag", "interactive"}
+LEFT_OUT = {"papermill-error-cell-tag", "explore"}
 """Tags of cells that have no place on a page: papermill's own notes, and what only somebody at a notebook can use."""
 NO_ALTERNATIVE_TEXT = "No description has been provided for this image"
 LONG = 18
@@ -134,8 +137,10 @@ def _written(
         contents=contents,
         body=Markup(body),
         style=Markup(style()),
+        script=Markup(SORT),
+        script_hash=base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode(),
         facts=facts or {},
-        neighbours=_neighbours(page.name, list(pages), pages),
+        neighbours=_neighbours(page.name, pages),
     )
     return dataclasses.replace(page, html=content)
 
@@ -157,17 +162,12 @@ def style() -> str:
     return (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
-def _neighbours(name: str, names: Sequence[str], titles: Mapping[str, str]) -> list[dict[str, str]]:
+def _neighbours(name: str, titles: Mapping[str, str]) -> list[dict[str, str]]:
     """The pages before and after a page, as far as there are such."""
-    if name not in names:
-        return []
-    place = names.index(name)
-    near = {"previous": place - 1, "next": place + 1}
-    return [
-        {"relation": relation, "name": names[other], "title": titles[names[other]]}
-        for relation, other in near.items()
-        if 0 <= other < len(names)
-    ]
+    names = list(titles)
+    place = names.index(name) if name in names else len(names) + 1
+    near = {"previous": names[max(place - 1, 0) : place], "next": names[place + 1 : place + 2]}
+    return [{"relation": of, "name": other, "title": titles[other]} for of, found in near.items() for other in found]
 
 
 def _prepare(output: NotebookNode) -> dict | None:
@@ -184,7 +184,7 @@ def _prepare(output: NotebookNode) -> dict | None:
     if card and "text/html" in data:
         links = [_file_link(file, name=card["name"]) for file in card.get("files", []) if file]
         text = f' <span class="files">Files: {" · ".join(links)}</span>' if links else ""
-        data["text/html"] = data["text/html"].replace(FILES, text)
+        data["text/html"] = re.sub("<script>.*?</script>", "", data["text/html"], flags=re.DOTALL).replace(FILES, text)
     return card
 
 

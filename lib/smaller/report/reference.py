@@ -11,9 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from smaller.analysis import figures
+from smaller.analysis.findings import baselines
+from smaller.analysis.findings.claims import ID, LEGEND
+from smaller.analysis.findings.finding import Finding
+from smaller.base.paths import project_root
 from smaller.notebook.display import in_numbers, show
 
 START, END = "<!-- findings -->", "<!-- /findings -->"
+PLAIN = "outputs/reference/mini/plain.csv"
 
 
 class ReferenceRun:
@@ -48,9 +53,20 @@ class ReferenceRun:
         alt = alt or f"Figure {name} of notebook {self.notebook}."
         figures.save(drawing, name, table=table, caption=caption, alt=alt, folder=self.folder / "figures").svg.unlink()
 
+    def ahead(self, records: pd.DataFrame) -> Finding:
+        """Whether the dense models of some records are ahead of those without an encoder, which `PLAIN` holds."""
+        home = records["dataset"] + "/" + records["language"] == records["trained_on"]
+        home &= records["noise"].isna() | (records["noise"] == "")
+        plain = pd.read_csv(project_root() / PLAIN, keep_default_na=False)
+        return baselines.ahead(records[home].assign(score=records["f1"]), plain)
+
     def findings(self, parts: Iterable[object]) -> None:
-        """Put sentences and tables between the markers of the page, with an empty line between two of them."""
+        """Put sentences and tables between the markers of the page, with an empty line between two of them.
+
+        Where they use ids, the legend comes first.
+        """
         page = self.folder / "README.md"
         before, _, rest = page.read_text(encoding="utf-8").partition(START)
-        text = "\n\n".join(str(part).strip() for part in parts)
+        told = [str(part).strip() for part in parts]
+        text = "\n\n".join([LEGEND, *told] if any(map(ID.search, told)) else told)
         page.write_text(f"{before}{START}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")

@@ -4,6 +4,6 @@
 `engines` spread the work.
 """
 
-from smaller.study.running import Recipes, estimate, flat, materialise, pending, plan, run, table
+from smaller.study.running import Plan, Recipes, estimate, flat, materialise, pending, plan, run, table
 
-__all__ = ["Recipes", "estimate", "flat", "materialise", "pending", "plan", "run", "table"]
+__all__ = ["Plan", "Recipes", "estimate", "flat", "materialise", "pending", "plan", "run", "table"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch import Tensor
 from smaller.data.examples import Sentence
 from smaller.data.noise import EDITS
 from smaller.encoders import Model
+from smaller.prediction.labels import labels_of
 from smaller.study.evaluation import span_scores
-from smaller.study.unlabelled import probabilities, tags_of
+from smaller.study.unlabelled import probabilities
 
 CANDIDATES = 4
 """Edits that are tried for each one that is made. With 24, one edit broke every sentence of a real tagger, dense or
@@ -38,7 +39,13 @@ class _Attacked:
 
 
 def attack(
-    model: Model, sentences: Sequence[Sentence], *, rate: float, seed: int, types: Sequence[str] | None = None
+    model: Model,
+    sentences: Sequence[Sentence],
+    *,
+    rate: float,
+    seed: int,
+    types: Sequence[str] | None = None,
+    ask: Callable[[Model, Sequence[Sentence]], list[Tensor]] = probabilities,
 ) -> dict:
     """Scores under greedy character edits within a budget: `rate` of the letters of a sentence, at least one.
 
@@ -52,26 +59,29 @@ def attack(
     where nothing was tagged rightly; `attack_edits` is the mean number of edits that it took, `right_before` counts
     the sentences in question. `types` are the entity types that the sentences label, as in `evaluation.score`.
     """
-    chances = probabilities(model, sentences)
-    rows = [
-        _Attacked(
-            place,
-            sentence,
-            *_judged(model, sentence, chance, types),
-            np.random.default_rng([seed, place]),
-            max(1, round(rate * _letters(sentence))),
-        )
-        for place, (sentence, chance) in enumerate(zip(sentences, chances, strict=True))
-    ]
+
+    def judged(asked: Sequence[Sentence]) -> list[tuple[list[str], float]]:
+        chances = ask(model, asked) if asked else []
+        return [_judged(model, *pair, types) for pair in zip(asked, chances, strict=True)]
+
+    rows = []
+    for place, (sentence, told) in enumerate(zip(sentences, judged(sentences), strict=True)):
+        letters = sum(letter.isalpha() for word in sentence.words for letter in word)
+        generator = np.random.default_rng([seed, place])
+        rows.append(_Attacked(place, sentence, *told, generator, budget=max(1, round(rate * letters))))
     gold = [sentence.tags for sentence in sentences]
     before = span_scores(gold, [row.tags for row in rows])["f1"]
     right = [row for row in rows if row.right]
-    strays = _random_success(model, right, types, seed=seed)
+    strays = _random_edits(right, seed=seed)
+    strayed = [
+        get_entities(tags) != get_entities(list(sentence.tags))
+        for sentence, (tags, _) in zip(strays, judged(strays), strict=True)
+    ]
     for step in range(max((row.budget for row in right), default=0)):
         active = [row for row in right if row.right and step < row.budget]
         if not active:
             break
-        _step(model, active, types)
+        _step(active, judged)
     broken = [row.edits for row in right if not row.right]
     scores = span_scores(gold, [row.tags for row in rows]) | {
         "f1_before": before,
@@ -79,41 +89,34 @@ def attack(
         "sentences": len(sentences),
     }
     if right:
-        scores |= {"attack_success": 100 * len(broken) / len(right), "random_success": strays}
+        scores["attack_success"] = 100 * len(broken) / len(right)
+        scores["random_success"] = 100 * sum(strayed) / len(right)
     if broken:
         scores["attack_edits"] = float(np.mean(broken))
     return scores
 
 
-def _letters(sentence: Sentence) -> int:
-    return sum(letter.isalpha() for word in sentence.words for letter in word)
-
-
-def _step(model: Model, active: Sequence[_Attacked], types: Sequence[str] | None) -> None:
+def _step(active: Sequence[_Attacked], judged: Callable) -> None:
     """One edit of each sentence: the best of the candidates, if it is better than none."""
     tried = [[edited(row.sentence, row.generator) for _ in range(CANDIDATES)] for row in active]
-    chances = iter(probabilities(model, [sentence for those in tried for sentence in those]))
-    for row, those in zip(active, tried, strict=True):
-        judged = [_judged(model, sentence, next(chances), types) for sentence in those]
-        best = min(range(len(those)), key=lambda place: judged[place][1])
-        if judged[best][1] < row.margin:
-            row.sentence, (row.tags, row.margin) = those[best], judged[best]
+    told = judged([sentence for those in tried for sentence in those])
+    for place, (row, those) in enumerate(zip(active, tried, strict=True)):
+        own = told[place * CANDIDATES : (place + 1) * CANDIDATES]
+        best = min(range(CANDIDATES), key=lambda candidate, own=own: own[candidate][1])
+        if own[best][1] < row.margin:
+            row.sentence, (row.tags, row.margin) = those[best], own[best]
             row.edits += 1
 
 
-def _random_success(model: Model, right: Sequence[_Attacked], types: Sequence[str] | None, *, seed: int) -> float:
-    """The share of the sentences that as many edits as the budget allows, all drawn at random, make wrong."""
+def _random_edits(rows: Sequence[_Attacked], *, seed: int) -> list[Sentence]:
+    """The sentences after as many edits as the budget allows, all drawn at random."""
     struck = []
-    for row in right:
+    for row in rows:
         generator, sentence = np.random.default_rng([seed, row.place, 1]), row.sentence
         for _ in range(row.budget):
             sentence = edited(sentence, generator)
         struck.append(sentence)
-    wrong = 0
-    for sentence, chances in zip(struck, probabilities(model, struck) if struck else (), strict=True):
-        tags, _ = _judged(model, sentence, chances, types)
-        wrong += get_entities(tags) != get_entities(list(sentence.tags))
-    return 100 * wrong / max(len(right), 1)
+    return struck
 
 
 def edited(sentence: Sentence, generator: np.random.Generator) -> Sentence:
@@ -136,7 +139,7 @@ def edited(sentence: Sentence, generator: np.random.Generator) -> Sentence:
 
 def _judged(model: Model, sentence: Sentence, chances: Tensor, types: Sequence[str] | None) -> tuple[list[str], float]:
     """The predicted tags, and the least by which the right label of a word leads the next one; below zero: wrong."""
-    tags = tags_of(model, chances)
+    tags = labels_of(model, chances)
     if types is not None:
         tags = [tag if tag[2:] in types else "O" for tag in tags]
     known = (~chances.isnan().any(-1)).tolist()

@@ -11,25 +11,22 @@ import functools
 import json
 import os
 import shutil
-import tempfile
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from smaller.base import paths
+from smaller.base import paths, settings
 from smaller.base.errors import SmallerError
+from smaller.base.files import DRAFT, draft_of, remove, require_room, sweep, told, write_whole
 from smaller.base.progress import Say, silent
 from smaller.encoders import Model, open_folder, save
 from smaller.study.recipes import Recipe
 
 FORMAT = 1
 ABOUT = "about.json"
-DEFAULT_LIMIT_GB = 20.0
-
-_UNFINISHED, _GONE, _SCRATCH = ".unfinished-", ".gone-", ".scratch-"
+_SCRATCH = ".scratch-"
 
 
 def folder() -> Path:
@@ -48,21 +45,8 @@ def scratch(recipe: Recipe) -> Path:
 
 def require_writable() -> None:
     """Raise SmallerError unless trained models can be kept; called before anything is trained."""
-    _limit_bytes()
+    settings.cache_bytes()
     require_room(folder(), what="Trained models", variable="SMALLER_CACHE")
-
-
-def require_room(place: Path, *, what: str, variable: str) -> None:
-    """Raise SmallerError unless a megabyte can be written to a folder, which is made if it is not there."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(bytes(1 << 20))
-    except OSError as problem:
-        raise SmallerError(
-            f"{what} cannot be written to {place}: {problem.strerror}. Make room or change its "
-            f"permissions, or set {variable} to another folder."
-        ) from None
 
 
 def find(recipe: Recipe) -> tuple[Path, list[dict]] | None:
@@ -83,27 +67,18 @@ def find(recipe: Recipe) -> tuple[Path, list[dict]] | None:
 def read(recipe: Recipe) -> tuple[Model, list[dict]] | None:
     """The model behind a trained prefix and its step reports, or None."""
     found = find(recipe)
-    if found is None:
-        return None
-    place, reports = found
     try:
-        return open_folder(place), reports
+        return found and (open_folder(found[0]), found[1])
     except SmallerError:  # damaged, or removed by another study in this moment; it can be made again
         return None
 
 
 def write(recipe: Recipe, model: Model, reports: list[dict]) -> None:
-    """Keep a trained prefix, then drop the least recently used ones beyond the size limit.
-
-    The caller holds the prefix's lock.
-    """
+    """Keep a trained prefix, whose lock the caller holds; the least recently used beyond the size limit go."""
     about = {"format": FORMAT, "recipe": recipe.canonical(), "inputs": recipe.inputs(), "reports": reports}
-
-    def fill(draft: Path) -> None:
+    with _keeping(recipe) as draft:
         save(model, draft)
-        (draft / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-
-    _keep(recipe, fill)
+        write_whole(draft / ABOUT, about)
 
 
 def pack(recipe: Recipe) -> dict[str, np.ndarray] | None:
@@ -116,36 +91,20 @@ def pack(recipe: Recipe) -> dict[str, np.ndarray] | None:
 
 
 def unpack(recipe: Recipe, files: Mapping[str, np.ndarray]) -> None:
-    """Keep a trained prefix that was packed on another machine, as `write` does.
-
-    The caller holds the prefix's lock.
-    """
-
-    def fill(draft: Path) -> None:
+    """Keep a trained prefix that was packed on another machine, as `write` does."""
+    with _keeping(recipe) as draft:
         for name, content in files.items():
             content.tofile(draft / Path(name).name)
 
-    _keep(recipe, fill)
 
-
-def _keep(recipe: Recipe, fill: Callable[[Path], None]) -> None:
-    """Make a prefix's folder of what `fill` writes into a draft."""
-    draft = folder() / f"{_UNFINISHED}{recipe.identity}"
-    try:
-        shutil.rmtree(draft, ignore_errors=True)  # of a study that was killed
-        draft.mkdir(parents=True)
-        fill(draft)
-        _remove(_place(recipe))
-        draft.rename(_place(recipe))
-        shutil.rmtree(scratch(recipe), ignore_errors=True)
-    except Exception as problem:  # the libraries that write weights and tokenizers have no OSError for a full disk
-        reason = getattr(problem, "strerror", None) or problem
-        raise SmallerError(
-            f"The trained model could not be kept in {folder()}: {reason}. Free some space or set "
-            "SMALLER_CACHE to another disk; finished records are safe."
-        ) from problem
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+@contextlib.contextmanager
+def _keeping(recipe: Recipe) -> Iterator[Path]:
+    """A folder to fill, which becomes that of the prefix."""
+    remedy = "Free some space or set SMALLER_CACHE to another disk; finished records are safe."
+    with told(f"The trained model could not be kept in {folder()}", remedy), draft_of(_place(recipe)) as draft:
+        draft.mkdir()
+        yield draft
+    shutil.rmtree(scratch(recipe), ignore_errors=True)
     trim(keep=recipe)
 
 
@@ -155,14 +114,14 @@ def trim(*, limit_bytes: float | None = None, keep: Recipe | None = None) -> int
     The limit is `SMALLER_CACHE_GB` (default 20). What killed studies left unfinished goes in any case.
     """
     _remove_leftovers()
-    limit_bytes = _limit_bytes() if limit_bytes is None else limit_bytes
-    sizes = {place: _kept_bytes(place) for place in sorted(_artefacts(), key=_last_used)}
+    limit_bytes = settings.cache_bytes() if limit_bytes is None else limit_bytes
+    sizes = kept()
     excess, freed = sum(sizes.values()) - limit_bytes, 0
     for place, size in sizes.items():
         if freed >= excess:
             break
         if keep is None or place != _place(keep):
-            _remove(place)
+            remove(place)
             freed += size
     return freed
 
@@ -177,36 +136,19 @@ def clean() -> int:
     return freed
 
 
-def _limit_bytes() -> float:
-    value = os.environ.get("SMALLER_CACHE_GB", "").strip()
-    try:
-        limit = float(value) if value else DEFAULT_LIMIT_GB
-    except ValueError:
-        limit = -1.0
-    if not limit >= 0:
-        raise SmallerError(f"SMALLER_CACHE_GB is a number of gigabytes, at least 0; it is {value!r}.")
-    return limit * 1e9
-
-
-def _artefacts() -> list[Path]:
-    return [place for place in folder().glob("*") if place.is_dir() and not place.name.startswith(".")]
-
-
-def _last_used(place: Path) -> int:
-    with contextlib.suppress(OSError):  # another study may remove it in this moment
-        return place.stat().st_mtime_ns
-    return 0
-
-
-def _kept_bytes(place: Path) -> int:
-    """The bytes of an artefact, counted once in a process: it never changes, and what replaces it is another folder."""
-    with contextlib.suppress(OSError):
-        return _bytes_once(place, place.stat().st_ino)
-    return 0
+def kept() -> dict[Path, int]:
+    """The bytes of each trained prefix by its folder, the least recently used first."""
+    found = []
+    for place in folder().glob("[!.]*"):
+        with contextlib.suppress(OSError):  # another study may remove it in this moment
+            about = place.stat()
+            found.append((about.st_mtime_ns, place, _bytes_once(place, about.st_ino)))
+    return {place: size for _, place, size in sorted(found)}
 
 
 @functools.lru_cache(maxsize=10_000)
 def _bytes_once(place: Path, inode: int) -> int:
+    """A folder that is kept never changes, and what replaces it is another folder."""
     return _bytes(place)
 
 
@@ -219,20 +161,12 @@ def _bytes(place: Path) -> int:
     return total
 
 
-def _remove(place: Path) -> None:
-    gone = place.with_name(f"{_GONE}{uuid.uuid4().hex}")
-    with contextlib.suppress(FileNotFoundError):  # it was not there, or another study was faster
-        place.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-
 def _remove_leftovers() -> None:
-    for gone in folder().glob(f"{_GONE}*"):
-        shutil.rmtree(gone, ignore_errors=True)
-    for draft in folder().glob(f"{_UNFINISHED}*"):
+    for draft in folder().glob(f"{DRAFT}*"):
+        identity = draft.name.removeprefix(DRAFT).partition("-")[0]
         # Whoever writes a draft holds its lock, so a draft whose lock is free has no writer any more.
-        with contextlib.suppress(Timeout), FileLock(_lock_file(draft.name.removeprefix(_UNFINISHED)), timeout=0):
-            shutil.rmtree(draft, ignore_errors=True)
+        with contextlib.suppress(Timeout), FileLock(_lock_file(identity), timeout=0):
+            sweep(folder() / identity)
 
 
 def _lock_file(identity: str) -> Path:

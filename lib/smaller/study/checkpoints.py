@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import zlib
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from smaller.base.files import draft_of, sweep
 from smaller.base.progress import Say
 from smaller.data.encoding import Batch
 
@@ -40,18 +40,20 @@ class Checkpoint:
         settings: list,
         first: Batch,
         say: Say,
+        seconds: float | None = None,
     ) -> None:
         self.file, self.named, self.optimizer, self.say = folder / "training.safetensors", named, optimizer, say
+        self.seconds = CHECKPOINT_SECONDS if seconds is None else seconds
         self.device = next(iter(named.values())).device
         digest = hashlib.sha256(json.dumps([settings, list(named)]).encode())
         for tensor in (*named.values(), first.pieces):
             digest.update(str(tuple(tensor.shape)).encode())
             digest.update(_raw(tensor))
         self.training = digest.hexdigest()
-        self.due = time.perf_counter() + CHECKPOINT_SECONDS
+        self.due = time.perf_counter() + self.seconds
 
     def resume(self) -> tuple[list[Tensor], int, float] | None:
-        """Put the state back; gives the losses, pieces and seconds so far, or None where there is no checkpoint."""
+        """Put the state back; gives the losses, tokens and seconds so far, or None where there is no checkpoint."""
         if not self.file.is_file():
             return None
         try:
@@ -76,9 +78,9 @@ class Checkpoint:
             else:
                 self.optimizer.state[self.named[parameter]][kind] = tensor.to(self.device)
         self.say(f"going on after update {len(losses)}, from the checkpoint of a run that was stopped")
-        return losses, about["pieces"], about["seconds"]
+        return losses, about["tokens"], about["seconds"]
 
-    def write(self, losses: list[Tensor], pieces: int, seconds: float) -> None:
+    def write(self, losses: list[Tensor], tokens: int, seconds: float) -> None:
         """Replace the file in one go; a disk that is full costs the checkpoint and not the training."""
         began = time.perf_counter()
         state = {"losses": torch.stack(losses), "random": torch.get_rng_state()}
@@ -88,21 +90,20 @@ class Checkpoint:
             kinds = {"weight": parameter.detach()} | self.optimizer.state.get(parameter, {})
             state |= {f"{kind}/{name}": tensor for kind, tensor in kinds.items()}
         state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-        about = {"training": self.training, "checksum": _checksum(state), "pieces": pieces, "seconds": seconds}
-        draft = self.file.with_suffix(".draft")
+        about = {"training": self.training, "checksum": _checksum(state), "tokens": tokens, "seconds": seconds}
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(state, draft, metadata={"about": json.dumps(about)})
-            os.replace(draft, self.file)
+            sweep(self.file)
+            with draft_of(self.file) as draft:
+                save_file(state, draft, metadata={"about": json.dumps(about)})
         except Exception as problem:  # safetensors has no OSError for a full disk
             self.say(f"no checkpoint could be kept at {self.file}: {problem}")
-            draft.unlink(missing_ok=True)
         now = time.perf_counter()
-        self.due = now + max(CHECKPOINT_SECONDS, (now - began) / WRITING_SHARE)
+        self.due = now + max(self.seconds, (now - began) / WRITING_SHARE)
 
     def remove(self) -> None:
         """The training is done: its checkpoint has served."""
         self.file.unlink(missing_ok=True)
+        sweep(self.file)
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import platform
@@ -10,9 +11,10 @@ import sys
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,13 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from smaller import formats
+from smaller.base.settings import changed
 from smaller.data.encoding import Batch, batch_of, encode, pad
-from smaller.data.examples import Sentence, Text
+from smaller.data.examples import Text
 from smaller.data.text import composed
 from smaller.encoders import Model
 from smaller.encoders.device import device, placed
 from smaller.prediction.labels import by_place, labels_of
-from smaller.prediction.tagging import words_of
+from smaller.prediction.tagging import as_sentence
 
 BATCHES = (1, 8)
 """Sentences in a call: one that somebody waits for, and as many as a small server collects."""
@@ -55,11 +58,6 @@ def size(model: Model) -> dict:
         "sparse_bytes": min(dense, sparse + -(-total // 8)),
         "compressed_bytes": compressed,
     }
-
-
-def bytes_by_part(model: Model) -> dict[str, int]:
-    """The dense bytes of a model in any form, by where they are: embeddings, linear, rest (`formats.PARTS`)."""
-    return formats.bytes_by_part(model.network)
 
 
 def compressed_bytes(values: Tensor, *, chunk: int = 1 << 22) -> int:
@@ -107,9 +105,6 @@ def machine(kind: str = "cpu") -> str:
 PAUSE = 0.05
 """Seconds of rest before a model's turn: worker threads of PyTorch and ONNX Runtime wait for work that long."""
 
-_TOKENIZERS = "TOKENIZERS_PARALLELISM"
-"""The variable by which the tokenizers' library is told whether a batch may be read on several threads."""
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -130,10 +125,13 @@ class Setting:
         )
 
 
-def settings() -> tuple[Setting, ...]:
-    """The settings of the protocol on this machine: batch 1 and 8, on one thread and on all, and on the GPU if any."""
-    kinds = [("cpu", threads) for threads in dict.fromkeys((1, cores()))]
-    kinds += [("cuda", 1)] * (device().type == "cuda")
+def settings(*, threads: int | None = None, gpu: bool | None = None) -> tuple[Setting, ...]:
+    """The settings of the protocol: batch 1 and 8, on one thread and on all, and on the GPU if any.
+
+    All `threads`, and whether there is a `gpu`, are those of this machine by default.
+    """
+    kinds = [("cpu", count) for count in dict.fromkeys((1, threads or cores()))]
+    kinds += [("cuda", 1)] * (device().type == "cuda" if gpu is None else gpu)
     return tuple(Setting(batch, threads, kind) for kind, threads in kinds for batch in BATCHES)
 
 
@@ -144,6 +142,7 @@ def latency(
     texts: Sequence[str] = (),
     setting: Setting | None = None,
     rounds: int = 7,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, dict]:
     """Milliseconds for a sentence, for several models timed side by side on this machine.
 
@@ -154,127 +153,103 @@ def latency(
 
     With `texts`, the same sentences as text and in the same order, each model also labels them in each round, right
     after its network has run (see `labels_of_texts`): `end_to_end_milliseconds`, `end_to_end_low`, `end_to_end_high`.
+    The `clock` gives seconds.
     """
-    setting = setting or Setting()
-    before, tokenizers = torch.get_num_threads(), os.environ.get(_TOKENIZERS)
+    setting, threads = setting or Setting(), torch.get_num_threads()
     torch.set_num_threads(setting.threads)
-    os.environ[_TOKENIZERS] = "true" if setting.threads > 1 else "false"
-    totals: dict[str, list[float]] = {name: [] for name in models}
-    whole: dict[str, list[float]] = {name: [] for name in models}
     try:
-        networks = {name: placed(model.network, setting.device) for name, model in models.items()}
-        batches = {name: _batches(sentences[name], model, setting) for name, model in models.items()}
-        for name, network in networks.items():
-            for batch in {batch.pieces.shape: batch for batch in batches[name]}.values():
-                _milliseconds(network, batch)
-        read = {name: _texts_by_batch(texts, sentences[name], setting) for name in models if texts}
-        for name, batched in read.items():
-            _end_to_end(models[name], batched, setting)
-        for turn in range(rounds):
-            # The order turns with the rounds: whoever runs first after a pause finds a cold cache.
-            names = list(networks)[turn % len(networks) :] + list(networks)[: turn % len(networks)]
-            for name in names:
-                # Threads of the model before may still be spinning, and one call that does not count warms the cache.
-                time.sleep(PAUSE)
-                _milliseconds(networks[name], batches[name][-1])
-                totals[name].append(sum(_milliseconds(networks[name], batch) for batch in batches[name]))
-                if texts:
-                    _end_to_end(models[name], read[name][-1:], setting)
-                    whole[name].append(_end_to_end(models[name], read[name], setting))
+        with changed(TOKENIZERS_PARALLELISM="true" if setting.threads > 1 else "false"):
+            return _timed(models, sentences, texts, setting=setting, rounds=rounds, clock=clock)
     finally:
-        torch.set_num_threads(before)
-        os.environ.pop(_TOKENIZERS)
-        if tokenizers is not None:
-            os.environ[_TOKENIZERS] = tokenizers
+        torch.set_num_threads(threads)
+
+
+def _timed(
+    models: Mapping[str, Model],
+    sentences: Mapping[str, Sequence[Tensor]],
+    texts: Sequence[str],
+    *,
+    setting: Setting,
+    rounds: int,
+    clock: Callable[[], float],
+) -> dict[str, dict]:
+    def milliseconds(call: Callable[[Any], object], batches: Iterable) -> float:
+        _synchronise(setting)
+        began = clock()
+        for batch in batches:
+            call(batch)
+            _synchronise(setting)
+        return 1000 * (clock() - began)
+
+    # What is timed of each model, by the beginning of its columns: a call, and its batches.
+    ways: dict[str, dict[str, tuple[Callable, list]]] = {"": {}} | ({"end_to_end_": {}} if texts else {})
+    for name, model in models.items():
+        network = placed(model.network, setting.device)
+        made = batches_by_length(sentences[name], size=setting.batch, padding=model.tokenizer.pad_token_id)
+        batches = [batch.to(torch.device(setting.device)) for batch in made]
+        ways[""][name] = (functools.partial(_run, network), batches)
+        if texts:
+            read = functools.partial(labels_of_texts, model, place=setting.device)
+            ways["end_to_end_"][name] = (read, [[texts[row] for row in batch.rows] for batch in batches])
+    for call, batches in ways[""].values():
+        for batch in {batch.pieces.shape: batch for batch in batches}.values():
+            call(batch)
+    for call, batches in ways.get("end_to_end_", {}).values():
+        milliseconds(call, batches)
+    totals: dict[tuple[str, str], list[float]] = {(way, name): [] for way in ways for name in models}
+    names = list(models)
+    for turn in range(rounds):
+        # The order turns with the rounds: whoever runs first after a pause finds a cold cache.
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            # Threads of the model before may still be spinning, and one call that does not count warms the cache.
+            time.sleep(PAUSE)
+            for way, timed in ways.items():
+                call, batches = timed[name]
+                milliseconds(call, batches[-1:])
+                totals[way, name].append(milliseconds(call, batches))
     return {
-        name: _summary(own, whole[name], count=len(sentences[name]), setting=setting) for name, own in totals.items()
+        name: {"rounds": rounds, "total_by_round": totals["", name], "protocol": setting.protocol}
+        | {
+            f"{way}{column}": float(of(totals[way, name])) / len(sentences[name])
+            for way in ways
+            for column, of in (("milliseconds", np.median), ("low", min), ("high", max))
+        }
+        for name in models
     }
+
+
+@torch.inference_mode()
+def _run(network: nn.Module, batch: Batch) -> None:
+    network(input_ids=batch.pieces, attention_mask=batch.mask)
+
+
+def _synchronise(setting: Setting) -> None:
+    if setting.device == "cuda":
+        torch.cuda.synchronize()
 
 
 @torch.inference_mode()
 def labels_of_texts(model: Model, texts: Sequence[str], *, place: str = "cpu") -> list[str]:
     """The likeliest label of each word of the texts, or of each text, by one call of the network on a device.
 
-    All that has to be between text and labels is here, and no more: words are found as `tagging.words_of` finds them,
-    at most 164 tokens of a text are read; probabilities are not computed, and entities are not put together.
+    All that has to be between text and labels is here, and no more: words are found as `tagging` finds them, at most
+    164 tokens of a text are read; probabilities are not computed, and entities are not put together.
     """
-    own = [_sentence(composed(text)) if model.unit == "word" else Text(composed(text), "") for text in texts]
+    own = [as_sentence(composed(text)) if model.unit == "word" else Text(composed(text), "") for text in texts]
     encoded = encode(own, model.tokenizer, model.labels)
     batch = batch_of(encoded, range(len(encoded)), padding=model.tokenizer.pad_token_id).to(torch.device(place))
     logits = by_place(model.network(input_ids=batch.pieces, attention_mask=batch.mask).logits).float().cpu()
     return labels_of(model, logits[pad(encoded.words, value=-1)[:, : logits.shape[1]] >= 0])
 
 
-def _sentence(text: str) -> Sentence:
-    words = tuple(text[start:end] for start, end in words_of(text))
-    return Sentence(words, ("O",) * len(words))
-
-
-def _texts_by_batch(texts: Sequence[str], rows: Sequence[Tensor], setting: Setting) -> list[list[str]]:
-    """The texts in the batches in which `batches_by_length` has their rows."""
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
-    return [
-        [texts[place] for place in order[start : start + setting.batch]]
-        for start in range(0, len(order), setting.batch)
-    ]
-
-
-def _end_to_end(model: Model, batches: Sequence[Sequence[str]], setting: Setting) -> float:
-    """Milliseconds from text to labels, all batches one after another; the labels are on the processor at the end."""
-    began = time.perf_counter()
-    for batch in batches:
-        labels_of_texts(model, batch, place=setting.device)
-    return 1000 * (time.perf_counter() - began)
-
-
 def batches_by_length(rows: Sequence[Tensor], *, size: int, padding: int) -> Iterator[Batch]:
-    """Rows of piece ids in batches, the shortest first, so that a batch holds little padding."""
-    rows = sorted(rows, key=len)
+    """Rows of token ids in batches, the shortest first, so that a batch holds little padding."""
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
     for start in range(0, len(rows), size):
-        chosen = rows[start : start + size]
-        pieces = pad(chosen, value=padding)
-        lengths = torch.tensor([len(row) for row in chosen])
-        mask = torch.arange(pieces.shape[1]) < lengths[:, None]
-        yield Batch(pieces, mask, None, range(start, start + len(chosen)))
-
-
-def _batches(rows: Sequence[Tensor], model: Model, setting: Setting) -> list[Batch]:
-    made = batches_by_length(rows, size=setting.batch, padding=model.tokenizer.pad_token_id)
-    return [batch.to(torch.device(setting.device)) for batch in made]
-
-
-@torch.inference_mode()
-def _milliseconds(network: nn.Module, batch: Batch) -> float:
-    _synchronise(batch.pieces)
-    began = time.perf_counter()
-    network(input_ids=batch.pieces, attention_mask=batch.mask)
-    _synchronise(batch.pieces)
-    return 1000 * (time.perf_counter() - began)
-
-
-def _synchronise(values: Tensor) -> None:
-    if values.is_cuda:
-        torch.cuda.synchronize()
-
-
-def _summary(totals: list[float], whole: list[float], *, count: int, setting: Setting) -> dict:
-    end_to_end = (
-        {
-            "end_to_end_milliseconds": float(np.median(whole)) / count,
-            "end_to_end_low": min(whole) / count,
-            "end_to_end_high": max(whole) / count,
-        }
-        if whole
-        else {}
-    )
-    return {
-        "milliseconds": float(np.median(totals)) / count,
-        "low": min(totals) / count,
-        "high": max(totals) / count,
-        "rounds": len(totals),
-        "total_by_round": totals,
-        "protocol": setting.protocol,
-    } | end_to_end
+        chosen = order[start : start + size]
+        pieces = pad([rows[place] for place in chosen], value=padding)
+        lengths = torch.tensor([len(rows[place]) for place in chosen])
+        yield Batch(pieces, torch.arange(pieces.shape[1]) < lengths[:, None], None, chosen)
 
 
 def in_words(milliseconds: float, end_to_end: float = math.nan) -> str:
@@ -312,14 +287,8 @@ class SparseLinear(nn.Module):
 def with_sparse_kernels(model: Model) -> Model:
     """The same model with every masked Linear layer on a sparse kernel; for timing, not for training."""
     sparse = model.copy()
-    for parent_name, child_name, linear in list(_linears(sparse.backbone)):
-        if f"{parent_name}.{child_name}.weight" in sparse.masks:
-            setattr(sparse.backbone.get_submodule(parent_name), child_name, SparseLinear(linear))
-    return sparse
-
-
-def _linears(network: nn.Module) -> Iterator[tuple[str, str, nn.Linear]]:
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Linear):
+    for name, linear in list(sparse.backbone.named_modules()):
+        if isinstance(linear, nn.Linear) and f"{name}.weight" in sparse.masks:
             parent, _, child = name.rpartition(".")
-            yield parent, child, module
+            setattr(sparse.backbone.get_submodule(parent), child, SparseLinear(linear))
+    return sparse

@@ -30,14 +30,12 @@ BY_SENTENCE = {"spans": ("right", "predicted", "gold"), "tokens": ("right", "all
 Of spans and of the tokens of a sentence these are counts; of a text the places of its true and of its predicted class
 among the record's `classes`, where one more than the last place is a prediction that is none of them.
 """
-_PACKING = "zlib, base64"
 
 
 def predict(model: Model, encoded: Encoded, sentences: Sequence[Example]) -> tuple[list[list[str]], float]:
-    """Tag every word of every sentence; also the mean cross-entropy over the words that have a label.
+    """A tag for every word of every sentence, or for a text, and the mean cross-entropy over what has a label.
 
-    Of a text it is one tag, the text's label. Words without a prediction (truncated, or without any token of the model)
-    are tagged O; `score` truncates none.
+    Words without a prediction (truncated, or without any token of the model) are tagged O; `score` truncates none.
     """
     reading = read_encoded(model, encoded, sentences)
     return reading.split(labels_of(model, reading.probabilities)), reading.loss
@@ -71,8 +69,8 @@ def pack(kind: str, columns: Sequence[Sequence[int]], *, classes: Sequence[str] 
     numbers = np.asarray(columns)
     number = "<u2" if numbers.size and numbers.max() > 255 else "u1"
     packed = base64.b64encode(zlib.compress(numbers.astype(number).tobytes(), 9)).decode("ascii")
-    told = {"kind": kind, "columns": list(BY_SENTENCE[kind]), "number": number, "packing": _PACKING, "numbers": packed}
-    return told | ({"classes": list(classes)} if classes else {})
+    told = {"kind": kind, "columns": list(BY_SENTENCE[kind]), "number": number, "packing": "zlib, base64"}
+    return told | {"numbers": packed} | ({"classes": list(classes)} if classes else {})
 
 
 def unpack(packed: Mapping) -> np.ndarray:
@@ -124,20 +122,21 @@ def class_scores(gold: Sequence[str], predicted: Sequence[str], *, classes: Sequ
     """
     if not gold:
         raise SmallerError("The split holds no label, so there is nothing to score.")
-    rows = {}
-    for name in dict.fromkeys([*classes, *gold]):
-        right = sum(true == told == name for true, told in zip(gold, predicted, strict=True))
-        support, found = gold.count(name), predicted.count(name)
-        if support + found:
-            rows[name] = {
-                "precision": 100 * right / max(found, 1),
-                "recall": 100 * right / max(support, 1),
-                "f1": 200 * right / (support + found),
-                "support": support,
-            }
+    support, found = Counter(gold), Counter(predicted)
+    right = Counter(true for true, told in zip(gold, predicted, strict=True) if true == told)
+    rows = {
+        name: {
+            "precision": 100 * right[name] / max(found[name], 1),
+            "recall": 100 * right[name] / max(support[name], 1),
+            "f1": 200 * right[name] / (support[name] + found[name]),
+            "support": support[name],
+        }
+        for name in dict.fromkeys([*classes, *gold])
+        if support[name] + found[name]
+    }
     mean = {name: sum(row[name] for row in rows.values()) / len(rows) for name in ("precision", "recall", "f1")}
     return {
-        "accuracy": 100 * sum(true == told for true, told in zip(gold, predicted, strict=True)) / len(gold),
+        "accuracy": 100 * right.total() / len(gold),
         "macro_f1": mean["f1"],
         "precision": mean["precision"],
         "recall": mean["recall"],
@@ -154,10 +153,7 @@ def scores_of_labels(
     classes: Sequence[str],
     by_sentence: bool = False,
 ) -> dict:
-    """The task's scores of labels, one list of them for each sentence or text; spans are in BIO form.
-
-    With `by_sentence` the counts of each sentence are there too, packed: `smaller.analysis.sentences` reads them.
-    """
+    """The task's scores of labels, one list of them for each sentence or text; spans are in BIO form."""
     if task.spans:
         return span_scores(true, predicted, by_sentence=by_sentence)
     flat = [[label for row in rows for label in row] for rows in (true, predicted)]
@@ -188,11 +184,9 @@ def score(
     published script cuts sentences at 164 tokens, and leaves the words beyond out of both the gold and the predicted
     tags; in MasakhaNER 1.0 no entity is lost by that.)
 
-    With `by_sentence` the counts of each sentence are there too, packed: `smaller.analysis.sentences` reads them.
-
-    `types` are the classes (entity types ...) that the set labels, where they may be fewer than the model's: of spans,
-    what the model finds of others does not count, as it could not be right. Raises SmallerError for types that the
-    model does not know, and for a model that labels words where the task has texts, or the other way.
+    With `by_sentence` the counts of each sentence are there too, packed. `types` are the classes (entity types ...) of
+    the set, where they may be fewer than the model's: spans of others do not count. Raises SmallerError for
+    types that the model does not know, and for a model that labels words where the task has texts, or the other way.
     """
     if model.unit != task.unit:
         raise SmallerError(
@@ -202,8 +196,8 @@ def score(
     spans = scheme(model) if task.spans else ""
     if spans == "none":
         raise SmallerError(
-            f"The model's labels mark no spans ({', '.join(labels[:3])} ...), and those of the task "
-            f"{task.name} do: it cannot be scored on it."
+            f"The model's labels mark no spans ({', '.join(labels[:3])} ...), and those of the task {task.name} do: it "
+            "cannot be scored on it."
         )
     known = set(types_of(labels) if spans else labels)
     unknown = sorted(set(types or ()) - known)

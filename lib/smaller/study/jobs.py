@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from smaller.base.progress import Say, silent
 from smaller.data import splits
 from smaller.data.examples import Example
 from smaller.data.schemes import labels_of_words, types_of
-from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
+from smaller.data.sets import ATTACK, NOISE, UNLABELLED, EvaluationSet
 from smaller.encoders import Model
 from smaller.formats.shipping import shipped_bytes
 from smaller.study import cache, cost, results
 from smaller.study.attacks import attack
 from smaller.study.evaluation import score, true_labels
-from smaller.study.recipes import Recipe, recipe_from_canonical
+from smaller.study.recipes import Recipe
 from smaller.study.steps import Step
 from smaller.study.unlabelled import look
 
@@ -47,13 +47,12 @@ def plan(recipes: Iterable[Recipe], sets: Iterable[EvaluationSet] = ()) -> list[
     jobs: dict[Recipe, Job] = {}
 
     def add(prefix: Recipe) -> None:
-        if prefix in jobs:
-            return
-        parent = Recipe(prefix.encoder, prefix.steps[:-1]).trained_prefix() if prefix.steps else None
-        if parent is not None and parent.steps:
-            add(parent)
-        parent = parent if parent and parent.steps else None
-        jobs[prefix] = Job(prefix, tuple(finishing.get(prefix, ())), parent, tuple(sets))
+        if prefix not in jobs:
+            parent = Recipe(prefix.encoder, prefix.steps[:-1]).trained_prefix() if prefix.steps else prefix
+            if parent.steps:
+                add(parent)
+            own = tuple(finishing.get(prefix, ()))
+            jobs[prefix] = Job(prefix, own, parent if parent.steps else None, tuple(sets))
 
     for prefix in finishing:
         add(prefix)
@@ -82,13 +81,8 @@ def materialise(recipe: Recipe, *, say: Say = silent) -> tuple[Model, list[dict]
     Trained prefixes come from the cache where they are there, and are trained and kept where they are not.
     """
     prefix = recipe.trained_prefix()
-    if prefix.steps:
-        model, reports = _trained(prefix, say=say)
-    else:
-        model, reports = encoders.load(prefix.encoder), []
-    for step in recipe.after(prefix):
-        model, reports = _applied(step, model, reports, say=say)
-    return model, reports
+    model, reports = _trained(prefix, say=say) if prefix.steps else (encoders.load(prefix.encoder), [])
+    return _applied(recipe.after(prefix), model, reports, say=say)
 
 
 def open_encoder(name: str) -> Model:
@@ -103,32 +97,29 @@ def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
     with cache.lock(prefix, say=say):
         found = cache.read(prefix)  # another study may have made it while this one waited
         if found is None:
-            model, reports = materialise(Recipe(prefix.encoder, prefix.steps[:-1]), say=say)
-            found = _applied(
-                prefix.steps[-1],
-                model,
-                reports,
-                say=lambda line: say(f"{prefix}: {line}"),
-                scratch=cache.scratch(prefix),
-            )
+            before = materialise(Recipe(prefix.encoder, prefix.steps[:-1]), say=say)
+            scratch = cache.scratch(prefix)
+            found = _applied(prefix.steps[-1:], *before, say=lambda line: say(f"{prefix}: {line}"), scratch=scratch)
             cache.write(prefix, *found)
     return found
 
 
 def _applied(
-    step: Step, model: Model, reports: list[dict], *, say: Say, scratch: Path | None = None
+    steps: Iterable[Step], model: Model, reports: list[dict], *, say: Say, scratch: Path | None = None
 ) -> tuple[Model, list[dict]]:
-    began = time.perf_counter()
-    model, report = step.apply(model, say=say, scratch=scratch)
-    took = {"wall_seconds": round(time.perf_counter() - began, 3)}
-    return model, [*reports, step.canonical() | {"report": report | took | encoders.head_note(model)}]
+    for step in steps:
+        began = time.perf_counter()
+        model, report = step.apply(model, say=say, scratch=scratch)
+        took = {"wall_seconds": round(time.perf_counter() - began, 3)}
+        reports = [*reports, step.canonical() | {"report": report | took | encoders.head_note(model)}]
+    return model, reports
 
 
 def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
     """Do a job: its prefix is trained unless it is kept, its unfinished recipes are scored, costed and recorded."""
     todo = pending(job.recipes, job.sets)
     if todo:
-        prefix_model, prefix_reports = materialise(job.prefix, say=say)
+        made = materialise(job.prefix, say=say)
     elif job.prefix.steps and cache.find(job.prefix) is None:
         _trained(job.prefix, say=say)  # only a child needs it
     for recipe in job.recipes:
@@ -137,9 +128,7 @@ def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = si
                 record = results.read(recipe)
                 missing = _missing(recipe, record, job.sets)
                 if missing != []:  # another study may have been faster
-                    model, reports = prefix_model, prefix_reports
-                    for step in recipe.after(job.prefix):
-                        model, reports = _applied(step, model, reports, say=say)
+                    model, reports = _applied(recipe.after(job.prefix), *made, say=say)
                     record = record or _record(recipe, model, reports)
                     record["scores"] |= _scores(recipe, model, job.sets if missing is None else missing)
                     results.write(record)
@@ -167,22 +156,21 @@ def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
     tuned, sentences = recipe.fine_tuning, place.sentences()
     if place in home_sets(recipe):
         return score(model, sentences, task=place.task, by_sentence=True)
-    if place.noise == UNLABELLED:
-        return look(model, sentences) | {"data": place.checksum()}
-    if place.noise == ATTACK:
-        found = attack(model, sentences, rate=place.rate, seed=place.seed, types=place.types)
-        return found | {"data": place.checksum()}
+    data = {"data": place.checksum()}
+    if place.kind == UNLABELLED:
+        return look(model, sentences) | data
+    if place.kind == ATTACK:
+        return attack(model, sentences, rate=place.rate, seed=place.seed, types=place.types) | data
+    types, seen = place.types, set()
     if tuned is None:  # a fine-tuned model that arrived as a folder: what it was trained on is not known
         types = _types_that_count(place, model, sentences)
-        return score(model, sentences, task=place.task, types=types) | {"data": place.checksum(), "removed": 0}
-    if place.noise and (place.dataset, place.language) == (tuned.dataset, tuned.language):
-        return score(model, sentences, task=place.task) | {"data": place.checksum(), "removed": 0}
-    seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
+    elif place.kind == NOISE and (place.dataset, place.language) == (tuned.dataset, tuned.language):
+        types = None
+    else:
+        seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
     unseen = [sentence for sentence in sentences if sentence.words not in seen]
-    return score(model, unseen, task=place.task, types=place.types) | {
-        "data": place.checksum(),
-        "removed": len(sentences) - len(unseen),
-    }
+    scores = score(model, unseen, task=place.task, types=types)
+    return scores | data | {"removed": len(sentences) - len(unseen)}
 
 
 def _types_that_count(place: EvaluationSet, model: Model, sentences: Sequence[Example]) -> list[str]:
@@ -213,21 +201,5 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
             "peak_memory_bytes": cost.peak_memory(),
             "latency": None,
         },
-        "provenance": results.provenance_of_process() | {"date": results.now()} | encoders.head_note(model),
+        "provenance": results.provenance() | encoders.head_note(model),
     }
-
-
-def message_of(job: Job) -> dict:
-    """The job as plain JSON values, as workers are sent it."""
-    return {
-        "label": job.prefix.label,
-        "prefix": job.prefix.canonical(),
-        "recipes": [recipe.canonical() for recipe in job.recipes],
-        "sets": [place.key for place in job.sets],
-    }
-
-
-def job_from_message(message: Mapping) -> Job:
-    """The job that was sent to a worker."""
-    recipes = tuple(recipe_from_canonical(form) for form in message["recipes"])
-    return Job(recipe_from_canonical(message["prefix"]), recipes, None, tuple(map(set_of, message.get("sets", ()))))

@@ -12,6 +12,7 @@ import hashlib
 import json
 import tempfile
 import time
+import timeit
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -89,15 +90,9 @@ def _record(kind: str, dataset: str, language: str, *, say: Say) -> dict:
     if (record := results.of_identity(identity)) is None:
         say(f"fitting a plain model ({kind}) to {dataset}/{language}")
         about = {"plain": kind, "dataset": dataset, "language": language}
-        record = {
-            "format": results.FORMAT,
-            "identity": identity,
-            "recipe": about,
-            "inputs": inputs,
-            "steps": [],
-            "provenance": results.provenance_of_process() | {"date": results.now()},
-        } | _measured(kind, dataset, language)
-        results.write(record, place=results.plain_place(identity))
+        record = {"format": results.FORMAT, "identity": identity, "recipe": about, "inputs": inputs, "steps": []}
+        record |= {"provenance": results.provenance()} | _measured(kind, dataset, language)
+        results.write(record)
     return record
 
 
@@ -144,17 +139,12 @@ def _scores(task: Task, examples: Sequence[Example], predicted: Sequence[Sequenc
 
 def _milliseconds(model: Plain, examples: Sequence[Example]) -> float:
     timed = examples[:TIMED]
-    rounds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        for example in timed:
-            model.predict([example])
-        rounds.append(1000 * (time.perf_counter() - started) / len(timed))
-    return float(np.median(rounds))
+    seconds = timeit.repeat(lambda: [model.predict([example]) for example in timed], number=1, repeat=3)
+    return 1000 * float(np.median(seconds)) / len(timed)
 
 
 class Crf:
-    """A linear-chain CRF over words (python-crfsuite: L-BFGS with L1 and L2 penalties)."""
+    """A linear-chain CRF over words (python-crfsuite: L-BFGS with L1 and L2 penalties); made of a file's content."""
 
     def __init__(self, content: bytes) -> None:
         import pycrfsuite
@@ -193,11 +183,6 @@ class Crf:
         file.write_bytes(self.content)
         return [file]
 
-    @classmethod
-    def load(cls, folder: Path) -> Crf:
-        """The model that `save` wrote."""
-        return cls((folder / "model.crfsuite").read_bytes())
-
 
 def features(words: Sequence[str], place: int) -> list[str]:
     """What a CRF sees of a word: itself, its prefixes, suffixes and shape, and two words on either side."""
@@ -233,10 +218,9 @@ class Linear:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self.terms, self.labels = list(map(str, terms)), list(map(str, labels))
-        self.idf, self.weights, self.bias = (
-            np.ascontiguousarray(each, dtype=np.float32) for each in (idf, weights, bias)
-        )
-        self._vectors = TfidfVectorizer(**_VECTORS, vocabulary={term: place for place, term in enumerate(self.terms)})
+        arrays = (np.ascontiguousarray(each, dtype=np.float32) for each in (idf, weights, bias))
+        self.idf, self.weights, self.bias = arrays
+        self._vectors = TfidfVectorizer(**_VECTORS, vocabulary=self.terms)
         self._vectors.idf_ = self.idf.astype(np.float64)
 
     @classmethod
@@ -270,18 +254,9 @@ class Linear:
 
         files = [folder / "model.safetensors", folder / "terms.json"]
         save_file({"idf": self.idf, "weights": self.weights, "bias": self.bias}, files[0])
-        files[1].write_text(
-            json.dumps({"labels": self.labels, "terms": self.terms}, ensure_ascii=False), encoding="utf-8"
-        )
+        named = {"labels": self.labels, "terms": self.terms}
+        files[1].write_text(json.dumps(named, ensure_ascii=False), encoding="utf-8")
         return files
-
-    @classmethod
-    def load(cls, folder: Path) -> Linear:
-        """The model that `save` wrote."""
-        from safetensors.numpy import load_file
-
-        said = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
-        return cls(said["terms"], **load_file(folder / "model.safetensors"), labels=said["labels"])
 
 
 Plain = Crf | Linear

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +17,13 @@ from smaller.data import sample
 from smaller.encoders import canonical, configuration, parameter_count, revision, source
 from smaller.study import beginnings
 from smaller.study.steps import (
-    Adapt,
     Cut,
     Distil,
     FineTune,
     Pretrain,
     Prune,
-    PruneFeedForward,
-    PruneHeads,
     Quantize,
     Step,
-    TrimVocabulary,
-    TruncateHidden,
     step_from_canonical,
 )
 from smaller.study.steps.base import STEPS
@@ -69,10 +63,7 @@ class Recipe:
         return hashlib.sha256(canonical(self.canonical()).encode()).hexdigest()[:16]
 
     def inputs(self) -> dict[str, str]:
-        """Checksums of all that the recipe reads: the encoder's revision and each step's data.
-
-        Of an encoder that is made from another, it is what made it, and all that was read for it.
-        """
+        """Checksums of all that the recipe reads: the encoder's revision, or what made it, and each step's data."""
         made = self.beginning
         found = made.inputs() if made else {}
         found[f"encoder/{self.encoder}"] = f"recipe:{made.identity}" if made else revision(self.encoder)
@@ -152,23 +143,19 @@ def pruned_after(encoder: str, pruning: Prune, fine_tuning: FineTune) -> Recipe:
     return start(encoder).then(fine_tuning, pruning)
 
 
-def pruning_grid(
-    encoder: str, fine_tunings: Sequence[FineTune], sparsities: Sequence[float], **pruning: object
-) -> list[Recipe]:
+def pruning_grid(encoder: str, fine_tunings: Sequence[FineTune], sparsities: Sequence[float]) -> list[Recipe]:
     """The dense recipe and both orders at every sparsity above zero, for each fine-tuning."""
-    recipes = [dense(encoder, fine_tuning) for fine_tuning in fine_tunings]
-    for order in (pruned_after, pruned_before):
-        recipes += [
-            order(encoder, Prune(sparsity, **pruning), fine_tuning)
-            for fine_tuning in fine_tunings
-            for sparsity in sparsities
-            if sparsity > 0
-        ]
-    return recipes
+    return [dense(encoder, fine_tuning) for fine_tuning in fine_tunings] + [
+        order(encoder, Prune(sparsity), fine_tuning)
+        for order in (pruned_after, pruned_before)
+        for fine_tuning in fine_tunings
+        for sparsity in sparsities
+        if sparsity > 0
+    ]
 
 
 def quantized(encoder: str, fine_tuning: FineTune, form: str, **options: object) -> Recipe:
-    """Fine-tuning, then quantization; a form that looks at sentences takes the fine-tuning's (paper 1, section 3)."""
+    """Fine-tuning, then quantization; a format that looks at sentences takes the fine-tuning's (paper 1, section 3)."""
     data = {"dataset": fine_tuning.dataset, "language": fine_tuning.language} if form in LOOKING else {}
     return start(encoder).then(fine_tuning, Quantize(form, **data, **options))
 
@@ -198,7 +185,8 @@ def cut_then_tuned(encoder: str, cut: Cut, fine_tuning: FineTune) -> Recipe:
 def cut_then_pretrained(encoder: str, cut: Cut, pretraining: Pretrain, fine_tuning: FineTune) -> Recipe:
     """The control for the teacher alone: layers are dropped, and the rest goes on with plain pre-training.
 
-    With `plain_pretraining` it sees the batches of a distillation; only the teacher's logits are missing.
+    With the text, updates, rates and seed of a distillation it sees the very same batches; only the teacher's logits
+    are missing.
     """
     return start(encoder).then(cut, pretraining, fine_tuning)
 
@@ -210,140 +198,6 @@ def from_scratch(encoder: str, shape: Cut, pretraining: Pretrain, fine_tuning: F
     """
     random = Cut(shape.layers, shape.heads, start="random", seed=pretraining.seed)
     return Recipe(encoder, (random, pretraining, fine_tuning))
-
-
-def plain_pretraining(distillation: Distil) -> Pretrain:
-    """Pre-training on the very batches of a distillation on a corpus: same text, updates, rates and seed.
-
-    Raises SmallerError for a distillation on a task.
-    """
-    if distillation.on != "corpus":
-        raise SmallerError(
-            f"Plain pre-training takes the batches of a distillation on a corpus; {distillation.label} is on a task."
-        )
-    return Pretrain(**{field.name: getattr(distillation, field.name) for field in dataclasses.fields(Pretrain)})
-
-
-Stages = Mapping[str, tuple[Step, ...]]
-"""A pipeline before fine-tuning: the steps that each stage adds to those before it, by the stage's name."""
-
-DENSE, ADAPTED, SHALLOWER, FEWER_NEURONS, NARROWER, TRIMMED, CLOSED = (
-    "dense",
-    "adapted",
-    "fewer layers",
-    "fewer neurons",
-    "narrower",
-    "fewer pieces",
-    "quantized",
-)
-"""The stages of the second paper's pipeline, in its order, with fine-tuning alone before and quantization after it."""
-
-
-def second_paper(
-    adapt: Adapt | None,
-    distil: Distil,
-    *,
-    heads: int,
-    feed_forward: int,
-    hidden: int,
-    vocabulary: int,
-    width_by: str = "slice",
-) -> dict[str, tuple[Step, ...]]:
-    """The pipeline of paper 2 (its section 3): adapt, halve the layers, drop neurons, narrow, trim the pieces.
-
-    `distil` is its first distillation, which says how many layers are left, which, by what loss and on what text; the
-    second differs from it in its teacher, the model with fewer neurons, and in its student's `hidden` size. `heads` is
-    the number of heads, which are put in order of importance before a leading slice is taken. Paper 2's own values:
-    2,048 neurons, a width of 564, 456 or 312, and 40,000 pieces; the last layers of mBERT and every second one of XLM-R
-    from the first; the logits' mean squared error at a weight of 0.5, batches of 8 lines, a learning rate of 5e-5.
-    """
-    text = {"corpus": distil.corpus, "languages": distil.languages}
-    return {
-        **({ADAPTED: (adapt,)} if adapt is not None else {}),
-        SHALLOWER: (distil,),
-        FEWER_NEURONS: (PruneHeads(heads, **text), PruneFeedForward(feed_forward, **text)),
-        NARROWER: (dataclasses.replace(distil, layer_map="stride", hidden_size=hidden, width_by=width_by),),
-        TRIMMED: (TrimVocabulary(vocabulary, lines=distil.lines, **text),),
-    }
-
-
-def pipeline(encoder: str, stages: Stages, fine_tuning: FineTune, closing: Sequence[Step] = ()) -> dict[str, Recipe]:
-    """Every intermediate of a pipeline, fine-tuned: the dense encoder, each stage, and the last one after `closing`.
-
-    Each is a prefix of the next but for the fine-tuning, so what comes before a stage is trained once.
-    """
-    here = start(encoder)
-    recipes = {DENSE: here.then(fine_tuning)}
-    for name, steps in stages.items():
-        here = here.then(*steps)
-        recipes[name] = here.then(fine_tuning)
-    if closing:
-        recipes[CLOSED] = here.then(fine_tuning, *closing)
-    return recipes
-
-
-def reordered(stages: Stages, *names: str) -> dict[str, tuple[Step, ...]]:
-    """The pipeline with the named stages alone, in their order. Raises SmallerError for an unknown name."""
-    for name in names:
-        if name not in stages:
-            raise SmallerError(
-                f"The pipeline has no stage {name!r}; it has {', '.join(stages)}.{did_you_mean(name, stages)}"
-            )
-    return {name: stages[name] for name in names}
-
-
-def varied(stages: Stages, kind: type[Step], **fields: object) -> dict[str, tuple[Step, ...]]:
-    """The pipeline with other values for some fields of every step of a kind."""
-    return {
-        name: tuple(dataclasses.replace(step, **fields) if isinstance(step, kind) else step for step in steps)
-        for name, steps in stages.items()
-    }
-
-
-def ablations(stages: Stages) -> dict[str, dict[str, tuple[Step, ...]]]:
-    """Variants of `second_paper` that change one thing, by the question that each answers (paper 2, section 4).
-
-    The question about adaptation is left out where no stage adapts.
-    """
-    (first,), (second,) = stages[SHALLOWER], stages[NARROWER]
-    names = list(stages)
-    text = {"corpus": first.corpus, "languages": first.languages}
-    loss = {"logits": "kl"} if first.logits == "mse" else {"logits": "mse", "temperature": 2.0}
-    plain = {
-        "logits": "kl",
-        "temperature": 2.0,
-        "logits_weight": 0.0,
-        "labels_weight": 1.0,
-        "hidden": "cosine",
-        "hidden_weight": 0.0,
-        "attention_weight": 0.0,
-    }
-    random = {"start": "random", "layer_map": "stride", "width_by": "slice"}
-    at_once = dataclasses.replace(second, layer_map=first.layer_map, feed_forward=stages[FEWER_NEURONS][-1].size)
-    looking = {"by": second.width_by, **text} if second.width_by != "slice" else {}
-    untaught = TruncateHidden(second.hidden_size, **looking)
-    found = {
-        f"Is {loss['logits'].upper()} the better loss?": varied(stages, Distil, **loss),
-        "Does a teacher help, beside plain training?": varied(stages, Distil, **plain),
-        "Does the teacher's start help the students?": varied(stages, Distil, **random),
-        "Does a second distillation help, beside one to the last shape?": {
-            **{name: stages[name] for name in names if name == ADAPTED},
-            NARROWER: (stages[FEWER_NEURONS][0], at_once),
-            TRIMMED: stages[TRIMMED],
-        },
-        "Does the narrower model need to be taught?": stages | {NARROWER: (untaught,)},
-        "Do four times the updates of distillation help?": varied(stages, Distil, updates=4 * first.updates),
-        "Is it better to trim the pieces first?": reordered(
-            stages, *(name for name in names if name == ADAPTED), TRIMMED, SHALLOWER, FEWER_NEURONS, NARROWER
-        ),
-    }
-    for width_by in ("slice", "importance", "projection"):
-        if width_by != second.width_by:
-            narrower = (dataclasses.replace(second, width_by=width_by),)
-            found[f"Is width by {width_by} better than by {second.width_by}?"] = stages | {NARROWER: narrower}
-    if ADAPTED in stages:
-        found["Does it help to adapt the teacher?"] = reordered(stages, *(name for name in names if name != ADAPTED))
-    return found
 
 
 def starting_configuration(encoder: str) -> PreTrainedConfig:
@@ -363,19 +217,47 @@ _FIELDS = {
 }
 
 
-def sizes(config: PreTrainedConfig, steps: Sequence[Step]) -> list[dict[str, int]]:
-    """The shape, and the parameters of the masked-language model of that shape, at first and after each step.
+def shapes(config: PreTrainedConfig, steps: Sequence[Step]) -> list[dict[str, int]]:
+    """The shape at first and after each step, from the configuration and the steps' fields alone.
 
-    From the configuration and the steps' fields alone: no weights are read, drawn or held.
+    Raises SmallerError for a step that asks for more than the model before it has, or for a width that the heads do
+    not divide.
     """
-    shape = {name: getattr(config, field) for name, field in _FIELDS.items()}
+    found = [{name: getattr(config, field) for name, field in _FIELDS.items()}]
+    for step in steps:
+        before, after = found[-1], step.resize(found[-1])
+        for field in ("layers", "feed_forward", "hidden"):
+            if after[field] > before[field]:
+                raise SmallerError(
+                    f"{step.label} asks for {after[field]:,} {_NAMES[field]}, and the model before it has "
+                    f"{before[field]:,}."
+                )
+        if after["hidden"] % after["heads"]:
+            raise SmallerError(f"{step.label}: {after['heads']} heads do not divide a width of {after['hidden']}.")
+        found.append(after)
+    return found
+
+
+_NAMES = {"layers": "layers", "feed_forward": "neurons in each layer", "hidden": "dimensions of its hidden states"}
+
+
+def require_possible(recipes: Iterable[Recipe]) -> None:
+    """Raise SmallerError, before anything is loaded, for a recipe with a step that cannot be taken (see `shapes`)."""
+    recipes = list(recipes)
+    configurations = {name: starting_configuration(name) for name in {recipe.encoder for recipe in recipes}}
+    for recipe in recipes:
+        shapes(configurations[recipe.encoder], recipe.steps)
+
+
+def sizes(config: PreTrainedConfig, steps: Sequence[Step]) -> list[dict[str, int]]:
+    """The `shapes`, each with the `parameters` of a masked-language model of that shape; no weights are held."""
     found = []
-    for here in itertools.accumulate(steps, lambda before, step: step.resize(before), initial=shape):
+    for shape in shapes(config, steps):
         changed = copy.deepcopy(config)
         for name, field in _FIELDS.items():
-            setattr(changed, field, here[name])
+            setattr(changed, field, shape[name])
         changed.num_attention_heads = 1  # which has no part in the count, and divides every width
         with torch.device("meta"):
             network = AutoModelForMaskedLM.from_config(changed)
-        found.append(here | {"parameters": parameter_count(network)})
+        found.append(shape | {"parameters": parameter_count(network)})
     return found

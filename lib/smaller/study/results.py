@@ -7,11 +7,9 @@ import functools
 import itertools
 import json
 import math
-import os
 import platform
 import subprocess
 import time
-import uuid
 import warnings
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
@@ -23,135 +21,53 @@ import pandas as pd
 from smaller import __version__
 from smaller.base import paths
 from smaller.base.errors import SmallerError
+from smaller.base.files import DRAFT, require_room, told, write_whole
 from smaller.data.datasets import dataset
 from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
 from smaller.encoders import TRAINED
-from smaller.study import cache
 from smaller.study.recipes import Recipe
 from smaller.study.steps import FineTune, Prune, Step, step_from_canonical
+from smaller.study.steps.base import STEPS
 
 FORMAT = 2
-_SECTIONS = {
-    "format": int,
-    "identity": str,
-    "recipe": dict,
-    "inputs": dict,
-    "steps": list,
-    "scores": dict,
-    "cost": dict,
-    "provenance": dict,
+_SECTIONS = {"format": int, "identity": str, "steps": list}
+_SECTIONS |= dict.fromkeys(("recipe", "inputs", "scores", "cost", "provenance"), dict)
+
+_NOT_SAID = dict(sparsity=0.0, method="", scope="", include="", on="", temperature=math.nan, start="", layer_map="")
+_NOT_SAID |= dict(form=TRAINED, bits=math.nan, part="", adapter=0)
+"""The values of the steps' columns where no step of a recipe says anything."""
+
+_SHAPE = "layers heads hidden feed_forward vocabulary".split()
+_SCORES = """f1 accuracy macro_f1 precision recall loss calibration_error support sentences confidence tagged f1_before
+    right_before attack_success random_success attack_edits""".split()
+_COSTS = "parameters nonzero_parameters achieved_sparsity shipped_bytes dense_bytes compressed_bytes".split()
+_TIMES = {
+    "end_to_end_milliseconds": "end_to_end_milliseconds",
+    "milliseconds": "milliseconds",
+    "milliseconds_low": "low",
+    "milliseconds_high": "high",
 }
-_DRAFT = ".draft-"
+"""The columns of times, and what the record's latency calls them."""
 
 COLUMNS = (
-    "identity",
-    "label",
-    "encoder",
-    "dataset",
-    "language",
-    "split",
-    "noise",
-    "rate",
-    "noise_seed",
-    "trained_on",
-    "seed",
-    "technique",
-    "order",
-    "sparsity",
-    "method",
-    "scope",
-    "include",
-    "on",
-    "temperature",
-    "start",
-    "layer_map",
-    "form",
-    "bits",
-    "part",
-    "adapter",
-    "layers",
-    "heads",
-    "hidden",
-    "feed_forward",
-    "vocabulary",
-    "task",
-    "metric",
-    "score",
-    "f1",
-    "accuracy",
-    "macro_f1",
-    "precision",
-    "recall",
-    "loss",
-    "calibration_error",
-    "support",
-    "sentences",
-    "confidence",
-    "tagged",
-    "f1_before",
-    "right_before",
-    "attack_success",
-    "random_success",
-    "attack_edits",
-    "parameters",
-    "nonzero_parameters",
-    "achieved_sparsity",
-    "shipped_bytes",
-    "dense_bytes",
-    "compressed_bytes",
-    "end_to_end_milliseconds",
-    "milliseconds",
-    "milliseconds_low",
-    "milliseconds_high",
-    "training_seconds",
-    "scoring_seconds",
-    "device",
+    *"identity label encoder dataset language split noise rate noise_seed trained_on seed technique order".split(),
+    *_NOT_SAID,
+    *_SHAPE,
+    *"task metric score".split(),
+    *_SCORES,
+    *_COSTS,
+    *_TIMES,
+    *"training_seconds scoring_seconds device".split(),
 )
 """The columns of the table, one row for each recipe and evaluation split.
 
-`score` is the main score of the set's task, and `metric` says which it is; `f1` is that of spans. Sizes are compared in
-`shipped_bytes`, those of the folder that ships without its README. `dense_bytes` are those of the weights in memory,
-`compressed_bytes` what zlib leaves of them. `end_to_end_milliseconds` are from text to labels; the network's part of
-them, from token ids to logits, are `milliseconds`. What a record of an earlier version lacks is NaN.
+`noise` is what was done to the text of an evaluation set (see its `change`). `score` is the main score of the set's
+task, and `metric` says which it is; `f1` is that of spans. Sizes are compared in `shipped_bytes`, those of the folder
+that ships without its README. `dense_bytes` are those of the weights in memory, `compressed_bytes` what zlib leaves of
+them. `end_to_end_milliseconds` are from text to labels; the network's part of them, from token ids to logits, are
+`milliseconds`. What a record of an earlier version lacks is NaN.
 """
-
-_NOT_SAID = {
-    "sparsity": 0.0,
-    "method": "",
-    "scope": "",
-    "include": "",
-    "on": "",
-    "temperature": math.nan,
-    "start": "",
-    "layer_map": "",
-    "form": TRAINED,
-    "bits": math.nan,
-    "part": "",
-    "adapter": 0,
-}
-"""The values of the steps' columns where no step of a recipe says anything."""
-
-_SHAPE = ("layers", "heads", "hidden", "feed_forward", "vocabulary")
-_SCORES = (
-    "f1",
-    "accuracy",
-    "macro_f1",
-    "precision",
-    "recall",
-    "loss",
-    "support",
-    "sentences",
-    "calibration_error",
-    "confidence",
-    "tagged",
-    "f1_before",
-    "right_before",
-    "attack_success",
-    "random_success",
-    "attack_edits",
-    "scoring_seconds",
-)
 
 
 def folder() -> Path:
@@ -159,63 +75,48 @@ def folder() -> Path:
     return paths.outputs_folder() / "results"
 
 
-def _place(identity: str) -> Path:
-    return folder() / f"{identity}.json"
-
-
-def plain_place(identity: str) -> Path:
-    """Where the record of a plain model lies: it has no recipe, and is in no table of recipes."""
-    return folder() / "plain" / f"{identity}.json"
+def place_of(identity: str, *, plain: bool = False) -> Path:
+    """Where a record lies; that of a plain model, which has no recipe and is in no table of recipes, by itself."""
+    return folder() / ("plain" if plain else "") / f"{identity}.json"
 
 
 def require_writable() -> None:
     """Raise SmallerError unless records can be written; called before anything is trained."""
-    cache.require_room(folder(), what="Results", variable="SMALLER_OUTPUTS")
-    for draft in folder().glob(f"{_DRAFT}*"):
+    require_room(folder(), what="Results", variable="SMALLER_OUTPUTS")
+    for draft in folder().glob(f"{DRAFT}*"):
         with contextlib.suppress(OSError):
             if time.time() - draft.stat().st_mtime > 3600:  # writing takes a moment: its process was killed
                 draft.unlink()
 
 
-def write(record: dict, *, place: Path | None = None) -> Path:
-    """Write a record whole or not at all; at its recipe's place unless another is given."""
+def write(record: dict) -> Path:
+    """Write a record whole or not at all."""
     missing = [section for section in _SECTIONS if section not in record]
     if missing:
         raise SmallerError(f"The record of {record.get('identity')} has no {', '.join(missing)}.")
-    place = place or _place(record["identity"])
-    draft = place.with_name(f"{_DRAFT}{uuid.uuid4().hex}")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("x", encoding="utf-8") as file:
-            json.dump(record, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(place)
-    except OSError as problem:
-        raise SmallerError(
-            f"The record {place} could not be written: {problem.strerror}. Make room and run the study again; all "
-            "records written so far are whole, and are not computed again."
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    place = place_of(record["identity"], plain="plain" in record["recipe"])
+    content = json.dumps(record, ensure_ascii=False, indent=1)
+    remedy = "Make room and run the study again; all records written so far are whole, and are not computed again."
+    with told(f"The record {place} could not be written", remedy):
+        write_whole(place, content)
     return place
 
 
 def read(recipe: Recipe) -> dict | None:
     """The recipe's record; None if there is none, or if it was made from other inputs than are here now."""
-    record = _read_file(_place(recipe.identity))
+    record = _read_file(place_of(recipe.identity))
     return record if record is not None and record["inputs"] == recipe.inputs() else None
 
 
 def of_identity(identity: str) -> dict | None:
     """The record of a recipe, or of a plain model, by its identity, whatever inputs it was made from."""
-    return _read_file(_place(identity)) or _read_file(plain_place(identity))
+    return _read_file(place_of(identity)) or _read_file(place_of(identity, plain=True))
 
 
 def read_all() -> list[dict]:
-    """Every valid record in the results folder."""
-    return [record for path in sorted(folder().glob("*.json"), key=str) if (record := _read_file(path)) is not None]
+    """Every valid record in the results folder; not those with a step from outside the package that is unknown here."""
+    records = [record for path in sorted(folder().glob("*.json"), key=str) if (record := _read_file(path)) is not None]
+    return [record for record in records if all(step["step"] in STEPS for step in record["recipe"]["steps"])]
 
 
 def _read_file(path: Path) -> dict | None:
@@ -265,27 +166,21 @@ def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFram
     for record in records:
         shared = _description(record) | _costs(record)
         for evaluated_on, scores in record["scores"].items():
-            place, metric = _place_of(evaluated_on)
+            place, metric = _place_and_metric(evaluated_on)
             home = f"{place['dataset']}/{place['language']}" == shared["trained_on"] and not place["noise"]
-            if not home and evaluated_on not in sets:
-                continue
-            score = {"score": scores.get(metric, math.nan)} if metric else {}
-            rows.append(shared | place | score | {name: scores.get(name, math.nan) for name in _SCORES})
+            if home or evaluated_on in sets:
+                score = {"score": scores.get(metric, math.nan)} if metric else {}
+                found = {name: scores.get(name, math.nan) for name in (*_SCORES, "scoring_seconds")}
+                rows.append(shared | place | score | found)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 @functools.lru_cache(maxsize=10_000)
-def _place_of(evaluated_on: str) -> tuple[dict, str]:
+def _place_and_metric(evaluated_on: str) -> tuple[dict, str]:
     """An evaluation set in the words of the table, and its main score's name among the scores; empty without a task."""
     tested = set_of(evaluated_on)
-    place = {
-        "dataset": tested.dataset,
-        "language": tested.language,
-        "split": tested.split,
-        "noise": tested.noise,
-        "rate": tested.rate,
-        "noise_seed": tested.seed,
-    }
+    place = {name: getattr(tested, name) for name in ("dataset", "language", "split", "rate")}
+    place |= {"noise": tested.change, "noise_seed": tested.seed}
     task = TASKS.get(dataset(tested.dataset).task)
     return (place | {"task": task.name, "metric": task.metric_name}, task.metric) if task else (place, "")
 
@@ -300,51 +195,32 @@ def _description(record: dict) -> dict:
     """What the record's recipe says about it, in the words of the table."""
     form = record["recipe"]
     recipe = Recipe(form["encoder"], tuple(_step(json.dumps(step)) for step in form["steps"]))
-    names = [type(step) for step in recipe.steps]
-    techniques = [step.technique for step in recipe.steps if step.technique]
+    kinds, tuning = [type(step) for step in recipe.steps], recipe.fine_tuning
+    techniques = list(dict.fromkeys(step.technique for step in recipe.steps if step.technique))
     order = "" if techniques else "dense"
-    if Prune in names:
-        order = "after" if FineTune in names and names.index(FineTune) < names.index(Prune) else "before"
-    tuning = recipe.fine_tuning
-    said = {
+    if Prune in kinds:
+        order = "after" if FineTune in kinds and kinds.index(FineTune) < kinds.index(Prune) else "before"
+    said = _NOT_SAID | {
         "identity": record["identity"],
         "label": recipe.label,
         "encoder": recipe.encoder,
         "seed": tuning.seed if tuning else None,
         "trained_on": f"{tuning.dataset}/{tuning.language}" if tuning else "",
-        "technique": " + ".join(dict.fromkeys(techniques)) or "dense",
+        "technique": " + ".join(techniques) or "dense",
         "order": order,
     }
     for step in recipe.steps:
         said |= step.columns()
-    return _NOT_SAID | said
+    return said
 
 
 def _costs(record: dict) -> dict:
-    cost = record["cost"]
-    timing = cost.get("latency") or {}
-    return (
-        {
-            name: cost[name]
-            for name in (
-                "parameters",
-                "nonzero_parameters",
-                "achieved_sparsity",
-                "dense_bytes",
-                "compressed_bytes",
-                "training_seconds",
-            )
-        }
-        | {name: cost["shape"][name] for name in _SHAPE}
-        | {
-            "shipped_bytes": cost.get("shipped_bytes") or math.nan,
-            "end_to_end_milliseconds": timing.get("end_to_end_milliseconds", math.nan),
-            "milliseconds": timing.get("milliseconds", math.nan),
-            "milliseconds_low": timing.get("low", math.nan),
-            "milliseconds_high": timing.get("high", math.nan),
-            "device": record["provenance"]["device"],
-        }
-    )
+    cost, timing = record["cost"], record["cost"].get("latency") or {}
+    found = {name: cost.get(name) for name in (*_COSTS, "training_seconds")}
+    found |= {name: cost["shape"][name] for name in _SHAPE}
+    found |= {name: timing.get(called) for name, called in _TIMES.items()}
+    lacking = dict.fromkeys((name for name, value in found.items() if value is None), math.nan)
+    return found | lacking | {"device": record["provenance"]["device"]}
 
 
 @functools.cache
@@ -373,6 +249,11 @@ def _commit() -> str:
     except OSError:  # a machine without git
         return "unknown"
     return answer.stdout.strip() or "unknown"
+
+
+def provenance() -> dict:
+    """`provenance_of_process`, and the time in UTC."""
+    return provenance_of_process() | {"date": now()}
 
 
 def now() -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from smaller.base import settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Progress, Say, duration
 from smaller.data import splits
@@ -16,13 +19,12 @@ from smaller.data.sets import EvaluationSet
 from smaller.study import cache, results
 from smaller.study.engines import Engine
 from smaller.study.engines import engine as engine_of
-from smaller.study.engines.base import asked_workers
 from smaller.study.engines.local import workers_for
 from smaller.study.jobs import Job, materialise, pending, plan
 from smaller.study.recipes import Recipe
 from smaller.study.steps import Step
 
-__all__ = ["estimate", "materialise", "pending", "plan", "run", "table"]
+__all__ = ["Plan", "estimate", "materialise", "pending", "plan", "run", "table"]
 
 SCORING = 15
 """Pruning, scoring and recording take about as long as this many updates (measured with a half-size AfriBERTa)."""
@@ -62,7 +64,7 @@ def run(
     work over the machines of the Ray cluster at `address` (see `study.engines`); the table is the same. `say` hears
     the progress; the default draws a bar in JupyterLab and writes a line now and then elsewhere.
     """
-    do, workers = engine_of(engine, address=address), asked_workers(workers)
+    do, workers = engine_of(engine, address=address), settings.workers(workers)
     each, sets = flat(recipes), tuple(dict.fromkeys(sets))
     _check_sets(each, sets)
     jobs = plan(pending(each, sets), sets)
@@ -75,15 +77,12 @@ def run(
 
 def _run_jobs(jobs: Sequence[Job], *, engine: Engine, workers: int | None, say: Say | None) -> None:
     work = _work(jobs)
-    progress = Progress(len(work), work=sum(work.values()), say=say)
 
     def listener(recipe: Recipe) -> None:
         progress.advance(work=work[recipe], note=recipe.label)
 
-    try:
+    with contextlib.closing(Progress(len(work), work=sum(work.values()), say=say)) as progress:
         engine(jobs, workers=workers, listener=listener, say=progress.say)
-    finally:
-        progress.close()
 
 
 def _check_sets(recipes: Sequence[Recipe], sets: Sequence[EvaluationSet]) -> None:
@@ -135,18 +134,38 @@ def _work(jobs: Sequence[Job]) -> dict[Recipe, float]:
     return work
 
 
-def estimate(recipes: Recipes) -> str:
-    """How many recipes are done, and how long the rest should take on this machine by the records that are there."""
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do: recipes in all and done, models to train, their updates, and the seconds that it may take.
+
+    `seconds` are None where no record shows them; `unscored` recipes are to be scored on further sets.
+    """
+
+    recipes: int
+    done: int
+    trainings: int = 0
+    updates: int = 0
+    seconds: float | None = None
+    unscored: int = 0
+
+    def __str__(self) -> str:
+        further = f"; {self.unscored} to score on further sets" * bool(self.unscored)
+        if self.done == self.recipes:
+            return f"all {self.recipes} recipes are done{further}"
+        text = f"{self.done} of {self.recipes} recipes are done; {self.trainings} to train"
+        text += f" in {self.updates:,} updates" * bool(self.trainings)
+        time = f", about {duration(self.seconds)}" if self.seconds else "; the first will show how long the rest takes"
+        return text + time + further
+
+
+def estimate(recipes: Recipes) -> Plan:
+    """What of the recipes is to do, and how long it should take on this machine by the records that are there."""
     recipes = flat(recipes)
     todo = pending(recipes)
-    if not todo:
-        return f"all {len(recipes)} recipes are done"
     jobs = plan(todo)
     trainings = [updates for job in jobs if (updates := _training(job))]
-    text = f"{len(recipes) - len(todo)} of {len(recipes)} recipes are done; {len(trainings)} to train"
-    text += f" in {sum(trainings):,} updates" if trainings else ""
-    seconds = _expected_seconds(jobs)
-    return text + (f", about {duration(seconds)}" if seconds else "; the first will show how long the rest takes")
+    seconds = _expected_seconds(jobs) if jobs else 0.0
+    return Plan(len(recipes), len(recipes) - len(todo), len(trainings), sum(trainings), seconds)
 
 
 def _expected_seconds(jobs: Sequence[Job]) -> float | None:
@@ -154,9 +173,9 @@ def _expected_seconds(jobs: Sequence[Job]) -> float | None:
     speeds: dict[tuple[str, str], list[float]] = {}
     for record in results.read_all():
         for step in record["steps"]:
-            if step["report"].get("updates"):
-                key = (record["recipe"]["encoder"], step["step"])
-                speeds.setdefault(key, []).append(step["report"]["seconds"] / step["report"]["updates"])
+            match step["report"]:
+                case {"updates": updates, "seconds": seconds} if updates:
+                    speeds.setdefault((record["recipe"]["encoder"], step["step"]), []).append(seconds / updates)
     total = 0.0
     for job in jobs:
         if updates := _training(job) + SCORING * len(job.recipes):
@@ -164,14 +183,15 @@ def _expected_seconds(jobs: Sequence[Job]) -> float | None:
             if not known:
                 return None
             total += float(np.median(known)) * updates
-    return total / workers_for(asked_workers(None), jobs)
+    return total / workers_for(settings.workers(), jobs)
 
 
 def _updates(step: Step) -> int:
+    """The updates of a step; none of one that does not train, nor of one from outside that does not say."""
     if not step.trains:
         return 0
     if not getattr(step, "epochs", None):
-        return step.updates
+        return getattr(step, "updates", 0)
     unlabelled = getattr(step, "transfer_lines", 0) * len(step.language.split("+"))
     return step.epochs * -(-(_training_sentences(step.dataset, step.language) + unlabelled) // step.batch_size)
 

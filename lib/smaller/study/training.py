@@ -32,7 +32,7 @@ It is a number, or a vector of weighted terms that add up to it. Called with the
 """
 
 PART = 4096
-"""The padded pieces that run at once. It bounds the memory: attention, and all that waits for the gradient."""
+"""The padded tokens that run at once on a processor. It bounds the memory: attention, and what waits for gradients."""
 
 
 class _Dropout(torch.autograd.Function):
@@ -74,7 +74,7 @@ def _attention(
     dropout: float = 0.0,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention with `_Dropout` on its weights; queries of shape (sentences, heads, pieces, width).
+    """Scaled dot-product attention with `_Dropout` on its weights; queries of shape (sentences, heads, tokens, width).
 
     PyTorch's fused kernel has no dropout on the processor and falls back to a path that draws Bernoulli samples.
     """
@@ -123,9 +123,9 @@ def dropout_at(network: nn.Module, rate: float | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def trimmed_vocabulary(network: nn.Module, used: Tensor) -> Iterator[Tensor]:
-    """Train on the rows of the piece embedding that occur, and put them back afterwards.
+    """Train on the rows of the token embedding that occur, and put them back afterwards.
 
-    Rows of pieces that do not occur get no gradient, and without weight decay no update: leaving them out changes no
+    Rows of tokens that do not occur get no gradient, and without weight decay no update: leaving them out changes no
     result and saves the optimizer's pass over them (half of AfriBERTa's parameters). Yields a table of shape
     (vocabulary,) from old ids to new.
     """
@@ -151,13 +151,13 @@ def trimmed_vocabulary(network: nn.Module, used: Tensor) -> Iterator[Tensor]:
 
 @dataclass(frozen=True)
 class Report:
-    """What a training run did: updates, pieces seen (without padding), wall-clock seconds, and its losses.
+    """What a training run did: updates, tokens seen (without padding), wall-clock seconds, and its losses.
 
     `terms` holds the objective's terms for each update, in its order; each update's add up to its loss.
     """
 
     updates: int
-    pieces: int
+    tokens: int
     seconds: float
     losses: list[float]
     terms: list[list[float]] = field(default_factory=list)
@@ -167,7 +167,7 @@ class Report:
         stride = max(1, math.ceil(len(self.losses) / 100))
         return {
             "updates": self.updates,
-            "pieces": self.pieces,
+            "pieces": self.tokens,
             "seconds": round(self.seconds, 3),
             **{f"loss_{end}": round(value, 4) for end, value in ends(self.losses).items()},
             "loss_curve": [round(loss, 4) for loss in self.losses[::stride]],
@@ -187,9 +187,9 @@ def linear_decay(update: int, *, updates: int, warm_up: int) -> float:
     return max(0.0, (updates - update) / max(1, updates - warm_up))
 
 
-def parts(batch: Batch) -> Iterator[Batch]:
-    """The batch in parts of about `PART` pieces with padding at most (16 times that on a GPU)."""
-    budget = PART if device().type == "cpu" else 16 * PART
+def parts(batch: Batch, budget: int | None = None) -> Iterator[Batch]:
+    """The batch in parts of about `budget` tokens with padding at most; by default `PART`, 16 times that on a GPU."""
+    budget = budget or (PART if device().type == "cpu" else 16 * PART)
     count = min(len(batch.rows), -(-batch.pieces.numel() // budget))
     if count == 1:
         yield batch
@@ -210,17 +210,20 @@ def train(
     seed: int,
     warm_up: int = 0,
     weight_decay: float = 0.0,
-    clip: float = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
     dropout: float | None = None,
     scratch: Path | None = None,
     say: Say = silent,
+    part: int | None = None,
+    say_seconds: float = 10.0,
+    checkpoint_seconds: float | None = None,
 ) -> Report:
-    """Train the model in place: AdamW, linear decay, clipped gradients, masks held, dropout from `seed`.
+    """Train the model in place: AdamW, linear decay, gradients clipped at 1, masks held, dropout from `seed`.
 
     `dropout` is the rate during this training; None keeps the rates that the model's configuration gives. A folder
     `scratch` holds a checkpoint while training lasts: the same training goes on from it after its process was killed,
-    with the losses and weights of an undisturbed run, bit for bit (on the same device and number of threads).
+    with the losses and weights of an undisturbed run, bit for bit (on the same device and number of threads). `part` is
+    the budget of `parts`; the two numbers of seconds are the least between lines that are said and between checkpoints.
 
     Masked weights get no gradient and no decay, so they stay exactly zero, as with `torch.nn.utils.prune`.
     `weight_decay` is that of one group with all parameters, biases and norms among them, where RoBERTa's recipe (Liu et
@@ -232,55 +235,54 @@ def train(
         (parameter, mask.to(device())) for parameter, mask in model.masked_parameters() if parameter.requires_grad
     ]
     named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    parameters = list(named.values())
     optimizer = torch.optim.AdamW(
-        parameters, lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
+        named.values(), lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
     )
-    first, batches = _first(batches)
-    settings = [updates, learning_rate, seed, warm_up, weight_decay, clip, list(betas), dropout, device().type]
-    checkpoint = Checkpoint(scratch, named, optimizer, settings=settings, first=first, say=say) if scratch else None
+    batches = iter(batches)
+    first = next(batches)
+    settings = [updates, learning_rate, seed, warm_up, weight_decay, list(betas), dropout, device().type]
+    checkpoint = scratch and Checkpoint(
+        scratch, named, optimizer, settings=settings, first=first, say=say, seconds=checkpoint_seconds
+    )
     with torch.random.fork_rng(), fast_dropout(network), dropout_at(network, dropout):
         torch.manual_seed(seed)
-        losses, pieces, before = (checkpoint and checkpoint.resume()) or ([], 0, 0.0)
-        resumed, pieces_before = len(losses), pieces
+        losses, tokens, before = (checkpoint and checkpoint.resume()) or ([], 0, 0.0)
+        resumed, tokens_before = len(losses), tokens
         started = last_said = time.perf_counter()
-        for update, batch in enumerate(batches):
+        for update, batch in enumerate(itertools.chain([first], batches)):
             if update < resumed:
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * linear_decay(update, updates=updates, warm_up=warm_up)
-            pieces += int(batch.mask.sum())
+            tokens += int(batch.mask.sum())
             shares = []
-            for part in parts(batch):
+            for some in parts(batch, part):
                 with mixed_precision():
-                    share = objective(network, part.to(device()), batch)
+                    share = objective(network, some.to(device()), batch)
                 share.sum().backward()
                 shares.append(share.detach())
             for parameter, mask in masked:
                 parameter.grad.mul_(mask)
-            nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+            nn.utils.clip_grad_norm_(named.values(), 1.0, foreach=True)
             optimizer.step()
             optimizer.zero_grad()
             losses.append(sum(shares))
             now = time.perf_counter()
-            if now - last_said > 10:
-                last_said = now
-                loss = _finite(float(losses[-1].sum()), update + 1, learning_rate)
-                left = (now - started) / (update + 1 - resumed) * (updates - update - 1)
-                speed = (pieces - pieces_before) / (now - started)
-                say(
-                    f"update {update + 1} of {updates}, loss {loss:.3f}, {speed:,.0f} tokens/s, "
-                    f"about {duration(left)} left"
-                )
+            if now - last_said > say_seconds:
+                last_said, done = now, update + 1
+                loss = _finite(float(losses[-1].sum()), done, learning_rate)
+                left = duration((now - started) / (done - resumed) * (updates - done))
+                speed = (tokens - tokens_before) / (now - started)
+                say(f"update {done} of {updates}, loss {loss:.3f}, {speed:,.0f} tokens/s, about {left} left")
             if checkpoint and now >= checkpoint.due:
-                checkpoint.write(losses, pieces, before + now - started)
+                checkpoint.write(losses, tokens, before + now - started)
     network.eval()
     terms = torch.stack(losses).float().cpu().reshape(len(losses), -1)
     curve = terms.sum(dim=1).tolist()
     _finite(curve[-1], len(curve), learning_rate)
     if checkpoint:
         checkpoint.remove()
-    return Report(len(curve), pieces, before + time.perf_counter() - started, curve, terms.tolist())
+    return Report(len(curve), tokens, before + time.perf_counter() - started, curve, terms.tolist())
 
 
 def _finite(loss: float, updates: int, learning_rate: float) -> float:
@@ -292,16 +294,10 @@ def _finite(loss: float, updates: int, learning_rate: float) -> float:
     return loss
 
 
-def _first(batches: Iterable[Batch]) -> tuple[Batch, Iterator[Batch]]:
-    rest = iter(batches)
-    first = next(rest)
-    return first, itertools.chain([first], rest)
-
-
 def token_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
-    """Cross-entropy of the labels on first pieces, mean over the batch's words, or those of `whole` if it is a part.
+    """Cross-entropy of the labels on first tokens, mean over the batch's words, or those of `whole` if it is a part.
 
-    A classifier of texts gives one row of logits for each, which is for the label on the first of its pieces.
+    A classifier of texts gives one row of logits for each, which is for the label on the first of its tokens.
     """
     logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits)
     labels = batch.labels[:, : logits.shape[1]]
@@ -319,7 +315,7 @@ def masked_language_loss(network: nn.Module, batch: Batch, whole: Batch | None =
 def logits_at(network: nn.Module, hidden: Tensor) -> Tensor:
     """The logits of any head for chosen last hidden states, of shape (positions, width).
 
-    Heads for texts look at the first piece of what they are given: every hidden state is given to them by itself.
+    Heads for texts look at the first token of what they are given: every hidden state is given to them by itself.
     """
     pooler = getattr(network.base_model, "pooler", None)
     if pooler is not None:

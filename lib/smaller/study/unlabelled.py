@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from smaller.data.schemes import as_bio, labels_of_words, scheme_of
 from smaller.encoders import Model
 from smaller.encoders.device import device, mixed_precision, placed
 from smaller.prediction.labels import labels_of, read
-from smaller.prediction.tagging import words_of
+from smaller.prediction.tagging import as_sentence
 from smaller.study.evaluation import span_scores
 from smaller.study.training import logits_at
 
@@ -27,19 +27,14 @@ from smaller.study.training import logits_at
 def probabilities(model: Model, sentences: Sequence[Sentence]) -> list[Tensor]:
     """For each sentence the probability of each label for each word, of shape (words, labels).
 
-    A word without any piece has NaN. Sentences are read as `evaluation.score` and `tagging.tag` read them.
+    A word without any token has NaN. Sentences are read as `evaluation.score` and `tagging.tag` read them.
     """
     reading = read(model, sentences)
     return reading.split(reading.probabilities)
 
 
-def tags_of(model: Model, chances: Tensor) -> list[str]:
-    """The likeliest label of each word; O where there is no prediction, as in scoring."""
-    return labels_of(model, chances)
-
-
 def look(model: Model, examples: Sequence[Example]) -> dict:
-    """What a record keeps of text without labels; running text is cut into words as `tagging.words_of` does it.
+    """What a record keeps of text without labels; running text is cut into words as `tagging` does it.
 
     `confidence` is the mean probability of the predicted labels in points, `tagged` the share of words in entities in
     per cent. `tags` are the predictions, a line for each sentence with a digit for each word: the place of its label in
@@ -53,7 +48,7 @@ def look(model: Model, examples: Sequence[Example]) -> dict:
         raise SmallerError(f"A digit stands for a label, of which there can be 36; this model has {len(model.labels)}.")
     sentences = [_sentence(example) for example in examples]
     chances = probabilities(model, [sentence for sentence in sentences if sentence.words])
-    rows = [tags_of(model, each) for each in chances]
+    rows = [labels_of(model, each) for each in chances]
     best = torch.cat([each.max(-1).values for each in chances])
     words = sum(map(len, rows))
     return {
@@ -70,10 +65,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def _sentence(example: Example) -> Sentence:
-    if not isinstance(example, Text):
-        return example
-    words = tuple(example.text[start:end] for start, end in words_of(example.text))
-    return Sentence(words, ("O",) * len(words))
+    return as_sentence(example.text) if isinstance(example, Text) else example
 
 
 def agreement(found: dict, reference: dict) -> float:
@@ -90,22 +82,6 @@ def agreement(found: dict, reference: dict) -> float:
 def _tags(found: dict) -> list[list[str]]:
     rows = [[found["labels"][_DIGITS.index(digit)] for digit in row] for row in found["tags"]]
     return [list(as_bio(row, scheme_of(labels_of_words(found["labels"])))) for row in rows]
-
-
-@dataclass(frozen=True)
-class _Guess:
-    """A piece to guess in a row, with what is hidden for it: up to `end`; and the countings that it belongs to."""
-
-    row: int
-    place: int
-    end: int
-    of_piece: bool
-    of_word: bool
-
-    @property
-    def ends_word(self) -> bool:
-        """Whether it is a word's last piece: of those there is one for each word."""
-        return self.of_piece and self.of_word
 
 
 def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: int = 128) -> dict:
@@ -130,14 +106,14 @@ def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: 
     rows = [torch.tensor(row) for row in encoding["input_ids"]]
     guesses, characters, unknown = [], 0, 0
     for row, sentence in enumerate(sentences):
-        places = encoding.word_ids(row)
-        for start, end in _words(places):
-            guesses += _guesses(row, start, end)
-            characters += len(sentence.words[places[start]])
-            unknown += int((rows[row][start:end] == model.tokenizer.unk_token_id).sum())
+        words = encoding.word_ids(row)
+        guesses += _guesses(row, words)
+        characters += sum(len(sentence.words[word]) for word in set(words) - {None})
+        inside = torch.tensor([word is not None for word in words])
+        unknown += int((rows[row][inside] == model.tokenizer.unk_token_id).sum())
     lost = _cross_entropies(model, rows, guesses)
-    pieces, words = (torch.tensor([getattr(guess, of) for guess in guesses]) for of in ("of_piece", "of_word"))
-    count, word_count = int(pieces.sum()), sum(guess.ends_word for guess in guesses)
+    pieces, words = (torch.tensor([guess[part] for guess in guesses]) for part in ("of_piece", "of_word"))
+    count, word_count = int(pieces.sum()), int((pieces & words).sum())
     return {
         "pseudo_perplexity": math.exp(float(lost[pieces].sum()) / count),
         "word_perplexity": math.exp(float(lost[words].sum()) / word_count),
@@ -150,15 +126,29 @@ def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: 
     }
 
 
-def _cross_entropies(model: Model, rows: Sequence[Tensor], guesses: Sequence[_Guess]) -> Tensor:
-    """Of each guess, in the order given; a row of pieces stands in as many rows of a batch as there are guesses."""
+def _guesses(row: int, words: Sequence[int | None]) -> Iterator[dict]:
+    """The tokens to guess in a row, from the number of the word at each; what is hidden for one goes up to `end`.
+
+    For the last token of a word nothing else is hidden, so that one guess serves both countings; there is one a word.
+    """
+    for word, own in itertools.groupby(range(len(words)), key=words.__getitem__):
+        if word is not None:
+            *places, last = own
+            for place in places:
+                yield {"row": row, "place": place, "end": place + 1, "of_piece": True, "of_word": False}
+                yield {"row": row, "place": place, "end": last + 1, "of_piece": False, "of_word": True}
+            yield {"row": row, "place": last, "end": last + 1, "of_piece": True, "of_word": True}
+
+
+def _cross_entropies(model: Model, rows: Sequence[Tensor], guesses: Sequence[dict]) -> Tensor:
+    """Of each guess, in the order given; a row of tokens stands in as many rows of a batch as there are guesses."""
     network, padding = placed(model.network), model.tokenizer.pad_token_id
     lost = torch.zeros(len(guesses), dtype=torch.float64)
-    for chosen in budget_batches(np.array([len(rows[guess.row]) for guess in guesses])):
+    for chosen in budget_batches(np.array([len(rows[guess["row"]]) for guess in guesses])):
         own = [guesses[index] for index in chosen]
         each = torch.arange(len(own))
-        pieces = pad([rows[guess.row] for guess in own], value=padding)
-        starts, ends = (torch.tensor([getattr(guess, end) for guess in own]) for end in ("place", "end"))
+        pieces = pad([rows[guess["row"]] for guess in own], value=padding)
+        starts, ends = (torch.tensor([guess[end] for guess in own]) for end in ("place", "end"))
         columns = torch.arange(pieces.shape[1])
         hidden = (columns >= starts[:, None]) & (columns < ends[:, None])
         seen = torch.where(hidden, model.tokenizer.mask_token_id, pieces).to(device())
@@ -168,22 +158,3 @@ def _cross_entropies(model: Model, rows: Sequence[Tensor], guesses: Sequence[_Gu
         found = functional.cross_entropy(logits.float().cpu(), pieces[each, starts], reduction="none")
         lost[torch.from_numpy(chosen.copy())] = found.double()
     return lost
-
-
-def _words(places: Sequence[int | None]) -> Iterator[tuple[int, int]]:
-    """Where each word begins and ends among the pieces of a row, from the number of the word at each piece."""
-    start = None
-    for place, word in enumerate([*places, None]):
-        if start is not None and word != places[start]:
-            yield start, place
-            start = None
-        if start is None and word is not None:
-            start = place
-
-
-def _guesses(row: int, start: int, end: int) -> Iterator[_Guess]:
-    """What is guessed of a word; for its last piece nothing else is hidden, so that one guess serves both countings."""
-    for place in range(start, end - 1):
-        yield _Guess(row, place, place + 1, of_piece=True, of_word=False)
-        yield _Guess(row, place, end, of_piece=False, of_word=True)
-    yield _Guess(row, end - 1, end, of_piece=True, of_word=True)

@@ -26,20 +26,20 @@ STEPS = {
 """What the labels of recipes say of their strategies; the first that occurs decides."""
 
 
-def strategy_of(row: pd.Series) -> str:
+def strategy_of(row: pd.Series) -> tuple[str, str]:
     """The strategy of a model, and its variant, as `distillation.by_strategy` takes them."""
     strategy = next((name for said, name in STEPS.items() if said in row["label"]), TEACHER)
     strategy = strategy or {"corpus": AGNOSTIC, "task": SPECIFIC}[row["on"]]
     if "attention 1" in row["label"]:
-        return f"{strategy}: attention relation"
-    return f"{strategy}: temperature {row['temperature']:g}" if row["temperature"] > 2 else strategy
+        return strategy, "attention relation"
+    return strategy, f"temperature {row['temperature']:g}" if row["temperature"] > 2 else ""
 
 
 def records(name: str) -> pd.DataFrame:
     """A file of records by strategy."""
     whole = RUN.records(name)
     whole = whole[whole["layers"] != 6]
-    return distillation.by_strategy(dict(list(whole.groupby(whole.apply(strategy_of, axis="columns")))))
+    return distillation.by_strategy(whole.assign(group=[strategy_of(row) for _, row in whole.iterrows()]))
 
 
 table, control = records("records.csv"), records("control.csv")
@@ -56,7 +56,7 @@ tables = {
     "teachers-answers": distillation.compared(isolating, distillation.ISOLATING),
     "controls": distillation.compared(table, distillation.OTHERS),
     "distillation-variants": teaching.variants(table),
-    "verdicts-distillation": claims.of_page(distillation_claims.claims(table), encoder=ENCODER),
+    "verdicts-distillation": claims.of_page(distillation_claims.claims(table), encoder=ENCODER, ahead=RUN.ahead(table)),
 }
 RUN.tables(tables)
 

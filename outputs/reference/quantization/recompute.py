@@ -50,9 +50,12 @@ names = list(dict.fromkeys(table["form"]))
 prints = pd.concat({"F1": quantization_claims.printed("f1"), "time": quantization_claims.printed("time")}, axis=1)
 prints.columns = [" ".join(column) for column in prints]
 
+# The uncompressed model is the format fp32 here.
+ahead = RUN.ahead(table[table["form"] == "fp32"].assign(order="dense"))
+
 tables = {
     "formats": pd.DataFrame(
-        [{"format": form, "types": types} for form, types in formats.FORMS.items() if form in names]
+        [{"format": form, "types": types} for form, types in formats.FORMATS.items() if form in names]
     ),
     "P1-T3": quantization.scores(table),
     "P1-T3-differences": quantization.differences(table),
@@ -68,7 +71,7 @@ tables = {
     "P1-T3-published": quantization_claims.beside_published(table),
     "P1-T2-T3-printed": prints.rename(index=figures.language_name).reset_index(),
     "P1-T2-unit": quantization_claims.unit_of_time(),
-    "verdicts-quantization": claims.of_page(found, encoder=ENCODER),
+    "verdicts-quantization": claims.of_page(found, encoder=ENCODER, ahead=ahead),
 }
 RUN.tables(tables)
 
@@ -77,12 +80,12 @@ rows = everything[everything["split"] == "test"]
 whole, few = ["language", "seed", "form", "f1"], ["language", "seed", "part", "bits", "f1"]
 drawn = {
     "quantization-f1": (
-        figures.f1_by_form(table, quantization_claims.printed("f1")),
+        figures.f1_by_format(table, quantization_claims.printed("f1")),
         quantization.plain(table)[whole],
         kept,
     ),
     "size-waterfall": (figures.size_waterfall(exact, published=printed), exact, due),
-    "P1-T2-cpu": (figures.time_by_form(settings), settings, fast),
+    "P1-T2-cpu": (figures.time_by_format(settings), settings, fast),
     "T23-bits": (figures.f1_against_bits(everything), rows[rows["bits"].notna()][few], sensitive),
 }
 for name, (axes, data, finding) in drawn.items():

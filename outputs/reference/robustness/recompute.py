@@ -18,7 +18,7 @@ def model_of(row: pd.Series) -> str:
         "dense": "dense",
         "pruned": f"pruned {row['order']} fine-tuning, {100 * row['sparsity']:.0f} %",
         "quantized": f"quantized, {row['form']}",
-        "trimmed": f"trimmed, {row['vocabulary']} pieces",
+        "trimmed": f"trimmed, {row['vocabulary']} tokens",
     }.get(row["technique"], f"{row['technique']}, {row['layers']}x{row['heads']}")
 
 
@@ -34,26 +34,26 @@ ORDER = (
     "cut, 2x6",
     "quantized, dynamic",
     "quantized, onnx-int8",
-    "trimmed, 8000 pieces",
-    "trimmed, 4000 pieces",
+    "trimmed, 8000 tokens",
+    "trimmed, 4000 tokens",
 )
 
 DATA = ["model", "language", "seed", "noise", "rate", "clean", "f1", "lost", "kept"]
 
 whole = RUN.records()
-names = whole.apply(model_of, axis="columns")
-table = robustness.by_model({model: whole[names == model] for model in ORDER})
+whole["group"] = pd.Categorical(whole.apply(model_of, axis="columns"), ORDER)
+table = robustness.by_model(whole.sort_values("group", kind="stable").astype({"group": str}))
 strange = robustness.texts(table, {})
 found = robustness.claims(table)
 
 tables = {
-    "noise-by-model": robustness.beside_dense(robustness.strongest(table)),
+    "noise-by-model": robustness.noise_by_model(table),
     "name-swaps": robustness.beside_dense(robustness.strongest(table, [robustness.SWAPS])),
     "attacks": robustness.attacks_by_model(table),
     "calibration": robustness.calibration_by_model(table),
     "strange-text-confidence": robustness.texts_by_model(strange, of="confidence"),
     "strange-text-tagged": robustness.texts_by_model(strange, of="tagged"),
-    "verdicts-robustness": claims.of_page(found, encoder="mini-base"),
+    "verdicts-robustness": claims.of_page(found, encoder="mini-base", ahead=RUN.ahead(table)),
 }
 RUN.tables(tables)
 

@@ -1,16 +1,11 @@
-"""What all figures share: the style, panels and curves, and files with caption, alternative text and data."""
+"""What all figures share: the style, panels, curves, dots with intervals, heat maps, and ticks."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import html
-import io
 import math
-import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -20,13 +15,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from PIL import Image
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import Locator, MaxNLocator, NullFormatter
 
-from smaller.analysis.statistics import AVERAGE, language_average, t_interval
-from smaller.base.errors import SmallerError
-from smaller.base.paths import outputs_folder
-from smaller.data.languages import LANGUAGES
+from smaller.analysis.findings.words import name_of
+from smaller.analysis.statistics import AVERAGE, Interval, language_average, t_interval
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLOURS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#ca9161", "#56b4e9")
@@ -34,31 +27,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 GREY = "#4d4d4d"
 ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
-# Where the report puts its links to the files of a figure or table.
-FILES = "<!--files-->"
-
-
-@dataclass(frozen=True)
-class FigureCard:
-    """A saved figure; as the last value of a notebook cell it shows with its caption and alternative text."""
-
-    name: str
-    caption: str
-    alt: str
-    png: Path
-    svg: Path
-    csv: Path
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        image = base64.b64encode(self.png.read_bytes()).decode("ascii")
-        content = (
-            f'<figure id="figure-{html.escape(self.name)}"><img src="data:image/png;base64,{image}" '
-            f'alt="{html.escape(self.alt)}" style="max-width: 100%; width: 7in">'
-            f"<figcaption>{html.escape(self.caption)}{FILES}</figcaption></figure>"
-        )
-        card = {"kind": "figure", "name": self.name, "caption": self.caption, "alt": self.alt}
-        card["files"] = [inside_outputs(path) for path in (self.csv, self.svg, self.png)]
-        return {"text/html": content, "text/plain": f"Figure {self.name}: {self.caption}"}, {"smaller": card}
+F1, SPARSITY = "F1 (points)", "sparsity (%)"
+SHARES = ("sparsity", "rate")
+UNBOUNDED = ("change", "kept", "lost")
+"""Columns of differences and ratios; all others that are drawn are scores, and no interval leaves 0 to 100."""
 
 
 def styled(draw: Callable) -> Callable:
@@ -74,57 +46,13 @@ def styled(draw: Callable) -> Callable:
 
 def language_name(code: str) -> str:
     """The English name of a language by its ISO 639-3 code; a code that is not of the study stays as it is."""
-    if code == AVERAGE:
-        return "Average"
-    return LANGUAGES[code].name if code in LANGUAGES else code
+    return code.capitalize() if code == AVERAGE else name_of(code)
 
 
-@styled
-def save(
-    drawing: Figure | Axes | Iterable[Axes],
-    name: str,
-    *,
-    table: pd.DataFrame,
-    caption: str,
-    alt: str,
-    folder: Path | None = None,
-) -> FigureCard:
-    """Write a figure as PNG (200 dots per inch) and SVG, and its data as CSV, under `outputs/figures`.
-
-    The caption states the finding, n and the kind of interval; `alt` describes the picture to somebody who cannot
-    see it. The same drawing gives the same bytes each time.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise SmallerError(
-            f"The name of a figure becomes a file name: {name!r} may hold letters, digits, - _ and . only."
-        )
-    if not caption.strip() or not alt.strip():
-        raise SmallerError(f"Figure {name} needs a caption and an alternative text.")
-    figure = drawing if isinstance(drawing, Figure) else np.ravel(np.asarray(drawing, dtype=object))[0].figure
-    folder = folder or outputs_folder() / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    card = FigureCard(name, caption, alt, *(folder / f"{name}.{ending}" for ending in ("png", "svg", "csv")))
-    pixels = io.BytesIO()
-    figure.savefig(pixels, format="png", metadata={"Software": None})
-    # A palette of 256 colours looks the same and keeps a page with many figures below a megabyte.
-    image = Image.open(pixels).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    dots = matplotlib.rcParams["savefig.dpi"]
-    image.save(card.png, optimize=True, dpi=(dots, dots))
-    figure.savefig(card.svg, metadata={"Date": None, "Creator": None})
-    table.to_csv(card.csv, index=False, lineterminator="\n")
-    return card
-
-
-def inside_outputs(path: Path) -> str:
-    """The path below the outputs folder, for links; a file elsewhere gives the empty string."""
-    outputs = outputs_folder().resolve()
-    path = path.resolve()
-    return path.relative_to(outputs).as_posix() if path.is_relative_to(outputs) else ""
-
-
-def panels_of(rows: pd.DataFrame, *, average: bool) -> dict[str, pd.DataFrame]:
-    panels = dict(sorted(rows.groupby("language", sort=False), key=lambda item: language_name(item[0])))
-    return ({AVERAGE: language_average(rows)} if average and len(panels) > 1 else {}) | panels
+def by_language(rows: pd.DataFrame, *, average: bool = True) -> dict[str, pd.DataFrame]:
+    """The rows of each language by its name, in order; the average first where there are several."""
+    parts = dict(sorted((language_name(code), own) for code, own in rows.groupby("language")))
+    return ({language_name(AVERAGE): language_average(rows)} if average and len(parts) > 1 else {}) | parts
 
 
 def new_axes(panels: int, *, height: float | None = None, share_x: bool = True) -> np.ndarray:
@@ -141,181 +69,25 @@ def new_axes(panels: int, *, height: float | None = None, share_x: bool = True) 
     return grid[:panels]
 
 
-def bounds(values: Iterable[float], *, clip: bool = False) -> tuple[float, float]:
-    """The 95 % t interval of values, as seaborn's `errorbar` asks for it; the mean itself where there is none.
-
-    `clip` keeps it within what a score can be, 0 to 100.
-    """
-    interval = t_interval(list(values))
-    low, high = (interval.low, interval.high) if interval.known else (interval.mean, interval.mean)
-    return (max(low, 0.0), min(high, 100.0)) if clip else (low, high)
-
-
-score_bounds = functools.partial(bounds, clip=True)
-
-
-def curve(
-    axes: Axes,
-    rows: pd.DataFrame,
-    *,
-    x: str = "sparsity",
-    y: str = "f1",
-    percent: bool = True,
-    clip: bool = True,
-    band: bool = True,
-    bars: bool = False,
-    **look: object,
-) -> None:
-    """Seeds as faint dots, their mean as a line with markers, their t interval as a band; `x` in per cent of a share.
-
-    A band has no width at a single place, so a bar stands there, and with `bars` everywhere. `clip` keeps intervals
-    within 0 to 100, and without `band` there are none. `look` is what matplotlib's `plot` takes: label,
-    color, marker, linestyle.
-    """
-    if rows.empty:
-        return
-    own = pd.DataFrame({x: 100 * rows[x] if percent else rows[x], y: rows[y]})
-    labels = axes.get_xlabel(), axes.get_ylabel()
-    sns.scatterplot(own, x=x, y=y, ax=axes, color=look["color"], s=8, alpha=0.4, linewidth=0, zorder=1.5, legend=False)
-    one = bars or own[x].nunique() == 1
-    errorbar = score_bounds if clip else bounds
-    sns.lineplot(
-        own,
-        x=x,
-        y=y,
-        ax=axes,
-        errorbar=errorbar if band else None,
-        err_style="bars" if one else "band",
-        err_kws={"linewidth": 1} if one else {"alpha": 0.15, "linewidth": 0},
-        markerfacecolor="white",
-        markeredgecolor=look["color"],
-        **look,
-    )
-    _as_before(axes, *labels)
-
-
-def _as_before(axes: Axes, x: str, y: str) -> None:
-    """Take away what seaborn adds to axes by itself: names of columns for labels, and a legend in each panel."""
-    axes.set(xlabel=x, ylabel=y)
-    if legend := axes.get_legend():
-        legend.remove()
-
-
-def dots_mean_interval(
-    axes: Axes,
-    rows: pd.DataFrame,
+def panels(
+    parts: Mapping[str, pd.DataFrame],
+    draw: Callable[[Axes, pd.DataFrame], None],
     *,
     x: str,
     y: str,
-    hue: str | None = None,
-    order: Sequence[str] | None = None,
-    hue_order: Sequence[str] | None = None,
-    clip: bool = True,
-    spread: float = 0.5,
-) -> None:
-    """Each group's seeds as faint dots, their mean as a marker with its 95 % t interval; groups stand side by side.
-
-    `x` or `y` holds the names of the groups; hues have colours and markers of their own, in `hue_order`. `spread` is
-    the width that the hues of one group share.
-    """
-    hues = list(hue_order or (dict.fromkeys(rows[hue]) if hue else [""]))
-    palette = [COLOURS[place % len(COLOURS)] for place in range(len(hues))]
-    common = {"data": rows, "x": x, "y": y, "ax": axes, "order": order}
-    if hue:
-        common |= {"hue": hue, "hue_order": hues, "palette": palette}
-    else:
-        common |= {"color": palette[0]}
-    labels = axes.get_xlabel(), axes.get_ylabel()
-    dodge = spread * (len(hues) - 1) / len(hues)
-    sns.pointplot(
-        **common,
-        errorbar=score_bounds if clip else bounds,
-        dodge=dodge or False,
-        linestyle="none",
-        markersize=4.5,
-        markers=[MARKERS[place % len(MARKERS)] for place in range(len(hues))] if hue else MARKERS[0],
-        err_kws={"linewidth": 1.1},
-    )
-    _as_before(axes, *labels)
-    # The seeds stand close beside their own mean, where seaborn's strips would stand in the next group.
-    upright = not pd.api.types.is_numeric_dtype(rows[x])
-    groups, values = (x, y) if upright else (y, x)
-    places = {name: place for place, name in enumerate(order if order is not None else dict.fromkeys(rows[groups]))}
-    for number, name in enumerate(hues):
-        own = rows[rows[hue] == name] if hue else rows
-        own = own[own[groups].isin(list(places))]
-        offset = dodge * number / (len(hues) - 1) - dodge / 2 if dodge else 0.0
-        at = own[groups].map(places).astype(float) + offset - 0.07
-        pair = (at, own[values]) if upright else (own[values], at)
-        axes.plot(*pair, ".", color=palette[number], alpha=0.45, markersize=4, zorder=1.5)
-
-
-def heat_map(
-    axes: Axes,
-    wide: pd.DataFrame,
-    *,
-    decimals: int = 0,
-    label: str = "",
-    centre: float | None = None,
-    sign: str = "",
-    **look: object,
-) -> None:
-    """A table of numbers as coloured cells with the numbers in them; what was not measured stays blank.
-
-    Colours run from light to dark, or from blue through white to orange around `centre`; `sign` "+" marks gains.
-    """
-    colours = "cividis_r" if centre is None else sns.diverging_palette(245, 40, s=80, l=55, as_cmap=True)
-    with warnings.catch_warnings():
-        # Seaborn colours missing cells in a way that matplotlib is going to deprecate.
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
-        sns.heatmap(
-            wide.astype(float),
-            ax=axes,
-            annot=True,
-            fmt=f"{sign}.{decimals}f",
-            cmap=colours,
-            center=centre,
-            linewidths=0.6,
-            linecolor="white",
-            cbar_kws={"label": label, "pad": 0.02},
-            annot_kws={"fontsize": 6.5},
-            **look,
-        )
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-
-
-def in_steps(axis: Axis) -> None:
-    """A logarithmic axis whose ticks read 1, 2, 5, 10, 20 ..., as plain numbers."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
-
-
-def dense_line(axes: Axes, rows: pd.DataFrame, *, label: str, line: object = "-") -> None:
-    interval = t_interval(rows.loc[rows["order"] == "dense", "f1"])
-    if interval.n == 0:
-        return
-    axes.axhline(interval.mean, color=GREY, linewidth=1, linestyle=line, label=label, zorder=1.2)
-    if interval.known:
-        axes.axhspan(max(interval.low, 0), min(interval.high, 100), color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
-
-
-def sparsity_axes(axes: Axes, y: str) -> None:
-    axes.set_xlim(-2, 98)
-    axes.set_xticks([0, 20, 40, 60, 80, 95])
-    if axes.get_yscale() == "linear":
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    if y:
-        axes.set(xlabel="sparsity (%)", ylabel=y)
-
-
-def finish(axes: np.ndarray, *, x: str, y: str, columns: int = 4) -> None:
+    columns: int = 4,
+    **grid: object,
+) -> np.ndarray:
+    """A panel for each part under its title, with common labels and one legend; `grid` is what `new_axes` takes."""
+    axes = new_axes(len(parts), **grid)
+    for panel, (title, own) in zip(axes, parts.items(), strict=True):
+        panel.set_title(title)
+        draw(panel, own)
     figure = axes[0].figure
     figure.supxlabel(x, fontsize=8)
     figure.supylabel(y, fontsize=8)
     legend_above(figure, axes, columns=columns)
+    return axes
 
 
 def legend_above(figure: Figure, axes: Iterable[Axes], *, columns: int = 4) -> None:
@@ -326,3 +98,204 @@ def legend_above(figure: Figure, axes: Iterable[Axes], *, columns: int = 4) -> N
             entries.setdefault(label, handle)
     columns = math.ceil(len(entries) / math.ceil(len(entries) / columns))
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)
+
+
+def look(place: int) -> dict[str, object]:
+    """The colour, marker and line of a series by its place, as matplotlib's `plot` takes them."""
+    return {"color": COLOURS[place % 6], "marker": MARKERS[place % 6], "linestyle": LINES[place % 6]}
+
+
+def bounds(values: Iterable[float], *, score: bool = True) -> tuple[float, float]:
+    """The 95 % t interval of values, as seaborn's `errorbar` asks for it; the mean itself where there is none.
+
+    That of a score stays within 0 to 100.
+    """
+    interval = t_interval(list(values))
+    low, high = (interval.low, interval.high) if interval.known else (interval.mean, interval.mean)
+    return (max(low, 0.0), min(high, 100.0)) if score else (low, high)
+
+
+def errorbar_of(column: str) -> Callable[[Iterable[float]], tuple[float, float]]:
+    """The interval of the values of a column: see `UNBOUNDED`."""
+    return functools.partial(bounds, score=column not in UNBOUNDED)
+
+
+def curve(
+    axes: Axes,
+    rows: pd.DataFrame,
+    *,
+    x: str = "sparsity",
+    y: str = "f1",
+    band: bool = True,
+    bars: bool = False,
+    **look: object,
+) -> None:
+    """Seeds as faint dots, their mean as a line with markers, their t interval as a band; shares `x` in per cent.
+
+    A band has no width at a single place, so a bar stands there, and with `bars` everywhere; without `band` there is
+    no interval. `look` is what matplotlib's `plot` takes: label, color, marker, linestyle.
+    """
+    if rows.empty:
+        return
+    own = rows.assign(**{x: rows[x] * (100 if x in SHARES else 1)})
+    bars = bars or own[x].nunique() == 1
+    common = {"data": own, "x": x, "y": y, "ax": axes, "legend": False}
+    sns.scatterplot(**common, color=look["color"], s=8, alpha=0.4, linewidth=0, zorder=1.5)
+    sns.lineplot(
+        **common,
+        errorbar=errorbar_of(y) if band else None,
+        err_style="bars" if bars else "band",
+        err_kws={"linewidth": 1} if bars else {"alpha": 0.15, "linewidth": 0},
+        markerfacecolor="white",
+        markeredgecolor=look["color"],
+        **look,
+    )
+    axes.set(xlabel="", ylabel="")
+
+
+def dots_mean_interval(
+    axes: Axes,
+    rows: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    hue: str | None = None,
+    order: Sequence[str],
+    hue_order: Iterable[str] = (),
+    spread: float = 0.5,
+) -> None:
+    """Each group's seeds as faint dots, their mean as a marker with its 95 % t interval; groups stand side by side.
+
+    `x` or `y` holds the names of the groups; hues have colours and markers of their own, in `hue_order`. `spread` is
+    the width that the hues of one group share.
+    """
+    hues = list(hue_order or dict.fromkeys(rows[hue])) if hue else [""]
+    looks = [look(place) for place in range(len(hues))]
+    groups, values = (y, x) if pd.api.types.is_numeric_dtype(rows[x]) else (x, y)
+    dodge = spread * (len(hues) - 1) / len(hues)
+    sns.pointplot(
+        rows,
+        x=x,
+        y=y,
+        hue=hue,
+        order=order,
+        hue_order=hues if hue else None,
+        palette=[each["color"] for each in looks] if hue else None,
+        color=None if hue else COLOURS[0],
+        markers=[each["marker"] for each in looks] if hue else MARKERS[0],
+        errorbar=errorbar_of(values),
+        dodge=dodge or False,
+        linestyle="none",
+        markersize=4.5,
+        err_kws={"linewidth": 1.1},
+        ax=axes,
+    )
+    axes.set(xlabel="", ylabel="")
+    if legend := axes.get_legend():  # the figure has one for all panels
+        legend.remove()
+    # The seeds stand close beside their own mean, where seaborn's strips would stand in the next group.
+    places = {name: place for place, name in enumerate(order)}
+    for number, name in enumerate(hues):
+        own = rows[rows[hue] == name] if hue else rows
+        own = own[own[groups].isin(list(places))]
+        offset = dodge * number / (len(hues) - 1) - dodge / 2 if dodge else 0.0
+        at = own[groups].map(places).astype(float) + offset - 0.07
+        pair = (at, own[values]) if groups == x else (own[values], at)
+        axes.plot(*pair, ".", color=looks[number]["color"], alpha=0.45, markersize=4, zorder=1.5)
+
+
+def level(axes: Axes, interval: Interval, *, label: str, upright: bool = False, line: object = "-") -> None:
+    """A grey line at a mean with its interval as a band, for what all else is compared with; nothing where n is 0."""
+    draw, span = (axes.axvline, axes.axvspan) if upright else (axes.axhline, axes.axhspan)
+    if interval.n:
+        draw(interval.mean, color=GREY, linewidth=1, linestyle=line, label=label, zorder=0.9)
+    if interval.known:
+        span(max(interval.low, 0), min(interval.high, 100), color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
+
+
+def note(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **look: object) -> None:
+    """A small text beside a place, so many points away from it."""
+    axes.annotate(text, place, xytext=offset, textcoords="offset points", fontsize=6.5, **look)
+
+
+def heat_map(
+    axes: Axes,
+    wide: pd.DataFrame,
+    *,
+    label: str,
+    framed: np.ndarray,
+    centre: float | None = None,
+    sign: str = "",
+    **look: object,
+) -> None:
+    """A table of numbers as coloured cells with the numbers in them; what was not measured stays blank.
+
+    Colours run from light to dark, or from blue through white to orange around `centre`; `sign` "+" marks gains. Cells
+    where `framed` is true have a frame.
+    """
+    colours = "cividis_r" if centre is None else sns.diverging_palette(245, 40, s=80, l=55, as_cmap=True)
+    with warnings.catch_warnings():
+        # Seaborn colours missing cells in a way that matplotlib is going to deprecate.
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        sns.heatmap(
+            wide.astype(float),
+            ax=axes,
+            annot=True,
+            fmt=f"{sign}.1f",
+            cmap=colours,
+            center=centre,
+            linewidths=0.6,
+            linecolor="white",
+            cbar_kws={"label": label, "pad": 0.02},
+            annot_kws={"fontsize": 6.5},
+            **look,
+        )
+    for row, column in np.argwhere(framed):
+        frame = {"fill": False, "color": COLOURS[1] if centre is None else "black", "linewidth": 1.3}
+        axes.add_patch(Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, **frame))
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, rotation=0)
+    axes.grid(visible=False)
+    axes.set(xlabel="", ylabel="")
+
+
+def log_scale(axis: Axis) -> None:
+    """Make an axis logarithmic, with the ticks of `log_ticks` as plain numbers."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(_LogTicks())
+    axis.set_major_formatter("{x:,.10g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+class _LogTicks(Locator):
+    def __call__(self) -> list[float]:
+        # Matplotlib counts a tick for every five letters.
+        return log_ticks(*sorted(self.axis.get_view_interval()), letters=5 * self.axis.get_tick_space())
+
+
+def log_ticks(low: float, high: float, *, letters: int) -> list[float]:
+    """Ticks of a logarithmic axis that is as long as so many letters, so that their numbers stand apart.
+
+    They are 1, 2, 5, 10, 20 ... as far as these have room, then powers of ten, then some of those. Where less than two
+    of them lie between `low` and `high`, the axis is so short that ticks in equal steps serve.
+    """
+    linear = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+    found = [tick for tick in linear if low <= tick <= high]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps, stride in ((1, 2, 5), 1), ((1,), 1), ((1,), 2), ((1,), 3):
+        ticks = [step * 10.0**power for power in powers if not power % stride for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) < 2:
+            break
+        found, half = ticks, np.array([len(f"{tick:,.10g}") for tick in ticks]) / 2
+        if (letters * np.diff(np.log10(ticks)) / math.log10(high / low) >= half[1:] + half[:-1] + 0.5).all():
+            break
+    return found
+
+
+def sparsity_axis(axes: Axes) -> None:
+    """Sparsity from 0 to 95 % from left to right, and few ticks upwards."""
+    axes.set_xlim(-2, 98)
+    axes.set_xticks([0, 20, 40, 60, 80, 95])
+    if axes.get_yscale() == "linear":
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

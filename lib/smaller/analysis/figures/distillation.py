@@ -7,25 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smaller.analysis.figures.base import (
-    COLOURS,
-    GREY,
-    LINES,
-    MARKERS,
-    curve,
-    dots_mean_interval,
-    finish,
-    new_axes,
-    styled,
-)
+from smaller.analysis.figures import base
+from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import STUDENTS, TEACHER, beside_teacher, of_average
 from smaller.analysis.findings.teaching import TEMPERATURE
-from smaller.analysis.findings.words import name_of
 from smaller.analysis.statistics import AVERAGE, Interval, of_split, one_kind, t_interval
 from smaller.base.errors import SmallerError
+
+STUDENT = "student (layers x heads)"
 
 
 @styled
@@ -38,14 +31,14 @@ def f1_by_student(table: pd.DataFrame) -> np.ndarray:
     rows = of_average(distillation.averages(distillation.plain(table)))
     whole = rows["strategy"] == TEACHER
     teachers = {encoder: t_interval(own) for encoder, own in rows[whole].groupby("encoder")["f1"]}
-    return _rows_of_dots(rows[~whole], teachers, value="f1", x="F1 (points)")
+    return _rows_of_dots(rows[~whole], teachers, value="f1", x=base.F1)
 
 
 @styled
 def retention(table: pd.DataFrame) -> np.ndarray:
     """F1 in per cent of the own teacher's, panels and rows as in `f1_by_student` (P1-T7)."""
     rows = of_average(beside_teacher(table))
-    teachers = dict.fromkeys(rows["encoder"], Interval(100.0, 100.0, 100.0, 0))
+    teachers = dict.fromkeys(rows["encoder"], Interval(100.0, np.nan, np.nan, 1))
     return _rows_of_dots(rows, teachers, value="kept", x="F1 kept of the teacher's (%)")
 
 
@@ -59,15 +52,10 @@ def temperatures(table: pd.DataFrame) -> np.ndarray:
     tried, first = rows[rows["variant"].str.startswith(TEMPERATURE)], rows[rows["variant"] == ""]
     both = distillation.beside(tried, first, on=[*distillation.MODELS, "seed"]).sort_values("temperature")
     name = f"temperature {first['temperature'].min():g}"
-    return _rows_of_dots(
-        both.assign(temperature=both["temperature"].map("{:g}".format)),
-        dict.fromkeys(both["encoder"], Interval(0.0, 0.0, 0.0, 0)),
-        value="change",
-        by="temperature",
-        line=name,
-        x=f"F1 minus that at {name} (points)",
-        y="temperature",
-    )
+    both = both.assign(temperature=both["temperature"].map("{:g}".format))
+    zero = dict.fromkeys(both["encoder"], Interval(0.0, np.nan, np.nan, 1))
+    about = {"by": "temperature", "y": "temperature", "line": name, "x": f"F1 minus that at {name} (points)"}
+    return _rows_of_dots(both, zero, value="change", **about)
 
 
 def _rows_of_dots(
@@ -78,33 +66,22 @@ def _rows_of_dots(
     by: str = "shape",
     line: str = TEACHER,
     x: str,
-    y: str = "student (layers x heads)",
+    y: str = STUDENT,
 ) -> np.ndarray:
     """A panel for each teacher, with a row for each value of the column `by` and a grey line at the teacher's own."""
     if by == "shape":
         rows = rows.sort_values(["layers", "heads"], ascending=False)
-    groups, encoders = list(dict.fromkeys(rows[by])), sorted(set(rows["encoder"]))
+    groups = list(dict.fromkeys(rows[by]))
     present = [strategy for strategy in distillation.STRATEGIES if strategy in set(rows["strategy"])]
-    axes = new_axes(len(encoders), height=1.2 + 0.75 * len(groups))
-    for panel, encoder in zip(axes, encoders, strict=True):
-        panel.axvline(lines[encoder].mean, color=GREY, linewidth=1, label=line, zorder=0.9)
-        if lines[encoder].known:
-            panel.axvspan(lines[encoder].low, lines[encoder].high, color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
-        dots_mean_interval(
-            panel,
-            rows[rows["encoder"] == encoder],
-            x=value,
-            y=by,
-            hue="strategy",
-            order=groups,
-            hue_order=present,
-            clip=value == "f1",
-            spread=0.7,
-        )
-        panel.set(title=f"Teacher: {encoder}", ylim=(len(groups) - 0.5, -0.5))
+
+    def draw(panel: Axes, own: pd.DataFrame) -> None:
+        base.level(panel, lines[own["encoder"].iloc[0]], label=line, upright=True)
+        base.dots_mean_interval(panel, own, x=value, y=by, hue="strategy", order=groups, hue_order=present, spread=0.7)
+        panel.set_ylim(len(groups) - 0.5, -0.5)
         panel.grid(visible=False, axis="y")
-    finish(axes, x=x, y=y)
-    return axes
+
+    parts = {f"Teacher: {encoder}": own for encoder, own in rows.groupby("encoder")}
+    return base.panels(parts, draw, x=x, y=y, height=1.2 + 0.75 * len(groups))
 
 
 @styled
@@ -116,27 +93,16 @@ def change_by_language(table: pd.DataFrame) -> np.ndarray:
     """
     found = one_kind(beside_teacher(table), "encoder")
     found = found[found["heads"] == table.loc[table["strategy"] == TEACHER, "heads"].iloc[0]]
-    languages = sorted(set(found["language"]), key=lambda code: (code != AVERAGE, name_of(code)))
-    axes = new_axes(len(languages))
-    for panel, language in zip(axes, languages, strict=True):
+
+    def draw(panel: Axes, own: pd.DataFrame) -> None:
         panel.axhline(0, color=GREY, linewidth=1, label=TEACHER, zorder=0.9)
-        for strategy, colour, marker, line in zip(STUDENTS, COLOURS, MARKERS, LINES, strict=False):
-            own = found[(found["language"] == language) & (found["strategy"] == strategy)]
-            curve(
-                panel,
-                own,
-                x="saved",
-                y="change",
-                percent=False,
-                clip=False,
-                label=strategy,
-                color=colour,
-                marker=marker,
-                linestyle=line,
-            )
-        panel.set_title(name_of(language).capitalize())
-    finish(axes, x="parameters saved (%)", y="F1 minus the teacher's (points)")
-    return axes
+        for place, strategy in enumerate(STUDENTS):
+            students = own[own["strategy"] == strategy]
+            base.curve(panel, students, x="saved", y="change", label=strategy, **base.look(place))
+
+    names = sorted(set(found["language"]), key=lambda code: (code != AVERAGE, base.language_name(code)))
+    parts = {base.language_name(code): found[found["language"] == code] for code in names}
+    return base.panels(parts, draw, x="parameters saved (%)", y="F1 minus the teacher's (points)")
 
 
 @styled

@@ -7,14 +7,15 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smaller.analysis.figures import base
-from smaller.analysis.figures.base import COLOURS, GREY, LINES, MARKERS, styled
+from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.findings.extreme import PIPELINE, averaged, front
 from smaller.analysis.statistics import of_split
 from smaller.base.errors import SmallerError
-from smaller.study.recipes import DENSE
+from smaller.study.pipelines import DENSE
 
 LINKED = (PIPELINE, "pruned", "cut", "distilled", "trimmed")
 """The families of X1 that are a series; the models of the others stand by themselves."""
@@ -32,22 +33,13 @@ def pipeline_diagram(table: pd.DataFrame) -> np.ndarray:
     sizes = rows.groupby("stage", sort=False)[["bytes", "share", "parameters"]].max()
     figure = Figure(figsize=(7, 0.9 + 0.42 * len(sizes)))
     bars, scores = axes = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    sns.barplot(
-        sizes.assign(MB=sizes["bytes"] / 1e6).reset_index(),
-        x="MB",
-        y="stage",
-        ax=bars,
-        color=COLOURS[0],
-        width=0.6,
-        alpha=0.8,
-        errorbar=None,
-    )
+    sns.barplot(x=sizes["bytes"] / 1e6, y=sizes.index, ax=bars, color=COLOURS[0], width=0.6, alpha=0.8)
     told = [
         f" {one.parameters / 1e6:.2f} M, {one.bytes / 1e6:.1f} MB, {100 * one.share:.0f} %"
         for one in sizes.itertuples()
     ]
     bars.bar_label(bars.containers[0], told, fontsize=6.5)
-    bars.set(xlim=(0, 1.6 * sizes["bytes"].max() / 1e6), ylabel="")
+    bars.set(xlim=(0, 1.6 * sizes["bytes"].max() / 1e6), xlabel="MB", ylabel="")
     bars.grid(visible=False, axis="y")
     base.dots_mean_interval(scores, rows, x="score", y="stage", hue="task", order=list(sizes.index))
     scores.set_xlabel("score (points)")
@@ -61,8 +53,7 @@ def vocabulary_curve(rows: pd.DataFrame) -> np.ndarray:
 
     `rows` are the stages that differ in their vocabulary alone, on one split. Returns the axes.
     """
-    rows = rows.assign(name=rows["language"].map(base.language_name))
-    return _panels(rows, "vocabulary", "tokens in the vocabulary")
+    return _panels(rows.assign(name=rows["language"].map(base.language_name)), "vocabulary", "tokens in the vocabulary")
 
 
 @styled
@@ -74,14 +65,9 @@ def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
     """
     rows, whole = front(table), averaged(of_split(table[table["stage"] == DENSE], "test"))
     small = rows[rows["stage"] != DENSE]
-    return _panels(
-        small.assign(name=small["family"], percent=100 * small["share"]),
-        "percent",
-        "bytes (% of the dense model's)",
-        bars=True,
-        linked=LINKED,
-        level=whole.groupby("dataset")["score"].mean(),
-    )
+    small = small.assign(name=small["family"], percent=100 * small["share"])
+    dense = whole.groupby("dataset")["score"].mean()
+    return _panels(small, "percent", "bytes (% of the dense model's)", bars=True, linked=LINKED, dense=dense)
 
 
 @styled
@@ -101,25 +87,13 @@ def drop_and_text(found: pd.DataFrame) -> np.ndarray:
 
     `found` is what `findings.extreme_curves.drops` gives, of one encoder. Returns the axes.
     """
-    axes = _panels(
-        found.assign(name="mean over seeds"),
-        "amount",
-        "lines of text",
-        y="lost",
-        bars=True,
-        clip=False,
-        linked=(),
-        level=pd.Series(0.0, index=found["dataset"].unique()),
-    )
+    zero = pd.Series(0.0, index=found["dataset"].unique())
+    found = found.assign(name="mean over seeds")
+    axes = _panels(found, "amount", "lines of text", y="lost", bars=True, linked=(), dense=zero)
     for panel, (_, own) in zip(axes, found.groupby("dataset", sort=False), strict=True):
         for language, seeds in own.groupby("language", sort=False):
-            panel.annotate(
-                base.language_name(language),
-                (seeds["amount"].iloc[0], seeds["lost"].mean()),
-                xytext=(5, 3),
-                textcoords="offset points",
-                fontsize=6.5,
-            )
+            place = (seeds["amount"].iloc[0], seeds["lost"].mean())
+            base.note(panel, base.language_name(language), place, (5, 3))
         panel.margins(x=0.3)
         panel.ticklabel_format(axis="x", style="plain")
     return axes
@@ -131,47 +105,33 @@ def _panels(
     label: str,
     *,
     y: str = "score",
+    bars: bool = False,
     linked: Collection[str] | None = None,
-    level: pd.Series | None = None,
-    **look: bool,
+    dense: pd.Series | None = None,
 ) -> np.ndarray:
     """A panel for each data set, with a series for each `name`; those of `linked` (or all) have a line.
 
-    `level` is the height of the dense model's line by data set, a column `full` that of a dotted line for each series.
+    `dense` is the height of the dense model's line by data set, a column `full` that of a dotted line for each series.
     """
     rows = rows.assign(title=_tasks(rows))
-    axes = base.new_axes(rows["dataset"].nunique(), height=3.2)
-    for panel, (dataset, own) in zip(axes, rows.groupby("dataset", sort=False), strict=True):
-        panel.set_title(own["title"].iloc[0])
-        if level is not None:
-            panel.axhline(level[dataset], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
-        for number, name in enumerate(dict.fromkeys(rows["name"])):
-            line = LINES[number % len(LINES)] if linked is None or name in linked else ""
-            colour, mine = COLOURS[number] if number < len(COLOURS) else GREY, own[own["name"] == name]
-            base.curve(
-                panel,
-                mine,
-                x=x,
-                y=y,
-                percent=False,
-                label=name,
-                linestyle=line,
-                color=colour,
-                marker=(*MARKERS, "X", "p", "h", "<")[number % 10],
-                **look,
-            )
-            if "full" in rows:
-                panel.axhline(
-                    mine.groupby("seed")["full"].first().mean(),
-                    color=colour,
-                    linewidth=0.8,
-                    linestyle=":",
-                    label=name.replace("adapters", "full fine-tuning"),
-                )
+
+    def draw(panel: Axes, own: pd.DataFrame) -> None:
+        if dense is not None:
+            panel.axhline(dense[own["dataset"].iloc[0]], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
+        for place, (name, mine) in enumerate(own.groupby("name", sort=False)):
+            style = base.look(place) | {"marker": (*base.MARKERS, "X", "p", "h", "<")[place % 10]}
+            style |= {"color": GREY} if place >= len(COLOURS) else {}
+            style |= {} if linked is None or name in linked else {"linestyle": ""}
+            base.curve(panel, mine, x=x, y=y, bars=bars, label=name, **style)
+            if "full" in mine:
+                full, told = mine.groupby("seed")["full"].first().mean(), name.replace("adapters", "full fine-tuning")
+                panel.axhline(full, color=style["color"], linewidth=0.8, linestyle=":", label=told)
         if y == "score":
-            base.in_steps(panel.xaxis)
-    base.finish(axes, x=label, y="score (points)" if y == "score" else "score lost (% of the dense score)")
-    return axes
+            base.log_scale(panel.xaxis)
+
+    parts = dict(list(rows.groupby("title", sort=False)))
+    heading = "score (points)" if y == "score" else "score lost (% of the dense score)"
+    return base.panels(parts, draw, x=label, y=heading, height=3.2)
 
 
 def _tasks(rows: pd.DataFrame) -> pd.Series:

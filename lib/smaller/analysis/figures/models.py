@@ -12,16 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smaller.analysis.figures import base
-from smaller.analysis.figures.base import (
-    COLOURS,
-    GREY,
-    MARKERS,
-    in_steps,
-    language_name,
-    legend_above,
-    new_axes,
-    styled,
-)
+from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.findings import summary
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind
 
@@ -70,11 +61,9 @@ def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: 
     means = dense.groupby("language")["f1"].mean().sort_values(ascending=False)
     codes = [*means.index, *[AVERAGE] * (len(means) > 1)]
     encoders = list(dict.fromkeys(dense["encoder"]))
-    axes = new_axes(1, height=1.0 + len(codes) * (0.15 + 0.13 * len(encoders)))[0]
+    axes = base.new_axes(1, height=1.0 + len(codes) * (0.15 + 0.13 * len(encoders)))[0]
     rows = pd.concat([dense, language_average(dense)])[["language", "encoder", "f1"]]
     base.dots_mean_interval(axes, rows, x="f1", y="language", hue="encoder", order=codes, hue_order=encoders)
-    for number, encoder in enumerate(encoders):
-        axes.plot([], [], MARKERS[number % 6], color=COLOURS[number % 6], label=encoder)
     lines = np.arange(len(codes))
     if plain is not None:
         f1 = of_split(plain, "test").groupby("language")["f1"].mean().reindex(means.index)
@@ -82,42 +71,35 @@ def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: 
         axes.plot(f1[codes], lines, "X", color=GREY, markersize=5.5, label="without an encoder")
     others = [] if published is None else published.groupby("row", sort=False)
     for number, (row, own) in enumerate(others, len(encoders)):
-        axes.plot(
-            own.set_index("language")["value"].reindex(codes),
-            lines,
-            MARKERS[number % 6],
-            color=GREY,
-            markersize=6.5,
-            markerfacecolor="none",
-            label=f"{row}, published",
-        )
-    axes.set_yticks(lines, list(map(language_name, codes)))
-    axes.set(xlabel="F1 (points)", ylim=(len(codes) - 0.5, -0.5))
-    legend_above(axes.figure, [axes])
+        hollow = {"color": GREY, "markersize": 6.5, "markerfacecolor": "none", "label": f"{row}, published"}
+        axes.plot(own.set_index("language")["value"].reindex(codes), lines, base.look(number)["marker"], **hollow)
+    axes.set_yticks(lines, list(map(base.language_name, codes)))
+    axes.set(xlabel=base.F1, ylim=(len(codes) - 0.5, -0.5))
+    base.legend_above(axes.figure, [axes])
     return axes
 
 
 @styled
 def size_and_f1(table: pd.DataFrame) -> Axes:
-    """Test F1 over size in MB, two points for each label: hollow as the file is, filled after compression.
+    """Test F1 over size in MB, two points for each group: hollow as the file is, filled after compression.
 
-    Means over languages and seeds of each label, with t intervals over seeds; faint dots are single seeds.
+    Means over languages and seeds of each group, with t intervals over seeds; faint dots are single seeds.
     """
-    axes = new_axes(1, height=3.6)[0]
-    for number, (label, own) in enumerate(of_split(table, "test").groupby("label", sort=False)):
+    axes = base.new_axes(1, height=3.6)[0]
+    for number, (label, own) in enumerate(of_split(table, "test").groupby("group", sort=False)):
         whole, packed = own["dense_bytes"].mean() / 1e6, own["compressed_bytes"].mean() / 1e6
-        seeds, colour = own.groupby("seed")["f1"].mean(), COLOURS[number % 6]
-        look = {"color": colour, "marker": MARKERS[number % 6], "markersize": 7, "linestyle": ""}
+        seeds, look = own.groupby("seed")["f1"].mean(), base.look(number) | {"linestyle": "", "markersize": 7}
+        colour = look["color"]
         axes.plot([packed] * len(seeds), seeds, ".", color=colour, alpha=0.45, markersize=4, zorder=1.5)
         axes.plot([whole, packed], [seeds.mean()] * 2, color=colour, linewidth=1, alpha=0.5, zorder=1)
-        axes.vlines(packed, *base.bounds(seeds, clip=True), color=colour, linewidth=1.1)
+        axes.vlines(packed, *base.bounds(seeds), color=colour, linewidth=1.1)
         axes.plot(whole, seeds.mean(), markerfacecolor="white", **look)
         axes.plot(packed, seeds.mean(), label=label, **look)
     for label, filling in (("hollow: the file as it is", "white"), ("filled: the file compressed", GREY)):
         axes.plot([], [], "o", color=GREY, markersize=7, markerfacecolor=filling, label=label)
     axes.margins(y=0.12)
-    axes.set(xlabel="size (MB)", ylabel="F1 (points)", xlim=(0, None))
-    legend_above(axes.figure, [axes])
+    axes.set(xlabel="size (MB)", ylabel=base.F1, xlim=(0, None))
+    base.legend_above(axes.figure, [axes])
     return axes
 
 
@@ -140,37 +122,30 @@ def pareto(found: pd.DataFrame) -> list[Axes]:
     is left out where nothing has it; what lies more than `BELOW` points under the best is outside the panels.
     """
     costs = [cost for cost in COSTS if (found[cost] > 0).any()]
-    titles = found["language"].map(language_name) if "language" in found else pd.Series("", found.index)
+    titles = found["language"].map(base.language_name) if "language" in found else pd.Series("", found.index)
     rows = list(found.groupby(titles))
     figure = Figure(figsize=(7, 0.9 + 1.5 * len(rows) if "language" in found else 3.4))
     grid = figure.subplots(len(rows), len(costs), sharex="col", sharey="row", squeeze=False)
     for line, (title, own) in zip(grid, rows, strict=True):
+        highest = own["f1"].max()
+        lowest = max(0.0, highest - BELOW)
         for panel, cost in zip(line, costs, strict=True):
             best = _front(panel, own, cost=cost)
-            for place in best[["x", "f1"]].to_numpy()[: "language" not in found]:
+            if "language" not in found and len(best):
                 # The cheapest recipe of the front; a long one stands there without its details.
-                name = best["kind"].iloc[0]
+                name, place = best["kind"].iloc[0], (best["x"].iloc[0], best["f1"].iloc[0])
                 name = textwrap.fill(name if len(name) < 60 else re.sub(r" \([^)]*\)", "", name), 30)
-                panel.annotate(
-                    name,
-                    place,
-                    (0, -14),
-                    textcoords="offset points",
-                    ha="left",
-                    va="top",
-                    fontsize=6.5,
-                    color=GREY,
-                    zorder=1.8,
-                    bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
-                )
-        highest = own["f1"].max()
-        line[0].set(ylabel="F1 (points)", ylim=(max(0, highest - BELOW), highest + BELOW / 8))
+                above = place[1] < lowest + BELOW / 3
+                box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
+                where = {"va": "bottom" if above else "top", "color": GREY, "zorder": 1.8, "bbox": box}
+                base.note(panel, name, place, (0, 8 if above else -14), **where)
+        line[0].set(ylabel=base.F1, ylim=(lowest, highest + BELOW / 8))
         line[0].set_title(title, loc="left")
     shipped = found["counted"].iloc[0] == "shipped_bytes"
     for panel, cost in zip(grid[-1], costs, strict=True):
         panel.set_xlabel("folder that ships (MB)" if shipped and cost == "bytes" else COSTS[cost][1])
-        in_steps(panel.xaxis)
-    legend_above(figure, grid.ravel())
+        base.log_scale(panel.xaxis)
+    base.legend_above(figure, grid.ravel())
     return list(grid.ravel())
 
 
@@ -181,20 +156,8 @@ def _front(panel: Axes, found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
     for look, (colour, marker) in LOOKS.items():
         if (looks == look).any():
             size, order = (80, 3) if look == WHOLE else (24, 2)
-            sns.scatterplot(
-                points[looks == look],
-                x="x",
-                y="f1",
-                ax=panel,
-                color=colour,
-                marker=marker,
-                alpha=0.75,
-                linewidth=0,
-                s=size,
-                zorder=order,
-                label=look,
-                legend=False,
-            )
+            style = {"color": colour, "marker": marker, "alpha": 0.75, "s": size, "linewidth": 0, "zorder": order}
+            sns.scatterplot(points[looks == look], x="x", y="f1", ax=panel, label=look, legend=False, **style)
     best = summary.front(points, cost=cost)
     panel.step(best["x"], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front, chosen on dev")
     spread = [[getattr(one, end) for one in best["F1"]] for end in ("low", "high")]

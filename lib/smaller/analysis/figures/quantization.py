@@ -10,20 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import SymmetricalLogLocator
 
 from smaller.analysis.comparison import MARGIN
-from smaller.analysis.figures.base import (
-    COLOURS,
-    GREY,
-    dots_mean_interval,
-    finish,
-    in_steps,
-    legend_above,
-    new_axes,
-    styled,
-)
+from smaller.analysis.figures import base
+from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.findings import quantization
 from smaller.analysis.findings.quantization import REFERENCE
-from smaller.analysis.statistics import AVERAGE, one_kind
-from smaller.formats import FORMS
+from smaller.analysis.statistics import AVERAGE, by_seed, one_kind
+from smaller.formats import FORMATS
 
 WHERE = {
     "embeddings": ("embeddings", COLOURS[0], ""),
@@ -33,48 +25,52 @@ WHERE = {
 
 
 @styled
-def f1_by_form(table: pd.DataFrame, published: pd.DataFrame) -> Axes:
+def f1_by_format(table: pd.DataFrame, published: pd.DataFrame) -> Axes:
     """What each format does to F1: differences to fp32, beside the printed changes as hollow squares.
 
     Dots are seeds (averages over the languages), markers their mean with its t interval; the grey band is the margin
     within which F1 counts as kept. `published` has a row "average" and the columns dense, dynamic and llm.int8.
     """
     rows = quantization.plain(table)
-    rows = quantization.changes(rows[rows["form"] != REFERENCE], rows)
-    forms = [form for form in FORMS if form in set(rows["form"])]
-    axes = _changes(rows, x="form", order=forms)
-    printed = (published.loc[AVERAGE] - published.loc[AVERAGE, "dense"]).filter(forms)
-    axes.plot(
-        printed.index.map(forms.index),
-        printed,
-        "s",
-        color=COLOURS[1],
-        markerfacecolor="none",
-        markersize=7,
-        label="printed in the paper",
-    )
-    legend_above(axes.figure, [axes])
+    rows = _changes(rows[rows["form"] != REFERENCE], rows[rows["form"] == REFERENCE], by=["form"])
+    names = _present(rows)
+    axes = _dots(rows, x="form", order=names)
+    printed = (published.loc[AVERAGE] - published.loc[AVERAGE, "dense"]).filter(names)
+    hollow = {"color": COLOURS[1], "markerfacecolor": "none", "markersize": 7}
+    axes.plot(printed.index.map(names.index), printed, "s", label="printed in the paper", **hollow)
+    base.legend_above(axes.figure, [axes])
     return axes
 
 
 @styled
 def f1_against_bits(table: pd.DataFrame) -> Axes:
-    """The change of F1 when weights are rounded to fewer bits, as in `f1_by_form`, by part of the model (T23)."""
-    rows = quantization.changes(*quantization.both(table), by=["part", "bits"])
+    """The change of F1 when weights are rounded to fewer bits, as in `f1_by_format`, by part of the model (T23)."""
+    rows = _changes(*quantization.both(table), by=["part", "bits"])
     bits = [f"{number:.0f}" for number in sorted(set(rows["bits"]), reverse=True)]
     rows = rows.assign(bits=rows["bits"].astype(int).astype(str), part=rows["part"].map(quantization.FAMILIES))
     parts = [part for part in quantization.FAMILIES.values() if part in set(rows["part"])]
-    axes = _changes(rows, x="bits", order=bits, hue="part", hue_order=parts)
+    axes = _dots(rows, x="bits", order=bits, hue="part", hue_order=parts)
     axes.set_xlabel("bits of a weight")
-    legend_above(axes.figure, [axes])
+    base.legend_above(axes.figure, [axes])
     return axes
 
 
-def _changes(rows: pd.DataFrame, **groups: object) -> Axes:
+def _present(rows: pd.DataFrame) -> list[str]:
+    return [name for name in FORMATS if name in set(rows["form"])]
+
+
+def _changes(rows: pd.DataFrame, whole: pd.DataFrame, *, by: list[str]) -> pd.DataFrame:
+    """The differences of F1 to fp32, seed by seed, averaged over the languages."""
+    fp32 = whole.set_index(["language", "seed"])["f1"].rename("fp32")
+    both = rows.join(fp32, on=["language", "seed"])
+    return by_seed(both.assign(change=both["f1"] - both["fp32"]), "change", by=by).reset_index()
+
+
+def _dots(rows: pd.DataFrame, **groups: object) -> Axes:
     """Changes of F1 by group, the margin as a band; the axis is logarithmic beyond one point."""
-    (axes,) = new_axes(1, height=3.4)
+    (axes,) = base.new_axes(1, height=3.4)
     axes.axhspan(-MARGIN, MARGIN, color=GREY, alpha=0.12, linewidth=0, label=f"within {MARGIN:g} points of fp32")
-    dots_mean_interval(axes, rows, y="change", clip=False, **groups)
+    base.dots_mean_interval(axes, rows, y="change", **groups)
     axes.set_yscale("symlog", linthresh=1)
     axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -89,7 +85,7 @@ def size_waterfall(parts: pd.DataFrame, published: Mapping[str, float]) -> Axes:
     `parts` has the columns form, part and bytes; `published` gives printed sizes in MB by name, drawn as lines. What is
     less than half a per cent of fp32 is no cut.
     """
-    (axes,) = new_axes(1, height=2.8)
+    (axes,) = base.new_axes(1, height=2.8)
     wide = parts.pivot(index="form", columns="part", values="bytes")[list(WHERE)] / 1e6
     bars = {REFERENCE: (0.0, wide.loc[REFERENCE])}
     for before, form in ((REFERENCE, "fp16"), ("fp16", "llm.int8")):
@@ -101,71 +97,51 @@ def size_waterfall(parts: pd.DataFrame, published: Mapping[str, float]) -> Axes:
     sizes = pd.DataFrame({name: own for name, (_, own) in bars.items()}).T[list(WHERE)].fillna(0.0)
     left = (sizes.cumsum(axis="columns") - sizes).add(starts, axis="index")
     for part, (label, colour, hatch) in WHERE.items():
-        axes.barh(
-            sizes.index,
-            sizes[part],
-            left=left[part],
-            height=0.66,
-            hatch=hatch,
-            edgecolor="white",
-            linewidth=0,
-            color=[(colour, 0.45 if start else 1) for start in starts],
-            label=label,
-        )
+        pale = [(colour, 0.45 if start else 1) for start in starts]
+        about = {"hatch": hatch, "edgecolor": "white", "linewidth": 0, "color": pale, "label": label}
+        axes.barh(sizes.index, sizes[part], left=left[part], height=0.66, **about)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
     for name, size in sizes.sum(axis="columns").items():
-        axes.text(
-            starts[name] + size,
-            name,
-            f" {'−' if starts[name] else ''}{size:.0f}",
-            va="center",
-            fontsize=7,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-        )
+        told = f" {'−' if starts[name] else ''}{size:.0f}"
+        axes.text(starts[name] + size, name, told, va="center", fontsize=7, bbox=box)
     for name, size in published.items():
         axes.axvline(size, color=COLOURS[2], linewidth=1, linestyle="--", zorder=0.9)
         axes.text(size, -0.5, f" {name}: {size:g}", color=COLOURS[2], fontsize=7)
     axes.set(ylim=(len(bars) - 0.4, -1), xlabel="MB in memory")
     axes.grid(visible=False, axis="y")
-    legend_above(axes.figure, [axes])
+    base.legend_above(axes.figure, [axes])
     return axes
 
 
 @styled
-def time_by_form(settings: pd.DataFrame) -> np.ndarray:
+def time_by_format(settings: pd.DataFrame) -> np.ndarray:
     """Milliseconds for a sentence by format on one device, a panel for each number of threads and batch size.
 
     Dots are languages, bars from their fastest to their slowest round, diamonds the mean over languages. The grey band
     is fp32 give or take the noise floor: a format within it is as fast. Returns the axes.
     """
     rows = one_kind(settings, "device")
-    forms = [form for form in FORMS if form in set(rows["form"])]
-    panels = dict(tuple(rows.groupby(["threads", "batch"])))
-    axes = new_axes(len(panels), height=0.7 + (0.5 + 0.2 * len(forms)) * (1 if len(panels) < 4 else 2))
-    for panel, ((threads, batch), own) in zip(axes, panels.items(), strict=True):
+    names = _present(rows)
+
+    def draw(panel: Axes, own: pd.DataFrame) -> None:
         dense, middle = own[own["form"] == REFERENCE], own.groupby("form", sort=False)["milliseconds"].mean()
         floor = 1 + dense["noise_floor"].max()
-        panel.axvspan(
-            middle[REFERENCE] / floor,
-            middle[REFERENCE] * floor,
-            color=GREY,
-            alpha=0.16,
-            linewidth=0,
-            label="fp32 and the noise floor",
-        )
+        band = {"color": GREY, "alpha": 0.16, "linewidth": 0, "label": "fp32 and the noise floor"}
+        panel.axvspan(middle[REFERENCE] / floor, middle[REFERENCE] * floor, **band)
         time, offset = own["milliseconds"], 0.36 * (own.groupby("form").cumcount() / len(dense) - 0.5)
-        panel.errorbar(
-            time,
-            own["form"].map(forms.index) + offset,
-            fmt=".",
-            color=COLOURS[0],
-            elinewidth=0.7,
-            xerr=[time - own["milliseconds_low"], own["milliseconds_high"] - time],
-            label="language, from its fastest to its slowest round",
-        )
-        panel.plot(middle, middle.index.map(forms.index), "D", color=COLOURS[1], label="mean")
-        panel.set_title(f"Batch {batch}, {threads} thread{'s' * (threads != 1)}")
+        spread = [time - own["milliseconds_low"], own["milliseconds_high"] - time]
+        told = {"label": "language, from its fastest to its slowest round", "color": COLOURS[0], "elinewidth": 0.7}
+        panel.errorbar(time, own["form"].map(names.index) + offset, fmt=".", xerr=spread, **told)
+        panel.plot(middle, middle.index.map(names.index), "D", color=COLOURS[1], label="mean")
         panel.grid(visible=False, axis="y")
-    axes[0].set(yticks=range(len(forms)), yticklabels=forms, ylim=(len(forms) - 0.4, -0.6))
-    in_steps(axes[0].xaxis)
-    finish(axes, x="milliseconds per sentence", y="")
+
+    parts = {
+        f"Batch {batch}, {threads} thread{'s' * (threads != 1)}": own
+        for (threads, batch), own in rows.groupby(["threads", "batch"])
+    }
+    height = 0.7 + (0.5 + 0.2 * len(names)) * (1 if len(parts) < 4 else 2)
+    axes = base.panels(parts, draw, x="milliseconds per sentence", y="", height=height)
+    axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+    for panel in axes:
+        base.log_scale(panel.xaxis)
     return axes

@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 
 from smaller.analysis.comparison import DIFFERS
 from smaller.analysis.figures import base
-from smaller.analysis.figures.transfer import framed
 from smaller.analysis.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, calibration, under_noise
-from smaller.analysis.findings.transfer import by_seed
+from smaller.analysis.statistics import by_seed
 from smaller.base.errors import SmallerError
 from smaller.data.noise import KINDS
 
@@ -25,22 +24,21 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
     if rows.empty:
         raise SmallerError("No model of this table has enough F1 on clean text for a share of it to say anything.")
     last = rows.groupby(["technique", "order"], sort=False)["model"].last()
-    kinds = [kind for kind in KINDS if kind in set(rows["noise"])]
-    # Rates of letters and of whole words differ, so each panel has a scale of its own.
-    axes = base.new_axes(len(kinds), height=1.1 + 1.7 * -(-len(kinds) // 4), share_x=False)
-    for panel, kind in zip(axes, kinds, strict=True):
+    parts = {kind: rows[rows["noise"] == kind] for kind in KINDS if kind in set(rows["noise"])}
+
+    def draw(panel: Axes, noisy: pd.DataFrame) -> None:
         for place, model in enumerate(last):
-            own = by_seed(rows[(rows["noise"] == kind) & (rows["model"] == model)], "kept", by=["rate"])
+            own = by_seed(noisy[noisy["model"] == model], "kept", by=["rate"]).reset_index()
             # Every curve begins at the clean model, which keeps all of its own F1.
             own = pd.concat([own.drop_duplicates("seed").assign(rate=0.0, kept=100.0), own])
-            looks = {"color": base.COLOURS, "marker": base.MARKERS, "linestyle": base.LINES}
-            look = {name: of[place % 6 - 1] for name, of in looks.items()}
-            if model == DENSE:
-                look = {"color": base.GREY, "marker": "X", "linewidth": 1.8}
-            base.curve(panel, own, x="rate", y="kept", label=model, clip=False, band=model == DENSE, **look)
-        panel.set(title=kind, ylim=(0, None))
-    base.finish(axes, x="rate (%)", y="F1 kept (% of clean)", columns=3)
-    return axes
+            dense = {"color": base.GREY, "marker": "X", "linewidth": 1.8}
+            style = dense if model == DENSE else base.look(place - 1)
+            base.curve(panel, own, x="rate", y="kept", label=model, band=model == DENSE, **style)
+        panel.set_ylim(0, None)
+
+    # Rates of letters and of whole words differ, so each panel has a scale of its own.
+    size = {"height": 1.1 + 1.7 * -(-len(parts) // 4), "share_x": False}
+    return base.panels(parts, draw, x="rate (%)", y="F1 kept (% of clean)", columns=3, **size)
 
 
 @base.styled
@@ -56,16 +54,11 @@ def brittleness(table: pd.DataFrame) -> Axes:
     wide = found.pivot(index="model", columns="noise", values="comparison")
     wide = wide.reindex(index=found["model"].unique(), columns=found["noise"].unique())
     means = wide.map(lambda one: one.interval.mean, na_action="ignore").astype(float).round(1) + 0.0
+    shown = wide.map(lambda one: getattr(one, "verdict", "") == DIFFERS).to_numpy()
     reach = max(10.0, float(np.nanmax(np.abs(means))))
     axes = base.new_axes(1, height=1.1 + 0.21 * len(wide))[0]
-    base.heat_map(
-        axes, means, decimals=1, sign="+", centre=0.0, vmin=-reach, vmax=reach, label="F1 kept, minus dense (points)"
-    )
-    for (row, column), one in np.ndenumerate(wide.to_numpy()):
-        if getattr(one, "verdict", "") == DIFFERS:
-            framed(axes, row, column, color="black", linewidth=1)
-    axes.set(xlabel="", ylabel="")
-    axes.xaxis.tick_top()
+    scale = {"centre": 0.0, "vmin": -reach, "vmax": reach, "label": "F1 kept, minus dense (points)"}
+    base.heat_map(axes, means, framed=shown, sign="+", **scale)
     return axes
 
 
@@ -75,7 +68,7 @@ def calibration_errors(table: pd.DataFrame) -> Axes:
 
     Small dots are seeds (means over languages), large markers their means with t intervals.
     """
-    errors = by_seed(calibration(table), "error", by=["model", "place"])
+    errors = by_seed(calibration(table), "error", by=["model", "place"]).reset_index()
     models, places = errors["model"].unique(), [place for place in PLACES if place in set(errors["place"])]
     axes = base.new_axes(1, height=1.2 + 0.3 * len(models))[0]
     base.dots_mean_interval(axes, errors, x="error", y="model", hue="place", order=models, hue_order=places)
@@ -93,15 +86,16 @@ def attack_success(table: pd.DataFrame) -> np.ndarray:
     """
     rows = attacks(table).dropna(subset="attack_success")
     if rows.empty:
-        raise SmallerError("No model of this table was attacked: give study.run sets with the noise 'attack'.")
+        raise SmallerError("No model of this table was attacked: give study.run evaluation sets of the kind 'attack'.")
     edits = {"attack_success": "search", "random_success": "random edits"}
     found = rows.rename(columns=edits).melt(["model", "rate", *PAIR], edits.values(), "edits", "broken")
-    found = by_seed(found, "broken", by=["model", "rate", "edits"])
-    models, budgets = rows["model"].unique(), sorted(rows["rate"].unique())
-    axes = base.new_axes(len(budgets), height=1.2 + 0.27 * len(models))
-    for panel, budget in zip(axes, budgets, strict=True):
-        own = found[found["rate"] == budget]
-        base.dots_mean_interval(panel, own, x="broken", y="model", hue="edits", order=models, hue_order=edits.values())
-        panel.set(title=f"at most {100 * budget:g} % of the letters", xlim=(-2, 102))
-    base.finish(axes, x="sentences broken (%)", y="")
-    return axes
+    found = by_seed(found, "broken", by=["model", "rate", "edits"]).reset_index()
+    models = rows["model"].unique()
+
+    def draw(panel: Axes, own: pd.DataFrame) -> None:
+        groups = {"order": models, "hue": "edits", "hue_order": edits.values()}
+        base.dots_mean_interval(panel, own, x="broken", y="model", **groups)
+        panel.set_xlim(-2, 102)
+
+    parts = {f"at most {100 * budget:g} % of the letters": own for budget, own in found.groupby("rate")}
+    return base.panels(parts, draw, x="sentences broken (%)", y="", height=1.2 + 0.27 * len(models))

@@ -6,20 +6,14 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from smaller.analysis.figures import base
-from smaller.analysis.figures.base import COLOURS, GREY, MARKERS, new_axes, styled
-from smaller.analysis.figures.pruning import f1_by_language
+from smaller.analysis.figures.base import GREY, styled
+from smaller.analysis.figures.pruning import curves
 from smaller.analysis.findings.correlations import over_sources, with_distances
 from smaller.analysis.findings.transfer import HOME, ONE, domains, languages_of, matrix, of_pruned, source_name, unseen
 from smaller.base.errors import SmallerError
 from smaller.data.features import DISTANCES
-
-
-def framed(axes: Axes, row: int, column: int, **look: object) -> None:
-    """Draw a frame around a cell of a heat map."""
-    axes.add_patch(Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, fill=False, **look))
 
 
 @styled
@@ -32,13 +26,13 @@ def out_of_domain(table: pd.DataFrame) -> np.ndarray:
     rows = of_pruned(domains(table))
     if rows.empty:
         raise SmallerError("No model of this table was tested in another data set of its own language.")
-    axes = f1_by_language(rows)
-    dense = rows[rows["order"] == "dense"]
-    for panel, own in zip(axes, base.panels_of(dense, average=True).values(), strict=True):
-        panel.axhline(own["in_domain"].mean(), color=GREY, linewidth=1, linestyle=":", label="dense, in domain")
-    axes[0].figure.legends[0].remove()
-    base.finish(axes, x="sparsity (%)", y="F1 out of domain (points)")
-    return axes
+
+    def draw(panel: Axes, own: pd.DataFrame) -> None:
+        curves(panel, own)
+        home = own.loc[own["order"] == "dense", "in_domain"].mean()
+        panel.axhline(home, color=GREY, linewidth=1, linestyle=":", label="dense, in domain")
+
+    return base.panels(base.by_language(rows), draw, x=base.SPARSITY, y="F1 out of domain (points)")
 
 
 @styled
@@ -52,9 +46,7 @@ def zero_shot(table: pd.DataFrame, *, trained: str = ONE) -> np.ndarray:
     rows = rows[rows["trained"] == trained]
     if rows.empty:
         raise SmallerError(f"No {trained} model of this table was tested in a language that it was not fine-tuned on.")
-    axes = f1_by_language(rows)
-    axes[0].figure.supylabel("zero-shot F1 (points)", fontsize=8)
-    return axes
+    return base.panels(base.by_language(rows), curves, x=base.SPARSITY, y="zero-shot F1 (points)")
 
 
 @styled
@@ -69,21 +61,11 @@ def transfer_matrix(table: pd.DataFrame) -> Axes:
         HOME if language == HOME else base.language_name(language) + f" ({dataset})" * bool(twice)
         for (dataset, language), twice in zip(wide.index, several, strict=True)
     ]
-    axes = new_axes(1, height=1.1 + 0.21 * len(wide))[0]
-    base.heat_map(
-        axes,
-        wide.set_axis(names).set_axis([source_name(source) for source in wide], axis="columns"),
-        decimals=1,
-        label="F1 (points)",
-        vmin=0,
-        vmax=100,
-    )
-    for row, column in np.ndindex(wide.shape):
-        if wide.index[row][1] in {HOME, *languages_of(wide.columns[column])}:
-            framed(axes, row, column, color=COLOURS[1], linewidth=1.4)
-    axes.xaxis.tick_top()
-    axes.tick_params(rotation=0)
-    axes.set(xlabel="", ylabel="tested in")
+    known = [[language in {HOME, *languages_of(source)} for source in wide] for _, language in wide.index]
+    axes = base.new_axes(1, height=1.1 + 0.21 * len(wide))[0]
+    named = wide.set_axis(names).set_axis([source_name(source) for source in wide], axis="columns")
+    base.heat_map(axes, named, label="F1 (points)", framed=np.array(known), vmin=0, vmax=100)
+    axes.set_ylabel("tested in")
     axes.set_title("fine-tuned on", loc="center", fontweight="normal")
     return axes
 
@@ -98,37 +80,15 @@ def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> np.nd
     means = over_sources(with_distances(table, distances)).reset_index()
     if means.empty:
         raise SmallerError("No target of this table was tested zero-shot by all of the sources.")
-    means["kind"] = [
-        "seen in pre-training"
-        if row.seen
-        else "not seen in pre-training"
-        if row.same_script >= 0.5
-        else "not seen, and in another script than most sources"
-        for row in means.itertuples()
-    ]
-    axes, kinds = new_axes(2, height=3.0), means["kind"].nunique()
+    unlike = np.where(means["same_script"] >= 0.5, "not seen", "not seen, and in another script than most sources")
+    means["kind"] = np.where(means["seen"], "seen in pre-training", unlike)
+    axes = base.new_axes(2, height=3.0)
     for panel, column in zip(axes, ("piece_overlap", "unknown_pieces"), strict=True):
-        sns.scatterplot(
-            means,
-            x=column,
-            y="f1",
-            hue="kind",
-            style="kind",
-            markers=list(MARKERS[:kinds]),
-            palette=COLOURS[:kinds],
-            s=28,
-            ax=panel,
-        )
-        panel.get_legend().remove()
+        for place, (kind, own) in enumerate(means.groupby("kind", sort=False)):
+            color, marker = base.look(place)["color"], base.look(place)["marker"]
+            sns.scatterplot(own, x=column, y="f1", color=color, marker=marker, s=28, label=kind, legend=False, ax=panel)
         for row in means.to_dict("records"):
-            panel.annotate(
-                row["language"],
-                (row[column], row["f1"]),
-                xytext=(4, 2),
-                textcoords="offset points",
-                fontsize=7,
-                color=GREY,
-            )
+            base.note(panel, row["language"], (row[column], row["f1"]), (4, 2), color=GREY)
         panel.set(xlabel=DISTANCES[column], ylabel="")
         panel.margins(y=0.1)  # room for the highest code
         panel.sharey(axes[0])

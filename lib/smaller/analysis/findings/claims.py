@@ -1,11 +1,13 @@
 """The claims and questions of both papers as data, and one rule that judges each by what a page has measured.
 
 A page gives a `Finding` for each claim that it takes up, shows the rows that `of_page` makes of them, and saves them as
-`verdicts-<topic>.csv`; the summary gathers them all with `gathered`.
+`verdicts-<topic>.csv`; the summary gathers them all with `gathered`. The gate stands here too: nothing is claimed of
+compression where the dense encoder is not shown to be ahead of a model without an encoder.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,38 +19,68 @@ from smaller.analysis.findings.finding import Finding, Quantity
 from smaller.analysis.statistics import Interval
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.paths import outputs_folder
+from smaller.encoders import ENCODERS
 
-COLUMNS = ["id", "claim", "printed", "measured", "verdict", "figure"]
+COLUMNS = ["id", "claim", "printed", "printed in", "measured", "verdict", "figure"]
 
-ENCODERS = {"1": ("afriberta-small", "afriberta-base", "afriberta-large"), "2": ("xlm-r-base", "mbert")}
+OF_PAPER = {"1": "afriberta-base afriberta-large", "2": "xlm-r-base mbert"}
 """The encoders that each paper speaks of: what was measured on another one is no test of what it says of these."""
 
 ELSEWHERE = ", on another encoder"
 """The end of a verdict on an encoder that the paper does not speak of."""
 
+BEHIND = ", without a lead over a plain model"
+"""The end of a verdict that the gate refuses: the encoder is not shown to be ahead of a model without an encoder."""
+
 LEGEND = (
-    "Q: questions of the first paper; M: its mechanisms, with their break conditions; D: errors and contradictions; "
-    "OQ: open questions; NC: next checks; P1, P2: tables of the two papers; X1: both papers at equal bytes."
+    "Ids: Q, OQ and NC are the first paper's questions, open questions and next checks; M its mechanisms; D errors of "
+    "both papers. P1-F, P1-T, P2-F and P2-T are figures and tables of the first and the second paper. T5 and T21 to "
+    "T24 are tests that this study adds. X1 compares the techniques of both papers at equal bytes."
 )
-"""What the ids of claims begin with."""
+"""What the ids of claims, figures and tables begin with; it stands at the top of each page that uses one of them."""
+
+ID = re.compile(r"\b(?:(?:Q|M|D|OQ|NC|T)\d+|P[12]-[FT]\d+|X1)\b")
 
 
 @cache
 def listed() -> pd.DataFrame:
     """Every claim, question and misprint that touches a number, in reading order.
 
-    Columns: id, paper, claim, printed (what a paper says of it), misprint (what is known to be wrong in that), kind,
-    says, value, margin, notebook (that takes it up) and figure (the anchor on its page). What `kind` and `says` may be
-    stands at `judged`. Several ids may be about one number.
+    Columns: id, paper, encoders (those whose number is printed; all of the paper's where it is empty), claim, printed,
+    source (where it is printed), misprint (what is known to be wrong in it), kind, says, value, margin, gated (whether
+    it is about what compression does to a score), notebook (that takes it up) and figure (the anchor on its page). What
+    `kind` and `says` may be stands at `judged`. Several ids may be about one number.
     """
     return pd.read_csv(Path(__file__).with_name("claims.csv"), dtype=str, keep_default_na=False)
 
 
-def judged(claim: Mapping[str, str], found: Finding, *, encoder: str) -> str:
-    """The verdict on a claim of the list by what a page has found.
+def may_claim(ahead: Finding) -> bool:
+    """The gate: whether the dense encoder is shown to be ahead, by what `baselines.ahead` found."""
+    return isinstance(ahead.quantity, Comparison) and ahead.quantity.sign == 1
+
+
+def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Finding]) -> dict[tuple, Finding]:
+    """Findings on compression by encoder, data set and more, as far as `ahead` allows them by encoder and data set.
+
+    Where it does not, one finding for the encoder and data set says so in their place.
+    """
+    told: dict[tuple, Finding] = {}
+    for key, one in found.items():
+        encoder, dataset = place = key[:2]
+        if not one.measured or may_claim(ahead[place]):
+            told[key] = one
+            continue
+        why = "is not shown to be ahead of" if ahead[place].measured else "was not compared with"
+        said = f"On {dataset}, nothing is claimed of compression, since {encoder} {why} a model without an encoder."
+        told[place] = Finding(said, verdict=NOT_COMPARABLE)
+    return told
+
+
+def judged(claim: Mapping[str, str], found: Finding, *, encoder: str | Sequence[str]) -> str:
+    """The verdict on a claim of the list by what a page has found on an encoder, or on several together.
 
     A `kind` of "question" is answered, not decided or not measured, as the finding itself is. An "arithmetic" claim is
-    judged on any encoder, a "relation" ("more", "less", "same", "keeps") and a "level" (a number) on the paper's own
+    judged on any encoder, a "relation" ("more", "less", "same", "keeps") and a "level" (a number) on the claim's own
     encoders; elsewhere the verdict on a relation says so, and a level is not comparable. `says` is "more", "less" or
     "same" of a comparison; "keeps" of one that loses less than two points; "is", "least" or "most" of a number, which
     `value` and `margin` give in the number's own unit.
@@ -59,41 +91,51 @@ def judged(claim: Mapping[str, str], found: Finding, *, encoder: str) -> str:
         return found.verdict
     if found.quantity is None:
         return found.verdict if found.verdict in (NOT_DECIDED, NOT_COMPARABLE) else NOT_MEASURED
-    elsewhere = claim["kind"] != "arithmetic" and encoder not in ENCODERS.get(claim["paper"], ())
+    own = (claim.get("encoders") or OF_PAPER.get(claim["paper"], "")).split()
+    measured = [encoder] if isinstance(encoder, str) else encoder
+    elsewhere = claim["kind"] != "arithmetic" and not {_named(name) for name in measured} <= set(own)
     if elsewhere and claim["kind"] == "level":
         return NOT_COMPARABLE + ELSEWHERE
     verdict = _borne_out(claim, found.quantity)
     return verdict + ELSEWHERE if elsewhere and verdict in (AGREES, DIFFERS) else verdict
 
 
+def _named(encoder: str) -> str:
+    """The study's own name of an encoder that is given by its place on the hub, at any revision."""
+    name = encoder.partition("@")[0]
+    places = {known.repository: known.name for known in ENCODERS.values() if not known.made_from}
+    return places.get(name, name)
+
+
 def _borne_out(claim: Mapping[str, str], quantity: Quantity) -> str:
     says = claim["says"]
-    if isinstance(quantity, Comparison) and says in ("more", "less", "same"):
-        return quantity.bears_out(says)
-    if isinstance(quantity, Comparison) and says == "keeps":
-        return {AGREES: DIFFERS, DIFFERS: AGREES}.get(word := quantity.departs(), word)
+    if isinstance(quantity, Comparison):
+        if says in ("more", "less", "same"):
+            return quantity.bears_out(says)
+        if says == "keeps":
+            return {AGREES: DIFFERS, DIFFERS: AGREES}.get(word := quantity.departs(), word)
     if says not in ("is", "least", "most"):
         raise SmallerError(f"The claim {claim['id']} says {says!r}, which no {type(quantity).__name__} can bear out.")
-    interval = quantity.interval if isinstance(quantity, Comparison) else quantity
-    if isinstance(interval, Interval):
-        if interval.n == 0 or not interval.known:
-            return NOT_MEASURED if interval.n == 0 else NOT_DECIDED
-        low, high = interval.low, interval.high
-    else:
-        low = high = float(interval)
+    found = getattr(quantity, "interval", quantity)
+    found = found if isinstance(found, Interval) else Interval(found, found, found, 1)
+    if not found.known:
+        return NOT_DECIDED if found.n else NOT_MEASURED
     value, margin = float(claim["value"]), float(claim["margin"] or 0)
     least = value - margin if says in ("is", "least") else -float("inf")
     most = value + margin if says in ("is", "most") else float("inf")
-    if least <= low and high <= most:
+    if least <= found.low and found.high <= most:
         return AGREES
-    return DIFFERS if high < least or low > most else NOT_DECIDED
+    return DIFFERS if found.high < least or found.low > most else NOT_DECIDED
 
 
-def of_page(found: Mapping[str, Finding | Sequence[Finding]], *, encoder: str) -> pd.DataFrame:
+def of_page(
+    found: Mapping[str, Finding | Sequence[Finding]], *, encoder: str | Sequence[str], ahead: Finding
+) -> pd.DataFrame:
     """A page's verdicts on the claims that it takes up, with the columns `COLUMNS`: one row for each finding.
 
     A key may name several claims that one measurement decides, "Q9, D9": the first is the one that is judged. An id
-    that is not listed raises SmallerError. `encoder` is the one that was measured.
+    that is not listed raises SmallerError. `encoder` is the one that was measured, or all of several; `ahead` is what
+    `baselines.ahead` says of it: where it is not ahead, no claim on compression is judged.
     """
     known = listed().set_index("id", drop=False)
     rows = []
@@ -103,51 +145,38 @@ def of_page(found: Mapping[str, Finding | Sequence[Finding]], *, encoder: str) -
             hint = did_you_mean(unknown[0], known.index)
             raise SmallerError(f"No claim has the id {unknown[0]!r}.{hint} The list is findings/claims.csv.")
         claim = known.loc[first].to_dict()
-        printed = f"{claim['printed']} ({claim['misprint']})" if claim["misprint"] else claim["printed"]
-        rows += [
-            {
-                "id": key,
-                "claim": claim["claim"],
-                "printed": printed,
-                "measured": one.headline,
-                "verdict": judged(claim, one, encoder=encoder),
-                "figure": claim["figure"],
-            }
-            for one in ([findings] if isinstance(findings, Finding) else findings)
-        ]
+        for one in [findings] if isinstance(findings, Finding) else findings:
+            refused = claim["gated"] and one.measured and not may_claim(ahead)
+            verdict = NOT_COMPARABLE + BEHIND if refused else judged(claim, one, encoder=encoder)
+            rows.append([key, claim["claim"], _printed(claim), claim["source"], one.headline, verdict, claim["figure"]])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _printed(claim: Mapping[str, str]) -> str:
+    return f"{claim['printed']} ({claim['misprint']})" if claim["misprint"] else claim["printed"]
 
 
 def gathered(pages: Sequence[str]) -> pd.DataFrame:
     """What was made of every claim in the list by the pages that were run: one row or more for each, in its order.
 
-    `pages` are the stems of the notebooks that were run. Columns: id, claim, verdict, printed, measured (the first
-    sentence of it) and where, a link to the figure. A claim that no page decides says so, and which page would.
+    `pages` are the stems of the notebooks that were run. Columns: those of a page, and `page`, its notebook; where that
+    was run, the cell of the figure leads to it. A claim that no page decides says so, and which page would.
     """
-    known = listed().set_index("id")
-    places = {name: place for place, name in enumerate(known.index)}
+    known = listed().set_index("id", drop=False)
     files = sorted((outputs_folder() / "tables").glob("verdicts-*.csv"))
     parts = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
-    rows = [row for part in parts for row in part.to_dict("records") if set(COLUMNS) <= set(part)]
-    decided = {name for row in rows for name in row["id"].split(", ")}
-    for name, claim in known[~known.index.isin(list(decided))].iterrows():
-        missing = "not measured" if claim["notebook"] in pages else f"not measured: {claim['notebook']} was not run"
-        rows.append({"id": name, "measured": missing, "verdict": NOT_MEASURED} | claim.to_dict())
-    rows = [row for row in rows if row["id"].split(", ")[0] in places]
-    rows.sort(key=lambda row: places[row["id"].split(", ")[0]])
-    found = []
-    for row in rows:
-        first = known.loc[row["id"].split(", ")[0]]
-        page = first["notebook"]
-        place = f"[{page}]({page}.ipynb#{row['figure']})" if page in pages else f"{page} (not run)"
-        found.append(
-            {
-                "id": row["id"],
-                "claim": row["claim"][:1].upper() + row["claim"][1:],
-                "verdict": row["verdict"],
-                "printed": row["printed"],
-                "measured": row["measured"],
-                "where": place,
-            }
-        )
-    return pd.DataFrame(found)
+    found = pd.concat([pd.DataFrame(columns=COLUMNS), *(part for part in parts if set(COLUMNS) <= set(part))])
+    found = found[found["id"].str.split(", ").str[0].isin(known.index)]
+    rest = known[~known.index.isin(found["id"].str.split(", ").explode())]
+    why = [NOT_MEASURED if page in pages else f"{NOT_MEASURED}: {page} was not run" for page in rest["notebook"]]
+    told = {"printed": [_printed(claim) for claim in rest.to_dict("records")], "printed in": rest["source"]}
+    rest = rest.assign(**told, measured=why, verdict=NOT_MEASURED)
+    found = pd.concat([found, rest])[COLUMNS].assign(first=lambda rows: rows["id"].str.split(", ").str[0])
+    found = found.sort_values("first", key=lambda names: names.map(known.index.get_loc), kind="stable")
+    found = found.assign(page=known.loc[found["first"], "notebook"].array).drop(columns="first")
+    found = found.reset_index(drop=True)
+    found["claim"] = found["claim"].str[:1].str.upper() + found["claim"].str[1:]
+    found.attrs["links"] = {
+        (row.Index, "figure"): f"{row.page}.ipynb#{row.figure}" for row in found.itertuples() if row.page in pages
+    }
+    return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -27,8 +29,7 @@ def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> pd.Da
     the mean and its t interval over targets are given, n again targets.
     """
     pairs = with_distances(table, distances)
-    means = over_sources(pairs)
-    found = [_row(feature, BETWEEN, means[feature], means["f1"]) for feature in DISTANCES]
+    found = _each(over_sources(pairs), {BETWEEN: over_sources(pairs)["f1"]}, DISTANCES)
     for feature, words in DISTANCES.items():
         by_target = [spearman(own[feature], own["f1"]).rho for _, own in pairs.groupby(["dataset", "language"])]
         one = between([rho for rho in by_target if not math.isnan(rho)])
@@ -43,14 +44,13 @@ def with_distances(table: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame
     `equal` marks the cells of the sources that were pruned, in the targets that all of them were tested on zero-shot:
     only there are means over sources means over the same ones.
     """
-    rows = settings(table)
+    rows, place = settings(table), ["dataset", "language"]
     rows = rows[rows["trained"] == ONE]
     sources = of_pruned(rows)["trained_on"].unique()
-    rows = rows[(rows["order"] == "dense") & (rows["setting"] == ZERO_SHOT)]
-    f1 = rows.groupby(["trained_on", "dataset", "language"], as_index=False)["f1"].mean()
-    pairs = f1.merge(distances, on=["trained_on", "dataset", "language"])
+    away = rows[(rows["order"] == "dense") & (rows["setting"] == ZERO_SHOT)]
+    pairs = away.groupby(["trained_on", *place], as_index=False)["f1"].mean().merge(distances)
     mine = pairs["trained_on"].isin(sources)
-    complete = mine.groupby([pairs["dataset"], pairs["language"]]).transform("sum") == len(sources)
+    complete = mine.groupby([pairs[name] for name in place]).transform("sum") == len(sources)
     return pairs.assign(equal=mine & complete)
 
 
@@ -65,7 +65,7 @@ def features_and_compression(table: pd.DataFrame, features: pd.DataFrame) -> pd.
     `features` is the table of `data.features.language_features`. F1 that never falls on the grid counts as falling
     last. Time is that of the dense models, in milliseconds for a sentence. Columns are `COLUMNS`.
     """
-    own, rows = features.set_index("language"), at_home(table)
+    rows = at_home(table)
     rows = rows[rows["trained"] == ONE]
     drops = drop_at(rows, points=DEPARTURE).set_index("language").fillna({"sparsity": NEVER})
     outcomes = {
@@ -74,18 +74,16 @@ def features_and_compression(table: pd.DataFrame, features: pd.DataFrame) -> pd.
     }
     times = rows[rows["order"] == "dense"].groupby("language")["milliseconds"].mean()
     outcomes["milliseconds for a sentence, dense"] = times
-    return _corrected(
-        [
-            _row(feature, outcome, own[feature].reindex(values.index), values)
-            for outcome, values in outcomes.items()
-            for feature in FEATURES
-        ]
-    )
+    return _corrected(_each(features.set_index("language"), outcomes, FEATURES))
 
 
-def _row(feature: str, outcome: str, x: pd.Series, y: pd.Series) -> list:
-    found = spearman(x, y)
-    return [(FEATURES | DISTANCES)[feature], outcome, found.rho, found.low, found.high, found.n, found.p_value]
+def _each(features: pd.DataFrame, outcomes: Mapping[str, pd.Series], words: Mapping[str, str]) -> list[list]:
+    """The rank correlation of each feature with each outcome, as the columns `COLUMNS` have it."""
+    found = []
+    for (outcome, values), name in itertools.product(outcomes.items(), words):
+        one = spearman(features[name].reindex(values.index), values)
+        found.append([words[name], outcome, one.rho, one.low, one.high, one.n, one.p_value])
+    return found
 
 
 def _corrected(found: list[list]) -> pd.DataFrame:
@@ -107,8 +105,8 @@ def clearest(found: pd.DataFrame) -> Finding:
         for row in (sure if len(sure) else found[:1]).to_dict("records")
     ]
     return Finding(
-        f"After Holm's correction, {len(sure)} of {count_of(len(found), 'rank correlation')} "
-        f"{'differs' if len(sure) == 1 else 'differ'} from zero.",
+        f"After Holm's correction, {len(sure) or 'none'} of {count_of(len(found), 'rank correlation')} "
+        f"{'differ' if len(sure) > 1 else 'differs'} from zero.",
         f"{'Clear of zero:' if len(sure) else 'The strongest is'} {'; '.join(named)}.",
         values={"sure": sure},
         verdict=ANSWERED if len(sure) else NOT_DECIDED,

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, DIFFERS, MARGIN, NOT_DECIDED, Comparison, corrected, paired
-from smaller.analysis.findings.finding import ANSWERED, Finding, missing
-from smaller.analysis.findings.words import count_of, name_of
-from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, t_interval
+from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, paired
+from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
+from smaller.analysis.findings.words import count_of, name_of, some_of
+from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
 from smaller.study.recipes import Recipe
 
@@ -23,7 +23,7 @@ STRATEGIES = (TEACHER, *STUDENTS, *CONTROLS)
 MODELS = ["strategy", "encoder", "shape"]
 """What tells the models of a table apart, beside language and seed."""
 
-DIFFERENCE, CHANGE = "difference (points)", "F1 minus the teacher's (points)"
+DIFFERENCE, DRAWN, CHANGE = "difference (points)", "over sentences", "F1 minus the teacher's (points)"
 SAVED, KEPT = "fewer parameters (%)", "F1 kept (%)"
 
 ONCE = {AGNOSTIC: "the corpus distillation"} | dict.fromkeys((CONTINUED, SCRATCH), "the control's pre-training")
@@ -32,14 +32,7 @@ ONCE = {AGNOSTIC: "the corpus distillation"} | dict.fromkeys((CONTINUED, SCRATCH
 ISOLATING = {(SPECIFIC, LABELS): "On the task", (AGNOSTIC, CONTINUED): "On unlabelled text"}
 """Pairs of strategies in which nothing differs but the teacher's answers: start, batches and updates are the same."""
 
-OTHERS = [
-    (AGNOSTIC, CUT),
-    (AGNOSTIC, SCRATCH),
-    (SPECIFIC, CUT),
-    (SPECIFIC, CONTINUED),
-    (SPECIFIC, SCRATCH),
-    (LABELS, CUT),
-]
+OTHERS = [*((AGNOSTIC, name) for name in (CUT, SCRATCH)), *((SPECIFIC, name) for name in CONTROLS[1:]), (LABELS, CUT)]
 """Pairs of a model and a control of its shape that differ in more than that."""
 
 
@@ -51,25 +44,18 @@ def layers_and_heads(shape: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def by_strategy(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table of several, with the columns `strategy` (one of `STRATEGIES`), `variant` (empty for none) and `shape`.
+def by_strategy(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of named groups with `strategy` (one of `STRATEGIES`), `variant` (empty for none) and `shape`.
 
-    The names of the tables are strategies, or "strategy: variant". Rows go by strategy and teacher, the largest shape
-    first. A strategy without rows is not in the result.
+    A group's name is its strategy, or its strategy and its variant. Rows go by strategy and teacher, the largest shape
+    first.
     """
-    parts = [
-        table.assign(strategy=name.partition(": ")[0], variant=name.partition(": ")[2])
-        for name, table in tables.items()
-        if len(table)
-    ]
-    whole = _shaped(pd.concat(parts))
+    named = [group if isinstance(group, tuple) else (group, "") for group in table["group"]]
+    names = pd.DataFrame(named, table.index, columns=["strategy", "variant"])
+    whole = _shaped(table.assign(strategy=names["strategy"], variant=names["variant"]))
     places = {"strategy": STRATEGIES.index, "encoder": list(dict.fromkeys(whole["encoder"])).index}
-    return whole.sort_values(
-        ["strategy", "encoder", "layers", "heads"],
-        kind="stable",
-        ignore_index=True,
-        key=lambda column: column.map(places.get(column.name, operator.neg)),
-    )
+    key = {"key": lambda column: column.map(places.get(column.name, operator.neg)), "kind": "stable"}
+    return whole.sort_values(["strategy", "encoder", "layers", "heads"], ignore_index=True, **key)
 
 
 def _shaped(rows: pd.DataFrame) -> pd.DataFrame:
@@ -105,20 +91,18 @@ def once(*strategies: str) -> tuple[str, ...]:
 def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: str = "test") -> pd.DataFrame:
     """F1 of models minus that of others of the same teacher and shape, or of the teacher itself, paired by seed.
 
-    `pairs` name strategies, or "strategy: variant". Columns: model, minus, teacher, student, difference (points). The
-    p values are corrected for the number of rows.
+    `pairs` name strategies, or "strategy: variant". Columns: model, minus, teacher, student, difference (points), whose
+    p values are corrected for the number of rows, and on test the same difference over sentences.
     """
     rows = one_kind(of_split(table, split), "dataset")
-    names = rows["strategy"].where(rows["variant"] == "", rows["strategy"] + ": " + rows["variant"])
-    found = [pd.DataFrame(columns=["model", "minus", "encoder", "shape", "comparison"])]
+    names, by = rows["strategy"].where(rows["variant"] == "", rows["strategy"] + ": " + rows["variant"]), MODELS[1:]
+    found = [pd.DataFrame(columns=["model", "minus", *by, "comparison", DRAWN])]
     for first, second in pairs:
-        own, other = rows[names == first], rows[names == second]
-        if second == TEACHER:  # one for students of every shape
-            other = other.drop(columns="shape").merge(own[["encoder", "shape"]].drop_duplicates(), on="encoder")
-        each = paired(own, other, by=["encoder", "shape"], drawn_once=once(first, second))
+        about = {"for_all": ["shape"] if second == TEACHER else [], "drawn_once": once(first, second)}
+        each = paired(rows[names == first], rows[names == second], by=by, over_sentences=split == "test", **about)
         found.append(each.assign(model=first, minus=second))
     whole = corrected(pd.concat(found, ignore_index=True)).drop(columns="verdict")
-    return whole.set_axis(["model", "minus", "teacher", "student", DIFFERENCE], axis="columns")
+    return whole.set_axis(["model", "minus", "teacher", "student", DIFFERENCE, DRAWN], axis="columns")
 
 
 def beside(first: pd.DataFrame, second: pd.DataFrame, *, on: Sequence[str]) -> pd.DataFrame:
@@ -142,58 +126,39 @@ def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     whole = rows["strategy"] == TEACHER
     found = beside(rows[~whole], rows[whole], on=["encoder", "language", "seed"])
     if found.empty:
-        raise SmallerError(
-            "There is no student beside its own teacher of the same language and seed: run the teachers "
-            "with the students' seeds."
-        )
+        said = "There is no student beside its own teacher of the same language and seed: "
+        raise SmallerError(f"{said}run the teachers with the students' seeds.")
     return found
 
 
 def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     """What each student and control saves and loses against its own teacher (P1-T7, P1-T8), averaged over languages.
 
-    One row a model: its parameters in millions, the share saved, and what it loses in points and keeps in per cent.
+    One row a model: its parameters in millions, the share saved, what it loses in points (over seeds, and over
+    sentences), and what it keeps in per cent.
     """
     names = ["strategy", "teacher", "student"]
     found = of_average(beside_teacher(table, split=split)).groupby(MODELS, sort=False)
-    each = pd.DataFrame(
-        {
-            "parameters (M)": found["parameters"].first() / 1e6,
-            SAVED: found["saved"].mean(),
-            KEPT: found["kept"].agg(t_interval),
-        }
-    ).rename_axis(names)
+    saved = pd.DataFrame({"parameters (M)": found["parameters"].first() / 1e6, SAVED: found["saved"].mean()})
+    each = saved.assign(**{KEPT: found["kept"].agg(t_interval)}).rename_axis(names)
     changes = compared(table, [(name, TEACHER) for name in STRATEGIES[1:]], split=split)
-    changes = changes.rename(columns={"model": "strategy", DIFFERENCE: CHANGE})
-    return changes.join(each, on=names, how="inner")[[*names, "parameters (M)", SAVED, CHANGE, KEPT]]
+    changes = changes.rename(columns={"model": "strategy", DIFFERENCE: CHANGE}).join(each, on=names, how="inner")
+    return changes[[*names, "parameters (M)", SAVED, CHANGE, DRAWN, KEPT]]
 
 
 def relation(one: Comparison, what: str = "F1") -> str:
     """What a comparison shows of the first, as the verb of a sentence whose subject is plural."""
-    if one.verdict == AGREES:
-        return f"have the same {what} (within {MARGIN:g} points) as"
-    sides = {1: f"have a higher {what} than", -1: f"have a lower {what} than"}
-    return sides.get(one.sign, f"are not shown to have another {what} than")
+    same, unsure = f"have the same {what} (within {MARGIN:g} points) as", f"are not shown to have another {what} than"
+    return one.words(f"have a higher {what} than", f"have a lower {what} than", same, unsure)
 
 
 def results(table: pd.DataFrame) -> pd.DataFrame:
     """Every model's F1 by language and on average, each an interval over seeds (P1-T1), marked by `with_best`."""
-    rows = averages(plain(table))
+    rows, keys = averages(plain(table)), ["strategy", "encoder", "layers", "heads"]
     languages = sorted(set(rows["language"]), key=lambda code: (code == AVERAGE, name_of(code)))
-    found = [
-        {
-            "strategy": strategy,
-            "teacher": encoder,
-            "layers": layers,
-            "heads": heads,
-            "parameters (M)": own["parameters"].iloc[0] / 1e6,
-        }
-        | {name_of(code): t_interval(own.loc[own["language"] == code, "f1"]) for code in languages}
-        for (strategy, encoder, layers, heads), own in rows.groupby(
-            ["strategy", "encoder", "layers", "heads"], sort=False
-        )
-    ]
-    return with_best(pd.DataFrame(found), name_of(languages[-1]))
+    wide = over_seeds(rows, by=[*keys, "language"]).unstack("language")[languages].rename(columns=name_of)
+    found = rows.groupby(keys, sort=False)["parameters"].first().div(1e6).to_frame("parameters (M)").join(wide)
+    return with_best(found.rename_axis(index={"encoder": "teacher"}).reset_index(), name_of(languages[-1]))
 
 
 def with_best(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -217,33 +182,37 @@ def how_tiny(table: pd.DataFrame, *, points: float = DEPARTURE) -> Finding:
     found = students_to_choose(table)
     within = found[found["dev"] >= -points].sort_values(["parameters (M)", "dev"], ascending=[True, False])
     if within.empty:
-        return Finding(f"No student is within {points:g} points of its teacher's F1 on dev.")
+        loses = [one.departs(by=points) for one in found[CHANGE]]
+        return Finding(
+            f"No student's mean F1 is within {points:g} points of its teacher's on dev.",
+            f"On test, such a loss is shown for {loses.count(AGREES)} of {count_of(len(loses), 'student')}.",
+            verdict=settled(loses),
+        )
     least = within.iloc[0].to_dict()
     loses = least[CHANGE].departs(by=points)
-    shown = {AGREES: "shown", DIFFERS: "excluded", NOT_DECIDED: NOT_DECIDED}[loses]
+    told = {AGREES: "shown", NOT_DECIDED: NOT_DECIDED}.get(loses, "excluded")
     return Finding(
         f"The smallest student within {points:g} points of its teacher's F1 on dev is {least['strategy']} "
         f"{least['student']} of {least['teacher']}, with {least[SAVED]:.1f} % fewer parameters.",
-        f"On test, its F1 minus its teacher's is {least[CHANGE]}. A loss of {points:g} points is {shown}.",
+        f"On test, its F1 minus its teacher's is {least[CHANGE]}. A loss of {points:g} points is {told}.",
         quantity=least[CHANGE],
         values=least,
-        verdict=NOT_DECIDED if loses == NOT_DECIDED else ANSWERED,
+        verdict=settled([loses]),
     )
 
 
 def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
     """Which students keep less than `share` per cent of their teacher's F1 (paper 1, mechanism 2; T24)."""
-    found = of_students(compression(table)).set_index("student")[KEPT]
-    found = found[[one.n > 0 for one in found]]
-    if found.empty:
+    found = [(name, one) for name, one in of_students(compression(table))[["student", KEPT]].to_numpy() if one.n]
+    if not found:
         return missing("Shares of a teacher's F1")
-    below = [student for student, one in found.items() if one.mean < share]
-    undecided = any(not one.known or one.low < share <= one.high for one in found)
+    # Of one seed there are no bounds, and nothing is shown.
+    below, above = [name for name, one in found if one.high < share], [name for name, one in found if one.low >= share]
     return Finding(
-        f"Less than {share:g} % of the teacher's F1 is kept by {len(below) or 'none'} of "
-        f"{count_of(len(found), 'student')}.",
-        verdict=NOT_DECIDED if undecided else ANSWERED,
-        values={"below": below},
+        f"{some_of(len(below), len(found), 'student')} shown to keep less than {share:g} % of the teacher's F1, and "
+        f"{len(above) or 'none'} to keep as much or more.",
+        verdict=ANSWERED if len(below) + len(above) == len(found) else NOT_DECIDED,
+        values={"below": below, "above": above},
     )
 
 
@@ -252,15 +221,9 @@ def curves(found: Mapping[str, Iterable[tuple[Recipe, list[float], int]]]) -> pd
 
     The losses of single batches are noisy: each is the mean of up to five neighbouring points.
     """
-    rows = [
-        pd.DataFrame(
-            {
-                "series": name,
-                "update": np.arange(len(losses)) * stride,
-                "loss": pd.Series(losses).rolling(5, center=True, min_periods=1).mean(),
-            }
-        )
-        for name, own in found.items()
-        for _, losses, stride in own
-    ]
+    rows = []
+    for name, own in found.items():
+        for _, losses, stride in own:
+            smooth = pd.Series(losses).rolling(5, center=True, min_periods=1).mean()
+            rows.append(pd.DataFrame({"series": name, "update": np.arange(len(losses)) * stride, "loss": smooth}))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["series", "update", "loss"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from smaller.analysis.findings import distillation, teaching
 from smaller.analysis.findings.claims import judged
 from smaller.analysis.findings.distillation import AGNOSTIC, KEPT, SAVED, SPECIFIC, averages, plain, with_best
 from smaller.analysis.findings.finding import Finding, missing
-from smaller.analysis.findings.words import name_of, one_of
+from smaller.analysis.findings.words import name_of
 from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, Interval, describe, t_interval
 from smaller.encoders import configuration, parameter_count
@@ -34,15 +35,9 @@ def printed() -> pd.DataFrame:
     wide = numbers.pivot(index=["row", "encoder"], columns="language", values="value").reset_index()
     scores = wide[[code for code in numbers["language"].unique() if code]]
     parts = wide["row"].str.extract(r"(\w+)/\w+/(\d+)L(\d+)H")  # agnostic/base/4L6H
-    rows = pd.DataFrame(
-        {
-            "strategy": "task-" + parts[0],
-            "teacher": wide["encoder"],
-            "layers": parts[1].astype(int),
-            "heads": parts[2].astype(int),
-            "parameters (M)": wide[""].astype(int),
-        }
-    ).join(scores.rename(columns=name_of))
+    rows = pd.DataFrame({"strategy": "task-" + parts[0], "teacher": wide["encoder"]})
+    rows = rows.assign(layers=parts[1].astype(int), heads=parts[2].astype(int))
+    rows = rows.assign(**{"parameters (M)": wide[""].astype(int)}).join(scores.rename(columns=name_of))
     return with_best(rows.assign(note=np.where(scores.duplicated(keep=False), "printed twice", "")), AVERAGE)
 
 
@@ -60,12 +55,11 @@ def beside_printed(table: pd.DataFrame) -> pd.DataFrame:
     ours = rows.groupby([*STUDENT, "language"])["f1"].agg(t_interval).rename("ours")
     found = paper.join(ours, on=[*STUDENT, "language"], how="inner").sort_values(STUDENT, kind="stable")
     level = {"id": "P1-T1", "kind": "level", "says": "is", "paper": "1", "margin": MARGIN}
-    found["verdict"] = [
-        NOT_COMPARABLE
-        if row.note
-        else judged(level | {"value": row.printed}, Finding("", quantity=row.ours), encoder=row.teacher)
+    verdicts = [
+        judged(level | {"value": row.printed}, Finding("", quantity=row.ours), encoder=row.teacher)
         for row in found.itertuples()
     ]
+    found["verdict"] = np.where(found["note"] == "", verdicts, NOT_COMPARABLE)
     return found[[*STUDENT, "language", "printed", "ours", "verdict"]]
 
 
@@ -90,11 +84,8 @@ def exact() -> pd.DataFrame:
 
     Computed from the shapes alone; heads do not change the number.
     """
-    rows = [
-        (teacher, _millions(teacher), layers, _millions(teacher, layers=layers))
-        for teacher in TEACHERS
-        for layers in DEPTHS
-    ]
+    places = itertools.product(TEACHERS, DEPTHS)
+    rows = [(teacher, _millions(teacher), layers, _millions(teacher, layers=layers)) for teacher, layers in places]
     table = pd.DataFrame(rows, columns=["teacher", "teacher (M)", "layers", "student (M)"])
     return table.assign(**{SAVED: 100 * (1 - table["student (M)"] / table["teacher (M)"])})
 
@@ -109,31 +100,26 @@ def _millions(encoder: str, *, layers: int | None = None) -> float:
 def claims(table: pd.DataFrame) -> dict[str, Finding]:
     """What this page says of each claim on distillation; `table` has the rows of dev and of test."""
     measured, shares, wrong = distillation.students_to_choose(table), exact()[SAVED].sort_values(), misprints()
-    small, of_six = _millions("afriberta-small"), _millions("afriberta-small", layers=6)
+    small, six = _millions("afriberta-small"), _millions("afriberta-small", layers=6)
+    saved = ", ".join(f"{share:.1f}" for share in shares)
     return {
         "Q1": distillation.how_tiny(table),
-        "D6": _drop(measured, "afriberta-base", which="best"),
-        "D7": _drop(measured, "afriberta-large", which="best"),
-        "D8": _drop(measured, "afriberta-large", which="least"),
-        "D5": Finding(
-            f"The paper's shapes save {one_of(f'{share:.1f}' for share in shares)} % of the parameters.",
-            quantity=shares.max(),
-        ),
+        "D6": _drop(measured, "afriberta-base"),
+        "D7": _drop(measured, "afriberta-large"),
+        "D8": _drop(measured, "afriberta-large", worst=True),
+        "D5": Finding(f"The paper's shapes save {saved} % of the parameters.", quantity=shares.max()),
         "Q5, D18": teaching.best_teacher(table),
         "Q6, D4": teaching.agnostic_or_specific(table),
         "Q7": teaching.above_teachers(table),
         "M2": distillation.too_small(table),
         "D3": replace(wrong, quantity=float(len(wrong.values["copies"]))),
-        "D15": Finding(
-            f"Its 4 layers have {small:.1f} million parameters, and 6 layers would have {of_six:.1f} million.",
-            quantity=small,
-        ),
+        "D15": Finding(f"Its 4 layers have {small:.1f} million parameters; 6 would have {six:.1f}.", quantity=small),
         "OQ3": teaching.heads(table),
     }
 
 
-def _drop(measured: pd.DataFrame, encoder: str, *, which: str) -> Finding:
-    """What the best or the least student keeps, chosen on dev and reported on test, in per cent less than all.
+def _drop(measured: pd.DataFrame, encoder: str, *, worst: bool = False) -> Finding:
+    """What the best or the worst student keeps, chosen on dev and reported on test; the quantity is the loss in %.
 
     Of the claim's own encoder, where it was measured, only the paper's depths are evidence.
     """
@@ -142,13 +128,12 @@ def _drop(measured: pd.DataFrame, encoder: str, *, which: str) -> Finding:
         measured = measured[(measured["teacher"] == encoder) & measured["student"].str.startswith(("4x", "6x"))]
     if measured.empty or not measured[KEPT].iloc[0].n:
         return missing("Students of the paper's depths")
-    row = measured.sort_values("dev").iloc[0 if which == "least" else -1].to_dict()
+    row = measured.sort_values("dev").iloc[0 if worst else -1].to_dict()
     kept = row[KEPT]
-    change = Interval(kept.mean - 100, kept.low - 100, kept.high - 100, kept.n)
     return Finding(
-        f"In per cent of its teacher's F1, the {which} student on dev ({row['strategy']} {row['student']} of "
-        f"{row['teacher']}) changes it by {describe(change)}.",
-        quantity=change if here else None,
+        f"The {'worst' if worst else 'best'} student on dev, {row['strategy']} {row['student']} of {row['teacher']}, "
+        f"keeps this share of its teacher's F1 on test, in per cent: {describe(kept)}.",
+        quantity=Interval(kept.mean - 100, kept.low - 100, kept.high - 100, kept.n) if here else None,
         verdict="" if here else NOT_COMPARABLE,
         values={"model": row},
     )

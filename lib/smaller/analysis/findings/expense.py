@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,34 +70,35 @@ def energy(spent: Expense) -> str:
 def studied(records: Sequence[dict]) -> dict[str, str]:
     """What the records are of: encoders, data sets, languages, seeds; a line for each."""
     tunings = [step for record in records for step in record["recipe"]["steps"] if step["step"] == "FineTune"]
-    languages = sorted({code for step in tunings for code in step["language"].split("+")}, key=name_of)
+    languages = {code for step in tunings for code in step["language"].split("+")}
     return {
-        "encoders": ", ".join(sorted({Path(record["recipe"]["encoder"]).name for record in records})),
-        "data": ", ".join(sorted({step["dataset"] for step in tunings})),
-        "languages": names_of(languages),
-        "seeds": ", ".join(map(str, sorted({step["seed"] for step in tunings}))),
+        "encoders": _listed(Path(record["recipe"]["encoder"]).name for record in records),
+        "data": _listed(step["dataset"] for step in tunings),
+        "languages": names_of(sorted(languages, key=name_of)),
+        "seeds": _listed(step["seed"] for step in tunings),
         "recipes": f"{len(records):,} measured, one model each",
     }
 
 
 def checklist(records: Sequence[dict]) -> pd.DataFrame:
     """What somebody needs to repeat the study, counted from its records."""
-    seeds = sorted({step["seed"] for record in records for step in record["recipe"]["steps"] if step.get("seed")})
-    made = [record["provenance"] for record in records]
-    spent = expense(records)
-    libraries = sorted({f"{name} {version}" for one in made for name, version in one["libraries"].items()})
-    return pd.DataFrame(
-        {
-            "recipes with a record": f"{len(records):,}",
-            "trainings, each done once": f"{spent.trainings:,}",
-            "seeds": ", ".join(map(str, seeds)) or "none",
-            "inputs with a checksum": f"{len({name for record in records for name in record['inputs']}):,}",
-            "code": ", ".join(sorted({one["commit"] for one in made})),
-            "libraries": ", ".join(libraries),
-            "devices": "; ".join(sorted({one["device"] for one in made})),
-            "hours of training": f"{spent.training / 3600:.2f}",
-            "hours of scoring": f"{spent.scoring / 3600:.2f}",
-            "energy": energy(spent),
-        }.items(),
-        columns=["item", "here"],
-    )
+    made, spent = [record["provenance"] for record in records], expense(records)
+    steps = [step for record in records for step in record["recipe"]["steps"]]
+    libraries = [f"{name} {version}" for one in made for name, version in one["libraries"].items()]
+    facts = {
+        "recipes with a record": f"{len(records):,}",
+        "trainings, each done once": f"{spent.trainings:,}",
+        "seeds": _listed(step["seed"] for step in steps if step.get("seed")) or "none",
+        "inputs with a checksum": f"{len({name for record in records for name in record['inputs']}):,}",
+        "code": _listed(one["commit"] for one in made),
+        "libraries": _listed(libraries),
+        "devices": "; ".join(sorted({one["device"] for one in made})),
+        "hours of training": f"{spent.training / 3600:.2f}",
+        "hours of scoring": f"{spent.scoring / 3600:.2f}",
+        "energy": energy(spent),
+    }
+    return pd.DataFrame(facts.items(), columns=["item", "here"])
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, sorted(set(values))))

@@ -1,26 +1,26 @@
 """The second paper's pipeline: what each stage costs, which family is best at equal bytes (X1), and the smallest model.
 
-`table` is what `by_family` makes of the tidy tables of a study, `times` what `timing.settings_table` gives of some of
-its models. Scores are the main one of each task, in points. Findings go by encoder and data set.
+`table` is what `by_family` makes of the tidy tables of a study. Scores are the main one of each task, in points.
+Findings go by encoder and data set.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, Comparison, corrected, paired
-from smaller.analysis.findings import baselines
-from smaller.analysis.findings.finding import Finding, missing
-from smaller.analysis.statistics import Interval, of_split, t_interval
+from smaller.analysis.comparison import NOT_DECIDED, OVER_SENTENCES, Comparison, corrected, paired
+from smaller.analysis.findings import baselines, units
+from smaller.analysis.findings.finding import ANSWERED, Finding
+from smaller.analysis.statistics import of_split, t_interval
 from smaller.base.errors import SmallerError
 from smaller.encoders import TRAINED
-from smaller.study.recipes import DENSE, TRIMMED
+from smaller.study.pipelines import DENSE, QUESTIONS
 
 PIPELINE, SIZES, ORDERS = "pipeline", "pipeline, other sizes", "pipeline, other orders"
 """The pipeline's own stages; the whole of it at other sizes; its stages in another order or with some left out."""
@@ -33,12 +33,11 @@ TAUGHT, UNTAUGHT = "taught on the task", "without a teacher"
 """Students as small as the pipeline's that learn from a fine-tuned model on its task and on unlabelled text; and
 models of the same shape that are trained on the labels with as many updates."""
 
+SHARES = (0.5, 0.1, 0.05, 0.03)
+"""Shares of the dense bytes at which families are compared."""
+
 TOLERATED = {"1 point": (1.0, 0.0), "2 points": (2.0, 0.0), "5 points": (5.0, 0.0), "5 % of the score": (0.0, 0.05)}
 """Losses that one may bear, in points and as a share of the dense score."""
-
-MARK = {"parameters": 35, "time": 51}
-"""XtremeDistil on the named entities of 41 languages (Mukherjee and Awadallah 2020): how many times fewer parameters
-than mBERT, and how many times faster in batches."""
 
 MODEL = ["encoder", "dataset", "family", "stage"]
 PLACE = MODEL[:2]
@@ -53,34 +52,28 @@ MEASURES = {
 }
 """The sizes of a model, and what they are called in tables."""
 
-Findings = dict[tuple[str, str], Finding]
+Findings = dict[tuple[str, ...], Finding]
 
 
-def by_family(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Tables by family and stage as one, with `family`, `stage`, `bytes`, `share` and `parameter_share` of dense.
+def by_family(whole: pd.DataFrame) -> pd.DataFrame:
+    """The table of a study whose `group` is a family and a stage, with both, `bytes`, and shares of dense.
 
+    `share` is that of the bytes, `parameter_share` that of the parameters.
     `bytes` are those of the folder that ships where every row knows them, else those of the weights, which of masked
     weights are a bitmap and what is left; `counted` says which. SmallerError where an encoder has no dense model.
     """
-    parts = [
-        rows.assign(family=family, stage=stage)
-        for family, stages in tables.items()
-        for stage, rows in stages.items()
-        if len(rows)
-    ]
-    whole = pd.concat(parts, ignore_index=True)
-    masked = (whole["sparsity"] > 0) & (whole["form"] == TRAINED)
+    family, stage = zip(*whole["group"], strict=True)
+    whole = whole.drop(columns="group").assign(family=family, stage=stage)
+    counted = units.everywhere(whole, units.SIZE)
+    masked = (whole["sparsity"] > 0) & (whole["form"] == TRAINED) & (counted == "dense_bytes")
     bitmap = np.minimum(4 * whole["nonzero_parameters"] + whole["parameters"] / 8, whole["dense_bytes"])
-    # Bytes of files and of weights never stand side by side.
-    ships = "shipped_bytes" in whole and bool(whole["shipped_bytes"].notna().all())
-    own = whole["shipped_bytes"] if ships else np.where(masked, bitmap, whole["dense_bytes"])
-    whole = whole.assign(bytes=own, counted=f"bytes of the {'files that ship' if ships else 'weights'}")
+    whole = whole.assign(bytes=whole[counted].mask(masked, bitmap), counted=units.SIZE[counted])
     dense = whole[whole["stage"] == DENSE].groupby(PLACE)[["bytes", "parameters"]].first()
     if absent := sorted(set(map(tuple, whole[PLACE].to_numpy())) - set(dense.index)):
         raise SmallerError(f"There is no dense model of {absent[0][0]} on {absent[0][1]} to compare with: add it.")
-    both = whole.join(dense.add_suffix("_dense"), on=PLACE)
+    of_dense = whole[PLACE].join(dense, on=PLACE)
     return whole.assign(
-        share=both["bytes"] / both["bytes_dense"], parameter_share=both["parameters"] / both["parameters_dense"]
+        share=whole["bytes"] / of_dense["bytes"], parameter_share=whole["parameters"] / of_dense["parameters"]
     )
 
 
@@ -115,25 +108,29 @@ def on_dev(table: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.groupby(MODEL)["seed"].transform("nunique") >= rows.join(wanted, on=PLACE)["wanted"]]
 
 
-def against_dense(table: pd.DataFrame) -> pd.Series:
-    """The comparison on test of each model with the dense ones of its seeds, by `MODEL`; p after Holm over them all."""
+def against_dense(table: pd.DataFrame) -> pd.DataFrame:
+    """The difference on test of each model from the dense ones, by `MODEL`, in both sources of chance.
+
+    "minus dense" is a `Comparison` over seeds, corrected for their number; "over sentences" has the `Interval` of the
+    paired bootstrap.
+    """
     rows = of_split(table, "test")
-    small, dense = rows[rows["stage"] != DENSE], rows[rows["stage"] == DENSE]
-    others = small[MODEL].drop_duplicates().merge(dense[[*PLACE, "language", "seed", "score"]], on=PLACE)
-    found = paired(small, others, by=MODEL, value="score")
-    return with_once(found, found["family"].isin(ON_TEXT)).set_index(MODEL)["comparison"]
+    dense = rows["stage"] == DENSE
+    found = paired(rows[~dense], rows[dense], by=MODEL, for_all=MODEL[2:], value="score", over_sentences=True)
+    found = with_once(found).rename(columns={"comparison": "minus dense"})
+    return found.set_index(MODEL)[["minus dense", OVER_SENTENCES]]
 
 
-def with_once(found: pd.DataFrame, made: pd.Series) -> pd.DataFrame:
-    """The comparisons, with what was drawn once for all seeds (`ONCE`) where `made` is true."""
+def with_once(found: pd.DataFrame, *others: str) -> pd.DataFrame:
+    """The comparisons, with what was drawn once for all seeds where the family, or one of `others`, learned on text."""
+    made = found["family"].isin(ON_TEXT) | bool(set(others) & set(ON_TEXT))
     pairs = zip(found["comparison"], made, strict=True)
     return found.assign(comparison=[replace(one, drawn_once=(ONCE,)) if once else one for one, once in pairs])
 
 
 def scores(one: Comparison) -> str:
     """The words that a comparison of two models allows to put between them."""
-    otherwise = "scores the same as" if one.verdict == AGREES else "is not shown to differ in score from"
-    return {1: "scores more than", -1: "scores less than"}.get(one.sign, otherwise)
+    return one.words("scores more than", "scores less than", "scores the same as", "is not shown to differ from")
 
 
 def beside_plain(table: pd.DataFrame, plain: pd.DataFrame | None) -> Findings:
@@ -142,31 +139,17 @@ def beside_plain(table: pd.DataFrame, plain: pd.DataFrame | None) -> Findings:
     return {place: replace(baselines.ahead(own, plain), text="") for place, own in dense}
 
 
-def only_where_ahead(found: Findings, plain: Findings) -> list[Finding]:
-    """Findings; where the dense encoder was compared with a plain model and is not ahead of it, nothing is claimed."""
-    behind = {place for place, one in plain.items() if one.measured and one.quantity.sign != 1}
-    return [
-        Finding(
-            f"On {place[1]}, nothing is claimed, since the dense encoder is not ahead of a plain model.",
-            verdict=NOT_COMPARABLE,
-        )
-        if place in behind
-        else one
-        for place, one in found.items()
-    ]
-
-
 def per_step(table: pd.DataFrame) -> pd.DataFrame:
     """Each stage of the pipeline on each data set: sizes, test score, and the difference from dense (P2-T1)."""
     pipeline = table[table["family"] == PIPELINE].sort_values(PLACE, kind="stable")
-    found = measured(pipeline).join(against_dense(pipeline).rename("minus dense")).reset_index()
+    found = measured(pipeline).join(against_dense(pipeline)).reset_index()
     return found.drop(columns=["family", "parameters (%)", "kept"]).rename(columns={"dataset": "data set"})
 
 
 def costs(table: pd.DataFrame) -> Findings:
     """What the whole pipeline leaves of bytes and score, and where it loses most; the quantity is against dense."""
     pipeline, found = of_split(table[table["family"] == PIPELINE], "test"), {}
-    changes = against_dense(pipeline)
+    changes = against_dense(pipeline)["minus dense"]
     for place, own in pipeline.groupby(PLACE, sort=False):
         stages = list(dict.fromkeys(own["stage"]))
         before = own.assign(stage=own["stage"].map(dict(itertools.pairwise(stages)))).dropna(subset="stage")
@@ -177,32 +160,31 @@ def costs(table: pd.DataFrame) -> Findings:
         found[place] = Finding(
             f"On {place[1]}, the whole pipeline from {place[0]} {scores(change)} the dense model, with "
             f"{100 * share:.1f} % of the {table['counted'].iloc[0]}: {change}.",
-            f"The interval rules out {change.excludes()}. Of its stages, “{worst}” has the lowest difference from the "
-            f"one before: {steps[worst]} ({steps[worst].verdict}).",
+            f"{change.excludes()} Of its stages, “{worst}” has the lowest difference from the one before: "
+            f"{steps[worst]} ({steps[worst].verdict}).",
             quantity=change,
             values={"share": share, "lowest": worst, "steps": steps},
         )
     return found
 
 
-def ablations(table: pd.DataFrame, variants: Mapping[str, pd.DataFrame], *, stage: str) -> pd.DataFrame:
-    """Each question's variant minus the pipeline at `stage` on the test split: numbered rows (P2-T2, T21).
+def ablations(table: pd.DataFrame, variants: pd.DataFrame, *, stage: str) -> pd.DataFrame:
+    """Each variant minus the pipeline at `stage` on the test split: numbered rows (P2-T2, T21).
 
-    `variants` are tables by question. Columns: no., question, encoder, data set, the variant's `parameters (M)`, and
-    `difference`, p after Holm over all rows.
+    The `group` of `variants` is a key of `pipelines.QUESTIONS`. Columns: no., question, encoder, data set, the
+    variant's `parameters (M)`, and `difference`, p after Holm over all rows.
     """
     rows, keys = of_split(table, "test"), ["question", *PLACE]
     base = rows[(rows["family"] == PIPELINE) & (rows["stage"] == stage)]
-    changed = of_split(pd.concat([own.assign(question=question) for question, own in variants.items()]), "test")
+    changed = of_split(variants.assign(question=variants["group"].map(QUESTIONS)), "test")
     changed = changed.sort_values(PLACE, kind="stable")
-    same = changed[keys].drop_duplicates().merge(base, on=PLACE)
-    found = paired(changed, same, by=keys, value="score", drawn_once=[ONCE])
+    found = paired(changed, base, by=keys, for_all=["question"], value="score", drawn_once=[ONCE])
     found = found.join(changed.groupby(keys)["parameters"].max() / 1e6, on=keys)[[*keys, "parameters", "comparison"]]
     found = found.set_axis(["question", "encoder", "data set", "parameters (M)", "difference"], axis="columns")
     return found.rename_axis("no.").rename(lambda place: place + 1)
 
 
-def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:
+def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
     """For each share of the dense bytes the best model of each family that takes no more, chosen on dev (X1).
 
     Rows go by encoder, data set and share; the family that is best on dev comes first and is bold. `score` is of the
@@ -222,71 +204,59 @@ def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame
     tested = corrected(told[told["closest other"] != ""].drop_duplicates(same)).set_index(same)["comparison"].to_dict()
     told["difference"] = [tested.get(key) for key in told[same].itertuples(index=False, name=None)]
     told = told.join(measured(table), on=MODEL).rename(columns={"dataset": "data set", "stage": "model"})
-    told = told[
-        [
-            "encoder",
-            "data set",
-            "bytes up to (%)",
-            "family",
-            "model",
-            "MB",
-            "of dense (%)",
-            "score",
-            "closest other",
-            "difference",
-        ]
-    ]
-    leads = told.index[~told.duplicated(["encoder", "data set", "bytes up to (%)"])]
-    told.attrs["bold"] = {(place, "score") for place in leads}
+    size = ["encoder", "data set", "bytes up to (%)"]
+    told = told[[*size, "family", "model", "MB", "of dense (%)", "score", "closest other", "difference"]]
+    told.attrs["bold"] = {(place, "score") for place in told.index[~told.duplicated(size)]}
     return told
 
 
 def _closest(rows: pd.DataFrame, first: str) -> tuple[str, Comparison | None]:
-    """The family of the rows that is least clearly behind the `first` on test, and its difference from that one."""
+    """The family of the rows that is least clearly behind the `first` on test, and its difference from that one.
+
+    Of those that no single test shows to be behind it is the one with the highest mean; only where all are shown to be
+    behind it is the one with the highest p.
+    """
     best = rows["family"] == first
-    each = paired(rows[~best], rows[best], by=["family"], value="score", one_for_all=True)
-    each = with_once(each, each["family"].isin(ON_TEXT) | (first in ON_TEXT))
+    each = with_once(paired(rows[~best], rows[best], by=["family"], for_all=["family"], value="score"), first)
 
     def closeness(row: tuple) -> tuple[bool, float]:
-        interval = row.comparison.interval
-        return (False, row.comparison.p) if interval.known and interval.mean < 0 else (True, interval.mean)
+        behind = replace(row.comparison, corrected=row.comparison.p).sign == -1
+        return not behind, row.comparison.p if behind else row.comparison.interval.mean
 
     closest = max(each.itertuples(), key=closeness, default=None)
     return (closest.family, closest.comparison) if closest else ("", None)
 
 
 def best_families(found: pd.DataFrame) -> Findings:
-    """At which sizes of `at_equal_bytes` one family is ahead of all others."""
+    """At which sizes of `at_equal_bytes` one family is ahead of all others; undecided where no size is decided."""
     told = {}
     for place, own in found.groupby(["encoder", "data set"], sort=False):
         best = own.drop_duplicates("bytes up to (%)").set_index("bytes up to (%)")
-        winners = best.loc[[one is not None and one.sign == -1 for one in best["difference"]], "family"].to_dict()
+        nearest = best["difference"].dropna()
+        winners = best.loc[[size for size, one in nearest.items() if one.sign == -1], "family"].to_dict()
         named = ", ".join(f"{family} at {size:g} %" for size, family in winners.items())
         told[place] = Finding(
             f"On {place[1]}, one family is shown to be ahead of all others at {len(winners) or 'none'} of {len(best)} "
             f"sizes{f': {named}' if named else ''}.",
             values={"winners": winners},
+            verdict=NOT_DECIDED if all(one.verdict == NOT_DECIDED for one in nearest) else ANSWERED,
         )
     return told
 
 
 def front(table: pd.DataFrame) -> pd.DataFrame:
     """Test averages of the models that none of their family with as few bytes matches on dev."""
-    kept = []
-    for family, own in on_dev(table).groupby(MODEL[:3], sort=False):
-        models = own.groupby("stage", sort=False).agg(share=("share", "max"), score=("score", "mean"))
-        models = models.sort_values(["share", "score"], ascending=[True, False])
-        before = models["score"].cummax().shift(fill_value=-math.inf)
-        kept += [(*family, stage) for stage in models.index[models["score"] > before]]
-    return averaged(of_split(table, "test")).merge(pd.DataFrame(kept, columns=MODEL), on=MODEL)
+    models = on_dev(table).groupby(MODEL, sort=False).agg(share=("share", "max"), dev=("score", "mean"))
+    models = models.sort_values(["share", "dev"], ascending=[True, False]).reset_index()
+    before = models.groupby(MODEL[:3])["dev"].transform(lambda dev: dev.cummax().shift(fill_value=-math.inf))
+    return averaged(of_split(table, "test")).merge(models.loc[models["dev"] > before, MODEL])
 
 
-def smallest_within(table: pd.DataFrame, times: pd.DataFrame | None = None) -> pd.DataFrame:
+def smallest_within(table: pd.DataFrame) -> pd.DataFrame:
     """The smallest model of all families whose mean dev score is within each tolerated loss of the dense model's.
 
     Chosen on dev over all seeds, reported on test. A row for each encoder, data set and tolerance; `minus dense` is a
-    comparison with p after Holm over the models that were chosen, `times faster` than the dense model in the first
-    setting of `times` (missing where this model was not timed on this data set). The dense model is always within.
+    comparison with p after Holm over the models that were chosen. The dense model is always within.
     """
     found = []
     for place, own in on_dev(table).groupby(PLACE, sort=False):
@@ -297,101 +267,29 @@ def smallest_within(table: pd.DataFrame, times: pd.DataFrame | None = None) -> p
             model = within.sort_values(["bytes", "score"], ascending=[True, False], kind="stable").index[0]
             found.append([*place, tolerance, *model[2:]])
     told = pd.DataFrame(found, columns=[*PLACE, "loss up to", "family", "stage"])
-    chosen = table.merge(told[MODEL].drop_duplicates())
-    changes = against_dense(pd.concat([chosen, table[table["stage"] == DENSE]])).rename("minus dense")
+    chosen = table.merge(pd.concat([told[MODEL], table.loc[table["stage"] == DENSE, MODEL]]).drop_duplicates())
     sizes = measured(table)[["MB", "of dense (%)", "parameters (%)", "score"]]
-    told = told.join(sizes, on=MODEL).join(changes, on=MODEL)
-    first = {} if times is None else timed(table, times).drop_duplicates(MODEL).set_index(MODEL)["faster"]
-    told["times faster"] = [first.get(model, math.nan) for model in told[MODEL].itertuples(index=False, name=None)]
+    told = told.join(sizes, on=MODEL).join(against_dense(chosen), on=MODEL)
     return told.rename(columns={"dataset": "data set", "stage": "model"})
 
 
 def smallest(found: pd.DataFrame, counted: str) -> Findings:
-    """The first row of `smallest_within` for each encoder and data set; `counted` names what its bytes are of."""
+    """The first row of `smallest_within` for each encoder and data set; `counted` names what its bytes are of.
+
+    It is answered where the interval on test excludes that loss, or a smaller one.
+    """
     told = {}
     for row in found.drop_duplicates(["encoder", "data set"]).to_dict("records"):
-        change = row["minus dense"]
+        change, (limit, _) = row["minus dense"], TOLERATED[row["loss up to"]]
+        known = isinstance(change, Comparison)
+        decided = change.departs(by=limit) != NOT_DECIDED if known else row["score"].known
         told[row["encoder"], row["data set"]] = Finding(
             f"On {row['data set']}, the smallest model within {row['loss up to']} of the dense {row['encoder']} on dev "
             f"is “{row['model']}”, with {row['of dense (%)']:.1f} % of the {counted}.",
-            f"On test, the difference is {change} ({change.verdict}), which rules out {change.excludes()}."
-            if isinstance(change, Comparison)
+            f"On test, the difference is {change} ({change.verdict}). {change.excludes()}"
+            if known
             else "No smaller model is within that loss.",
+            quantity=change if known else None,
+            verdict=ANSWERED if decided else NOT_DECIDED,
         )
     return told
-
-
-def timed(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """`times` with the model and the sizes of each, and how many times `faster` it is than dense in that setting."""
-    about = table[["identity", *MODEL, "share", "parameter_share"]].drop_duplicates(["identity", "stage"])
-    rows, setting = times.merge(about, on=["identity", "encoder"]), [*PLACE, "batch", "threads"]
-    dense = rows[rows["stage"] == DENSE].groupby(setting)["milliseconds"].first().rename("dense")
-    return rows.assign(faster=rows.join(dense, on=setting)["dense"] / rows["milliseconds"])
-
-
-def faster(table: pd.DataFrame, times: pd.DataFrame) -> Finding:
-    """How much faster the end of the pipeline is than the dense model in each setting, beside what was claimed."""
-    pipeline = table[table["family"] == PIPELINE]
-    rows, stages = timed(pipeline, times), list(dict.fromkeys(pipeline["stage"]))
-    if rows.empty:
-        return missing("Times")
-    end = rows[rows["stage"] == max(rows["stage"], key=stages.index)]
-    first = end.iloc[0]
-    return Finding(
-        f"On {first['dataset']}, the end of the pipeline from {first['encoder']} (“{first['stage']}”) is "
-        f"{first['faster']:.1f} times as fast as the dense model.",
-        f"XtremeDistil's {MARK['time']} times were measured in batches on another device.",
-        values={"ratios": end.set_index(["batch", "threads"])["faster"].to_dict()},
-        verdict=NOT_COMPARABLE,
-    )
-
-
-def claims(
-    table: pd.DataFrame, times: pd.DataFrame, *, by_text: Findings, best: Findings, plain: Findings
-) -> dict[str, list[Finding]]:
-    """What this page says of each claim: a finding for each data set on which the dense encoder is not behind.
-
-    The findings that it takes are those of `extreme_curves.drop_and_text`, `best_families` and `beside_plain`.
-    """
-    speed, encoder = faster(table, times), table["encoder"].iloc[0]
-    least = table.loc[(table["encoder"] == encoder) & (table["family"] == PIPELINE), "parameter_share"].min()
-    less = 100 * (1 - least)
-    fewer = Finding(f"The whole pipeline takes away {less:.1f} % of the parameters of {encoder}.", quantity=less)
-    found = {
-        "P2-T1": costs(table),
-        "D23": whole_pipeline(table),
-        "D24": {(encoder, "every data set"): fewer},
-        "XtremeDistil": thirty_five_times_fewer(table),
-        "D25": by_text,
-        "X1": best,
-    }
-    told = {name: only_where_ahead(own, plain) for name, own in found.items()}
-    return told | {"XtremeDistil": [*told["XtremeDistil"], speed] if speed.measured else told["XtremeDistil"]}
-
-
-def whole_pipeline(table: pd.DataFrame) -> Findings:
-    """What the pipeline loses before quantization, as paper 2 counts it, in per cent of the dense score (D23)."""
-    found = {}
-    for (encoder, dataset, *model), left in measured(table)["kept"].items():
-        if model == [PIPELINE, TRIMMED] and left.n:
-            said = f"On {dataset}, {encoder} keeps {left.mean:.1f} % of its score in the pipeline before quantization."
-            lost = Interval(100 - left.mean, 100 - left.high, 100 - left.low, left.n)
-            found[encoder, dataset] = Finding(said, quantity=lost)
-    return found
-
-
-def thirty_five_times_fewer(table: pd.DataFrame) -> Findings:
-    """What the best model keeps that has 35 times fewer parameters; chosen on dev."""
-    models, found = measured(table), {}
-    for place, dev in on_dev(table).groupby(PLACE, sort=False):
-        small = dev[dev["family"].isin([*ON_TEXT, TAUGHT]) & (dev["parameter_share"] <= 1.005 / MARK["parameters"])]
-        if small.empty:
-            found[place] = Finding(f"No student of {place[0]} on {place[1]} is so small.", verdict=NOT_COMPARABLE)
-            continue
-        best = models.loc[small.groupby(MODEL)["score"].mean().idxmax()]
-        found[place] = Finding(
-            f"On {place[1]}, “{best.name[-1]}” keeps {best['kept'].mean:.1f} % of the dense score "
-            f"with {best['parameters (%)']:.1f} % of the parameters.",
-            quantity=best["kept"],
-        )
-    return found

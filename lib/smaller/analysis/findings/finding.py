@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_MEASURED, Comparison
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.analysis.statistics import Interval
 
 ANSWERED = "answered"
@@ -20,7 +20,7 @@ class Finding:
 
     `headline` stands for the finding in captions, in the list of claims and in the index of the report. `quantity` is
     what a claim is judged by; `values` holds all that the sentences say, for whoever needs it again. `verdict` is one
-    of `comparison.VERDICTS`, or `ANSWERED`.
+    of `comparison.VERDICTS`, or `ANSWERED`; without one it is that of the quantity, and one run decides nothing.
     """
 
     headline: str
@@ -31,7 +31,11 @@ class Finding:
 
     def __post_init__(self) -> None:
         if not self.verdict:
-            found = self.quantity.verdict if isinstance(self.quantity, Comparison) else ANSWERED
+            found = ANSWERED
+            if isinstance(self.quantity, Comparison):
+                found = self.quantity.verdict
+            elif isinstance(self.quantity, Interval) and not self.quantity.known:
+                found = NOT_DECIDED if self.quantity.n else NOT_MEASURED
             object.__setattr__(self, "verdict", ANSWERED if found in (AGREES, DIFFERS) else found)
 
     @property
@@ -46,3 +50,8 @@ class Finding:
 def missing(what: str) -> Finding:
     """The finding about what nobody measured here: "Random masks were not measured." `what` is a plural noun."""
     return Finding(f"{what[:1].upper()}{what[1:]} were not measured.", verdict=NOT_MEASURED)
+
+
+def settled(words: Iterable[str]) -> str:
+    """The verdict on a question that several verdicts answer together: one of them undecided leaves it undecided."""
+    return NOT_DECIDED if NOT_DECIDED in list(words) else ANSWERED

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, corrected, paired
+from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
-from smaller.analysis.findings.transfer import at_own_set, over_seeds
-from smaller.analysis.findings.words import count_of, name_of
-from smaller.analysis.statistics import of_split, one_kind
+from smaller.analysis.findings.transfer import at_own_set
+from smaller.analysis.findings.words import are, name_of, some_of
+from smaller.analysis.statistics import of_split, one_kind, over_seeds
 from smaller.base.errors import SmallerError
 from smaller.data.examples import Sentence
 from smaller.data.noise import KINDS, affected, struck
@@ -36,40 +36,26 @@ OWN, NOISE, ELSEWHERE = PLACES = ("own test set", "under noise", "other language
 NOISES, EDITS = ("the noise",), ("the edits tried",)
 """What all seeds and models share: each was drawn once."""
 
-MEASURES = {
-    "confidence": "mean confidence in points",
-    "tagged": "words in entities (%)",
-    "agreement": "agreement with the dense model, span F1 in points",
-}
+MEASURES = {"confidence": "mean confidence in points", "tagged": "words in entities (%)"}
+MEASURES |= {"agreement": "agreement with the dense model, span F1 in points"}
 """What can be said of text without labels."""
 
 
-def by_model(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table of several, of the test split: `model` is the name of each; `home` marks what it was fine-tuned on."""
-    if DENSE not in tables or not len(tables[DENSE]):
+def by_model(table: pd.DataFrame) -> pd.DataFrame:
+    """The test split of the table of named groups: a group is a `model`; `home` marks what it was fine-tuned on."""
+    if DENSE not in set(table["group"]):
         raise SmallerError("There is no dense model in this study to compare the others with.")
-    table = pd.concat([own.assign(model=name) for name, own in tables.items() if len(own)], ignore_index=True)
-    return one_kind(of_split(table.assign(home=at_own_set(table)), "test"), "encoder")
+    rows = of_split(table.assign(model=table["group"], home=at_own_set(table)), "test")
+    return one_kind(rows.reset_index(drop=True), "encoder")
 
 
 def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
-    """What each kind of noise does at each rate: the share of sentences that it changes, and the first change.
-
-    A row for each kind and rate, over all languages of the sets; sets of other kinds are left out.
-    """
+    """What each kind of noise does at each rate: the share of sentences that it changes, and the first change."""
     rows = []
-    for place in (place for place in sets if place.noise in KINDS):
+    for place in (place for place in sets if place.noise):
         clean, noisy = EvaluationSet(place.dataset, place.language, place.split).sentences(), place.sentences()
-        rows.append(
-            [
-                place.noise,
-                place.rate,
-                affected(place.noise),
-                place.language,
-                100 * struck(clean, noisy),
-                _example(clean, noisy),
-            ]
-        )
+        told = (affected(place.noise), place.language, 100 * struck(clean, noisy), _example(clean, noisy))
+        rows.append((place.noise, place.rate, *told))
     sheet = pd.DataFrame(rows, columns=["noise", "rate", "strikes", "languages", "sentences struck (%)", "example"])
     codes = sheet["languages"].unique()
     told = {"languages": "nunique", "sentences struck (%)": "mean", "example": "first"}
@@ -142,41 +128,46 @@ def calibration(table: pd.DataFrame) -> pd.DataFrame:
 
 def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.DataFrame:
     """A `comparison` of each compressed model with the dense one; of several kinds of noise the mean counts."""
-    dense = rows["model"] == DENSE
-    return paired(rows[~dense], rows[dense], by=["model"], value=value, one_for_all=True, drawn_once=drawn_once)
+    dense, by = rows["model"] == DENSE, ["model"]
+    match = [column for column in ("noise", "rate", "place") if column in rows]
+    return paired(rows[~dense], rows[dense], by=by, match=match, for_all=by, value=value, drawn_once=drawn_once)
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
-    """A `comparison` in F1 kept for each kind of noise, rate and compressed model, corrected for all of them at once.
-
-    `strongest` marks the highest rate of a kind.
-    """
-    parts = [
-        against_dense(own, "kept").assign(noise=kind, rate=rate, strongest=own["strongest"].any())
-        for (kind, rate), own in under_noise(table).groupby(["noise", "rate"])
-    ]
-    found = corrected(pd.concat(parts, ignore_index=True))
-    return found.sort_values("noise", key=lambda kinds: kinds.map(list(KINDS).index), kind="stable")
+    """A `comparison` in F1 kept for each kind, rate and compressed model; `strongest` marks the highest rate."""
+    rows, by = under_noise(table), ["noise", "rate", "model"]
+    dense = rows["model"] == DENSE
+    found = paired(rows[~dense], rows[dense], by=by, for_all=["model"], value="kept", drawn_once=NOISES)
+    found = found.join(rows.groupby(by[:2])["strongest"].any(), on=by[:2])
+    places = {kind: place for place, kind in enumerate(KINDS)}
+    return found.sort_values(by[:2], key=lambda own: own.map(places) if own.name == "noise" else own, kind="stable")
 
 
 def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn: Sequence[str]) -> pd.DataFrame:
     """A row for each model: the interval of each column over seeds, and the last column beside the dense model."""
-    shown = pd.DataFrame({header: over_seeds(rows, column) for header, column in columns.items()})
+    shown = pd.DataFrame({header: over_seeds(rows, column, by=["model"]) for header, column in columns.items()})
     *_, last = columns
     change = against_dense(rows, columns[last], **drawn).set_index("model")["comparison"]
     shown = shown.reindex(dict.fromkeys(rows["model"])).rename_axis("model")
     return shown.assign(**{f"{last}, minus dense": change}).reset_index()
 
 
+def noise_by_model(table: pd.DataFrame) -> pd.DataFrame:
+    """`beside_dense` under the strongest typing noise, and clean F1 minus the dense model's over sentences.
+
+    Records keep the counts of each sentence for clean text alone.
+    """
+    clean, by = table[table["home"] & (table["noise"] == "")], ["model"]
+    dense = clean["model"] == DENSE
+    drawn = paired(clean[~dense], clean[dense], by=by, for_all=by, over_sentences=True).set_index("model")
+    name = f"clean F1, minus dense, {OVER_SENTENCES}"
+    return beside_dense(strongest(table)).join(drawn[OVER_SENTENCES].rename(name), on="model")
+
+
 def attacks_by_model(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each budget and model: F1 before and after, and what random edits and the search break."""
-    columns = {
-        "F1 before": "f1_before",
-        "F1 under attack": "f1",
-        "edits": "attack_edits",
-        "broken at random (%)": "random_success",
-        "broken (%)": "attack_success",
-    }
+    columns = {"F1 before": "f1_before", "F1 under attack": "f1", "edits": "attack_edits"}
+    columns |= {"broken at random (%)": "random_success", "broken (%)": "attack_success"}
     found = {100 * rate: beside_dense(own, columns, drawn_once=EDITS) for rate, own in attacks(table).groupby("rate")}
     return pd.concat(found, names=["budget (% of letters)"]).reset_index(0) if found else pd.DataFrame()
 
@@ -191,40 +182,24 @@ def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
-    """What this page says of the next check that a paper left open; no paper prints a number for it.
-
-    In this order: typing noise, unseen names, the attack, the confidence of the dense model, and of the others.
-    """
+    """What this page says of typing noise, unseen names, the attack, and the confidence of dense and other models."""
     errors = calibration(table)
     noisy = errors[errors["place"] == NOISE]
     less, kept = "keep a smaller share of F1", "keeps {:.1f} % of its clean F1"
     worse, error = "be worse calibrated", "has a calibration error of {:.1f} points"
-    return {
-        "NC3": [
-            judged(strongest(table), "kept", "under the strongest typing noise", less, kept),
-            judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept),
-            attacked(table),
-            says_so(errors),
-            judged(noisy, "error", "under the strongest typing noise", worse, error, worse=1),
-        ]
-    }
+    typing = judged(strongest(table), "kept", "under the strongest typing noise", less, kept)
+    names = judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept)
+    calibrated = judged(noisy, "error", "under the strongest typing noise", worse, error, worse=1)
+    return {"NC3": [typing, names, attacked(table), says_so(errors), calibrated]}
 
 
-def judged(
-    rows: pd.DataFrame,
-    value: str,
-    where: str,
-    behind: str,
-    level: str,
-    *,
-    worse: int = -1,
-    once: Sequence[str] = NOISES,
-) -> Finding:
+def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, *, worse: int = -1) -> Finding:
     """Whether any compressed model is shown to be worse than the dense one in a column, corrected for all of them.
 
     `worse` is the sign of a change for the worse, `behind` says it in words ("be easier to attack"); `level` has a
     place for the dense model's mean.
     """
+    once = EDITS if value == "attack_success" else NOISES
     found = against_dense(rows, value, drawn_once=once).set_index("model")["comparison"]
     if found.empty:
         return missing(f"compressed models {where}")
@@ -234,11 +209,10 @@ def judged(
     furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
     safe = list(found.index[furthest < DEPARTURE])
     last = max(found.index, key=lambda model: worse * found[model].interval.mean)
-    dense = over_seeds(rows, value)[DENSE]
+    dense = over_seeds(rows[rows["model"] == DENSE], value, by=["model"])[DENSE]
     return Finding(
-        f"{where[0].upper()}{where[1:]}, {len(lost) or 'none'} of {count_of(len(found), 'compressed model')} "
-        f"{'are' if len(lost) > 1 else 'is'} shown to {behind} than the dense model; {len(unsure)} "
-        f"{'is' if len(unsure) == 1 else 'are'} not decided.",
+        f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}, and "
+        f"{len(unsure) or 'none'} {are(len(unsure))} not decided.",
         f"The dense model {level.format(dense.mean)}. Single intervals exclude a change for the worse of {DEPARTURE:g} "
         f"points or more for {len(safe)}. The mean of {last} is the furthest behind: {found[last]}.",
         values={"compared": found, "worse": lost, "not decided": unsure, "safe": safe, "dense": dense},
@@ -251,7 +225,7 @@ def attacked(table: pd.DataFrame) -> Finding:
     rows = attacks(table)
     rows = rows[rows["rate"] == rows["rate"].max()]
     behind, level = "be easier to break", "tags {:.0f} % of the sentences wrong that it tagged correctly before"
-    found = judged(rows, "attack_success", "under the strongest attack", behind, level, worse=1, once=EDITS)
+    found = judged(rows, "attack_success", "under the strongest attack", behind, level, worse=1)
     if not found.measured:
         return found
     dense = rows[rows["model"] == DENSE]
@@ -262,17 +236,13 @@ def attacked(table: pd.DataFrame) -> Finding:
 
 
 def says_so(errors: pd.DataFrame) -> Finding:
-    """Does the confidence of the dense model fall as far as its accuracy where typing noise misleads it?
-
-    `errors` is what `calibration` gives: how far confidence and accuracy are apart.
-    """
+    """Does the confidence of the dense model fall as far as its accuracy under noise? `errors` is its `calibration`."""
     dense = errors[errors["model"] == DENSE]
     noisy, clean = (dense[dense["place"] == place] for place in (NOISE, OWN))
     (change,) = paired(noisy, clean, value="error", drawn_once=NOISES)["comparison"]
     if not change.interval.n:
         return missing("calibration errors of the dense model")
-    unchanged = "does not change" if change.verdict == AGREES else "is not shown to change"
-    verb = {1: "raises", -1: "lowers"}.get(change.sign, unchanged)
+    verb = change.words("raises", "lowers", "does not change", "is not shown to change")
     return Finding(f"Typing noise {verb} the calibration error of the dense model: {change}.", quantity=change)
 
 
@@ -312,35 +282,32 @@ def _text_name(row: tuple) -> str:
 def _tags(recipe: Recipe) -> dict[str, dict]:
     """What the record of a recipe keeps of each text without labels, by data set and language."""
     places = ((set_of(key), found) for key, found in (read(recipe) or {"scores": {}})["scores"].items())
-    return {f"{place.dataset}/{place.language}": found for place, found in places if place.noise == UNLABELLED}
+    return {f"{place.dataset}/{place.language}": found for place, found in places if place.kind == UNLABELLED}
 
 
 def texts_by_model(found: pd.DataFrame, *, of: str) -> pd.DataFrame:
     """One of `MEASURES` by model and text, from `texts`: means over languages with their intervals over seeds."""
     places = sorted(dict.fromkeys(found["text"]), key=lambda text: text != OWN)
-    wide = pd.DataFrame({text: over_seeds(found[found["text"] == text], of) for text in places})
-    return wide.reindex(dict.fromkeys(found["model"])).dropna(how="all").rename_axis("model").reset_index()
+    wide = over_seeds(found, of, by=["model", "text"]).unstack("text").reindex(columns=places)
+    wide = wide.reindex(dict.fromkeys(found["model"])).dropna(how="all").rename_axis(None, axis="columns")
+    return wide.rename_axis("model").reset_index()
 
 
 def strangers(found: pd.DataFrame) -> Finding:
-    """Are models less confident on text that they were not made for, and do they still agree there with the dense one?
-
-    `found` is what `texts` gives; texts count alike.
-    """
+    """Are models less confident on text that they were not made for, and do they agree there with the dense one?"""
     own, strange = (found[(found["text"] == OWN) == here] for here in (True, False))
-    (sure,) = paired(*(rows[rows["model"] == DENSE] for rows in (strange, own)), value="confidence")["comparison"]
+    beside = {"match": ["place"], "for_all": ["place"]}
+    dense = (rows[rows["model"] == DENSE] for rows in (strange, own))
+    (sure,) = paired(*dense, **beside, value="confidence")["comparison"]
     if not sure.interval.n:
         return missing("texts of another kind or language")
-    same = "as confident as" if sure.verdict == AGREES else "not shown to be less confident than"
-    verb = {1: "more confident than", -1: "less confident than"}.get(sure.sign, same)
-    alike = paired(strange, own, by=["model"], value="agreement").set_index("model")["comparison"]
+    unsure = "not shown to be less confident than"
+    verb = sure.words("more confident than", "less confident than", "as confident as", unsure)
+    alike = paired(strange, own, by=["model"], **beside, value="agreement").set_index("model")["comparison"]
     less = sum(one.sign < 0 for one in alike)
     return Finding(
         f"On strange text the dense model is {verb} on its own test set: {sure}.",
-        f"{less} of {count_of(len(alike), 'compressed model')} {'is' if less == 1 else 'are'} shown to agree less with "
-        "it there."
-        if len(alike)
-        else "",
+        f"{some_of(less, len(alike), 'compressed model')} shown to agree less with it there." if len(alike) else "",
         quantity=sure,
         values={"agreement": alike.to_dict()},
     )

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, paired
-from smaller.analysis.findings.baselines import PLAIN, at_every_seed, by_seed
+from smaller.analysis.comparison import (
+    AGREES,
+    DIFFERS,
+    NOT_COMPARABLE,
+    NOT_DECIDED,
+    NOT_MEASURED,
+    OVER_SENTENCES,
+    corrected,
+    paired,
+)
+from smaller.analysis.findings import baselines
+from smaller.analysis.findings.baselines import PLAIN, at_every_seed
+from smaller.analysis.findings.claims import may_claim
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
+from smaller.analysis.findings.units import SIZE, TIME, everywhere
 from smaller.analysis.findings.words import count_of, name_of
-from smaller.analysis.statistics import t_interval
+from smaller.analysis.statistics import by_seed, t_interval
 from smaller.study import results, timing
 from smaller.study.steps.base import STEPS
 
@@ -47,44 +60,22 @@ _SAID = (
     }
     | dict.fromkeys(("form", "method", "scope", "include", "logits"), "{}")
 )
-_SETTINGS = {
-    "step",
-    "seed",
-    "dataset",
-    "language",
-    "languages",
-    "corpus",
-    "transfer_corpus",
-    "lines",
-    "updates",
-    "rate",
-    "epochs",
-    "learning_rate",
-    "batch_size",
-    "max_length",
-    "warm_up",
-    "weight_decay",
-    "calibration",
-    "tolerance",
-}
+_SETTINGS = (
+    "step seed dataset language languages corpus transfer_corpus lines updates rate epochs learning_rate batch_size "
+    "max_length warm_up weight_decay calibration tolerance"
+).split()
 """What a step is given and no kind of recipe is known by: its data, its seed, and how long it trains."""
 
 ONCE = {
     "Adapt": "the adaptation",
     "Distil": "the distillation on text",
     "Pretrain": "the pre-training",
-    "": "the model without an encoder",
+    "plain": "the model without an encoder",
 }
-_NO_ENCODER = [{"step": "", "seed": 0}]
+"""What may be trained once for all seeds, by its step."""
 
-CURRENCY = {
-    "shipped_bytes": "bytes of the folder that ships, without its README",
-    "dense_bytes": "bytes of the weights, as some records do not hold the size of the folder that ships",
-}
-TIME = {
-    "end_to_end_milliseconds": "from text to labels, tokenizer included",
-    "milliseconds": "of the network alone, without its tokenizer",
-}
+WITHOUT = "plain"
+"""The technique of a model without an encoder."""
 
 
 def kind(steps: Sequence[Mapping]) -> str:
@@ -139,97 +130,89 @@ def of_table(
     """Test scores at home, a row for each model, of the kinds of recipe that have every one of the languages.
 
     `steps` has the canonical steps of each identity, `shares` the share of the dense model's time by column of the time
-    and identity; models without an encoder, `plain`, stand beside every seed of the dense one. Rounded weights save
-    nothing and are left out. Of several settings of a kind, each language takes the one with most seeds, then the best
-    on dev. Columns besides those of `results.table`: kind, whole, dev_f1, draws (seeds of what is trained before
-    fine-tuning), bytes, counted (a key of `CURRENCY`), time_ratio (NaN where not timed) and timed (a key of `TIME`).
+    and identity; models without an encoder, `plain`, stand beside every seed of the dense one, and no run times them
+    with others. Rounded weights save nothing and are left out. Of several settings of a kind, each language takes the
+    one with most seeds, then the best on dev. Columns besides those of `results.table`: kind, whole, dev_f1, draws
+    (seeds of what is trained before fine-tuning), bytes, counted (a key of `units.SIZE`), time_ratio (NaN where not
+    timed) and timed (a key of `units.TIME`).
     """
     if plain is not None:
         dense = table["identity"].map(lambda identity: is_whole(steps[identity]))
         table = pd.concat([table, at_every_seed(plain, table.loc[dense, "seed"])], ignore_index=True)
-    home = (table["dataset"] == dataset) & table["language"].isin(list(languages)) & (table["noise"].fillna("") == "")
+    table = table.assign(noise=table["noise"].fillna(""))
+    home = (table["dataset"] == dataset) & table["language"].isin(list(languages)) & (table["noise"] == "")
     home &= table["dataset"] + "/" + table["language"] == table["trained_on"]
-    table = table[home & ~table["technique"].str.contains("rounded")]
+    rounded = {identity for identity, form in steps.items() if any(step["step"] == "Round" for step in form)}
+    table = table[home & ~table["identity"].isin(rounded)]
     keys = ["identity", "encoder", "language", "seed"]
     dev = table[table["split"] == "dev"].groupby(keys, dropna=False)["f1"].mean().rename("dev_f1")
     table = table[table["split"] == "test"].merge(dev.reset_index(), on=keys, how="left")
     forms = [steps.get(identity, []) for identity in table["identity"]]
     table = table.assign(
         kind=[kind(form) or PLAIN.get(name, name) for form, name in zip(forms, table["encoder"], strict=True)],
-        whole=[is_whole(form) for form in forms],
-        draws=[
-            {
-                ONCE[step["step"]]: step["seed"]
-                for step in _from_the_encoder(form) or _NO_ENCODER
-                if step["step"] in ONCE and step.get("on") != "task"
-            }
-            for form in forms
-        ],
+        whole=list(map(is_whole, forms)),
+        draws=list(map(_draws, forms)),
         setting=[json.dumps([step | {"seed": 0} for step in form], sort_keys=True) for form in forms],
     )
     settings = table.groupby(["kind", "language", "setting"]).agg(seeds=("seed", "nunique"), dev=("dev_f1", "mean"))
     best = settings.sort_values(["seeds", "dev"], ascending=False).reset_index().drop_duplicates(["kind", "language"])
-    table = table.merge(best[["kind", "language", "setting"]])
+    # Of recipes that differ in what was drawn before fine-tuning alone, one stands for each seed.
+    table = table.merge(best[["kind", "language", "setting"]]).drop_duplicates(["kind", "language", "seed"])
     complete = table.groupby("kind")["language"].nunique() == len(set(languages))
     table = table[table["kind"].map(complete)].reset_index(drop=True)
-    counted, timed = (_everywhere(table, list(names)) for names in (CURRENCY, TIME))
-    dense = table[table["whole"]].groupby("language")[timed].mean()
-    # No run times a model without an encoder with others.
-    beside = (table[timed] / table["language"].map(dense)).where(table["technique"] == "plain")
-    share = table["identity"].map(shares.get(timed, {})).astype(float).fillna(beside)
+    counted = everywhere(table, SIZE)
+    timed = everywhere(table[table["technique"] != WITHOUT], TIME)
+    share = table["identity"].map(shares.get(timed, {})).astype(float)
     return table.assign(bytes=table[counted], counted=counted, timed=timed, time_ratio=share)
 
 
-def _everywhere(table: pd.DataFrame, names: list[str]) -> str:
-    """The first column if every row that has one of them has it, else the last."""
-    known = table.reindex(columns=names).dropna(how="all")
-    return names[0] if len(known) and known[names[0]].notna().all() else names[-1]
+def _draws(steps: Sequence[Mapping]) -> dict[str, int]:
+    """The seed of each thing that is trained on text before the task's own data, or of a model without an encoder."""
+    drawn = [step for step in _from_the_encoder(steps) if step["step"] in ONCE and step.get("on") != "task"]
+    return {ONCE[step["step"]]: step["seed"] for step in drawn} if steps else {ONCE[WITHOUT]: 0}
 
 
 def _shares(records: Sequence[dict], field: str) -> dict[str, float]:
     """Time as a share of the dense model's in the same run, one sentence on one thread; a mean over several runs."""
-    timed = [
-        (record, entry)
-        for record in records
-        for entry in timing.entries(record)
-        if (entry["batch"], entry["threads"], entry["device_type"]) == (1, 1, "cpu") and entry.get(field)
-    ]
-    dense = {
-        entry["group"]: entry[field]
-        for record, entry in timed
-        if is_whole([step for step in record["recipe"]["steps"] if step.get("form") != "fp32"])
-    }
-    shares = [
-        (record["identity"], entry[field] / dense[entry["group"]]) for record, entry in timed if entry["group"] in dense
-    ]
-    return pd.DataFrame(shares, columns=["identity", "share"]).groupby("identity")["share"].mean().to_dict()
+    # fp32 is the format of the uncompressed model.
+    steps = {record["identity"]: record["recipe"]["steps"] for record in records}
+    whole = {name: is_whole([step for step in own if step.get("form") != "fp32"]) for name, own in steps.items()}
+    timed = pd.DataFrame(
+        [
+            (record["identity"], entry["group"], entry.get(field), whole[record["identity"]])
+            for record in records
+            for entry in timing.entries(record)
+            if (entry["batch"], entry["threads"], entry["device_type"]) == (1, 1, "cpu")
+        ],
+        columns=["identity", "group", "time", "dense"],
+    ).astype({"time": float, "dense": bool})  # where nothing was timed, too
+    dense = timed[timed["dense"]].groupby("group")["time"].first()
+    return (timed["time"] / timed["group"].map(dense)).groupby(timed["identity"]).mean().dropna().to_dict()
 
 
-def families(table: pd.DataFrame) -> pd.DataFrame:
+def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFrame:
     """One row for each kind, the smallest first; `table` is what `recipes` gives.
 
     `F1` is an Interval over seeds of the mean over languages, `f1` its mean, and `minus` a Comparison with the
-    uncompressed model (None of itself), corrected for the number of kinds. One chooses by `dev_f1` and `dev_drop`,
-    among the `complete` kinds, which have all seeds of the uncompressed model.
+    uncompressed model (None of itself), corrected for the number of kinds; with `over_sentences` there is its interval
+    over sentences too. One chooses by `dev_f1` and `dev_drop`, among the `complete` kinds, which have all seeds of the
+    uncompressed model.
     """
-    whole = table[table["whole"]]
-    dense = by_seed(whole, "dev_f1")
-    minus = paired(table[~table["whole"]], whole, by=["kind"], one_for_all=True).set_index("kind")["comparison"]
-    rows = []
+    whole, rest = table[table["whole"]], table[~table["whole"]]
+    minus = paired(rest, whole, by=["kind"], for_all=["kind"], over_sentences=over_sentences).set_index("kind")
+    dense, rows = by_seed(whole, "dev_f1"), []
     for name, own in table.groupby("kind", sort=False):
         first, f1, on_dev = own.iloc[0], by_seed(own), by_seed(own, "dev_f1")
-        once = tuple(
-            step
-            for step in first["draws"]
-            if own["seed"].nunique() > 1 and len({draw[step] for draw in own["draws"]}) == 1
-        )
+        one, several = minus["comparison"].get(name), own["seed"].nunique() > 1
+        once = tuple(step for step in first["draws"] if several and len({draw[step] for draw in own["draws"]}) == 1)
         # A model without an encoder is the same at every seed, so its own F1 has no interval.
         rows.append(
             first[["kind", "technique", "whole", "counted", "timed"]].to_dict()
             | {
-                "F1": t_interval(f1[:1] if first["technique"] == "plain" else f1),
+                "F1": t_interval(f1[:1] if first["technique"] == WITHOUT else f1),
                 "f1": f1.mean(),
-                "minus": dataclasses.replace(minus[name], drawn_once=once) if name in minus else None,
+                "minus": one and dataclasses.replace(one, drawn_once=once),
+                OVER_SENTENCES: minus[OVER_SENTENCES].get(name) if over_sentences else None,
                 "dev_f1": on_dev.mean(),
                 "complete": len(dense) > 0 and set(dense.index) <= set(f1.index),
                 "dev_drop": (dense - on_dev).mean(),
@@ -241,7 +224,8 @@ def families(table: pd.DataFrame) -> pd.DataFrame:
 
 def units(found: pd.DataFrame) -> str:
     """What the sizes and times of `families` are, for captions."""
-    return f"Size: {CURRENCY[found['counted'].iloc[0]]}. Time: {TIME[found['timed'].iloc[0]]}, for one sentence."
+    size, time = SIZE[found["counted"].iloc[0]], TIME[found["timed"].iloc[0]]
+    return f"Size: {size}. Time: {time}, for one sentence; as a share of the uncompressed model's in the same run."
 
 
 def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
@@ -262,19 +246,27 @@ def front(found: pd.DataFrame, *, cost: str = "bytes") -> pd.DataFrame:
 
 
 def fronts(found: pd.DataFrame) -> Finding:
-    """How many kinds of recipe stand on the front of every language, how many on one, and the smallest of the first.
+    """How many kinds stand on the front of every language, how many on one, and with which the fronts end.
 
     `found` is what `families_by_language` gives.
     """
-    languages = found["language"].nunique()
-    on = pd.concat([front(own) for _, own in found.groupby("language")]).groupby("kind")["bytes"].agg(["size", "mean"])
-    shared, alone = on.loc[on["size"] == languages, "mean"], int((on["size"] == 1).sum())
+    each = [front(own) for _, own in found.groupby("language")]
+    on = pd.concat(each).groupby("kind")["bytes"].agg(["size", "mean"])
+    shared, alone = on.loc[on["size"] == len(each), "mean"], int((on["size"] == 1).sum())
+    ends = list(dict.fromkeys(own["kind"].iloc[-1] for own in each if len(own)))
+    smallest = f"The smallest that all languages share: {shared.idxmin()}. " if len(shared) else ""
     return Finding(
-        f"{count_of(len(shared), 'kind')} of recipe {'is' if len(shared) == 1 else 'are'} on the front of F1 and size "
-        f"in each of {count_of(languages, 'language')}, and {alone} in one alone.",
-        f"The smallest that all languages share: {shared.idxmin()}." if len(shared) else "",
-        values={"shared": set(shared.index), "alone": alone},
+        f"{count_of(len(shared), 'kind')} of model {'is' if len(shared) == 1 else 'are'} on the front of F1 and size "
+        f"in each of {count_of(len(each), 'language')}, and {alone} in one alone.",
+        f"{smallest}With the highest F1 on dev the front ends at: {'; '.join(ends)}.",
+        values={"shared": set(shared.index), "alone": alone, "ends": ends},
     )
+
+
+def ahead(table: pd.DataFrame) -> Finding:
+    """Whether the uncompressed model is ahead of those without an encoder in the table (see `baselines.ahead`)."""
+    needed = ["identity", "dataset", "language", "split", "noise", "encoder", "order", "seed", "score"]
+    return baselines.ahead(table.loc[table["whole"], needed], table.loc[table["technique"] == WITHOUT, needed])
 
 
 def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
@@ -282,71 +274,70 @@ def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
 
     `minus uncompressed` is a Comparison, corrected for the number of kinds that were chosen; whether its interval
     excludes a loss of that many points is in `loses less` ("shown", "not decided", or "loses more"). Sizes and times
-    are in per cent of the uncompressed model's, and without one there is no row. A model without an encoder is no
-    choice among recipes: it stands in `families`, on the front, and before any recommendation.
+    are in per cent of the uncompressed model's, and without one there is no row. Where the uncompressed model is not
+    ahead of one without an encoder, no recipe is chosen, and that model has the one row.
     """
-    found = families(table)
-    able = found[found["complete"] & (found["technique"] != "plain")]
-    picked = {limit: within["kind"].iloc[0] for limit in drops if len(within := able[able["dev_drop"] <= limit])}
-    if not picked:
+    found, claimed = families(table), may_claim(ahead(table))
+    able = found[found["complete"] & ((found["technique"] != WITHOUT) if claimed else (found["technique"] == WITHOUT))]
+    picked = [(limit, own["kind"].iloc[0]) for limit in drops if len(own := able[able["dev_drop"] <= limit])]
+    picked = picked if claimed else [(math.nan, name) for name in able["kind"][:1]]
+    if not picked or not found["whole"].any():
         return pd.DataFrame()
-    chosen = families(table[table["kind"].isin(picked.values()) | table["whole"]]).set_index("kind")
-    dense, rows = chosen.loc[chosen["whole"], "bytes"].iloc[0], chosen.loc[list(picked.values())].reset_index()
-    departs = [
-        DIFFERS if one is None else one.departs(by=limit) for limit, one in zip(picked, rows["minus"], strict=True)
-    ]
+    limits, kinds = map(list, zip(*picked, strict=True))
+    chosen = families(table[table["kind"].isin(kinds) | table["whole"]], over_sentences=True).set_index("kind")
+    dense, rows = chosen.loc[chosen["whole"]].iloc[0], chosen.loc[kinds].reset_index()
+    lost = [DIFFERS if one is None else one.departs(by=limit) for limit, one in zip(limits, rows["minus"], strict=True)]
+    recipe = rows["kind"].mask(rows["whole"], "leave it uncompressed")
     return pd.DataFrame(
         {
-            "at most lost on dev (points)": list(picked),
-            "recipe": rows["kind"].mask(rows["whole"], "leave it uncompressed"),
-            "uncompressed": [chosen.loc[chosen["whole"], "F1"].iloc[0]] * len(rows),
+            "at most lost on dev (points)": limits,
+            "recipe": recipe if claimed else "none; the uncompressed model is not ahead of " + recipe,
+            "uncompressed": [dense["F1"]] * len(rows),
             "F1": rows["F1"],
             "minus uncompressed": rows["minus"],
-            "loses less": [{DIFFERS: "shown", AGREES: "loses more"}.get(one, one) for one in departs],
+            OVER_SENTENCES: rows[OVER_SENTENCES],
+            "loses less": [{DIFFERS: "shown", AGREES: "loses more"}.get(one, one) if claimed else "–" for one in lost],
             "MB": rows["bytes"] / 1e6,
-            "size (%)": 100 * rows["bytes"] / dense,
+            "size (%)": 100 * rows["bytes"] / dense["bytes"],
             "time (%)": 100 * rows["time_ratio"],
         }
     )
 
 
 def choices_by_language(table: pd.DataFrame, *, drop: float) -> pd.DataFrame:
-    """The choice for each language by itself, at most `drop` points lost on dev; `table` is what `recipes` gives."""
+    """`choices` of each language by itself, at most `drop` points lost on dev; p is corrected for the languages."""
     found = [choices(own, drops=[drop]).assign(language=name_of(code)) for code, own in table.groupby("language")]
     found = pd.concat(found, ignore_index=True)
+    if found.empty:
+        return found
+    compared = found[["minus uncompressed"]].dropna().set_axis(["comparison"], axis="columns")
+    found["minus uncompressed"] = corrected(compared)["comparison"].reindex(found.index)
     return found[["language", *found.columns.drop("language")]]
 
 
 def recommendation(table: pd.DataFrame, *, drops: Sequence[float]) -> Finding:
     """Which recipe to use for the first of `drops`, and what is shown of it on test; the table of `choices` has more.
 
-    Nothing is recommended where a model without an encoder is not shown to be behind the uncompressed one.
+    Nothing is recommended where the uncompressed model is not shown to be ahead of one without an encoder.
     """
-    chosen = choices(table, drops=drops)
-    if chosen.empty:
+    if not table["whole"].any():
         return missing("Uncompressed models in all of the languages")
-    beside = families(table[table["whole"] | (table["technique"] == "plain")])
-    rivals = beside[~beside["whole"]].set_index("kind")["minus"].to_dict()
-    first, values = chosen.iloc[0], {"choices": chosen, "kinds": table["kind"].nunique(), "rivals": rivals}
-    for name, one in rivals.items():
-        if one.sign != -1:
-            return Finding(
-                f"No recipe is recommended, since the uncompressed model is not shown to be ahead of {name}.",
-                f"The difference of {name} from it is {one}.",
-                quantity=one,
-                values=values,
-                verdict=NOT_DECIDED,
-            )
-    limit, minus, known = first[["at most lost on dev (points)", "minus uncompressed", "loses less"]]
-    less = "excluded" if known == "loses more" else known
-    test = f" On test its difference from uncompressed is {minus}; a smaller loss than this is {less}." if minus else ""
+    chosen, lead, number = choices(table, drops=drops), ahead(table), count_of(table["kind"].nunique(), "kind")
+    if not may_claim(lead):
+        said = "the uncompressed model is not shown to be ahead of one without an encoder"
+        return Finding(
+            f"No recipe is recommended, since {said}.", lead.headline, quantity=lead.quantity, verdict=NOT_COMPARABLE
+        )
+    limit, minus, known = chosen.iloc[0][["at most lost on dev (points)", "minus uncompressed", "loses less"]]
+    points, megabytes, dense = f"{limit:g} point{'' if limit == 1 else 's'}", *chosen.iloc[0][["MB", "size (%)"]]
+    decided = {"shown": "is shown", "loses more": "is ruled out"}.get(known, "is not decided")
+    test = f" On test its difference from uncompressed is {minus}; a loss below {points} {decided}." if minus else ""
     return Finding(
-        f"Of {count_of(values['kinds'], 'kind')} of recipe, the smallest that loses at most {limit:g} "
-        f"point{'' if limit == 1 else 's'} of F1 on dev takes {first['MB']:.2f} MB instead of "
-        f"{beside.loc[beside['whole'], 'bytes'].iloc[0] / 1e6:.2f} MB.",
-        f"It is: {first['recipe']}.{test}",
+        f"Of {number} of recipe, the smallest that loses at most {points} of F1 on dev takes {megabytes:.2f} MB "
+        f"instead of {100 * megabytes / dense:.2f} MB.",
+        f"It is: {chosen['recipe'].iloc[0]}.{test}",
         quantity=minus,
-        values=values,
+        values={"choices": chosen},
         verdict=known if known in (NOT_DECIDED, NOT_MEASURED) else ANSWERED,
     )
 
@@ -358,6 +349,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "recipe": found["kind"],
             "F1": found["F1"],
             "minus uncompressed": found["minus"],
+            OVER_SENTENCES: found[OVER_SENTENCES],
             "dev F1": found["dev_f1"],
             "MB": found["bytes"] / 1e6,
             "compressed (MB)": found["compressed_bytes"] / 1e6,

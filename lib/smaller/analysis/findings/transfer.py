@@ -8,17 +8,19 @@ target, are fixed; seeds are the sample. All of this is about the test split.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import MARGIN, NOT_DECIDED, paired
+from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, OVER_SENTENCES, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
-from smaller.analysis.findings.pruning import departures
+from smaller.analysis.findings.pruning import against_dense, departures
 from smaller.analysis.findings.words import count_of, name_of, percent
 from smaller.analysis.published import published
-from smaller.analysis.statistics import describe, language_average, of_split, t_interval
+from smaller.analysis.statistics import describe, drop_at, language_average, of_split, over_seeds, t_interval
 from smaller.encoders import TRAINED
 
 ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
@@ -45,29 +47,16 @@ def at_own_set(rows: pd.DataFrame) -> pd.Series:
     return rows["dataset"].str.cat(rows["language"], sep="/") == rows["trained_on"]
 
 
-def by_seed(rows: pd.DataFrame, value: str, *, by: Sequence[str]) -> pd.DataFrame:
-    """The mean of a column over languages, for each group of `by` and seed that has all languages of its group."""
-    own = rows.groupby([*by, "language", "seed"], sort=False)[value].mean().dropna().reset_index()
-    known = own.groupby([*by, "seed"])["language"].transform("nunique")
-    own = own[known == own.groupby([*by])["language"].transform("nunique")]
-    return own.groupby([*by, "seed"], sort=False)[value].mean().reset_index()
-
-
-def over_seeds(rows: pd.DataFrame, value: str = "f1", *, by: Sequence[str] = ("model",)) -> pd.Series:
-    """The mean of a column over languages for each group of `by`, with its t interval over seeds."""
-    return by_seed(rows, value, by=by).groupby([*by], sort=False)[value].agg(t_interval)
-
-
 def settings(table: pd.DataFrame) -> pd.DataFrame:
     """The test rows without noise, and their `setting` (one of `SETTINGS`) and `trained`: `ONE` or `JOINT`."""
     rows = of_split(table, "test")
     rows = rows[rows["noise"] == ""]
-    found = []
-    for trained_on, dataset, language in zip(rows["trained_on"], rows["dataset"], rows["language"], strict=True):
-        inside = set(language.split("+")) <= set(languages_of(trained_on))
-        found.append(ZERO_SHOT if not inside else IN_DOMAIN if trained_on.startswith(f"{dataset}/") else OUT_OF_DOMAIN)
+    places = zip(rows["language"], rows["trained_on"], strict=True)
+    away = [not set(language.split("+")) <= set(languages_of(trained_on)) for language, trained_on in places]
+    home = rows["dataset"] == rows["trained_on"].str.rpartition("/")[0]
     joint = rows["trained_on"].str.contains("+", regex=False)
-    return rows.assign(setting=found, trained=joint.map({False: ONE, True: JOINT}))
+    setting = np.select([away, home], [ZERO_SHOT, IN_DOMAIN], OUT_OF_DOMAIN)
+    return rows.assign(setting=setting, trained=joint.map({False: ONE, True: JOINT}))
 
 
 def masked_only(table: pd.DataFrame) -> pd.DataFrame:
@@ -108,38 +97,30 @@ def by_language(table: pd.DataFrame, features: pd.DataFrame, distances: pd.DataF
     `features` and `distances` are the tables of `data.features`. More tokens to a word out of domain mean another
     spelling or another vocabulary.
     """
-    dense = domains(table).query("order == 'dense'")
-    cut = features.set_index("language")["pieces_per_word"]
-    there = distances.drop_duplicates(["dataset", "language"]).set_index(["dataset", "language"])["pieces_per_word"]
-    return pd.DataFrame(
-        [
-            {
-                "language": name_of(place[1]),
-                "in domain": t_interval(own["in_domain"]),
-                "out of domain": t_interval(own["f1"]),
-                "gap": t_interval(own["gap"]),
-                "tokens per word, training": cut.get(place[1], math.nan),
-                "tokens per word, out of domain": there.get(place, math.nan),
-            }
-            for place, own in dense.groupby(["dataset", "language"])
-        ]
-    )
+    dense, place = domains(table).query("order == 'dense'"), ["dataset", "language"]
+    found = dense.groupby(place)[["in_domain", "f1", "gap"]].agg(list).map(t_interval)
+    cut = features.set_index("language")["pieces_per_word"].rename("tokens per word, training")
+    there = distances.drop_duplicates(place).set_index(place)["pieces_per_word"]
+    found = found.join(cut, on="language").join(there.rename("tokens per word, out of domain"))
+    found = found.rename(columns={"in_domain": "in domain", "f1": "out of domain"}).droplevel("dataset")
+    return found.rename(index=name_of).reset_index()
 
 
 def changes(table: pd.DataFrame, *, language: str = "") -> pd.DataFrame:
     """What pruning does to F1 out of domain, a row for each order and sparsity, against the dense models.
 
-    `change` is the comparison out of domain, `beyond` that of the change out of domain with the change in domain.
-    With `language`, of that one alone.
+    `change` is the comparison out of domain, also with its interval over sentences; `beyond` is that of the change out
+    of domain with the change in domain. With `language`, of that one alone.
     """
     found = domains(table)
     found = found[found["language"] == language] if language else found
     # F1 away minus F1 at home, pruned minus dense: the same as the change away minus the change at home.
     found, key = found.assign(beyond=-found["gap"]), ["order", "sparsity"]
-    dense, pruned = found[found["order"] == "dense"], found[found["order"] != "dense"]
-    away, beyond = (paired(pruned, dense, by=key, value=of, one_for_all=True) for of in ("f1", "beyond"))
-    both = away.assign(change=away["comparison"], beyond=beyond["comparison"])
-    return both[[*key, "change", "beyond"]].sort_values(key, ascending=[False, True], ignore_index=True)
+    dense, same = found["order"] == "dense", {"by": key, "match": ["dataset"], "for_all": key}
+    away = paired(found[~dense], found[dense], **same, over_sentences=True).rename(columns={"comparison": "change"})
+    beyond = paired(found[~dense], found[dense], **same, value="beyond")["comparison"]
+    told = away[[*key, "change", OVER_SENTENCES]].assign(beyond=beyond)
+    return told.sort_values(key, ascending=[False, True], ignore_index=True)
 
 
 def pruning_helps(table: pd.DataFrame) -> Finding:
@@ -163,36 +144,38 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
     highest = found["change"].map(lambda one: one.interval.high).groupby(found["order"]).max()
     excluded = highest.dropna().clip(lower=0.0).to_dict()
     bounds = " and ".join(f"above {gain:.1f} points when {ORDERS[order]}" for order, gain in excluded.items())
+    gain = f"a gain {bounds}" if bounds else "no gain"
     return Finding(
         headline,
-        f"F1 is shown to fall at {down} of them. The intervals exclude {f'a gain {bounds}' if bounds else 'no gain'}.",
+        f"F1 is shown to fall at {down or 'none'} of them. The intervals exclude {gain}.",
         values={"changes": found, "up": up, "down": down, "unsure": unsure, "excluded": excluded},
         verdict=NOT_DECIDED if unsure and not up else ANSWERED,
     )
 
 
 def techniques(table: pd.DataFrame, *, sparsity: float = 0.5) -> pd.DataFrame:
-    """F1 of models of one language in domain, out of domain and zero-shot, and its change against the dense models.
+    """F1 of models of one language, a row for each model and setting, and its change against the dense models.
 
-    Of the pruned ones those whose sparsity is nearest to `sparsity`; of the sources those that were pruned. Pairs of
-    source and target are averaged first, intervals and comparisons are over seeds; p is corrected for all of them.
+    Of the pruned ones those whose sparsity is nearest to `sparsity`; of the sources those that were pruned. Sources are
+    averaged first, then targets; p is corrected for all rows. Columns: model, setting, F1 (an Interval over seeds),
+    change (a Comparison), and its interval over sentences.
     """
     rows, key = of_pruned(settings(table)).query("trained == @ONE"), ["model", "setting"]
     grid = rows.loc[rows["sparsity"] > 0, "sparsity"].unique()
     rows = rows[rows["sparsity"].isin([0.0, min(grid, key=lambda share: abs(share - sparsity), default=0.0)])]
-    pairs = rows["trained_on"] + ">" + rows["dataset"] + "/" + rows["language"]
-    rows = rows.assign(model=[_model(row) for row in rows.to_dict("records")], language=pairs)
-    dense = rows["order"] == "dense"
-    change = paired(rows[~dense], rows[dense], by=key, one_for_all=True).set_index(key)["comparison"]
-    wide = pd.DataFrame({"F1": over_seeds(rows, by=key), "change": change}).unstack("setting")
-    wide = wide.reindex(sorted(rows["model"].unique(), key=lambda name: name != "dense")).rename_axis("model")
-    columns = [(name, setting) for setting in SETTINGS for name in ("F1", "change") if (name, setting) in wide]
-    return wide[columns].set_axis([f"{setting}, {name}" for name, setting in columns], axis="columns").reset_index()
+    rows = rows.assign(model=[_model(row) for row in rows.to_dict("records")])
+    dense, match = rows["order"] == "dense", ["trained_on", "dataset"]
+    each = paired(rows[~dense], rows[dense], by=key, match=match, for_all=["model"], over_sentences=True)
+    each = each.set_index(key)[["comparison", OVER_SENTENCES]].rename(columns={"comparison": "change"})
+    found = over_seeds(rows, by=key).rename("F1").to_frame().join(each).reset_index()
+    names = sorted(rows["model"].unique(), key=lambda name: name != "dense")
+    rank = {"model": names.index, "setting": SETTINGS.index}
+    return found.sort_values(key, key=lambda column: column.map(rank[column.name]), ignore_index=True)
 
 
 def _model(row: Mapping) -> str:
     """What a row's model is, in the words of the table of techniques."""
-    shape = [f"{row['layers']} layers"] * ("distilled" in row["technique"])
+    shape = [f"{row['layers']} layers"] * bool(row["on"])  # what a student learned on
     form = [row["form"]] * (row["form"] != TRAINED)
     mask = [f"{percent(row['sparsity'])} {row['order']} fine-tuning"] * (row["order"] in ORDERS)
     return ", ".join([row["technique"], *shape, *mask, *form])
@@ -222,8 +205,7 @@ def unseen(table: pd.DataFrame) -> pd.DataFrame:
     rows = of_pruned(masked_only(table))
     known = {code for source in rows["trained_on"].unique() for code in languages_of(source)}
     rows = rows[(rows["setting"] == ZERO_SHOT) & ~rows["language"].isin(known)]
-    groups = rows.groupby(_SERIES)
-    means = groups["f1"].mean().to_frame().assign(sources=groups["trained_on"].nunique()).reset_index()
+    means = rows.groupby(_SERIES).agg(f1=("f1", "mean"), sources=("trained_on", "nunique")).reset_index()
     complete = means["sources"] == means.groupby("trained")["sources"].transform("max")
     return means[complete].assign(dataset=ZERO_SHOT)
 
@@ -249,32 +231,39 @@ def reach(table: pd.DataFrame) -> Finding:
 def lost_at(table: pd.DataFrame) -> pd.DataFrame:
     """Dense F1, and where pruning has cost two points: a row for each kind of model, zero-shot and on own test sets.
 
-    Means over languages; the columns are those of `pruning.departures`, with `models` for the language.
+    Means over languages; columns are `models`, `tested` and those of `pruning.departures`.
     """
-    parts = [
-        language_average(own).assign(language=f"{KINDS[kind]}, {place}")
-        for place, rows in ((ZERO_SHOT, unseen(table)), (HOME, at_home(table)))
-        for kind, own in rows.groupby("trained")
-    ]
-    return departures(pd.concat(parts)).rename(columns={"language": "models"})
+    tested = {HOME: at_home(table), ZERO_SHOT: unseen(table)}
+    parts = {
+        (KINDS[kind], place): language_average(own)
+        for (place, rows), kind in itertools.product(tested.items(), KINDS)
+        if len(own := rows[rows["trained"] == kind])
+    }
+    found = departures(pd.concat([own.assign(language=f"{place}") for place, own in enumerate(parts.values())]))
+    names = pd.DataFrame(list(parts), columns=["models", "tested"])
+    return names.join(found.assign(language=found["language"].astype(int)).set_index("language"))
 
 
 def breaks(table: pd.DataFrame) -> Finding:
-    """Where zero-shot transfer breaks as sparsity rises (paper 1, OQ1); its values are the rows of `lost_at`."""
-    found = lost_at(table).set_index("models")
-    away = found[found.index.str.endswith(ZERO_SHOT)]
-    lost = away.filter(like="points lost").rename(columns=lambda name: name.partition(":")[0])
-    if lost.empty:
+    """Where zero-shot transfer breaks as sparsity rises (paper 1, OQ1): of models of one language, where there are any.
+
+    `values` has the sparsity by order at which mean F1 has lost two points, NaN where it does so nowhere.
+    """
+    found = unseen(table)
+    kind = next((kind for kind in KINDS if (found["trained"].eq(kind) & found["order"].isin(ORDERS)).any()), "")
+    if not kind:
         return missing("pruned models in unseen languages")
+    rows = language_average(found[found["trained"] == kind])
+    lost = drop_at(rows, points=DEPARTURE).set_index("order")["sparsity"].to_dict()
     places = [
-        f"{'nowhere on this grid' if math.isnan(place) else f'at {place:.0f} % sparsity'} when {ORDERS[order]}"
-        for order, place in lost.iloc[0].items()
+        f"{'nowhere on this grid' if math.isnan(at) else f'at {percent(at)} sparsity'} when {ORDERS[order]}"
+        for order, at in sorted(lost.items(), reverse=True)  # before, then after
     ]
-    decided = away.filter(like="shown from").notna().any(axis=None)
+    decided = any(one.departs() == AGREES for one in against_dense(rows)["comparison"])
     return Finding(
-        f"Mean zero-shot F1 of {away.index[0].partition(',')[0]} has fallen by 2 points {' and '.join(places)}.",
+        f"Mean zero-shot F1 of {KINDS[kind]} has fallen by {DEPARTURE:g} points {' and '.join(places)}.",
         f"The intervals over seeds exclude a smaller loss {'on part of' if decided else 'nowhere on'} the grid.",
-        values=found.to_dict("index"),
+        values=lost,
         verdict=ANSWERED if decided else NOT_DECIDED,
     )
 
@@ -287,11 +276,12 @@ def by_target(table: pd.DataFrame) -> pd.DataFrame:
     """
     found = unseen(table)
     alone, joint = (found[found["trained"] == kind] for kind in KINDS)
-    joint = joint[joint["order"] == "dense"].groupby("language")["f1"].apply(t_interval)
-    printed = published(table="NER 2.0 baselines", metric="f1").set_index("language")["value"]
-    codes = sorted(alone["language"].unique())
-    further = {"dense F1, joint": joint, "supervised, printed": printed}
-    rows = departures(alone).assign(**{name: own.reindex(codes).array for name, own in further.items()})
+    further = {
+        "dense F1, joint": over_seeds(joint[joint["order"] == "dense"], by=["language"]),
+        "supervised, printed": published(table="NER 2.0 baselines", metric="f1").set_index("language")["value"],
+    }
+    rows, codes = departures(alone), sorted(alone["language"].unique())
+    rows = rows.assign(**{name: own.reindex(codes).array for name, own in further.items()})
     return rows.sort_values("language", ignore_index=True)
 
 
@@ -309,13 +299,12 @@ def claims(table: pd.DataFrame, correlations: Finding) -> dict[str, Finding | li
     half, more = (found[found["sparsity"].sub(share).abs() < 1e-6] for share in (0.5, above))
     further = paired(more, half, by=["trained", "order"]).assign(sparsity=above)
     dense = [rows[rows["order"] == "dense"] for rows in (away, found)]
+    pruned = away[(away["language"] == "swa") & away["sparsity"].isin(low["sparsity"])]
     return {
         "Q4": pruning_helps(table),
         "P1-F4a": _each("Out of domain, Swahili F1", low),
         "P1-F4b": _each("Out of domain, Yoruba F1", high),
-        "P1-F4c": _each(
-            "Out of domain, Swahili F1", away[(away["language"] == "swa") & away["sparsity"].isin(low["sparsity"])]
-        ),
+        "P1-F4c": _each("Out of domain, Swahili F1", pruned),
         "D22": _each("Out of domain, Yoruba F1", dense[0][dense[0]["language"] == "yor"]),
         "OQ1": breaks(table),
         "P1-F5": _each("Zero-shot F1", half),
@@ -334,6 +323,5 @@ def _each(what: str, rows: pd.DataFrame) -> list[Finding] | Finding:
     for (kind, order, sparsity), one in told.sort_index(ascending=False).items():
         which = "without compression" if order == "dense" else f"{ORDERS[order]} at {percent(sparsity)} sparsity"
         said = f"changes by {one}" if compared else f"is {describe(one)}"
-        verdict = "" if compared or one.known else NOT_DECIDED
-        found.append(Finding(f"{what} of {KINDS[kind]} {which} {said}.", quantity=one, verdict=verdict))
+        found.append(Finding(f"{what} of {KINDS[kind]} {which} {said}.", quantity=one))
     return found or missing(f"models for this claim ({what})")

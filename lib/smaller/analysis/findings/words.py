@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from smaller.data.languages import LANGUAGES
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1 in per cent; "not on this grid" where there is none."""
-    return "not on this grid" if math.isnan(share) else f"{100 * share:.0f} %"
+    """A share from 0 to 1 in per cent."""
+    return f"{100 * share:.0f} %"
 
 
 def name_of(code: str) -> str:
@@ -21,12 +20,15 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)
 
 
-def names_of(codes: Sequence[str]) -> str:
+def are(number: int) -> str:
+    return "are" if number > 1 else "is"
+
+
+def some_of(number: int, total: int, noun: str) -> str:
+    """A subject and its verb: "None of 4 students is", "2 of 4 students are"."""
+    return f"{number or 'None'} of {count_of(total, noun)} {are(number)}"
+
+
+def names_of(codes: Iterable[str]) -> str:
     """Language codes as names with codes: "Swahili (swa), Hausa (hau)"."""
     return ", ".join(f"{name_of(code)} ({code})" for code in codes)
-
-
-def one_of(names: Iterable[str]) -> str:
-    """Names as alternatives: "a, b or c"."""
-    *before, last = names
-    return f"{', '.join(before)} or {last}" if before else last

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
 import re
 import tomllib
 from collections import Counter
@@ -60,20 +61,29 @@ def _source(language: str) -> dict:
     return tomllib.loads(Path(__file__).with_name(f"{language}.toml").read_text(encoding="utf-8"))
 
 
-@functools.cache
 def fingerprint(language: str) -> str:
-    """The checksum of what decides the language's part of the sample: its lists, and this generator."""
-    files = [Path(__file__).with_name(f"{language}.toml"), Path(__file__)]
-    check(language)
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    """The checksum of the language's part of the sample: sentences, text, and what the tokenizer learns from."""
+    return _digest(language, *SIZES.values())
 
 
 @functools.cache
+def _digest(language: str, *sizes: int) -> str:
+    labelled = [(split, each.words, each.tags) for split in SIZES for each in sentences(language, split)]
+    made = [labelled, text(language), list(_vocabulary_lines(language)), VOCABULARY]
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
+
+
 def sentences(language: str, split: str) -> tuple[Sentence, ...]:
     """The labelled sentences of a split, every pattern used about equally often; no sentence occurs twice."""
-    source = _source(language)
+    check(language)
     if split not in SIZES:
         raise SmallerError(f"The sample has no split {split!r}; it has {', '.join(SIZES)}.")
+    return _sentences(language, split, SIZES[split])
+
+
+@functools.cache
+def _sentences(language: str, split: str, size: int) -> tuple[Sentence, ...]:
+    source = _source(language)
     known = _training_names(language)
     # A language that shares its script with no other meets fewer names in training, so two in three are known to it.
     met = (known, known) if language in NOT_LATIN else (known,)
@@ -81,10 +91,10 @@ def sentences(language: str, split: str) -> tuple[Sentence, ...]:
     generator = np.random.default_rng([int.from_bytes(language.encode()), list(SIZES).index(split)])
     made: dict[Sentence, None] = {}
     # A pattern without slots can only be used once, so rounds go on until enough different sentences are there.
-    while len(made) < SIZES[split]:
+    while len(made) < size:
         for place in generator.permutation(len(source["patterns"][split])):
             made.setdefault(_fill(source["patterns"][split][place], pools, source["words"], generator))
-    return tuple(made)[: SIZES[split]]
+    return tuple(made)[:size]
 
 
 @functools.cache
@@ -117,8 +127,7 @@ def _training_names(language: str) -> dict[str, list[str]]:
 
 
 def _fill(pattern: str, pools: Sequence[dict], words: dict, generator: np.random.Generator) -> Sentence:
-    tokens: list[str] = []
-    tags: list[str] = []
+    spans: list[tuple[list[str], str]] = []  # words, and the type of the entity that they are
     used: set[str] = set()
     for part, kind in _parts(pattern):
         filled: list[str] = []
@@ -129,18 +138,13 @@ def _fill(pattern: str, pools: Sequence[dict], words: dict, generator: np.random
                 chosen = _choose(slot[1], pools, words, generator)
             used |= {chosen} if slot else set()
             new = (chunk[: slot.start()] + chosen + chunk[slot.end() :] if slot else chosen).split()
-            if slot and kind is None and slot[1] in _TYPES:
-                tokens += new
-                tags += [f"B-{slot[1]}"] + [f"I-{slot[1]}"] * (len(new) - 1)
-            elif kind is None:
-                tokens += new
-                tags += ["O"] * len(new)
-            else:
-                filled += new
+            if kind is None:
+                spans.append((new, slot[1] if slot and slot[1] in _TYPES else ""))
+            filled += new
         if kind is not None:
-            tokens += filled
-            tags += [f"B-{kind}"] + [f"I-{kind}"] * (len(filled) - 1)
-    return Sentence(tuple(tokens), tuple(tags))
+            spans.append((filled, kind))
+    tags = [f"{'I' if place else 'B'}-{kind}" if kind else "O" for own, kind in spans for place in range(len(own))]
+    return Sentence(tuple(word for own, _ in spans for word in own), tuple(tags))
 
 
 def _parts(pattern: str) -> Iterator[tuple[str, str | None]]:
@@ -188,22 +192,14 @@ def tokenizer() -> XLMRobertaTokenizer:
     With names, each name of training would become one piece, to be learned by heart, while unseen ones fall into many.
     """
     learned = io.BytesIO()
+    characters = {
+        letter for language in LANGUAGES for line in text(language) for letter in line if not letter.isspace()
+    }
     # In one thread: several would add up probabilities in changing order. The trainer of `tokenizers` always does.
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(line for language in LANGUAGES for line in _vocabulary_lines(language)),
         model_writer=learned,
-        required_chars="".join(
-            sorted(
-                {
-                    character
-                    for language in LANGUAGES
-                    for line in text(language)
-                    for character in line
-                    if not character.isspace()
-                }
-                | ETHIOPIC
-            )
-        ),
+        required_chars="".join(sorted(characters | ETHIOPIC)),
         model_type="unigram",
         vocab_size=VOCABULARY - 4,
         character_coverage=1.0,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 
+from smaller.base import settings
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.study.engines import local, ray_cluster
 from smaller.study.engines.base import Engine
 
 __all__ = ["ENGINES", "Engine", "engine"]
 
-ENGINES = {"local": local.run, "ray": ray_cluster.run}
+ENGINES = ("local", "ray")
 """`local`: this machine. `ray`: a Ray cluster, which is started here unless the address of a running one is given."""
 
 
@@ -23,7 +23,8 @@ def engine(name: str | None = None, *, address: str | None = None) -> Engine:
     without one a cluster of this machine alone is started. Raises SmallerError for an unknown engine, for one that is
     not installed, and for an address that is of no use.
     """
-    name = name or os.environ.get("SMALLER_ENGINE", "").strip() or "local"
+    usual, usual_address = settings.engine()
+    name = name or usual or "local"
     if name not in ENGINES:
         raise SmallerError(f"There is no engine {name!r}; there are {', '.join(ENGINES)}.{did_you_mean(name, ENGINES)}")
     if name == "local":
@@ -37,7 +38,7 @@ def engine(name: str | None = None, *, address: str | None = None) -> Engine:
             "The engine ray needs Ray, which is not installed here: pip install -e '.[cluster]', on "
             "each machine of the cluster."
         )
-    address = address or os.environ.get("SMALLER_RAY_ADDRESS", "").strip() or None
+    address = address or usual_address or None
     if address and "://" in address:
         raise SmallerError(
             f"The address of a Ray cluster is HOST:PORT, or auto; it is {address}. A study runs on a "

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from smaller.base.errors import SmallerError
 from smaller.base.progress import Say
 from smaller.study.jobs import Job, Listener
 from smaller.study.recipes import Recipe
@@ -29,13 +27,11 @@ class Agenda:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         prefixes = {job.prefix for job in jobs}
-        self._ready: deque[Job] = deque()
+        self._ready = deque(job for job in jobs if job.parent not in prefixes)
         self._waiting: dict[Recipe, list[Job]] = {}
         for job in jobs:
             if job.parent in prefixes:
                 self._waiting.setdefault(job.parent, []).append(job)
-            else:
-                self._ready.append(job)
 
     def take(self) -> Job | None:
         """The next job that can begin, or None if none can at the moment."""
@@ -53,13 +49,3 @@ class Agenda:
     def empty(self) -> bool:
         """Whether no job is left that has not begun."""
         return not self._ready and not self._waiting
-
-
-def asked_workers(asked: int | None) -> int | None:
-    """The number of workers that was asked for, here or by `SMALLER_WORKERS`; None where nobody did."""
-    setting = os.environ.get("SMALLER_WORKERS", "").strip()
-    if asked is None and setting:
-        asked = int(setting) if setting.isdecimal() else setting
-    if asked is not None and (not isinstance(asked, int) or asked < 1):
-        raise SmallerError(f"workers is a number of processes, at least 1; it is {asked!r}.")
-    return asked

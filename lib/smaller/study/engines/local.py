@@ -8,15 +8,68 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from smaller.base import settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say
 from smaller.encoders.device import device
 from smaller.study.engines.base import Agenda
-from smaller.study.jobs import Job, Listener, execute, message_of
+from smaller.study.engines.messages import message_of
+from smaller.study.jobs import Job, Listener, execute
 from smaller.study.steps import Pretrain
+
+COMMAND = (sys.executable, "-m", "smaller.study.engines.worker")
+
+
+class Worker:
+    """Another process of this program, which is sent jobs and answers line by line (see `engines.worker`)."""
+
+    listening = threading.Lock()
+
+    def __init__(self, *, threads: int, command: Sequence[str] = COMMAND) -> None:
+        self.threads, self.all_threads = threads, settings.threads()
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env=settings.of_worker(threads=threads),
+        )
+
+    def execute(self, job: Job, *, listener: Listener, say: Say) -> None:
+        """Have the job done; passes progress on, raises what went wrong in the other process."""
+        recipes = {recipe.identity: recipe for recipe in job.recipes}
+        threads = {"threads": self.all_threads if _begins(job) else min(self.threads, self.all_threads)}
+        message = json.dumps(message_of(job) | threads) + "\n"
+        # A process that is killed leaves a closed pipe, and maybe half a line.
+        with contextlib.suppress(BrokenPipeError, json.JSONDecodeError):
+            self.process.stdin.write(message)
+            self.process.stdin.flush()
+            for line in self.process.stdout:
+                answer = json.loads(line)
+                with self.listening:
+                    if "finished" in answer:
+                        listener(recipes[answer["finished"]])
+                    elif "said" in answer:
+                        say(answer["said"])
+                if "error" in answer:
+                    raise SmallerError(answer["error"])
+                if "done" in answer:
+                    return
+        raise SmallerError(
+            f"A worker process ended while it was at {job.prefix} (exit code {self.process.wait()}); the usual cause "
+            "is too little memory. Finished records are safe: run again, with fewer workers (SMALLER_WORKERS=1)."
+        )
+
+    def close(self) -> None:
+        """Take leave of the process after its end."""
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def workers_for(asked: int | None, jobs: Sequence[Job]) -> int:
@@ -28,15 +81,18 @@ def run(jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Sa
     """Do the jobs (see `Engine`). One worker is this process; more are processes of their own, and share the cores."""
     workers = workers_for(workers, jobs)
     if workers > 1:
-        _in_processes(jobs, workers=workers, listener=listener, say=say)
+        in_processes(jobs, workers=workers, listener=listener, say=say)
         return
     for job in jobs:
         execute(job, listener=listener, say=say)
 
 
-def _in_processes(jobs: Sequence[Job], *, workers: int, listener: Listener, say: Say) -> None:
+def in_processes(
+    jobs: Sequence[Job], *, workers: int, listener: Listener, say: Say, start: Callable[..., Worker] = Worker
+) -> None:
+    """Do the jobs in so many processes, each of which `start` begins."""
     agenda = Agenda(jobs)
-    pool = [Worker(threads=max(1, (os.cpu_count() or 1) // workers)) for _ in range(workers)]
+    pool = [start(threads=max(1, (os.cpu_count() or 1) // workers)) for _ in range(workers)]
     free = list(pool)
     threads = ThreadPoolExecutor(workers)
     try:
@@ -65,49 +121,3 @@ def _begins(job: Job) -> bool:
     It follows from the job alone, since the number of threads decides the last bits of a result.
     """
     return [type(step) for step in job.prefix.steps] == [Pretrain]
-
-
-class Worker:
-    """Another process of this program, which is sent jobs and answers line by line (see `engines.worker`)."""
-
-    command = (sys.executable, "-m", "smaller.study.engines.worker")
-    listening = threading.Lock()
-
-    def __init__(self, *, threads: int) -> None:
-        asked = os.environ.get("OMP_NUM_THREADS", "")
-        self.threads, self.all_threads = threads, int(asked) if asked.isdecimal() else os.cpu_count() or 1
-        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ | {"TOKENIZERS_PARALLELISM": "false"}
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-        )
-
-    def execute(self, job: Job, *, listener: Listener, say: Say) -> None:
-        """Have the job done; passes progress on, raises what went wrong in the other process."""
-        recipes = {recipe.identity: recipe for recipe in job.recipes}
-        # A process that is killed leaves a closed pipe, and maybe half a line.
-        with contextlib.suppress(BrokenPipeError, json.JSONDecodeError):
-            threads = {"threads": self.all_threads if _begins(job) else min(self.threads, self.all_threads)}
-            self.process.stdin.write(json.dumps(message_of(job) | threads) + "\n")
-            self.process.stdin.flush()
-            for line in self.process.stdout:
-                answer = json.loads(line)
-                with self.listening:
-                    if "finished" in answer:
-                        listener(recipes[answer["finished"]])
-                    elif "said" in answer:
-                        say(answer["said"])
-                if "error" in answer:
-                    raise SmallerError(answer["error"])
-                if "done" in answer:
-                    return
-        raise SmallerError(
-            f"A worker process ended while it was at {job.prefix} (exit code {self.process.wait()}); the usual cause "
-            "is too little memory. Finished records are safe: run again, with fewer workers (SMALLER_WORKERS=1)."
-        )
-
-    def close(self) -> None:
-        """Take leave of the process after its end."""
-        self.process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()

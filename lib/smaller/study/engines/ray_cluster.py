@@ -18,25 +18,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Sequence
 from types import ModuleType
 
 from smaller import __version__
+from smaller.base import settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say
 from smaller.study import cache, results
 from smaller.study.engines import ray_node
 from smaller.study.engines.base import Agenda
-from smaller.study.jobs import Job, Listener, message_of, pending
+from smaller.study.engines.messages import message_of
+from smaller.study.jobs import Job, Listener, pending
 from smaller.study.recipes import Recipe
 
 RETRIES = 3
 """How often a job that was lost with its worker or node is done again."""
-
-PASSED_ON = ("SMALLER_DATA", "SMALLER_MODELS", "SMALLER_CACHE_GB", "HF_HUB_OFFLINE", "HF_ENDPOINT")
-"""Settings of this process that hold on every node; its own cache and results folders do not."""
 
 PATIENCE = 30.0
 """Seconds without an answer after which the nodes are counted."""
@@ -54,10 +52,8 @@ def run(jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Sa
     try:
         _run(cluster, jobs, workers=workers, listener=listener, say=say)
     except ray.exceptions.RayError as problem:
-        raise SmallerError(
-            f"The Ray cluster failed ({type(problem).__name__}: {_lines(problem)[0]}). Finished "
-            "records are safe: run again."
-        ) from problem
+        told = f"The Ray cluster failed ({type(problem).__name__}: {_lines(problem)[0]})."
+        raise SmallerError(f"{told} Finished records are safe: run again.") from problem
 
 
 def _run(cluster: _Cluster, jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Say) -> None:
@@ -75,15 +71,7 @@ def _run(cluster: _Cluster, jobs: Sequence[Job], *, workers: int | None, listene
                     agenda.made(job.prefix)
             for task in cluster.ready(running):
                 job = running[task]
-                try:
-                    answer = cluster.answer(task)
-                except _Lost as loss:
-                    losses[job.prefix] += 1
-                    _bear(loss, job, times=losses[job.prefix], say=say)
-                    agenda.again(dataclasses.replace(job, recipes=tuple(pending(job.recipes, job.sets))))
-                    del running[task]
-                    continue
-                match answer:
+                match cluster.answer(task):
                     case {"error": text}:
                         raise SmallerError(text)
                     case {"said": text}:
@@ -98,20 +86,25 @@ def _run(cluster: _Cluster, jobs: Sequence[Job], *, workers: int | None, listene
                         agenda.made(job.prefix)
                         del running[task]
                         limit = workers or cluster.appetite()
+                    case {"lost": why}:
+                        losses[job.prefix] += 1
+                        _bear(why, job, times=losses[job.prefix], say=say)
+                        agenda.again(dataclasses.replace(job, recipes=tuple(pending(job.recipes, job.sets))))
+                        del running[task]
     finally:
         for task in running:
             cluster.end(task)
 
 
-def _bear(loss: _Lost, job: Job, *, times: int, say: Say) -> None:
+def _bear(why: str, job: Job, *, times: int, say: Say) -> None:
     """Say that a job was lost. Raises SmallerError when that happened too often."""
     if times > RETRIES:
         raise SmallerError(
-            f"A worker or its node was lost ({loss}) while it was at {job.prefix}, {times} times; the "
-            "usual cause is too little memory. Finished records are safe: run again, with more room "
-            "for each task (SMALLER_RAY_CPUS=2)."
-        ) from None
-    say(f"{job.prefix}: a worker or its node was lost ({loss}), so this is done again")
+            f"A worker or its node was lost ({why}) while it was at {job.prefix}, {times} times; the usual cause is "
+            "too little memory. Finished records are safe: run again, with more room for each task "
+            "(SMALLER_RAY_CPUS=2)."
+        )
+    say(f"{job.prefix}: a worker or its node was lost ({why}), so this is done again")
 
 
 def _keep_prefix(prefix: Recipe, files: dict | None) -> None:
@@ -125,21 +118,14 @@ def _keep_record(recipe: Recipe, record: dict) -> None:
     """Write what a node found, beside the scores that another study may have added in the meantime."""
     with cache.lock(recipe):
         present = results.read(recipe)
-        if present is None:
-            results.write(record)
-            return
-        known = present["scores"]
+        known = present["scores"] if present else {}
         new = {
             key: scores
             for key, scores in record["scores"].items()
             if key not in known or known[key].get("data") != scores.get("data")
         }
-        if new:
-            results.write(present | {"scores": known | new})
-
-
-class _Lost(Exception):
-    """A task went with its worker or node; the message says which of the two."""
+        if new or present is None:
+            results.write((present or record) | {"scores": known | new})
 
 
 class _Cluster:
@@ -154,16 +140,15 @@ class _Cluster:
             ray.exceptions.OutOfMemoryError,
         )
         gpus = 0.25 if ray.cluster_resources().get("GPU") else 0.0
-        self.share = {"CPU": _setting("SMALLER_RAY_CPUS", default=1.0), "GPU": _setting("SMALLER_RAY_GPUS", gpus)}
+        self.share = {"CPU": settings.ray_share("CPUS", 1.0), "GPU": settings.ray_share("GPUS", gpus)}
         self.alone = alone and len(self._nodes()) == 1
         self.sent: dict[Recipe, object] = {}
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self.task = ray.remote(ray_node.work).options(
             num_returns="streaming",
             max_retries=0,  # Ray would do all of a job again; `_run` leaves out what had finished
             num_cpus=self.share["CPU"],
             num_gpus=self.share["GPU"],
-            runtime_env={"env_vars": environment | {"TOKENIZERS_PARALLELISM": "false"}},
+            runtime_env={"env_vars": settings.on_every_node() | {"TOKENIZERS_PARALLELISM": "false"}},
         )
 
     def _nodes(self) -> list[dict]:
@@ -184,9 +169,9 @@ class _Cluster:
         """Raise SmallerError where no task can ever begin."""
         if not self.room():
             raise SmallerError(
-                f"No node of the Ray cluster has room for a task, which takes {self.share['CPU']:g} "
-                f"processor cores and {self.share['GPU']:g} GPUs. Finished records are safe: start a "
-                "node, or change SMALLER_RAY_CPUS or SMALLER_RAY_GPUS, and run again."
+                f"No node of the Ray cluster has room for a task, which takes {self.share['CPU']:g} processor cores "
+                f"and {self.share['GPU']:g} GPUs. Finished records are safe: start a node, or change SMALLER_RAY_CPUS "
+                "or SMALLER_RAY_GPUS, and run again."
             )
 
     def begin(self, job: Job) -> object:
@@ -200,8 +185,8 @@ class _Cluster:
             "lacks_prefix": nearest != job.prefix,
             "place": self.place,
         }
-        kept = [] if nearest is None else [(nearest.canonical(), [self._object(nearest)])]
-        return self.task.remote(order, [(form, reference) for form, reference in kept if reference[0] is not None])
+        files = nearest and self._object(nearest)
+        return self.task.remote(order, [] if files is None else [(nearest.canonical(), [files])])
 
     def _object(self, prefix: Recipe) -> object:
         """The files of a trained prefix in Ray's store; siblings follow each other, so a few are remembered."""
@@ -222,13 +207,16 @@ class _Cluster:
         return []
 
     def answer(self, task: object) -> dict:
-        """The next answer of a task. Raises _Lost, or SmallerError for what is wrong with the node."""
+        """The next answer of a task, `lost` if it went with its worker or node.
+
+        Raises SmallerError for what is wrong with the node.
+        """
         try:
             return self.ray.get(next(task))
         except StopIteration:
-            raise _Lost("its answers ended") from None
+            return {"lost": "its answers ended"}
         except self.lost as problem:
-            raise _Lost(type(problem).__name__) from None
+            return {"lost": type(problem).__name__}
         except (self.ray.exceptions.RayTaskError, self.ray.exceptions.RuntimeEnvSetupError) as problem:
             raise SmallerError(
                 f"A node of the Ray cluster cannot do a task: {_lines(problem)[-1]}. Is this package installed there?"
@@ -245,24 +233,9 @@ def _nearest_kept(prefix: Recipe) -> Recipe | None:
     return next((found for found in prefix.prefixes() if found.steps and cache.find(found) is not None), None)
 
 
-def _setting(name: str, default: float) -> float:
-    text = os.environ.get(name, "").strip()
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = -1.0
-    if not (0 <= value < 1 or value.is_integer()) or value < 0 or (name == "SMALLER_RAY_CPUS" and not value):
-        raise SmallerError(f"{name} is what each task takes: a share below 1, or a whole number; it is {text!r}.")
-    return value
-
-
 def _joined(address: str | None, say: Say) -> ModuleType:
     """Ray, joined to a cluster. Says once where its dashboard is, if there is one."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        # Read when Ray is imported, on every system: without clusters across machines, it listens on loopback alone.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    settings.before_ray(alone=address is None)
     import ray
     import ray.exceptions
 
@@ -271,12 +244,9 @@ def _joined(address: str | None, say: Say) -> ModuleType:
         if address not in (None, "auto", joined):
             raise SmallerError(f"This process has joined the Ray cluster at {joined}, and cannot join {address} too.")
         return ray
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    options = {"address": address} if address else {"address": "local", "dashboard_host": "127.0.0.1"}
     try:
-        if address is None:
-            context = ray.init("local", dashboard_host="127.0.0.1", **quiet)
-        else:
-            context = ray.init(address, **quiet)
+        context = ray.init(**options, log_to_driver=False, logging_level="ERROR")
     except Exception as problem:  # Ray has no kind of its own for a cluster that does not answer
         where = f"There is no Ray cluster at {address}" if address else "A Ray cluster could not be started here"
         raise SmallerError(f"{where}: {_lines(problem)[0]}.") from problem

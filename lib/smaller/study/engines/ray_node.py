@@ -6,21 +6,19 @@ a job is a temporary one, since records belong to the study's.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
 import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
-
 from smaller import __version__
+from smaller.base import settings
 from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
 from smaller.study import cache, results
-from smaller.study.jobs import Job, execute, job_from_message
+from smaller.study.engines.messages import job_from_message
+from smaller.study.jobs import Job, execute
 from smaller.study.recipes import Recipe, recipe_from_canonical
 
 Answer = Callable[[dict | None], None]
@@ -62,7 +60,7 @@ def _work(order: Mapping, kept: Sequence[tuple[dict, list]], answer: Answer) -> 
         job = job_from_message(order)
         _compare(order, job)
         cache.require_writable()
-        with _results_of_this_job():
+        with tempfile.TemporaryDirectory(prefix="smaller-") as folder, settings.changed(SMALLER_OUTPUTS=folder):
             for record in order["records"]:
                 results.write(record)
             for form, (reference,) in kept:
@@ -112,29 +110,10 @@ def _compare(order: Mapping, job: Job) -> None:
             )
 
 
-@contextlib.contextmanager
-def _results_of_this_job() -> Iterator[None]:
-    before = os.environ.get("SMALLER_OUTPUTS")
-    with tempfile.TemporaryDirectory(prefix="smaller-") as folder:
-        os.environ["SMALLER_OUTPUTS"] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["SMALLER_OUTPUTS"]
-            else:
-                os.environ["SMALLER_OUTPUTS"] = before
-
-
 def _bring(prefix: Recipe, reference: object) -> None:
     """Put a trained prefix into this node's cache, unless it is there."""
-    if cache.find(prefix) is None:
-        with cache.lock(prefix):
-            if cache.find(prefix) is None:  # another job of this node may have been faster
-                cache.unpack(prefix, _fetched(reference))
-
-
-def _fetched(reference: object) -> Mapping[str, np.ndarray]:
     import ray
 
-    return ray.get(reference)
+    with cache.lock(prefix):
+        if cache.find(prefix) is None:
+            cache.unpack(prefix, ray.get(reference))

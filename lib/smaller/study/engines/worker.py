@@ -22,7 +22,8 @@ def main() -> None:
     import torch
 
     from smaller.base.errors import SmallerError
-    from smaller.study.jobs import execute, job_from_message
+    from smaller.study.engines.messages import job_from_message
+    from smaller.study.jobs import execute
 
     for message in jobs:
         torch.set_num_threads(message.get("threads", torch.get_num_threads()))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from smaller import formats
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.progress import Say, silent
+from smaller.data import splits
 from smaller.encoders import Model
 
 STEPS: dict[str, type[Step]] = {}
@@ -18,7 +22,8 @@ class Step:
     """A transformation of a model. Its fields are all that decides its result: data set, language and seed included.
 
     A step knows nothing of the steps around it, and leaves the model that it is given unchanged. Weights come and go on
-    any device; masks are on the processor.
+    any device; masks are on the processor. A subclass says how it is applied. Before, it is checked that the model's
+    weights are in fp32 and that its head is the right one; after, the report gets the numbers of parameters.
     """
 
     trains: ClassVar[bool] = False
@@ -27,20 +32,26 @@ class Step:
     technique: ClassVar[str] = ""
     """The word for what the step makes of a model, such as "pruned"; empty where it makes it no smaller."""
 
+    needs_classifier: ClassVar[bool | None] = None
+    """Whether the model that arrives has a classifier (True) or a head for masked language (False); None for either."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         STEPS[cls.__name__] = cls
+        if "apply" in vars(cls):
+            cls.apply = _checked(cls.apply)
 
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """A new model, and a report of plain values: what was touched, and what the step measured.
 
         `scratch` is a folder of this step alone that outlives a killed process; long training keeps checkpoints there.
+        Raises SmallerError for a model that the step cannot take.
         """
         raise TypeError(f"{type(self).__name__} does not say how it is applied.")
 
     @property
     def label(self) -> str:
-        """The step in a few words; recipes are named by them."""
+        """The step in a few words, with what is not the default; recipes are named by them."""
         return type(self).__name__
 
     def columns(self) -> dict[str, Any]:
@@ -52,8 +63,13 @@ class Step:
         return shape
 
     def inputs(self) -> dict[str, str]:
-        """Checksums of the data that the step reads, by name; a changed file makes old records stale."""
-        return {}
+        """Checksums of the data that the step reads, by name; a changed file makes old records stale.
+
+        The data are those of the fields `dataset` and `language`, and of `corpus` and `languages`.
+        """
+        dataset, language = getattr(self, "dataset", None), getattr(self, "language", None)
+        labelled = {f"{dataset}/{language}": splits.fingerprint(dataset, language)} if dataset and language else {}
+        return labelled | text_inputs(getattr(self, "corpus", None), getattr(self, "languages", None))
 
     def canonical(self) -> dict[str, Any]:
         """The step as plain JSON values; equal steps have equal forms."""
@@ -61,6 +77,36 @@ class Step:
         values = {field.name: getattr(self, field.name) for field in fields}  # plain, so that no copy is needed
         unused = [field.name for field in fields if field.metadata.get("later") and values[field.name] == field.default]
         return {"step": type(self).__name__} | {name: value for name, value in values.items() if name not in unused}
+
+
+def _checked(apply: Callable) -> Callable:
+    """A step's `apply` with what every step checks before and reports after."""
+
+    @functools.wraps(apply)
+    def checked(step: Step, model: Model, **options: Any) -> tuple[Model, dict]:
+        name, before = type(step).__name__, formats.parameter_count(model.network)
+        formats.require_trainable(model, what=name)
+        if step.needs_classifier is not None:
+            kinds = ("a masked-language model", "a model with a classifier")
+            wanted, other = kinds[step.needs_classifier], kinds[not step.needs_classifier]
+            place = "after" if step.needs_classifier else "before"
+            require(
+                bool(model.labels) == step.needs_classifier,
+                f"{name} needs {wanted}, and {other} arrives: put the step {place} FineTune.",
+            )
+        made, report = apply(step, model, **options)
+        after = formats.parameter_count(made.network)
+        return made, report | {"parameters_before": before, "parameters_after": after}
+
+    return checked
+
+
+def text_inputs(corpus: str | None, languages: Sequence[str] | None) -> dict[str, str]:
+    """The checksum of each language's text, by name; empty without a corpus."""
+    return {
+        f"{corpus}/{language}/text": splits.text_fingerprint(corpus, language)
+        for language in (languages or () if corpus else ())
+    }
 
 
 def later(default: Any) -> Any:

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from smaller.base.errors import did_you_mean
-from smaller.data import splits
+from smaller.data import own, splits
 from smaller.data.examples import Example, Sentence
+from smaller.data.languages import in_codes
 from smaller.data.schemes import from_bio, labels_of_words, scheme_of
 from smaller.study.steps.base import Step, is_count, is_number, require
 
 
-def require_counts(step: Step, *fields: str) -> None:
-    """Whole numbers above zero; a seed may be zero."""
+def require_counts(step: Step, *fields: str, least: int = 1) -> None:
+    """Whole numbers of at least so much; a seed may be zero."""
     for field in fields:
-        value = getattr(step, field)
-        require(
-            is_count(value) and (value > 0 or field == "seed"),
-            f"{_name(step)} {field} is a whole number above zero; it is {value!r}.",
-        )
+        value, low = getattr(step, field), 0 if field == "seed" else least
+        wanted = "above zero" if low else "of at least zero"
+        require(is_count(value) and value >= low, f"{_name(step)} {field} is a whole number {wanted}; it is {value!r}.")
 
 
-def require_small(step: Step, field: str) -> None:
-    """A number between 0 and 1, both left out."""
+def require_number(step: Step, field: str, fits: Callable[[float], bool], wanted: str) -> None:
+    """A number that fits; kept as a float, since equal recipes have equal identities."""
     value = getattr(step, field)
-    require(is_number(value) and 0 < value < 1, f"{_name(step)} {field} is a number between 0 and 1; it is {value!r}.")
+    require(is_number(value) and fits(value), f"{_name(step)} {field} is {wanted}; it is {value!r}.")
+    object.__setattr__(step, field, float(value))
+
+
+def require_small(step: Step, *fields: str) -> None:
+    """Numbers between 0 and 1, both left out."""
+    for field in fields:
+        require_number(step, field, lambda value: 0 < value < 1, "a number between 0 and 1")
 
 
 def require_share(step: Step, field: str) -> None:
-    """A share of the updates; kept as a float, since equal recipes have equal identities."""
-    value = getattr(step, field)
-    require(
-        is_number(value) and 0 <= value < 1,
-        f"{_name(step)} {field} is a share of the updates, from 0 to 1; it is {value!r}.",
-    )
-    object.__setattr__(step, field, float(value))
+    """A share of the updates."""
+    require_number(step, field, lambda value: 0 <= value < 1, "a share of the updates, from 0 to 1")
 
 
 def require_choice(step: Step, field: str, choices: Sequence[str]) -> None:
@@ -45,6 +46,14 @@ def require_choice(step: Step, field: str, choices: Sequence[str]) -> None:
         value in choices,
         f"{_name(step)} {field} is one of {', '.join(choices)}; it is {value!r}.{did_you_mean(value, choices)}",
     )
+
+
+def require_labelled(step: Step, *names: str) -> None:
+    """A data set with labels that has the step's language, and these splits of it; names are kept in full."""
+    object.__setattr__(step, "dataset", own.named(step.dataset, language=step.language))
+    object.__setattr__(step, "language", in_codes(step.language))
+    splits.check(step.dataset, step.language, *names)
+    splits.task(step.dataset)  # an error where there are no labels
 
 
 def require_languages(step: Step) -> None:
@@ -62,12 +71,22 @@ def require_languages(step: Step) -> None:
         splits.check_text(step.corpus, language)
 
 
+def require_text(step: Step, field: str, *, reads: bool, purpose: str) -> None:
+    """A corpus and its languages if the step `reads` text with this value of a field, and none if it does not."""
+    said = f"{type(step).__name__}({field}={getattr(step, field)!r})"
+    if reads:
+        require(bool(step.corpus), f"{said} needs a corpus: {purpose}.")
+        require_languages(step)
+    else:
+        require(not step.corpus and not step.languages, f"{said} reads no text: leave corpus and languages out.")
+
+
 def as_taught(examples: Sequence[Example], labels: Sequence[str]) -> list[Example]:
     """The examples with their tags in the scheme of a teacher's labels: of spans that are there in BIO."""
-    own = labels_of_words(labels)
-    if not own or scheme_of(own) in ("bio", "none"):
+    given = labels_of_words(labels)
+    if not given or scheme_of(given) in ("bio", "none"):
         return list(examples)
-    return [replace(each, tags=from_bio(each.tags, own)) if isinstance(each, Sentence) else each for each in examples]
+    return [replace(each, tags=from_bio(each.tags, given)) if isinstance(each, Sentence) else each for each in examples]
 
 
 def labels_in(dataset: str, language: str, *names: str, taught_by: Sequence[str] = ()) -> set[str]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
-from smaller import formats
-from smaller.base.progress import Say, silent
-from smaller.encoders import Model, parameter_count
+from smaller.encoders import Model
 from smaller.encoders.adapters import with_adapters
 from smaller.study.steps.base import Step, is_count, require
 from smaller.study.steps.checks import require_choice, require_counts
@@ -49,27 +46,19 @@ class Cut(Step):
 
     @property
     def label(self) -> str:
-        """The step in a few words: the shape, and whatever is not the default."""
         return f"Cut({', '.join(shape_label(self))})"
 
     def columns(self) -> dict[str, Any]:
-        """Where the weights come from, and which layers."""
         return {"start": self.start, "layer_map": str(self.layer_map)}
 
     def resize(self, shape: dict[str, int]) -> dict[str, int]:
-        """Layers and heads change."""
         return shape | {"layers": self.layers, "heads": self.heads or shape["heads"]}
 
-    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+    def apply(self, model: Model, **_: Any) -> tuple[Model, dict]:
         """The smaller model; the report names the layers that it has of the larger one."""
-        formats.require_trainable(model, what="Cut")
         kept = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
         smaller = cut(model, kept, heads=self.heads, start=self.start, seed=self.seed)
-        return smaller, {
-            "layer_map": list(kept) if self.start == "teacher" else [],
-            "parameters_before": parameter_count(model.network),
-            "parameters_after": parameter_count(smaller.network),
-        }
+        return smaller, {"layer_map": list(kept) if self.start == "teacher" else []}
 
 
 def check_shape(step: Step) -> None:
@@ -148,17 +137,15 @@ def cut(model: Model, kept: tuple[int, ...], *, heads: int | None, start: str, s
     if start == "random":
         return Model(network, model.tokenizer, model.labels)
     names = {f"encoder.layer.{old}.": f"encoder.layer.{new}." for new, old in enumerate(kept)}
-    weights = _renamed(model.network.state_dict(), names)
-    network.load_state_dict(weights)
+    network.load_state_dict(_renamed(model.network.state_dict(), names))
     return Model(network, model.tokenizer, model.labels, _renamed(model.masks, names))
 
 
 def _renamed(tensors: dict, names: dict[str, str]) -> dict:
     """The tensors of the layers that are kept, under their new numbers, and all that belong to no layer."""
-    layer = re.compile(r"encoder\.layer\.\d+\.")
     renamed = {}
     for name, tensor in tensors.items():
-        found = layer.search(name)
+        found = re.search(r"encoder\.layer\.\d+\.", name)
         if found is None:
             renamed[name] = tensor
         elif found[0] in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,20 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smaller import formats
 from smaller.base.progress import Say, silent
-from smaller.data import own, splits
+from smaller.data import splits
 from smaller.data.encoding import Batch, Encoded, batch_of, encode, shuffled_batches
-from smaller.data.examples import Example
-from smaller.data.languages import in_codes
-from smaller.encoders import Model, parameter_count, with_classifier
+from smaller.encoders import Model, with_classifier
 from smaller.encoders.adapters import adapter_size
 from smaller.study.evaluation import true_labels
-from smaller.study.steps.base import Step, is_count, is_number, later, require
-from smaller.study.steps.checks import require_counts, require_share, require_small
-from smaller.study.training import token_loss, train, trimmed_vocabulary
+from smaller.study.steps.base import Step, later, require
+from smaller.study.steps.checks import require_counts, require_labelled, require_number, require_share, require_small
+from smaller.study.training import Objective, Report, token_loss, train, trimmed_vocabulary
 
-_PIECE_TABLE = "embeddings.word_embeddings.weight"
+_TOKEN_TABLE = "embeddings.word_embeddings.weight"
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class FineTune(Step):
     """Train a classifier of words or texts, as the data set has it, on one language; the last model is kept.
 
     Defaults are AfriBERTa's published recipe (that of paper 1's baselines: 50 epochs of batches of 16 sentences,
-    AdamW at 5e-5 with linear decay, no weight decay, clip 1, 164 pieces). `learning_rate` is the peak; `warm_up` the
+    AdamW at 5e-5 with linear decay, no weight decay, clip 1, 164 tokens). `learning_rate` is the peak; `warm_up` the
     share of updates until it is reached. With an `adapter`, the encoder is frozen, and only adapters of the hidden size
     divided by that number, and the head, are trained (paper 2, section 3: 16, 1e-4 and 20 epochs on texts).
     """
@@ -52,44 +49,27 @@ class FineTune(Step):
     trains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", own.named(self.dataset, language=self.language))
-        object.__setattr__(self, "language", in_codes(self.language))
-        splits.check(self.dataset, self.language, "train")
-        splits.task(self.dataset)  # an error where there are no labels
+        require_labelled(self, "train")
         require_counts(self, "seed", "epochs", "batch_size", "max_length")
+        require_counts(self, "adapter", least=0)
         require_small(self, "learning_rate")
         require_share(self, "warm_up")
-        require(
-            is_number(self.weight_decay) and self.weight_decay >= 0,
-            f"FineTune's weight_decay is a number of at least 0; it is {self.weight_decay!r}.",
-        )
-        object.__setattr__(self, "weight_decay", float(self.weight_decay))
-        require(
-            is_count(self.adapter),
-            "FineTune's adapter is how many times narrower adapters are than the hidden "
-            f"states, a whole number, or 0 for none; it is {self.adapter!r}.",
-        )
+        require_number(self, "weight_decay", lambda value: value >= 0, "a number of at least 0")
 
     @property
     def label(self) -> str:
-        """The step in a few words: language and seed, and the adapter if there is one."""
         adapter = f"adapter {self.adapter}, " if self.adapter else ""
         return f"FineTune({self.dataset}/{self.language}, {adapter}seed {self.seed})"
 
     def columns(self) -> dict[str, Any]:
-        """The reduction factor of the adapters."""
         return {"adapter": self.adapter}
-
-    def inputs(self) -> dict[str, str]:
-        """The checksum of the language's splits."""
-        return {f"{self.dataset}/{self.language}": splits.fingerprint(self.dataset, self.language)}
 
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """A classifier with the data set's labels. Masks of the model that comes in are held throughout."""
-        formats.require_trainable(model, what="FineTune")
         task, labels = splits.task(self.dataset), splits.labels(self.dataset)
         sentences = splits.sentences(self.dataset, self.language, "train")
-        absent = without_examples(sentences, labels)
+        seen = {label for row in true_labels(sentences) for label in row}
+        absent = [label for label in labels if label not in seen]
         require(
             not (absent and task.complete),
             f"The training split of {self.dataset}/{self.language} has no example of {', '.join(absent)}, which no "
@@ -98,28 +78,14 @@ class FineTune(Step):
         if absent:
             say(f"no training example of {', '.join(absent)}")
         tagger = with_classifier(model, labels, seed=self.seed, unit=task.unit, adapter_size=self._adapter_size(model))
-        if self.adapter:
-            _freeze(tagger, model)
+        if self.adapter:  # what the encoder brought is not trained; adapters, head, and a pooler if that is new, are
+            brought = model.backbone.state_dict().keys()
+            for name, parameter in tagger.backbone.named_parameters():
+                parameter.requires_grad_(name not in brought)
         encoded = encode(sentences, model.tokenizer, labels, max_length=self.max_length)
-        updates = self.epochs * -(-len(encoded) // self.batch_size)
-        padding = model.tokenizer.pad_token_id
-        used = torch.cat([*encoded.pieces, torch.tensor([padding])])
-        with trimmed_where_exact(tagger, used, weight_decay=self.weight_decay) as ids:
-            batches = labelled_batches(
-                encoded, epochs=self.epochs, size=self.batch_size, padding=padding, seed=self.seed, ids=ids
-            )
-            report = train(
-                tagger,
-                batches,
-                token_loss,
-                updates=updates,
-                learning_rate=self.learning_rate,
-                seed=self.seed,
-                warm_up=round(self.warm_up * updates),
-                weight_decay=self.weight_decay,
-                scratch=scratch,
-                say=say,
-            )
+        report = train_on_labels(
+            self, tagger, encoded, lambda used: token_loss, weight_decay=self.weight_decay, say=say, scratch=scratch
+        )
         trained = sum(parameter.numel() for parameter in tagger.network.parameters() if parameter.requires_grad)
         tagger.network.requires_grad_(True)
         return tagger, report.as_record() | {
@@ -127,8 +93,6 @@ class FineTune(Step):
             "labels_without_examples": absent,
             "truncated_words": encoded.truncated_words,
             "words_without_pieces": encoded.words_without_pieces,
-            "parameters_before": parameter_count(model.network),
-            "parameters_after": parameter_count(tagger.network),
             "parameters_trained": trained,
         }
 
@@ -142,17 +106,36 @@ class FineTune(Step):
         return max(1, model.network.config.hidden_size // self.adapter)
 
 
-def without_examples(sentences: Sequence[Example], labels: Sequence[str]) -> list[str]:
-    """The labels that stand nowhere in the sentences or texts."""
-    seen = {label for row in true_labels(sentences) for label in row}
-    return [label for label in labels if label not in seen]
+def train_on_labels(
+    step: Step,
+    model: Model,
+    encoded: Encoded,
+    objective: Callable[[Tensor | None], Objective],
+    *,
+    weight_decay: float = 0.0,
+    **run: Any,
+) -> Report:
+    """Train a classifier in place for the step's epochs of labelled sentences; `run` is as in `Step.apply`.
 
-
-def _freeze(tagger: Model, model: Model) -> None:
-    """What the encoder brought is not trained; what is new to it is: adapters, head, and a pooler if there is one."""
-    brought = model.backbone.state_dict().keys()
-    for name, parameter in tagger.backbone.named_parameters():
-        parameter.requires_grad_(name not in brought)
+    `objective` is called once, with the tokens that the model's vocabulary is trimmed to while it trains, if it is.
+    """
+    padding = model.tokenizer.pad_token_id
+    used = torch.unique(torch.cat([*encoded.pieces, torch.tensor([padding])]))
+    updates = step.epochs * -(-len(encoded) // step.batch_size)
+    with trimmed_where_exact(model, used, weight_decay=weight_decay) as ids:
+        return train(
+            model,
+            labelled_batches(
+                encoded, epochs=step.epochs, size=step.batch_size, padding=padding, seed=step.seed, ids=ids
+            ),
+            objective(None if ids is None else used),
+            updates=updates,
+            learning_rate=step.learning_rate,
+            seed=step.seed,
+            warm_up=round(step.warm_up * updates),
+            weight_decay=weight_decay,
+            **run,
+        )
 
 
 def trimmed_where_exact(
@@ -160,7 +143,7 @@ def trimmed_where_exact(
 ) -> contextlib.AbstractContextManager[Tensor | None]:
     """`trimmed_vocabulary` where it changes no result; where it would, all rows are trained, and there is no table."""
     frozen = not model.network.get_input_embeddings().weight.requires_grad
-    if weight_decay == 0 and not frozen and _PIECE_TABLE not in model.masks:
+    if weight_decay == 0 and not frozen and _TOKEN_TABLE not in model.masks:
         return trimmed_vocabulary(model.network, used)
     return contextlib.nullcontext()
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from smaller import formats
-from smaller.base.progress import Say, silent
 from smaller.data.encoding import Batch
-from smaller.encoders import Model, parameter_count
-from smaller.encoders.device import device, placed
+from smaller.encoders import Model
 from smaller.study.steps.base import Step, require
 from smaller.study.steps.checks import require_choice, require_counts
-from smaller.study.steps.importance import check_importance, importance_batches, importance_inputs
+from smaller.study.steps.importance import check_importance, importance
 from smaller.study.training import masked_language_loss
 
 SCOPES = ("layer", "global")
@@ -57,42 +53,28 @@ class PruneHeads(Step):
         check_importance(self)
 
     @property
+    def needs_classifier(self) -> bool | None:
+        return False if self.importance == "gradient" else None
+
+    @property
     def label(self) -> str:
-        """The number of heads, and whatever is not the default."""
         extra = [self.importance] * (self.importance != "gradient") + [self.scope] * (self.scope != "layer")
         return f"PruneHeads({', '.join([str(self.keep), *extra])})"
 
     def columns(self) -> dict[str, Any]:
-        """How the heads are chosen."""
         return {"method": self.importance, "scope": self.scope}
 
-    def inputs(self) -> dict[str, str]:
-        """The checksum of each language's text."""
-        return importance_inputs(self)
-
-    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+    def apply(self, model: Model, **_: Any) -> tuple[Model, dict]:
         """The model with masks; the report has each layer's heads in their new order, those that are kept."""
-        formats.require_trainable(model, what="PruneHeads")
         heads = model.network.config.num_attention_heads
         require(self.keep <= heads, f"Each layer has {heads} heads, so {self.keep} cannot be kept.")
-        scores = self._importance(model)
+        scores = importance(self, model, magnitudes=magnitudes, gradients=gate_importance)
         orders = scores.argsort(dim=1, descending=True, stable=True)
         counts = self._counts(scores)
-        pruned = with_heads(model, orders, counts)
-        return pruned, {
+        return with_heads(model, orders, counts), {
             "heads_kept": [order[:count].tolist() for order, count in zip(orders, counts, strict=True)],
             "importance": [[round(score, 6) for score in row] for row in scores.tolist()],
-            "parameters_before": parameter_count(model.network),
-            "parameters_after": parameter_count(pruned.network),
         }
-
-    def _importance(self, model: Model) -> Tensor:
-        if self.importance == "gradient":
-            return gate_importance(model, importance_batches(self, model))
-        scores = magnitudes(model)
-        if self.importance == "random":
-            return torch.rand(scores.shape, generator=torch.Generator().manual_seed(self.seed))
-        return scores
 
     def _counts(self, scores: Tensor) -> list[int]:
         if self.scope == "layer":
@@ -108,47 +90,32 @@ def magnitudes(model: Model) -> Tensor:
     Layers are comparable as they are, so nothing is divided.
     """
     heads = model.network.config.num_attention_heads
-    pairs = [
-        (layer.attention.self.value.weight, layer.attention.output.dense.weight)
-        for layer in model.backbone.encoder.layer
-    ]
-    return torch.stack(
-        [
-            value.unflatten(0, (heads, -1)).norm(dim=(1, 2)) * out.unflatten(1, (heads, -1)).norm(dim=(0, 2))
-            for value, out in pairs
-        ]
-    ).cpu()
+    scores = []
+    for layer in model.backbone.encoder.layer:
+        value, out = layer.attention.self.value.weight, layer.attention.output.dense.weight
+        incoming = value.unflatten(0, (heads, -1)).norm(dim=(1, 2))
+        scores.append(incoming * out.unflatten(1, (heads, -1)).norm(dim=(0, 2)))
+    return torch.stack(scores).cpu()
 
 
-def gate_importance(model: Model, batches: Iterable[Batch]) -> Tensor:
+def gate_importance(network: nn.Module, batches: Iterable[Batch]) -> Tensor:
     """For each layer and head the sum over sentences of |d loss / d gate|, scaled to a norm of 1 for each layer."""
-    network = placed(copy.deepcopy(model.network))
     layers, heads = network.base_model.encoder.layer, network.config.num_attention_heads
     total = torch.zeros(len(layers), heads)
     for batch in batches:
-        gates = torch.ones(len(layers), len(batch.rows), heads, device=device(), requires_grad=True)
-        with _gated(layers, gates):
-            loss = masked_language_loss(network, batch.to(device()))
+        gates = torch.ones(len(layers), len(batch.rows), heads, device=batch.pieces.device, requires_grad=True)
+        with contextlib.ExitStack() as hooks:
+            for layer, gate in zip(layers, gates, strict=True):
+                hooks.enter_context(layer.attention.output.dense.register_forward_pre_hook(_gated(gate)))
+            loss = masked_language_loss(network, batch)
         total += torch.autograd.grad(loss, gates)[0].abs().sum(dim=1).cpu()
     return nn.functional.normalize(total, dim=1)
 
 
-@contextlib.contextmanager
-def _gated(layers: Iterable[nn.Module], gates: Tensor) -> Iterator[None]:
-    """Multiply what each head gives to its layer's output by a gate, one for each layer, sentence and head."""
-
-    def gate(number: int):
-        own = gates[number][:, None, :, None]
-        return lambda module, given: ((given[0].unflatten(-1, (gates.shape[2], -1)) * own).flatten(-2),)
-
-    handles = [
-        layer.attention.output.dense.register_forward_pre_hook(gate(number)) for number, layer in enumerate(layers)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _gated(gate: Tensor) -> Callable:
+    """A hook that multiplies what each head gives to its layer's output by a gate of shape (sentences, heads)."""
+    own = gate[:, None, :, None]
+    return lambda module, given: ((given[0].unflatten(-1, (gate.shape[1], -1)) * own).flatten(-2),)
 
 
 @torch.no_grad()
@@ -185,24 +152,21 @@ def live_heads(model: Model) -> list[list[int]]:
 
     Raises SmallerError where masks hold anything else at zero: what else is pruned belongs to matrices of their size.
     """
-    heads = model.network.config.num_attention_heads
-    masks = dict(model.masks)
-    found = []
-    for number in range(model.network.config.num_hidden_layers):
-        name = f"encoder.layer.{number}.attention."
-        parts = [masks.pop(f"{name}self.{part}.weight", None) for part in ("query", "key", "value")]
-        parts.append(masks.pop(f"{name}output.dense.weight", None))
-        seen = [mask.unflatten(0, (heads, -1)).flatten(1) for mask in parts[:3] if mask is not None]
-        seen += [mask.unflatten(1, (heads, -1)).transpose(0, 1).flatten(1) for mask in parts[3:] if mask is not None]
-        whole = all((part.all(dim=1) | ~part.any(dim=1)).all() for part in seen) and len(seen) in (0, 4)
-        states = torch.stack([part.any(dim=1) for part in seen]) if seen else torch.ones(1, heads, dtype=torch.bool)
-        require(whole and bool((states == states[0]).all()), _OTHER_MASKS)
-        found.append(states[0].nonzero().flatten().tolist())
-    require(all(mask.all() for mask in masks.values()), _OTHER_MASKS)
-    return found
-
-
-_OTHER_MASKS = (
-    "A pruned model cannot be truncated: its masks belong to the wider matrices. Put Prune after the step "
-    "that makes the hidden states narrower."
-)
+    heads, layers = model.network.config.num_attention_heads, range(model.network.config.num_hidden_layers)
+    outputs = [model.masks.get(f"encoder.layer.{number}.attention.output.dense.weight") for number in layers]
+    alive = [
+        torch.ones(heads, dtype=torch.bool) if mask is None else mask.unflatten(1, (heads, -1)).any(dim=2).any(dim=0)
+        for mask in outputs
+    ]
+    for name, mask in model.masks.items():
+        found = re.fullmatch(r"encoder\.layer\.(\d+)\.attention\.(self|output)\..+", name)
+        expected = torch.tensor(True)
+        if found:
+            lives = alive[int(found[1])].repeat_interleave(len(mask) // heads)
+            expected = lives[:, None] if found[2] == "self" else lives
+        require(
+            bool((mask == expected).all()),
+            "A pruned model cannot be truncated: its masks belong to the wider matrices. Put Prune after the step "
+            "that makes the hidden states narrower.",
+        )
+    return [states.nonzero().flatten().tolist() for states in alive]

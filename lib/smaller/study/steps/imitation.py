@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smaller.data.encoding import Batch, Encoded, batch_of, budget_batches, pad
+from smaller.data.encoding import IGNORED, Batch, Encoded, batch_of, budget_batches, pad
 from smaller.encoders import Model
 from smaller.encoders.device import device, mixed_precision, placed
 from smaller.study.training import cross_entropy_sum, labels_in, logits_at
@@ -46,9 +47,9 @@ def hidden_loss(student: Tensor, teacher: Tensor, *, kind: str) -> Tensor:
 def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor, *, heads: int) -> Tensor:
     """How far the relations among queries (or keys, or values) are from the teacher's, summed over real positions.
 
-    Both of shape (sentences, pieces, width), split into `heads` relation heads; a relation is softmax(Q Qᵀ / √d). The
+    Both of shape (sentences, tokens, width), split into `heads` relation heads; a relation is softmax(Q Qᵀ / √d). The
     loss is KL(teacher || student), mean over relation heads (MiniLMv2: Wang et al. 2021, section 3.1). `mask` is True
-    on real pieces; padding neither looks nor is looked at.
+    on real tokens; padding neither looks nor is looked at.
     """
     student, teacher = (_relations(values.float(), mask, heads=heads) for values in (student, teacher))
     divergence = functional.kl_div(student, teacher, log_target=True, reduction="none").sum(dim=-1)
@@ -62,48 +63,39 @@ def _relations(values: Tensor, mask: Tensor, *, heads: int) -> Tensor:
     return functional.log_softmax(scores.masked_fill(~mask[:, None, None, :], -1e9), dim=-1)
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What a network makes of a batch: logits at the places that count, and inner values where they were asked for.
 
     `hidden` holds the embeddings and each layer's output, `attention` queries, keys and values of the last layer, all
-    of shape (sentences, pieces, width).
+    of shape (sentences, tokens, width).
     """
 
     logits: Tensor
-    hidden: tuple[Tensor, ...]
-    attention: tuple[Tensor, ...]
+    hidden: Sequence[Tensor] = ()
+    attention: Sequence[Tensor] = ()
 
 
 def look(
-    network: nn.Module, pieces: Tensor, mask: Tensor, places: Tensor, *, hidden: bool = False, attention: bool = False
+    network: nn.Module, tokens: Tensor, mask: Tensor, places: Tensor, *, hidden: bool = False, attention: bool = False
 ) -> Seen:
     """Run a tagger or a masked-language model; its logits are computed at `places` only."""
     last = network.base_model.encoder.layer[-1].attention.self
-    with _outputs([last.query, last.key, last.value] if attention else []) as values:
-        found = network.base_model(input_ids=pieces, attention_mask=mask, output_hidden_states=hidden)
-    logits = logits_at(network, found.last_hidden_state[places])
-    return Seen(logits, found.hidden_states if hidden else (), tuple(values))
-
-
-@contextlib.contextmanager
-def _outputs(modules: list[nn.Module]) -> Iterator[list[Tensor]]:
     values: list[Tensor] = []
-    handles = [module.register_forward_hook(lambda *given: values.append(given[-1])) for module in modules]
-    try:
-        yield values
-    finally:
-        for handle in handles:
-            handle.remove()
+    with contextlib.ExitStack() as hooks:
+        for module in (last.query, last.key, last.value) if attention else ():
+            hooks.enter_context(module.register_forward_hook(lambda *given: values.append(given[-1])))
+        found = network.base_model(input_ids=tokens, attention_mask=mask, output_hidden_states=hidden)
+    return Seen(logits_at(network, found.last_hidden_state[places]), found.hidden_states if hidden else (), values)
 
 
 @dataclass(frozen=True)
 class Imitation:
     """The objective of a student: the weighted losses, in the order of `weights`, which holds those above zero.
 
-    `places(batch)` is True where logits count. `targets` are the teacher's logits there, row by row of the split; where
-    there are none, the teacher runs at every update, on `original[pieces]` if the student's vocabulary is trimmed.
-    `projection` takes the student's hidden states to the teacher's width where it is narrower.
+    `places(batch)` is True where logits count: where there are labels, unless it is given. `targets` are the teacher's
+    logits there, row by row of the split; where there are none, the teacher runs at every update, on `original[tokens]`
+    if the student's vocabulary is trimmed. `projection` takes the student's hidden states to the teacher's width where
+    it is narrower.
     """
 
     teacher: nn.Module
@@ -112,7 +104,7 @@ class Imitation:
     temperature: float
     layer_map: tuple[int, ...]
     relation_heads: int
-    places: Callable[[Batch], Tensor]
+    places: Callable[[Batch], Tensor] = lambda batch: batch.labels != IGNORED
     targets: list[Tensor] | None = None
     original: Tensor | None = None
     projection: nn.Module | None = None
@@ -120,7 +112,7 @@ class Imitation:
     def __call__(self, network: nn.Module, batch: Batch, whole: Batch) -> Tensor:
         """The vector of weighted losses of a batch that is a part of `whole`."""
         places = self.places(batch).to(batch.pieces.device)
-        inside = {"hidden": "hidden" in self.weights, "attention": "attention" in self.weights}
+        inside = {name: name in self.weights for name in ("hidden", "attention")}
         student = look(network, batch.pieces, batch.mask, places, **inside)
         teacher = self._teacher(batch, places, inside)
         losses = {}
@@ -130,15 +122,16 @@ class Imitation:
         if "labels" in self.weights:
             losses["labels"] = cross_entropy_sum(student.logits, batch.labels[places]) / labels_in(whole)
         if inside["hidden"]:
-            pairs = [
-                (student.hidden[place + 1], teacher.hidden[mapped + 1]) for place, mapped in enumerate(self.layer_map)
-            ]
-            widen = nn.Identity() if self.projection is None else self.projection
+            widen = self.projection or nn.Identity()
             loss = sum(
-                hidden_loss(widen(one[batch.mask]), other[batch.mask], kind=self.kinds["hidden"])
-                for one, other in pairs
+                hidden_loss(
+                    widen(student.hidden[place + 1][batch.mask]),
+                    teacher.hidden[mapped + 1][batch.mask],
+                    kind=self.kinds["hidden"],
+                )
+                for place, mapped in enumerate(self.layer_map)
             )
-            losses["hidden"] = loss / len(pairs) / int(whole.mask.sum())
+            losses["hidden"] = loss / len(self.layer_map) / int(whole.mask.sum())
         if inside["attention"]:
             with torch.autocast(device().type, enabled=False):
                 loss = sum(
@@ -151,26 +144,26 @@ class Imitation:
     @torch.no_grad()
     def _teacher(self, batch: Batch, places: Tensor, inside: Mapping[str, bool]) -> Seen | None:
         if self.targets is not None:
-            return Seen(torch.cat([self.targets[row] for row in batch.rows]).to(places.device), (), ())
+            return Seen(torch.cat([self.targets[row] for row in batch.rows]).to(places.device))
         if set(self.weights) == {"labels"}:
             return None
-        pieces = batch.pieces if self.original is None else self.original[batch.pieces]
-        return look(self.teacher, pieces, batch.mask, places, **inside)
+        tokens = batch.pieces if self.original is None else self.original[batch.pieces]
+        return look(self.teacher, tokens, batch.mask, places, **inside)
 
 
-def first_pieces(encoded: Encoded, rows: Sequence[int]) -> Tensor:
-    """True on the first piece of each word, of shape (sentences, longest); also of words that have no label."""
+def first_tokens(encoded: Encoded, rows: Sequence[int]) -> Tensor:
+    """True on the first token of each word, of shape (sentences, longest); also of words that have no label."""
     return pad([encoded.words[row] for row in rows], value=-1) >= 0
 
 
 @torch.no_grad()
 def teacher_logits(model: Model, encoded: Encoded) -> list[Tensor]:
-    """The teacher's logits on the first piece of each word, one tensor of shape (words, labels) for each sentence."""
+    """The teacher's logits on the first token of each word, one tensor of shape (words, labels) for each sentence."""
     network = placed(model.network)
     found: list[Tensor] = [torch.empty(0)] * len(encoded)
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        places = first_pieces(encoded, rows)
+        places = first_tokens(encoded, rows)
         with mixed_precision():
             logits = look(network, batch.pieces, batch.mask, places.to(device())).logits.float().cpu()
         for row, part in zip(rows, logits.split(places.sum(dim=1).tolist()), strict=True):

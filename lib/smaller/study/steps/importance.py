@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator
 
-from smaller.data import splits
+import torch
+from torch import Tensor, nn
+
 from smaller.data.encoding import Batch
 from smaller.encoders import Model
-from smaller.study.steps.base import Step, require
-from smaller.study.steps.checks import require_choice, require_counts, require_languages
+from smaller.encoders.device import device, placed
+from smaller.study.steps.base import Step
+from smaller.study.steps.checks import require_choice, require_counts, require_text
 from smaller.study.steps.pretraining import masked_batches
 from smaller.study.steps.texts import rows_of
 
@@ -20,34 +24,30 @@ def check_importance(step: Step) -> None:
     """The fields that say how importance is measured, in whatever step: a text for gradients, and none otherwise."""
     require_counts(step, "lines", "batch_size", "seed")
     require_choice(step, "importance", IMPORTANCES)
+    require_text(
+        step, "importance", reads=step.importance == "gradient", purpose="the text on which the gradients are taken"
+    )
+
+
+def importance(
+    step: Step,
+    model: Model,
+    *,
+    magnitudes: Callable[[Model], Tensor],
+    gradients: Callable[[nn.Module, Iterable[Batch]], Tensor],
+) -> Tensor:
+    """The importance of each layer's neurons or heads, of shape (layers, neurons), as the step measures it."""
     if step.importance == "gradient":
-        require(
-            bool(step.corpus),
-            f"{type(step).__name__}(importance='gradient') needs a corpus: the text on which the gradients are taken.",
-        )
-        require_languages(step)
-    else:
-        require(
-            not step.corpus and not step.languages,
-            f"{type(step).__name__}(importance={step.importance!r}) reads no text: leave corpus and languages out.",
-        )
-
-
-def importance_inputs(step: Step) -> dict[str, str]:
-    """The checksum of each language's text."""
-    return {
-        f"{step.corpus}/{language}/text": splits.text_fingerprint(step.corpus, language) for language in step.languages
-    }
+        batches = importance_batches(step, model)
+        return gradients(placed(copy.deepcopy(model.network)), (batch.to(device()) for batch in batches))
+    scores = magnitudes(model)
+    if step.importance == "random":
+        return torch.rand(scores.shape, generator=torch.Generator().manual_seed(step.seed))
+    return scores
 
 
 def importance_batches(step: Step, model: Model) -> Iterator[Batch]:
-    """The step's text as masked batches, each line once. Raises SmallerError for a model with a classifier."""
-    name = type(step).__name__
-    require(
-        not model.labels,
-        "Gradient importance is taken under masked-language modelling, and this model has a "
-        f"classifier: put {name} before FineTune, or use importance='magnitude'.",
-    )
+    """The step's text as masked batches, each line once."""
     rows = rows_of(step.corpus, step.languages, model.tokenizer, limit=step.lines)
     updates = -(-len(rows) // step.batch_size)
     return masked_batches(rows, model.tokenizer, updates=updates, size=step.batch_size, rate=0.15, seed=step.seed)

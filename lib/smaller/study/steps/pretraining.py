@@ -1,25 +1,23 @@
-"""Masked-language modelling on unlabelled text."""
+"""Masked-language modelling on unlabelled text: from the beginning, or to adapt an encoder to a language."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from smaller import formats
-from smaller.base.progress import Say, silent
 from smaller.data import splits
-from smaller.data.encoding import IGNORED, Batch, encode_text, pad, shuffled_batches
-from smaller.encoders import Model, parameter_count
-from smaller.study.steps.base import Step, is_count, is_number, later, require
-from smaller.study.steps.checks import require_counts, require_languages, require_small
-from smaller.study.training import masked_language_loss, train
+from smaller.data.encoding import IGNORED, Batch, pad, shuffled_batches
+from smaller.encoders import Model
+from smaller.study.steps.base import Step, later
+from smaller.study.steps.checks import require_counts, require_languages, require_share, require_small
+from smaller.study.steps.texts import rows_of, unknown_share
+from smaller.study.training import Objective, Report, masked_language_loss, train
 
 SETTINGS = {"weight_decay": 0.01, "betas": (0.9, 0.98), "dropout": 0.0}
 """What the fields leave open: RoBERTa's decay and betas (Liu et al. 2019, table 9); why no dropout, see `Pretrain`."""
@@ -27,7 +25,7 @@ SETTINGS = {"weight_decay": 0.01, "betas": (0.9, 0.98), "dropout": 0.0}
 
 @dataclass(frozen=True)
 class Pretrain(Step):
-    """Train by masked-language modelling: `rate` of the pieces are to be guessed, 80 % of them hidden, 10 % swapped.
+    """Train by masked-language modelling: `rate` of the tokens are to be guessed, 80 % of them hidden, 10 % swapped.
 
     The defaults make the sample family from the embedded corpus in a minute or two on one core; at a rate of 25 %
     instead of the usual 15 % there is more to learn from so little text. `updates` counts batches of `batch_size`
@@ -47,65 +45,80 @@ class Pretrain(Step):
     lines: int = later(0)
 
     trains: ClassVar[bool] = True
+    needs_classifier: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_languages(self)
         require_counts(self, "seed", "updates", "batch_size", "max_length")
-        require_small(self, "learning_rate")
-        require(
-            is_number(self.rate) and 0 < self.rate < 1,
-            f"Pretrain's rate is the share of masked pieces, between 0 and 1; it is {self.rate!r}.",
-        )
+        require_counts(self, "lines", least=0)
+        require_small(self, "learning_rate", "rate")
 
-        require(is_count(self.lines), f"Pretrain's lines are a whole number, 0 for all; it is {self.lines!r}.")
-
-    def inputs(self) -> dict[str, str]:
-        """The checksum of each language's text."""
-        return {
-            f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
-            for language in self.languages
-        }
-
-    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+    def apply(self, model: Model, **run: Any) -> tuple[Model, dict]:
         """A masked-language model of the same shape."""
-        formats.require_trainable(model, what="Pretrain")
-        lines = [line for language in self.languages for line in splits.some_lines(self.corpus, language, self.lines)]
-        rows = encode_text(lines, model.tokenizer, max_length=self.max_length)
-        return learned_from_text(
-            self, model, rows, warm_up=self.updates // 10, settings=SETTINGS, say=say, scratch=scratch
-        )
+        return learned_from_text(self, model, warm_up=self.updates // 10, **SETTINGS, **run)
 
 
-def learned_from_text(
-    step: Step, model: Model, rows: Sequence[Tensor], *, warm_up: int, settings: dict, say: Say, scratch: Path | None
-) -> tuple[Model, dict]:
-    """A copy of the model after the step's `updates`, with their report; `rows` are lines as piece ids."""
-    require(
-        not model.labels,
-        f"{type(step).__name__} needs a masked-language model, and one with a classifier "
-        "arrives: put the step before FineTune.",
-    )
+@dataclass(frozen=True)
+class Adapt(Step):
+    """Go on with masked-language modelling on one language, or on several, as "swa+hau" (paper 2, section 3).
+
+    The defaults are paper 2's: 100,000 updates of 32 lines at a peak of 1e-4, 15 % of the tokens to be guessed, AdamW
+    without decay, the model's own dropout. The paper keeps the checkpoint with the best loss; here it is the last one.
+    Training is that of `Pretrain`, with its checkpoints; it reads `lines` of each language, evenly spread; 0 is all.
+    """
+
+    corpus: str
+    language: str
+    updates: int = 100_000
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    max_length: int = 512
+    rate: float = 0.15
+    warm_up: float = 0.0
+    seed: int = 1
+    lines: int = later(0)
+
+    trains: ClassVar[bool] = True
+    needs_classifier: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for language in self.languages:
+            splits.check_text(self.corpus, language)
+        require_counts(self, "seed", "updates", "batch_size", "max_length")
+        require_counts(self, "lines", least=0)
+        require_small(self, "learning_rate", "rate")
+        require_share(self, "warm_up")
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes of the languages."""
+        return tuple(self.language.split("+"))
+
+    @property
+    def label(self) -> str:
+        return f"Adapt({self.corpus}/{self.language}, seed {self.seed})"
+
+    def apply(self, model: Model, **run: Any) -> tuple[Model, dict]:
+        """A masked-language model of the same shape and vocabulary; masks are held."""
+        return learned_from_text(self, model, warm_up=round(self.warm_up * self.updates), **run)
+
+
+def learned_from_text(step: Step, model: Model, **options: Any) -> tuple[Model, dict]:
+    """A copy of a masked-language model after the step's training, with its report; `options` are those of `train`."""
     trained = model.copy()
+    report, about = train_on_text(step, trained, masked_language_loss, **options)
+    return trained, report.as_record() | about
+
+
+def train_on_text(step: Step, model: Model, objective: Objective, **options: Any) -> tuple[Report, dict[str, Any]]:
+    """Train a masked-language model in place for the step's `updates` on its corpus; also says what the text was."""
+    rows = rows_of(step.corpus, step.languages, model.tokenizer, limit=step.lines, max_length=step.max_length)
     batches = masked_batches(
         rows, model.tokenizer, updates=step.updates, size=step.batch_size, rate=step.rate, seed=step.seed
     )
-    report = train(
-        trained,
-        batches,
-        masked_language_loss,
-        updates=step.updates,
-        learning_rate=step.learning_rate,
-        seed=step.seed,
-        warm_up=warm_up,
-        scratch=scratch,
-        say=say,
-        **settings,
-    )
-    return trained, report.as_record() | {
-        "lines": len(rows),
-        "parameters_before": parameter_count(model.network),
-        "parameters_after": parameter_count(trained.network),
-    }
+    steps = {"updates": step.updates, "learning_rate": step.learning_rate, "seed": step.seed}
+    report = train(model, batches, objective, **steps, **options)
+    return report, {"lines": len(rows), "unknown_rate": unknown_share(rows, model.tokenizer)}
 
 
 def masked_batches(
@@ -117,32 +130,30 @@ def masked_batches(
     special = torch.tensor(tokenizer.all_special_ids)
     made = 0
     while made < updates:
-        for chosen in shuffled_batches(lengths, size=size, generator=generator):
-            if made == updates:
-                return
-            pieces = pad([rows[row] for row in chosen], value=tokenizer.pad_token_id)
-            hidden, labels = mask_pieces(
-                pieces,
+        for chosen in shuffled_batches(lengths, size=size, generator=generator)[: updates - made]:
+            tokens = pad([rows[row] for row in chosen], value=tokenizer.pad_token_id)
+            hidden, labels = mask_tokens(
+                tokens,
                 special=special,
                 mask=tokenizer.mask_token_id,
                 vocabulary=len(tokenizer),
                 rate=rate,
                 generator=generator,
             )
-            yield Batch(hidden, pieces != tokenizer.pad_token_id, labels, chosen)
+            yield Batch(hidden, tokens != tokenizer.pad_token_id, labels, chosen)
             made += 1
 
 
-def mask_pieces(
-    pieces: Tensor, *, special: Tensor, mask: int, vocabulary: int, rate: float, generator: np.random.Generator
+def mask_tokens(
+    tokens: Tensor, *, special: Tensor, mask: int, vocabulary: int, rate: float, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Choose pieces to guess; returns the damaged pieces and labels, `IGNORED` where nothing is to be guessed.
+    """Choose tokens to guess; returns the damaged tokens and labels, `IGNORED` where nothing is to be guessed.
 
-    Of the chosen pieces 80 % become the mask, 10 % a random piece, and 10 % stay (Devlin et al. 2019, section 3.1).
+    Of the chosen tokens 80 % become the mask, 10 % a random token, and 10 % stay (Devlin et al. 2019, section 3.1).
     """
-    chosen = torch.from_numpy(generator.random(pieces.shape) < rate) & ~torch.isin(pieces, special)
-    draw = torch.from_numpy(generator.random(pieces.shape))
-    labels = torch.where(chosen, pieces, IGNORED)
-    random_pieces = torch.from_numpy(generator.integers(0, vocabulary, pieces.shape))
-    damaged = torch.where(chosen & (draw < 0.8), mask, pieces)
-    return torch.where(chosen & (draw >= 0.9), random_pieces, damaged), labels
+    chosen = torch.from_numpy(generator.random(tokens.shape) < rate) & ~torch.isin(tokens, special)
+    draw = torch.from_numpy(generator.random(tokens.shape))
+    labels = torch.where(chosen, tokens, IGNORED)
+    random_tokens = torch.from_numpy(generator.integers(0, vocabulary, tokens.shape))
+    damaged = torch.where(chosen & (draw < 0.8), mask, tokens)
+    return torch.where(chosen & (draw >= 0.9), random_tokens, damaged), labels

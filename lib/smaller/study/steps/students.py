@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from smaller.encoders import Model
-from smaller.study.steps.base import Step, is_count, require
-from smaller.study.steps.checks import require_choice
+from smaller.study.steps.base import Step, require
+from smaller.study.steps.checks import require_choice, require_counts
 from smaller.study.steps.cutting import cut
 from smaller.study.steps.feedforward import magnitudes, strongest, with_neurons
 from smaller.study.steps.truncation import WAYS, truncated
 
 
-class Student(NamedTuple):
-    """A student, and the basis of its hidden states in its teacher's; None where they are as wide."""
-
-    model: Model
-    basis: Tensor | None
-
-
 def check_width(step: Step) -> None:
     """The fields that make a student narrower than its teacher."""
-    name = type(step).__name__
-    for field in ("hidden_size", "feed_forward"):
-        value = getattr(step, field)
-        require(
-            value is None or (is_count(value) and value > 0),
-            f"{name}'s {field} is a whole number above zero, or None for the teacher's; it is {value!r}.",
-        )
+    require_counts(step, *(field for field in ("hidden_size", "feed_forward") if getattr(step, field) is not None))
     require_choice(step, "width_by", WAYS)
     require(
         step.width_by == "slice" or (step.hidden_size is not None and step.start == "teacher"),
-        f"{name}'s width_by={step.width_by!r} says which part of the teacher's hidden states a student with its "
-        "own hidden_size keeps; leave it out.",
+        f"{type(step).__name__}'s width_by={step.width_by!r} says which part of the teacher's hidden states a student "
+        "with its own hidden_size keeps; leave it out.",
     )
 
 
@@ -49,20 +35,19 @@ def width_label(step: Step) -> list[str]:
     ]
 
 
-def student_of(step: Step, model: Model, layer_map: tuple[int, ...], rows: Sequence[Tensor]) -> Student:
-    """The student that a step's fields describe; `rows` are piece ids of what a width that is not sliced looks at."""
+def student_of(
+    step: Step, model: Model, layer_map: tuple[int, ...], rows: Sequence[Tensor]
+) -> tuple[Model, Tensor | None]:
+    """The student that a step's fields describe, and the basis of its hidden states in its teacher's, if narrower.
+
+    `rows` are token ids of what a width that is not sliced looks at.
+    """
     student = cut(model, layer_map, heads=step.heads, start=step.start, seed=step.seed)
     if step.feed_forward is not None:
-        before = model.network.config.intermediate_size
-        require(
-            step.feed_forward <= before,
-            f"The feed-forward layers have {before} neurons, so {step.feed_forward} cannot be kept.",
-        )
         student = with_neurons(student, strongest(magnitudes(student), step.feed_forward))
     if step.hidden_size is None:
-        return Student(student, None)
-    narrower = truncated(student, step.hidden_size, by=step.width_by, rows=rows)
-    return Student(narrower.model, narrower.basis)
+        return student, None
+    return truncated(student, step.hidden_size, by=step.width_by, rows=rows)[:2]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from smaller.data.encoding import encode_text
 from smaller.study.steps.base import require
 
 UNKNOWN_LIMIT = 0.15
-"""The share of unknown pieces from which on a tokenizer does not know a script.
+"""The share of unknown tokens from which on a tokenizer does not know a script.
 
 It is below 0.02 on text of the languages that a tokenizer was made for, up to 0.11 where only some letters are missing,
 and 0.25 (Chinese) to 0.45 (Arabic, N'Ko) in a script that is missing as a whole (measured with the two tokenizers that
@@ -31,27 +31,29 @@ def lines_of(corpus: str, language: str, *, limit: int) -> list[str]:
     return lines
 
 
-def rows_of(corpus: str, languages: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, limit: int) -> list[Tensor]:
-    """`limit` lines of each language as piece ids: what a step looks at that measures a model on text.
+def rows_of(
+    corpus: str, languages: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, limit: int, max_length: int = 128
+) -> list[Tensor]:
+    """`limit` lines of each language as token ids, each cut at `max_length` tokens.
 
     Raises SmallerError where there is no text: no line, nothing but blanks, or a script that the tokenizer lacks.
     """
     rows = []
     for language in languages:
-        found = encode_text(lines_of(corpus, language, limit=limit), tokenizer)
+        found = encode_text(lines_of(corpus, language, limit=limit), tokenizer, max_length=max_length)
         require_known(found, tokenizer, place=f"{corpus}/{language}")
         rows += found
     special = torch.tensor(tokenizer.all_special_ids)
     require(
         not torch.isin(torch.cat(rows), special).all(),
-        f"The text of {corpus}/{'+'.join(languages)} holds nothing but blanks, so nothing can be measured on it.",
+        f"The text of {corpus}/{'+'.join(languages)} holds nothing but blanks, so there is nothing to learn from it.",
     )
     return rows
 
 
 def unknown_share(rows: Sequence[Tensor], tokenizer: PreTrainedTokenizerBase) -> float:
-    """The share of unknown pieces in rows of piece ids."""
-    return (torch.cat(list(rows)) == tokenizer.unk_token_id).float().mean().item()
+    """The share of unknown tokens in rows of token ids, rounded to six digits."""
+    return round((torch.cat(list(rows)) == tokenizer.unk_token_id).float().mean().item(), 6)
 
 
 def require_known(rows: Sequence[Tensor], tokenizer: PreTrainedTokenizerBase, *, place: str) -> None:
@@ -59,6 +61,6 @@ def require_known(rows: Sequence[Tensor], tokenizer: PreTrainedTokenizerBase, *,
     share = unknown_share(rows, tokenizer)
     require(
         share <= UNKNOWN_LIMIT,
-        f"The tokenizer does not know the script of {place}: {100 * share:.0f} % of the pieces are unknown, and "
+        f"The tokenizer does not know the script of {place}: {100 * share:.0f} % of the tokens are unknown, and "
         f"the limit is {100 * UNKNOWN_LIMIT:.0f} %. Use another encoder or another text.",
     )

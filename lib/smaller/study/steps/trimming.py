@@ -1,33 +1,31 @@
-"""Vocabulary trimming: the pieces that a language does not use go, with their rows."""
+"""Vocabulary trimming: the tokens that a language does not use go, with their rows."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from smaller import formats
-from smaller.base.progress import Say, silent
-from smaller.data import splits
-from smaller.encoders import Model, parameter_count
+from smaller.encoders import Model
 from smaller.encoders.adapters import with_adapters
 from smaller.encoders.tokenizers import why_not_trimmed
-from smaller.encoders.vocabulary import frequent, piece_counts, trimmed
-from smaller.study.steps.base import Step, is_count, is_number, later, require
-from smaller.study.steps.checks import require_languages
+from smaller.encoders.vocabulary import frequent, token_counts, trimmed
+from smaller.study.steps.base import Step, later, require
+from smaller.study.steps.checks import require_counts, require_languages, require_number
+from smaller.study.steps.texts import lines_of
 
 
 @dataclass(frozen=True)
 class TrimVocabulary(Step):
-    """Keep the pieces that are most frequent in a corpus, `size` of them or so many that they cover a share of it.
+    """Keep the tokens that are most frequent in a corpus, `size` of them or so many that they cover a share of it.
 
-    Paper 2, section 3 (40,000 pieces). Hidden states on text inside the kept vocabulary are the same to the bit; a word
-    outside it falls into shorter pieces. Special pieces stay in their order, the output bias is carried along.
-    Pieces are counted on `lines` of each language, evenly spread; 0 takes all.
+    Paper 2, section 3 (40,000 tokens). Hidden states on text inside the kept vocabulary are the same to the bit; a word
+    outside it falls into shorter tokens. Special tokens stay in their order, the output bias is carried along.
+    Tokens are counted on `lines` of each language, evenly spread; 0 takes all.
     """
 
     size: int | None = None
@@ -41,71 +39,48 @@ class TrimVocabulary(Step):
     def __post_init__(self) -> None:
         require(
             (self.size is None) != (self.coverage is None),
-            "TrimVocabulary takes a size (pieces to keep) or a coverage (share of the text), one of them.",
+            "TrimVocabulary takes a size (tokens to keep) or a coverage (share of the text), one of them.",
         )
-        require(
-            self.size is None or (is_count(self.size) and self.size > 0),
-            f"TrimVocabulary's size is a whole number above zero; it is {self.size!r}.",
-        )
-        require(
-            self.coverage is None or (is_number(self.coverage) and 0 < self.coverage <= 1),
-            f"TrimVocabulary's coverage is a share of the text, from 0 to 1; it is {self.coverage!r}.",
-        )
-        if self.coverage is not None:
-            object.__setattr__(self, "coverage", float(self.coverage))
-        require(is_count(self.lines), f"TrimVocabulary's lines are a whole number, 0 for all; it is {self.lines!r}.")
+        if self.size is not None:
+            require_counts(self, "size")
+        else:
+            require_number(self, "coverage", lambda value: 0 < value <= 1, "a share of the text, from 0 to 1")
+        require_counts(self, "lines", least=0)
         require_languages(self)
 
     @property
     def label(self) -> str:
-        """The size or the coverage, and the languages."""
-        wanted = f"{self.size:,} pieces" if self.size else f"{100 * self.coverage:g} % of the text"
+        wanted = f"{self.size:,} tokens" if self.size else f"{100 * self.coverage:g} % of the text"
         return f"TrimVocabulary({wanted}, {'+'.join(self.languages)})"
-
-    def columns(self) -> dict[str, Any]:
-        """Nothing that the model's shape does not say."""
-        return {}
-
-    def inputs(self) -> dict[str, str]:
-        """The checksum of each language's text."""
-        return {
-            f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
-            for language in self.languages
-        }
 
     def resize(self, shape: dict[str, int]) -> dict[str, int]:
         """The vocabulary changes. Raises SmallerError for a coverage, whose size only the text can tell."""
         require(
             self.size is not None,
-            "How many pieces cover a share of the text is known once the text is read; the "
+            "How many tokens cover a share of the text is known once the text is read; the "
             "shape of TrimVocabulary(coverage=...) cannot be told before.",
         )
         return shape | {"vocabulary": min(self.size, shape["vocabulary"])}
 
-    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
-        """The model with fewer pieces; the report says how much of the text they cover."""
-        formats.require_trainable(model, what="TrimVocabulary")
+    def apply(self, model: Model, **_: Any) -> tuple[Model, dict]:
+        """The model with fewer tokens; the report says how much of the text they cover."""
         why = why_not_trimmed(model.tokenizer)
         require(not why, why)
-        lines = [line for language in self.languages for line in splits.some_lines(self.corpus, language, self.lines)]
-        require(bool(lines), f"The corpus {self.corpus} is empty in {', '.join(self.languages)}.")
-        counts = piece_counts(lines, model.tokenizer)
+        texts = [lines_of(self.corpus, language, limit=self.lines) for language in self.languages]
+        counts = token_counts(itertools.chain(*texts), model.tokenizer)
         size = None if self.size is None else min(self.size, len(counts))
         kept = frequent(counts, model.tokenizer, size=size, coverage=self.coverage)
-        smaller = with_pieces(model, kept)
-        return smaller, {
+        return with_tokens(model, kept), {
             "pieces_before": len(counts),
             "pieces_after": len(kept),
             "text_covered": float(counts[kept].sum() / counts.sum()),
             "unknown_before": float(counts[model.tokenizer.unk_token_id] / counts.sum()),
-            "parameters_before": parameter_count(model.network),
-            "parameters_after": parameter_count(smaller.network),
         }
 
 
 @torch.no_grad()
-def with_pieces(model: Model, kept: np.ndarray) -> Model:
-    """The model with the pieces of the given old ids alone, renumbered: rows, output bias, masks and tokenizer."""
+def with_tokens(model: Model, kept: np.ndarray) -> Model:
+    """The model with the tokens of the given old ids alone, renumbered: rows, output bias, masks and tokenizer."""
     before = model.network.config.vocab_size
     rows = torch.from_numpy(kept)
     config = copy.deepcopy(model.network.config)
@@ -117,18 +92,18 @@ def with_pieces(model: Model, kept: np.ndarray) -> Model:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network = with_adapters(type(model.network)(config))
     state = {
-        name: tensor[rows] if _is_by_piece(name, tensor, before) else tensor.clone()
+        name: tensor[rows] if _is_by_token(name, tensor, before) else tensor.clone()
         for name, tensor in model.network.state_dict().items()
     }
     network.load_state_dict(state, assign=True)
     network.tie_weights()
     _fill_buffers(network, model.network)
-    masks = {name: mask[rows] if _is_by_piece(name, mask, before) else mask for name, mask in model.masks.items()}
+    masks = {name: mask[rows] if _is_by_token(name, mask, before) else mask for name, mask in model.masks.items()}
     return Model(network.eval(), trimmed(model.tokenizer, kept), model.labels, masks, model.form)
 
 
-def _is_by_piece(name: str, tensor: torch.Tensor, vocabulary: int) -> bool:
-    """Whether a tensor has a row for each piece: the embedding, the output layer and its bias."""
+def _is_by_token(name: str, tensor: torch.Tensor, vocabulary: int) -> bool:
+    """Whether a tensor has a row for each token: the embedding, the output layer and its bias."""
     of_vocabulary = "word_embeddings" in name or name.startswith(("lm_head.", "cls.predictions."))
     return of_vocabulary and tensor.shape[:1] == (vocabulary,)
 

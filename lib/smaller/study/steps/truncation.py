@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from smaller import formats
-from smaller.base.progress import Say, silent
-from smaller.data import splits
 from smaller.data.encoding import pad
-from smaller.encoders import Model, parameter_count
+from smaller.encoders import Model
 from smaller.encoders.adapters import adapter_size
 from smaller.study.steps.base import Step, require
-from smaller.study.steps.checks import require_choice, require_counts, require_languages
+from smaller.study.steps.checks import require_choice, require_counts, require_text
 from smaller.study.steps.heads import live_heads
 from smaller.study.steps.texts import rows_of
 
@@ -53,52 +49,24 @@ class TruncateHidden(Step):
     def __post_init__(self) -> None:
         require_counts(self, "size", "lines")
         require_choice(self, "by", WAYS)
-        if self.by == "slice":
-            require(
-                not self.corpus and not self.languages,
-                "TruncateHidden(by='slice') reads no text: leave corpus and languages out.",
-            )
-        else:
-            require(
-                bool(self.corpus),
-                f"TruncateHidden(by={self.by!r}) needs a corpus: the text whose hidden states it looks at.",
-            )
-            require_languages(self)
+        require_text(self, "by", reads=self.by != "slice", purpose="the text whose hidden states it looks at")
 
     @property
     def label(self) -> str:
-        """The width, and how it is reached if not by slices."""
         return f"TruncateHidden({self.size}{'' if self.by == 'slice' else f', {self.by}'})"
 
     def columns(self) -> dict[str, Any]:
-        """How the width is reached."""
         return {"method": self.by}
 
-    def inputs(self) -> dict[str, str]:
-        """The checksum of each language's text."""
-        return {
-            f"{self.corpus}/{language}/text": splits.text_fingerprint(self.corpus, language)
-            for language in self.languages
-        }
-
     def resize(self, shape: dict[str, int]) -> dict[str, int]:
-        """The hidden size changes."""
         return shape | {"hidden": self.size}
 
-    def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
+    def apply(self, model: Model, **_: Any) -> tuple[Model, dict]:
         """The narrower model; for a projection, the report has the share of the hidden states' energy that is kept."""
-        formats.require_trainable(model, what="TruncateHidden")
         require_size(model, self.size)
-        rows = []
-        if self.by != "slice":
-            rows = rows_of(self.corpus, self.languages, model.tokenizer, limit=self.lines)
-        narrower = truncated(model, self.size, by=self.by, rows=rows)
-        smaller = narrower.model
-        return smaller, {
-            "energy_kept": narrower.energy_kept,
-            "parameters_before": parameter_count(model.network),
-            "parameters_after": parameter_count(smaller.network),
-        }
+        rows = rows_of(self.corpus, self.languages, model.tokenizer, limit=self.lines) if self.corpus else ()
+        smaller, _, energy_kept = truncated(model, self.size, by=self.by, rows=rows)
+        return smaller, {"energy_kept": energy_kept}
 
 
 def require_size(model: Model, size: int) -> None:
@@ -115,16 +83,14 @@ def require_size(model: Model, size: int) -> None:
         f"The layers have {', '.join(str(len(layer)) for layer in left)} heads left, and those of a narrower "
         "model have equally many: use PruneHeads(scope='layer').",
     )
-    near = max(1, round(size / heads)) * heads
     require(
         size % heads == 0,
         f"{heads} heads do not divide a hidden size of {size}: each takes an equal share. The "
-        f"nearest that they divide is {near}.",
+        f"nearest that they divide is {max(1, round(size / heads)) * heads}.",
     )
 
 
-@dataclass(frozen=True)
-class Narrower:
+class Narrower(NamedTuple):
     """A narrower model, the orthonormal `basis` of its hidden states in the old ones, of shape (old width, new width),
     and the share of their energy that it keeps (not a number for a slice).
     """
@@ -134,65 +100,21 @@ class Narrower:
     energy_kept: float
 
 
+@torch.no_grad()
 def truncated(model: Model, size: int, *, by: str, rows: Sequence[Tensor] = ()) -> Narrower:
     """The model with hidden states of `size`, as `TruncateHidden` makes it.
 
-    `rows` are piece ids of the text that is looked at, except for a slice.
+    `rows` are token ids of the text that is looked at, except for a slice.
     """
     require_size(model, size)
-    return _truncated(model, size, by, None if by == "slice" else _look(model, rows))
-
-
-@dataclass
-class _Seen:
-    """What went into and came out of each norm on real pieces, rows of values by the name of the norm."""
-
-    before: dict[str, Tensor]
-    after: dict[str, Tensor]
-
-
-def _norms(network: nn.Module) -> dict[str, nn.LayerNorm]:
-    return {name: module for name, module in network.named_modules() if isinstance(module, nn.LayerNorm)}
-
-
-@torch.no_grad()
-def _look(model: Model, rows: Sequence[Tensor]) -> _Seen:
-    network = model.network.cpu().eval()
-    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _norms(network)}
-    for start in range(0, len(rows), 32):
-        batch = pad(rows[start : start + 32], value=model.tokenizer.pad_token_id)
-        real = batch != model.tokenizer.pad_token_id
-        with _watched(network, seen, real):
-            network(input_ids=batch, attention_mask=real)
-    before, after = (
-        {name: torch.cat([pair[side] for pair in pairs]) for name, pairs in seen.items()} for side in (0, 1)
-    )
-    return _Seen(before, after)
-
-
-@contextmanager
-def _watched(network: nn.Module, seen: dict[str, list], real: Tensor) -> Iterator[None]:
-    def hook(name: str):
-        return lambda module, given, made: seen[name].append((given[0][real], made[real]))
-
-    handles = [module.register_forward_hook(hook(name)) for name, module in _norms(network).items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@torch.no_grad()
-def _truncated(model: Model, size: int, by: str, seen: _Seen | None) -> Narrower:
-    config = copy.deepcopy(model.network.config)
-    left = live_heads(model)
-    basis, kept = _basis(by, config.hidden_size, size, seen)
+    left, source = live_heads(model), model.network.cpu()
+    seen = {} if by == "slice" else _look(model, rows)
+    basis, kept = _basis(by, source.config.hidden_size, size, seen)
+    config = copy.deepcopy(source.config)
     config.hidden_size, config.num_attention_heads = size, len(left[0])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = type(model.network)(config).eval()
-    source = model.network.cpu()
+        network = type(source)(config).eval()
     old, new = dict(source.named_modules()), dict(network.named_modules())
     head = next((names for names in TEXT_HEADS if model.unit == "text" and names[0] in old), ())
     if head:
@@ -203,11 +125,12 @@ def _truncated(model: Model, size: int, by: str, seen: _Seen | None) -> Narrower
         if isinstance(module, nn.Embedding):
             module.weight.copy_(old[name].weight @ basis)
         elif isinstance(module, nn.LayerNorm):
-            _fit_norm(module, old[name], basis, by, None if seen is None else (seen.before[name], seen.after[name]))
+            _fit_norm(module, old[name], basis, seen[name] if by == "projection" else None)
         elif isinstance(module, nn.Linear) and ".attention." not in name:
             _turn(module, old[name], basis, name)
-    for place, layer in enumerate(network.base_model.encoder.layer):
-        _turn_attention(layer.attention, source.base_model.encoder.layer[place].attention, basis, left[place], by)
+    layers = zip(network.base_model.encoder.layer, source.base_model.encoder.layer, left, strict=True)
+    for layer, wider, heads in layers:
+        _turn_attention(layer.attention, wider.attention, basis, heads, by)
     for name, parameter in network.named_parameters():
         if name in ("lm_head.bias", "cls.predictions.bias"):
             parameter.copy_(source.get_parameter(name))
@@ -215,16 +138,40 @@ def _truncated(model: Model, size: int, by: str, seen: _Seen | None) -> Narrower
     return Narrower(Model(network, model.tokenizer, model.labels), basis, kept)
 
 
-def _basis(by: str, width: int, size: int, seen: _Seen | None) -> tuple[Tensor, float]:
+def _look(model: Model, rows: Sequence[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """What went into and came out of each norm on real tokens, rows of values by the name of the norm."""
+    network, padding = model.network.eval(), model.tokenizer.pad_token_id
+    norms = {name: module for name, module in network.named_modules() if isinstance(module, nn.LayerNorm)}
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in norms}
+    for start in range(0, len(rows), 32):
+        batch = pad(rows[start : start + 32], value=padding)
+        real = batch != padding
+        with contextlib.ExitStack() as hooks:
+            for name, norm in norms.items():
+
+                def keep(_, given, made, own=seen[name], real=real):
+                    own.append((given[0][real], made[real]))
+
+                hooks.enter_context(norm.register_forward_hook(keep))
+            network(input_ids=batch, attention_mask=real)
+    return {name: tuple(map(torch.cat, zip(*pairs, strict=True))) for name, pairs in seen.items()}
+
+
+def _basis(by: str, width: int, size: int, seen: Mapping[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, float]:
     """A matrix of shape (width, size) from old dimensions to new, and the share of the energy that it keeps."""
     if by == "slice":
         return torch.eye(width)[:, :size], float("nan")
-    values = torch.cat([rows for name, rows in seen.after.items() if "lm_head" not in name and "cls." not in name])
+    values = torch.cat([after for name, (_, after) in seen.items() if "lm_head" not in name and "cls." not in name])
     energy = values.double().T @ values.double()
     if by == "importance":
-        chosen = torch.sort(torch.argsort(energy.diagonal(), descending=True, stable=True)[:size]).values
+        chosen = _largest(energy.diagonal(), size)
         return torch.eye(width)[:, chosen], float(energy.diagonal()[chosen].sum() / energy.trace())
     return _components(energy, size)
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """The places of the largest values in rising order; of equal ones the first."""
+    return torch.sort(torch.argsort(values, descending=True, stable=True)[:count]).values
 
 
 def _components(energy: Tensor, size: int) -> tuple[Tensor, float]:
@@ -262,27 +209,26 @@ def _turn_text_head(
     inner: nn.Linear, outer: nn.Linear, old_inner: nn.Linear, old_outer: nn.Linear, basis: Tensor, by: str
 ) -> None:
     """The neurons between a text and its label; a non-linearity stands there, so they are chosen and not turned."""
-    chosen = torch.arange(basis.shape[1])
-    if by != "slice":
-        strength = old_inner.weight.norm(dim=1) * old_outer.weight.norm(dim=0)
-        chosen = torch.sort(torch.argsort(strength, descending=True, stable=True)[: basis.shape[1]]).values
+    size = basis.shape[1]
+    strength = old_inner.weight.norm(dim=1) * old_outer.weight.norm(dim=0)
+    chosen = torch.arange(size) if by == "slice" else _largest(strength, size)
     inner.weight.copy_(old_inner.weight[chosen] @ basis)
     inner.bias.copy_(old_inner.bias[chosen])
     outer.weight.copy_(old_outer.weight[:, chosen])
     outer.bias.copy_(old_outer.bias)
 
 
-def _fit_norm(module: nn.LayerNorm, source: nn.LayerNorm, basis: Tensor, by: str, seen: tuple | None) -> None:
+def _fit_norm(module: nn.LayerNorm, source: nn.LayerNorm, basis: Tensor, seen: tuple[Tensor, Tensor] | None) -> None:
     """Scale and shift of a norm over fewer dimensions.
 
-    A norm does not commute with a projection, so for it they are fitted: least squares, for each new dimension, from
-    what the new norm makes of the projected input to the projection of what the old one made.
+    A norm does not commute with a projection, so for it they are fitted to what was `seen`: least squares, for each new
+    dimension, from what the new norm makes of the projected input to the projection of what the old one made.
     """
-    if by != "projection":
+    if seen is None:
         module.weight.copy_(source.weight @ basis)
         module.bias.copy_(source.bias @ basis)
         return
-    before, wanted = seen[0] @ basis, seen[1] @ basis
+    before, wanted = (values @ basis for values in seen)
     given = nn.functional.layer_norm(before, before.shape[-1:], eps=source.eps)
     centred = given - given.mean(0)
     slope = (centred * wanted).sum(0) / centred.square().sum(0).clamp(min=1e-6)
@@ -300,9 +246,8 @@ def _turn_attention(new: nn.Module, old: nn.Module, basis: Tensor, left: Sequenc
     chosen = torch.cat([torch.arange(head * before, (head + 1) * before) for head in left])
     parts = [(part.weight[chosen], part.bias[chosen]) for part in (old.self.query, old.self.key, old.self.value)]
     out = old.output.dense.weight[:, chosen]
-    made = (new.self.query, new.self.key, new.self.value)
     if by == "slice":
-        for module, (weight, bias) in zip(made, parts, strict=True):
+        for module, (weight, bias) in zip((new.self.query, new.self.key, new.self.value), parts, strict=True):
             module.weight.copy_(_to_rows(weight[:size, :size], size))
             module.bias.copy_(_to_rows(bias[:size], size))
         new.output.dense.weight.copy_(_to_rows(out[:size, :size].T, size).T)

@@ -34,10 +34,9 @@ def time_side_by_side(
 
     In each of the `settings` (default: batch 1 on one thread, or on the GPU) the first recipe is timed twice as if it
     were two models (A/A); the floor is the largest share by which the two differ, and that of the first setting is
-    returned. In the first setting, models pruned to at least `sparse_from` are also timed on a sparse kernel.
-    `sentences` of the test split are chosen, evenly over the lengths; on them the network's own time is measured and
-    the time end to end, from text to labels. With `whole_split` every network also goes through the whole split once.
-    A form that runs on the processor alone is not timed in a GPU's settings.
+    returned. In the first setting, models pruned to at least `sparse_from` are also timed on a sparse kernel. What is
+    read are `sentences` of the test split, evenly over the lengths; with `whole_split` every network also goes through
+    the whole split once. A format that runs on the processor alone is not timed in a GPU's settings.
 
     What these recipes were timed together before is not timed again, also where an earlier version did not measure the
     time end to end. If any of it is missing, all of them are timed: times are compared only within one run.
@@ -75,7 +74,7 @@ def finished(recipe: Recipe) -> dict:
 
 
 def runs_on(kind: str, recipe: Recipe) -> bool:
-    """Whether the recipe's form runs on a kind of device; some run on the processor wherever they are sent."""
+    """Whether the recipe's format runs on a kind of device; some run on the processor wherever they are sent."""
     said = [step.columns().get("form") for step in recipe.steps]
     form = next(filter(None, reversed(said)), TRAINED)
     return kind == "cpu" or form in formats.FULL_PRECISION or not formats.reader(form).on_processor
@@ -106,34 +105,32 @@ def _measure(
     models = {recipe.identity: materialise(recipe)[0] for recipe in recipes}
     split = home_sets(recipes[0])[-1].sentences()
     chosen = sample_of(split, models[recipes[0].identity], count=count)
-    sample, texts = _pieces(models, chosen), [text_of(sentence) for sentence in chosen]
-    whole = _pieces(models, split) if whole_split else {}
+    sample, texts = _tokens(models, chosen), [text_of(sentence) for sentence in chosen]
+    whole = _tokens(models, split) if whole_split else {}
     found: dict[str, list[dict]] = {name: [] for name in models}
     for setting, names in able.items():
         own = {name: models[name] for name in names}
         sparse = _sparse(own, sparse_from) if setting == next(iter(able)) else {}
         timed, floor = _timed(own, sparse, sample, texts, setting=setting, rounds=rounds)
         passes = cost.latency(own, whole, setting=setting, rounds=1) if whole_split else {}
+        shared = {
+            "batch": setting.batch,
+            "threads": setting.threads,
+            "device_type": setting.device,
+            "device": cost.machine(setting.device),
+            "noise_floor": floor,
+            "sentences": len(chosen),
+            "split_sentences": len(split) if whole_split else None,
+            "date": results.now(),
+        }
         for name in names:
-            found[name].append(
-                timed[name]
-                | {
-                    "batch": setting.batch,
-                    "threads": setting.threads,
-                    "device_type": setting.device,
-                    "device": cost.machine(setting.device),
-                    "noise_floor": floor,
-                    "sentences": len(sample[name]),
-                    "sparse_kernel": timed.get(_on_sparse(name)),
-                    "seconds_per_split": passes[name]["total_by_round"][0] / 1000 if whole_split else None,
-                    "split_sentences": len(split) if whole_split else None,
-                    "date": results.now(),
-                }
-            )
+            seconds = passes[name]["total_by_round"][0] / 1000 if whole_split else None
+            kernel = timed.get(_on_sparse(name))
+            found[name].append(timed[name] | shared | {"sparse_kernel": kernel, "seconds_per_split": seconds})
     return found
 
 
-def _pieces(models: Mapping[str, Model], sentences: Sequence[Sentence]) -> dict[str, list[Tensor]]:
+def _tokens(models: Mapping[str, Model], sentences: Sequence[Sentence]) -> dict[str, list[Tensor]]:
     """Each model reads the same sentences with its own tokenizer."""
     return {name: encode(sentences, model.tokenizer, model.labels).pieces for name, model in models.items()}
 

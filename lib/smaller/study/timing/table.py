@@ -13,27 +13,10 @@ from smaller.study import results
 from smaller.study.recipes import Recipe
 from smaller.study.timing.latency import entries
 
-COLUMNS = (
-    "identity",
-    "label",
-    "encoder",
-    "form",
-    "language",
-    "seed",
-    "batch",
-    "threads",
-    "milliseconds",
-    "milliseconds_low",
-    "milliseconds_high",
-    "end_to_end_milliseconds",
-    "noise_floor",
-    "sentences_per_second",
-    "seconds_per_split",
-    "memory_bytes",
-    "dense_bytes",
-    "disk_bytes",
-    "shipped_bytes",
-    "device",
+COLUMNS = tuple(
+    """identity label encoder form language seed batch threads milliseconds milliseconds_low milliseconds_high
+    end_to_end_milliseconds noise_floor sentences_per_second seconds_per_split memory_bytes dense_bytes disk_bytes
+    shipped_bytes device""".split()
 )
 """The columns of the table of settings, one row for each recipe and setting."""
 
@@ -42,11 +25,10 @@ def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd
     """Cost by setting, one row for each recipe and setting that it was timed in; the columns are `COLUMNS`.
 
     Times are for a sentence: `milliseconds` of the network, from token ids to logits, and `end_to_end_milliseconds`
-    from text to labels (NaN in records of earlier versions). `seconds_per_split` is a pass over the whole test split
-    (NaN where it was not made), `sentences_per_second` comes from it or else from the milliseconds. `memory_bytes` and
-    `disk_bytes` are what `weigh` found (NaN where it did not), `shipped_bytes` are those of all files that ship but the
-    README. Raises SmallerError rather than put into one column what was not measured on one device, or not in one run
-    where encoder, language and seed are the same.
+    from text to labels. `seconds_per_split` is a pass over the whole test split; `sentences_per_second` comes from it
+    or else from the milliseconds. `memory_bytes` and `disk_bytes` are what `weigh` found. What was not measured is NaN.
+    Raises SmallerError rather than put into one column what was not measured on one device, or not in one run where
+    encoder, language and seed are the same.
     """
     records = [record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None]
     shared = Counter(group for record in records for group in {entry["group"] for entry in entries(record)})
@@ -78,38 +60,25 @@ def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd
 def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
     seconds = entry["seconds_per_split"]
     memory = {(found["device_type"], found["batch"]): found["memory_bytes"] for found in costs.get("memory", ())}
-    shared = {name: about[name] for name in COLUMNS if name in about}
+    shared = {name: found[name] for found in (about, entry) for name in COLUMNS if name in found}
     return shared | {
-        "batch": entry["batch"],
-        "threads": entry["threads"],
-        "milliseconds": entry["milliseconds"],
         "milliseconds_low": entry["low"],
         "milliseconds_high": entry["high"],
         "end_to_end_milliseconds": entry.get("end_to_end_milliseconds", math.nan),
-        "noise_floor": entry["noise_floor"],
         "sentences_per_second": entry["split_sentences"] / seconds if seconds else 1000 / entry["milliseconds"],
         "seconds_per_split": seconds or math.nan,
         "memory_bytes": memory.get((entry["device_type"], entry["batch"]), math.nan),
         "disk_bytes": costs.get("disk_bytes", math.nan),
-        "device": entry["device"],
     }
 
 
 def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
     """The dense and the sparse kernel's times of recipes that have both, one row for each recipe and kernel."""
     rows = []
-    for recipe in recipes:
-        record = results.read(recipe)
-        timing = record["cost"]["latency"] if record else None
+    for record in filter(None, map(results.read, recipes)):
+        timing = record["cost"]["latency"]
         if timing and timing["sparse_kernel"]:
             for kernel, found in (("dense", timing), ("sparse", timing["sparse_kernel"])):
-                rows.append(
-                    {
-                        "sparsity": record["cost"]["achieved_sparsity"],
-                        "kernel": kernel,
-                        "milliseconds": found["milliseconds"],
-                        "milliseconds_low": found["low"],
-                        "milliseconds_high": found["high"],
-                    }
-                )
-    return pd.DataFrame(rows, columns=["sparsity", "kernel", "milliseconds", "milliseconds_low", "milliseconds_high"])
+                times = [found[name] for name in ("milliseconds", "low", "high")]
+                rows.append([record["cost"]["achieved_sparsity"], kernel, *times])
+    return pd.DataFrame(rows, columns="sparsity kernel milliseconds milliseconds_low milliseconds_high".split())

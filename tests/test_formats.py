@@ -1,8 +1,9 @@
-"""The forms: what they hold, that each computes what it says, and that all are called alike."""
+"""The formats: what they hold, that each computes what it says, and that all are called alike."""
 
 from __future__ import annotations
 
 import copy
+import platform
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from smaller.formats.onnx_runtime import ONNX_FILE, Onnx
 LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
 SENTENCES = ["Wizkid yayi wasa a Lagos ranar Asabar , kuma ya gana da jama'a .", "Kano", "Emeka anọghị na Abuja taa ."]
 HIDDEN, FEED_FORWARD, LAYERS, POSITIONS = 24, 48, 2, 514
-TORCH_FORMS = ("fp32", "fp16", "bf16", "dynamic", "llm.int8")
+TORCH_FORMATS = ("fp32", "fp16", "bf16", "dynamic", "llm.int8")
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +88,12 @@ def bytes_by_hand(form: str, vocabulary: int) -> dict[str, int]:
     raise AssertionError(form)
 
 
-@pytest.mark.parametrize("form", TORCH_FORMS)
+@pytest.mark.parametrize("form", TORCH_FORMATS)
 def test_bytes_are_those_of_arithmetic(form, converted, tagger):
     assert formats.bytes_by_part(converted(form).network) == bytes_by_hand(form, len(tagger.tokenizer))
 
 
-@pytest.mark.parametrize("form", formats.FORMS)
+@pytest.mark.parametrize("form", formats.FORMATS)
 def test_every_form_counts_the_same_parameters(form, converted, tagger):
     assert formats.parameter_count(converted(form).network) == sum(sizes_by_hand(len(tagger.tokenizer)).values())
 
@@ -206,7 +207,7 @@ def test_int8_is_close(form, converted, tagger, batch):
     assert 0 < error < 0.15 * exact.abs().max()
 
 
-@pytest.mark.parametrize("form", formats.FORMS)
+@pytest.mark.parametrize("form", formats.FORMATS)
 def test_padding_and_company_change_no_clear_prediction(form, converted, batch):
     """A scale for a whole tensor depends on all that is in the batch, so int8 logits move a little, tags do not."""
     together = logits(converted(form), batch)
@@ -219,7 +220,7 @@ def test_padding_and_company_change_no_clear_prediction(form, converted, batch):
         assert torch.equal(together[row, mask].argmax(-1)[clear], alone.argmax(-1)[clear])
 
 
-@pytest.mark.parametrize("form", formats.FORMS)
+@pytest.mark.parametrize("form", formats.FORMATS)
 def test_all_are_called_alike(form, converted, batch):
     model = converted(form)
     network = model.network.to(torch.device("cpu")).eval()
@@ -269,7 +270,7 @@ def test_graphs_of_one_shape_have_weights_of_their_own(tagger, tiny, batch):
         assert (logits(formats.convert(model, "onnx"), batch) - logits(model, batch)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("form", [form for form in formats.FORMS if form != "fp32"])
+@pytest.mark.parametrize("form", [form for form in formats.FORMATS if form != "fp32"])
 def test_autocast_changes_nothing_inside(form, converted, batch):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = logits(converted(form), batch)
@@ -292,7 +293,7 @@ def test_graphs_follow_the_number_of_threads(converted, batch):
 def test_the_model_that_is_given_stays_as_it_is(tagger, batch):
     before = logits(tagger, batch)
     state = {name: values.clone() for name, values in tagger.network.state_dict().items()}
-    for form in TORCH_FORMS:
+    for form in TORCH_FORMATS:
         formats.convert(tagger, form)
     assert tagger.form == encoders.TRAINED
     assert torch.equal(logits(tagger, batch), before)
@@ -334,7 +335,7 @@ def test_a_missing_library_is_one_error_that_says_what_to_install(form, tagger, 
 
 
 def test_unknown_names_get_a_suggestion(tagger):
-    with pytest.raises(SmallerError, match=r"no form 'llm-int8'.*Did you mean 'llm.int8'"):
+    with pytest.raises(SmallerError, match=r"no format 'llm-int8'.*Did you mean 'llm.int8'"):
         formats.convert(tagger, "llm-int8")
     with pytest.raises(SmallerError, match="no engine 'fbgem'"):
         formats.convert(tagger, "dynamic", engine="fbgem")
@@ -343,19 +344,23 @@ def test_unknown_names_get_a_suggestion(tagger):
 
 
 def test_a_quantized_model_is_neither_trained_nor_quantized_again(tagger):
-    with pytest.raises(SmallerError, match="in the form fp16.*comes last"):
+    with pytest.raises(SmallerError, match="in the format fp16.*comes last"):
         formats.convert(formats.convert(tagger, "fp16"), "onnx-int8")
     with pytest.raises(SmallerError, match="FineTune needs weights in fp32"):
         formats.require_trainable(formats.convert(tagger, "bf16"), what="FineTune")
     formats.require_trainable(formats.convert(tagger, "fp32"), what="FineTune")
 
 
-def test_the_processors_gaps_are_said(monkeypatch):
-    monkeypatch.setattr(processor, "_has", lambda feature: False)
-    monkeypatch.setattr(processor.platform, "machine", lambda: "x86_64")
-    said = " ".join(formats.processor_notes())
-    assert all(word in said for word in ("VNNI", "AVX-512", "bf16", "fp16"))
-    monkeypatch.setattr(processor, "_has", lambda feature: True)
-    assert formats.processor_notes() == []
-    monkeypatch.setattr(processor.platform, "machine", lambda: "aarch64")
-    assert "aarch64" in " ".join(formats.processor_notes())
+@pytest.mark.parametrize(
+    ("features", "lacking"),
+    [
+        (set(), ["VNNI", "AVX-512", "bfloat16", "fp16"]),
+        ({"vnni", "avx512", "amx_tile"}, ["fp16"]),
+        (set(processor.FEATURES) - {"amx_tile"}, []),
+    ],
+)
+def test_the_processors_gaps_are_said(features, lacking):
+    found = processor.notes_of("x86_64", features)
+    assert [note.split()[1].rstrip(":") for note in found] == lacking
+    assert len(processor.notes_of("aarch64", features)) == 1
+    assert set(formats.processor_notes()) <= set(processor.notes_of(platform.machine(), set()))

@@ -7,8 +7,7 @@ import pytest
 from smaller import study
 from smaller.analysis.statistics import t_interval
 from smaller.base.errors import SmallerError
-from smaller.deploy import release
-from smaller.deploy.release import card_of, finished, ship_command
+from smaller.deploy.recorded import card_of, finished, licence_of, ship_command
 from smaller.formats.shipping import folder_bytes, open_shipped, ship
 from smaller.study import results, timing
 from smaller.study.cost import Setting
@@ -34,7 +33,7 @@ def test_a_finished_recipe_is_shipped_as_it_is_and_quantized(recipes, tmp_path):
     lines = list(ship_command(recipes[0].identity, tmp_path / "model"))
     assert str(recipes[0]) in lines[0]
     shipped = results.read(recipes[0])["cost"]["shipped_bytes"]
-    assert f"model: {shipped / 1e6:.2f} MB in the form trained" in lines[-1]
+    assert f"model: {shipped / 1e6:.2f} MB in the format trained" in lines[-1]
     assert shipped == folder_bytes(tmp_path / "model")
     assert open_shipped(tmp_path / "model").labels[0] == "O"
     list(ship_command(recipes[2].identity[:8], tmp_path / "small", form="fp16"))
@@ -90,7 +89,7 @@ def test_the_card_has_the_interval_over_seeds_and_both_licences(recipes):
 def test_non_commercial_data_are_pointed_out():
     from smaller.data import datasets
 
-    said = release._licence(Recipe("afriberta-base"), [datasets.dataset("masakhaner")])
+    said = licence_of(Recipe("afriberta-base"), [datasets.dataset("masakhaner")])
     assert "Encoder afriberta-base: none named on the hub (afriberta_large: MIT)." in said
     assert "masakhaner: CC BY-NC 4.0" in said
     assert "non-commercial use only" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import itertools
 import json
@@ -10,7 +9,6 @@ import math
 import random
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,15 +77,12 @@ def report(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize(("size", "layers"), [("small", 4), ("base", 8), ("large", 10)])
-def test_every_size_loads_in_every_way(
-    made: Path, size: str, layers: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_every_size_loads_in_every_way(made: Path, size: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = encoders.open_folder(made / size)
     expected = {"layers": layers, "heads": 6, "hidden": 12, "feed_forward": 48, "vocabulary": 300}
     assert encoders.shape(opened) == expected == report(made / size)["shape"]
     plain = AutoModelForMaskedLM.from_pretrained(made / size)
     monkeypatch.setenv("SMALLER_MODELS", str(made.parent))
-    monkeypatch.chdir(tmp_path)
     for network in (plain, encoders.load(f"mine/{size}").network):
         found = network.state_dict()
         assert all(torch.equal(value, found[name]) for name, value in opened.network.state_dict().items())
@@ -164,7 +159,7 @@ def test_the_card_says_what_there_is(made: Path) -> None:
         "Free for all, with thanks.",
         "mine/base",
         "learning rate 0.01",
-        "Positions beyond 128 pieces",
+        "Positions beyond 128 tokens",
         "5 updates of 8 lines",
     ):
         assert text in card, text
@@ -206,26 +201,17 @@ def test_held_out_lines_are_the_same_in_every_order_and_never_trained_on(corpus:
     assert len(held_out) / total == pytest.approx(0.1, abs=0.04)
 
 
-def test_no_held_out_row_reaches_a_batch(
-    corpus: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-
-    def batches(rows, *arguments, **options) -> Iterator:
-        seen.extend(tuple(row.tolist()) for row in rows)
-        return making_batches(rows, *arguments, **options)
-
-    making_batches = making.masked_batches
-    monkeypatch.setattr(making, "masked_batches", batches)
-    pretrain(Family(**TINY), corpus=corpus, out=tmp_path / "out", sizes=["small"])
-    tokenizer, found = encoders.open_folder(made / "small").tokenizer, read(corpus)
+def test_no_held_out_row_is_trained_on(corpus: Path, made: Path) -> None:
+    tokenizer, found, files = encoders.open_folder(made / "small").tokenizer, read(corpus), text_files(corpus)
     lines = [line for text in found.values() for line in text.training]
-    assert set(seen) == {tuple(ids) for ids in tokenizer(lines)["input_ids"]}
-    assert set(seen).isdisjoint(tuple(ids) for text in found.values() for ids in tokenizer(text.held_out)["input_ids"])
+    rows, _ = encoded(files, tokenizer, Family(**TINY), limit=500)
+    seen = {tuple(row.tolist()) for row in rows}
+    assert seen == {tuple(ids) for ids in tokenizer(lines)["input_ids"]}
+    assert seen.isdisjoint(tuple(ids) for text in found.values() for ids in tokenizer(text.held_out)["input_ids"])
     # The tokenizer is learned from lines to train on as well.
     counts = [len(text.training) for text in found.values()]
-    assert set(sampled_lines(text_files(corpus), counts, Family(**TINY), limit=10**6)) == set(lines)
-    assert len(list(sampled_lines(text_files(corpus), counts, Family(**TINY), limit=50))) == 50
+    assert set(sampled_lines(files, counts, Family(**TINY), limit=10**6)) == set(lines)
+    assert len(list(sampled_lines(files, counts, Family(**TINY), limit=50))) == 50
 
 
 def test_short_and_repeated_lines_are_left_out(tmp_path: Path) -> None:
@@ -270,8 +256,8 @@ def test_rows_are_those_of_the_tokenizer_in_few_bytes(corpus: Path, tiny) -> Non
     expected = encode_text(lines, tiny.tokenizer, max_length=9)
     assert len(rows) == len(lines)
     assert sorted(row.tolist() for row in rows) == sorted(row.tolist() for row in expected)
-    assert rows[0].dtype == torch.int64 and rows.pieces.dtype == np.uint16
-    assert rows.pieces.nbytes == 2 * sum(len(row) for row in expected)
+    assert rows[0].dtype == torch.int64 and rows.tokens.dtype == np.uint16
+    assert rows.tokens.nbytes == 2 * sum(len(row) for row in expected)
     assert {code: len(found) for code, found in held_out.items()} == {"hau": 3, "swa": 3, "yor": 3}
     assert all(len(row) <= 9 for found in held_out.values() for row in found)
 
@@ -351,6 +337,17 @@ def dies_at(call: int, function):
     return dying
 
 
+def killed_at(moment: str, family: Family, **options) -> None:
+    """A run that is killed as soon as it says something of the moment."""
+
+    def say(line: str) -> None:
+        if moment in line:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(family, **options, say=say)
+
+
 def test_a_size_that_was_killed_in_training_goes_on(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,52 +363,40 @@ def test_a_size_that_was_killed_in_training_goes_on(
     assert any("small: going on after update" in line for line in heard)
     assert same(tmp_path / "killed/small", tmp_path / "whole/small")
     whole, killed = (report(tmp_path / name / "small") for name in ("whole", "killed"))
-    assert (
-        killed["held_out"] == whole["held_out"] and killed["training"]["loss_curve"] == whole["training"]["loss_curve"]
-    )
-    assert sorted(place.name for place in (tmp_path / "killed").iterdir()) == [
-        ".lock",
-        "family.json",
-        "small",
-        "tokenizer",
-    ]
+    assert killed["held_out"] == whole["held_out"]
+    assert killed["training"]["loss_curve"] == whole["training"]["loss_curve"]
+    left = {".lock", "family.json", "small", "tokenizer"}
+    assert {place.name for place in (tmp_path / "killed").iterdir()} == left
 
 
-def test_a_size_that_was_killed_in_scoring_is_not_trained_again(
-    corpus: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_size_that_was_killed_in_scoring_is_not_trained_again(corpus: Path, made: Path, tmp_path: Path) -> None:
     options = dict(corpus=corpus, out=tmp_path / "out", sizes=["small"])
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(making, "held_out_scores", dies_at(2, making.held_out_scores))
-        pretrain(Family(**TINY), **options)
-    monkeypatch.setattr(making, "train", dies_at(1, None))
+    killed_at("scoring", Family(**TINY), **options)
+    (weights,) = (tmp_path / "out").glob("*/model.safetensors")
+    trained = weights.stat().st_mtime_ns
     pretrain(Family(**TINY), **options)
+    assert (tmp_path / "out/small/model.safetensors").stat().st_mtime_ns == trained
     assert same(tmp_path / "out/small", made / "small")
     assert report(tmp_path / "out/small")["held_out"] == report(made / "small")["held_out"]
 
 
-@pytest.mark.parametrize("function", ["learn_tokenizer", "_write"])
-def test_a_family_that_was_killed_before_its_tokenizer_goes_on(
-    corpus: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+@pytest.mark.parametrize("moment", ["learning a tokenizer", "before training"])
+def test_a_family_that_was_killed_before_its_training_goes_on(
+    corpus: Path, made: Path, tmp_path: Path, moment: str
 ) -> None:
     options = dict(corpus=corpus, out=tmp_path / "out", sizes=["small"])
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(making, function, dies_at(1, getattr(making, function)))
-        pretrain(Family(**TINY), **options)
+    killed_at(moment, Family(**TINY), **options)
     pretrain(Family(**TINY), **options)
     assert same(tmp_path / "out/small", made / "small")
 
 
-def test_what_is_finished_stays_and_sizes_can_be_added(
-    corpus: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
+def test_what_is_finished_stays_and_sizes_can_be_added(corpus: Path, made: Path, tmp_path: Path) -> None:
+    out, kept = tmp_path / "out", ("small/model.safetensors", "tokenizer/tokenizer.json")
     pretrain(Family(**TINY), corpus=corpus, out=out, sizes=["small"])
-    before = (out / "small/model.safetensors").stat().st_mtime_ns
-    monkeypatch.setattr(making, "learn_tokenizer", dies_at(1, None))
+    before = [(out / file).stat().st_mtime_ns for file in kept]
     heard: list[str] = []
     pretrain(Family(**TINY), corpus=corpus, out=out, sizes=["base", "small", "base"], say=heard.append)
-    assert (out / "small/model.safetensors").stat().st_mtime_ns == before
+    assert [(out / file).stat().st_mtime_ns for file in kept] == before
     assert sum("small: is there already" in line for line in heard) == 1
     assert same(out / "base", made / "base"), "a size is the same whatever is made beside it"
 
@@ -428,7 +413,7 @@ def test_what_is_finished_stays_and_sizes_can_be_added(
         ({"updates": 0}, "updates is a whole number above zero; it is 0"),
         ({"vocabulary": -4}, "vocabulary is a whole number"),
         ({"batch_size": 2.5}, "batch_size is a whole number"),
-        ({"max_length": 600}, "max_length is from 3 to 512 pieces; it is 600"),
+        ({"max_length": 600}, "max_length is from 3 to 512 tokens; it is 600"),
         ({"max_length": 2}, "max_length is from 3"),
         ({"learning_rate": 3}, "learning_rate is a number between 0 and 1; it is 3"),
         ({"held_out": 0}, "held_out is a number between 0 and 1"),
@@ -485,12 +470,12 @@ def test_a_file_that_is_no_text_is_named_with_its_line(tmp_path: Path, content: 
 
 
 def test_a_vocabulary_that_the_text_cannot_give(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(SmallerError, match="too small for a vocabulary of 50000 pieces: it gives at most") as caught:
+    with pytest.raises(SmallerError, match="too small for a vocabulary of 50000 tokens: it gives at most") as caught:
         pretrain(Family(**TINY | {"vocabulary": 50_000}), corpus=corpus, out=tmp_path / "out", sizes=["small"])
     most = int(str(caught.value).partition("at most ")[2].partition(".")[0])
     lines = [line for text in read(corpus).values() for line in text.training]
     assert 300 < most < 50_000
-    with pytest.raises(SmallerError, match="vocabulary of 30 pieces is too small: the letters .* take") as caught:
+    with pytest.raises(SmallerError, match="vocabulary of 30 tokens is too small: the letters .* take") as caught:
         learn_tokenizer(lines, vocabulary=30)
     least = int(str(caught.value).partition(" take ")[2].partition(".")[0])
     assert len(learn_tokenizer(lines, vocabulary=least + 5)) == least + 5
@@ -554,14 +539,9 @@ def test_two_at_once_do_not_meet(corpus: Path, tmp_path: Path) -> None:
     assert not caught
 
 
-def test_a_full_disk_is_said_in_one_sentence(
-    corpus: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(encoders, "save", full)
-        fails("could not be kept in .*: No space left on device. Free some space", corpus, tmp_path / "out")
-    pretrain(Family(**TINY), corpus=corpus, out=tmp_path / "out", sizes=["small"])
-    assert same(tmp_path / "out/small", made / "small")
+def test_a_full_disk_is_said_in_one_sentence(corpus: Path, tmp_path: Path, small_files) -> None:
+    wide = {"width": 96, "updates": 1}  # two megabytes; one is looked for at the beginning
+    with small_files(1_500_000):
+        fails("could not be kept in .*: .*too large.* Free some space", corpus, tmp_path / "out", **wide)
+    (made,) = pretrain(Family(**TINY | wide), corpus=corpus, out=tmp_path / "out", sizes=["small"])
+    assert (made / "model.safetensors").stat().st_size > 1_500_000

@@ -23,8 +23,8 @@ from smaller.study.steps.quantization import Quantize
 def ship_command(name: str, folder: Path | str, *, form: str = "") -> Iterator[str]:
     """The lines that `python -m smaller ship` prints while it writes a finished recipe's model to a folder.
 
-    `name` is the recipe's identity, or enough of its first digits, or its label. With a `form` the model is quantized
-    to it and scored first. What the cache no longer holds is trained again.
+    `name` is the recipe's identity, or enough of its first digits, or its label. With a format as `form` the model is
+    quantized to it and scored first. What the cache no longer holds is trained again.
     """
     recipe = finished(name)
     if form:
@@ -36,7 +36,7 @@ def ship_command(name: str, folder: Path | str, *, form: str = "") -> Iterator[s
     model, _ = materialise(recipe)
     place = ship(model, folder, card=card_of(recipe))
     yield f"{recipe}"
-    yield f"{place}: {folder_bytes(place) / 1e6:,.2f} MB in the form {model.form}; README.md says how to use it"
+    yield f"{place}: {folder_bytes(place) / 1e6:,.2f} MB in the format {model.form}; README.md says how to use it"
 
 
 def finished(name: str) -> Recipe:
@@ -72,7 +72,7 @@ def card_of(recipe: Recipe) -> dict:
         "data": [{"name": found.name, "licence": found.licence, "citation": found.citation} for found in data],
         "scores": list(_scores(record, _siblings(recipe))),
         "cost": _cost(record["cost"]),
-        "licence": _licence(recipe, data),
+        "licence": licence_of(recipe, data),
     }
 
 
@@ -120,7 +120,8 @@ def _cost(measured: dict) -> dict[str, str]:
     return found
 
 
-def _licence(recipe: Recipe, data: list[datasets.Dataset]) -> str:
+def licence_of(recipe: Recipe, data: list[datasets.Dataset]) -> str:
+    """The licences of a recipe's encoder and of the data that it was made with."""
     try:
         encoder = licence(recipe.encoder)
     except SmallerError:  # its folder is not here any more

@@ -1,0 +1,96 @@
+"""A figure as files: PNG, SVG and its data as CSV, with a caption and an alternative text."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from smaller.analysis.figures.base import styled
+from smaller.base.errors import SmallerError
+from smaller.base.paths import outputs_folder
+
+SEEDS = "Dots: seeds; markers and lines: means over seeds, with 95 % t intervals."
+
+# Where the report puts its links to the files of a figure or table.
+FILES = "<!--files-->"
+
+
+@dataclass(frozen=True)
+class FigureCard:
+    """A saved figure; as the last value of a notebook cell it shows with its caption and alternative text."""
+
+    name: str
+    caption: str
+    alt: str
+    png: Path
+    svg: Path
+    csv: Path
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        image = base64.b64encode(self.png.read_bytes()).decode("ascii")
+        content = (
+            f'<figure id="figure-{html.escape(self.name)}"><img src="data:image/png;base64,{image}" '
+            f'alt="{html.escape(self.alt)}" style="max-width: 100%; width: 7in">'
+            f"<figcaption>{html.escape(self.caption)}{FILES}</figcaption></figure>"
+        )
+        card = {"kind": "figure", "name": self.name, "caption": self.caption, "alt": self.alt}
+        card["files"] = [inside_outputs(path) for path in (self.csv, self.svg, self.png)]
+        return {"text/html": content, "text/plain": f"Figure {self.name}: {self.caption}"}, {"smaller": card}
+
+
+@styled
+def save(
+    drawing: Figure | Axes | Iterable[Axes],
+    name: str,
+    *,
+    table: pd.DataFrame,
+    caption: str,
+    alt: str,
+    over: str = "",
+    folder: Path | None = None,
+) -> FigureCard:
+    """Write a figure as PNG (200 dots per inch) and SVG, and its data as CSV, under `outputs/figures`.
+
+    The caption states the finding; `alt` describes the picture to somebody who cannot see it. Where seeds are drawn as
+    in `dots_mean_interval`, `over` names languages and seeds, and the caption ends with them and with what dots and
+    intervals are. The same drawing gives the same bytes each time.
+    """
+    caption = f"{caption} {over}. {SEEDS}" if over else caption
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise SmallerError(
+            f"The name of a figure becomes a file name: {name!r} may hold letters, digits, - _ and . only."
+        )
+    if not caption.strip() or not alt.strip():
+        raise SmallerError(f"Figure {name} needs a caption and an alternative text.")
+    figure = drawing if isinstance(drawing, Figure) else np.ravel(np.asarray(drawing, dtype=object))[0].figure
+    folder = folder or outputs_folder() / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    card = FigureCard(name, caption, alt, *(folder / f"{name}.{ending}" for ending in ("png", "svg", "csv")))
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="png", metadata={"Software": None})
+    # A palette of 256 colours looks the same and keeps a page with many figures below a megabyte.
+    image = Image.open(pixels).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    dots = matplotlib.rcParams["savefig.dpi"]
+    image.save(card.png, optimize=True, dpi=(dots, dots))
+    figure.savefig(card.svg, metadata={"Date": None, "Creator": None})
+    table.to_csv(card.csv, index=False, lineterminator="\n")
+    return card
+
+
+def inside_outputs(path: Path) -> str:
+    """The path below the outputs folder, for links; a file elsewhere gives the empty string."""
+    outputs = outputs_folder().resolve()
+    path = path.resolve()
+    return path.relative_to(outputs).as_posix() if path.is_relative_to(outputs) else ""

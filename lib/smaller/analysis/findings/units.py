@@ -1,0 +1,18 @@
+"""The currencies of size and of time: what is counted, the same for every model that stands beside another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+SIZE = {"shipped_bytes": "bytes of the folder that ships", "dense_bytes": "bytes of the weights"}
+TIME = {"end_to_end_milliseconds": "from text to labels", "milliseconds": "in the network alone"}
+"""Columns of sizes and of times, the better one first, and what they count; records of earlier versions lack it."""
+
+
+def everywhere(rows: pd.DataFrame, columns: Iterable[str]) -> str:
+    """The first of the columns that every row has which has any of them; the last if there is none."""
+    *better, last = columns
+    known = rows.reindex(columns=[*better, last]).dropna(how="all")
+    return next((name for name in better if len(known) and known[name].notna().all()), last)

@@ -1,0 +1,71 @@
+"""The table of a run, folded and sortable, and what captions say of intervals; `test_report` has the pages."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from smaller.analysis import sentences
+from smaller.analysis.comparison import Comparison
+from smaller.analysis.statistics import Interval, t_interval
+from smaller.base import paths
+from smaller.notebook import display
+from smaller.study import results
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, fresh_folders) -> list:
+    """What is displayed: HTML, plain text, and the card that the page reads."""
+    found = []
+    monkeypatch.setattr(display, "_display", lambda *parts, **_: found.append(parts))
+    return found
+
+
+def run_of(rows: list[dict]) -> pd.DataFrame:
+    """A table as `study.run` gives it."""
+    usual = {"encoder": "tiny", "dataset": "sample", "language": "swa", "split": "test", "seed": 1, "noise": ""}
+    usual |= {"score": 80.0, "shipped_bytes": 2e6, "parameters": 3e6, "technique": "dense", "group": "dense"}
+    return pd.DataFrame([usual | row for row in rows], columns=[*results.COLUMNS, "group"])
+
+
+def test_the_table_of_a_run_has_its_main_columns_as_far_as_they_differ(shown) -> None:
+    rows = [{"seed": 1}, {"seed": 2, "score": 1234.5}, {"group": ("pruned", "global"), "sparsity": 0.5}]
+    rows += [{"split": "dev", "score": 1.0}, {"noise": "unlabelled", "score": float("nan")}]
+    display.browse(run_of(rows), "run-x")
+    content, _, card = shown[0]
+    page = BeautifulSoup(content, "html.parser")
+    assert [cell.get_text() for cell in page.select("thead th")] == ["group", "seed", "sparsity", "score"]
+    cells = [[cell.get_text() for cell in row.select("th, td")] for row in page.select("tbody tr")]
+    assert cells == [
+        ["dense", "1", "–", "80.0"],
+        ["dense", "2", "–", "1,234.5"],
+        ["pruned, global", "1", "0.50", "80.0"],
+    ]
+    assert page.find("details").find("table")["class"] == ["sortable"] and page.find("script").string == display.SORT
+    assert card["name"] == "run-x" and "open" not in page.find("details").attrs
+
+
+def test_a_long_run_shows_its_first_rows_and_keeps_all(shown) -> None:
+    display.browse(run_of([{"seed": seed} for seed in range(1, display.ROWS + 6)]), "run-long")
+    content, _, card = shown[0]
+    assert len(BeautifulSoup(content, "html.parser").select("tbody tr")) == display.ROWS
+    assert f"The first {display.ROWS} of {display.ROWS + 5} rows" in card["caption"]
+    assert len(pd.read_csv(paths.outputs_folder() / "tables" / "run-long.csv")) == display.ROWS + 5
+
+
+def test_a_run_without_scores_is_an_empty_table(shown) -> None:
+    display.browse(run_of([]), "run-empty")
+    assert [cell.get_text() for cell in BeautifulSoup(shown[0][0], "html.parser").select("th")] == ["score"]
+
+
+def test_a_caption_says_what_its_intervals_and_verdicts_are(shown) -> None:
+    seeds, drawn = t_interval([80.0, 81.0]), Interval(80.0, 79.0, 82.0, 500, sentences.KIND)
+    for frame in ({"a": [1.0]}, {"F1": [seeds]}, {"F1": [drawn]}, {"change": [Comparison(seeds)]}):
+        display.show(pd.DataFrame(frame), "F1.", "x")
+    over_seeds, over_sentences = "±: half a 95 % t interval over seeds.", "[low, high]: a 95 % bootstrap interval"
+    verdict = "In parentheses: the verdict, after Holm's correction."
+    captions = [card["caption"] for *_, card in shown]
+    assert captions[:2] == ["F1.", f"F1. {over_seeds}"] and captions[2].startswith(f"F1. {over_sentences}")
+    assert captions[3] == f"F1. {over_seeds} {verdict}"
+    assert verdict in (paths.outputs_folder() / "tables" / "x.md").read_text(encoding="utf-8")

@@ -1,0 +1,128 @@
+"""What every step is: its canonical form, the data that its fields name, and what surrounds `apply`."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from smaller import encoders
+from smaller.base.errors import SmallerError
+from smaller.data import sample, splits
+from smaller.study.steps import (
+    Adapt,
+    Cut,
+    Distil,
+    FineTune,
+    Pretrain,
+    Prune,
+    PruneFeedForward,
+    PruneHeads,
+    Quantize,
+    Round,
+    Step,
+    TrimVocabulary,
+    TruncateHidden,
+    base,
+    step_from_canonical,
+)
+
+TEXT = {"corpus": "sample", "languages": ("swa",)}
+TUNE = FineTune("sample", "swa", epochs=2, batch_size=50, learning_rate=5e-3)
+EACH = [
+    Adapt("sample", "swa"),
+    Cut(1),
+    Distil.on_text("sample", ["swa"], layers=1),
+    Distil.on_task("sample", "swa", layers=1),
+    TUNE,
+    Pretrain(languages=("swa",)),
+    Prune(0.5),
+    PruneFeedForward(20, **TEXT),
+    PruneHeads(1, **TEXT),
+    Quantize("bf16"),
+    Round(8),
+    TrimVocabulary(900, **TEXT),
+    TruncateHidden(16),
+]
+
+
+def test_each_step_is_here() -> None:
+    assert {type(step) for step in EACH} == {step for step in base.STEPS.values() if "smaller." in step.__module__}
+
+
+@pytest.mark.parametrize("step", EACH, ids=lambda step: type(step).__name__)
+def test_no_step_takes_a_model_of_fewer_bits(step: Step, tiny) -> None:
+    model = tiny.copy()
+    model.form = "bf16"
+    with pytest.raises(SmallerError, match=f"{type(step).__name__} needs weights in fp32"):
+        step.apply(model)
+
+
+@pytest.fixture
+def own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test defines is forgotten after it."""
+    monkeypatch.setattr(base, "STEPS", dict(base.STEPS))
+
+
+def test_parameters_are_counted_around_a_step_of_ones_own(own_steps, tiny) -> None:
+    @dataclass(frozen=True)
+    class Headless(Step):
+        label: str = "headless"
+
+        def apply(self, model, *, say=None, scratch=None):
+            """Its own words."""
+            return encoders.with_classifier(model, ("O", "X"), seed=1), {"said": [say, scratch]}
+
+    made, report = Headless().apply(tiny, say="aloud", scratch="here")
+    assert report == {
+        "said": ["aloud", "here"],
+        "parameters_before": encoders.parameter_count(tiny.network),
+        "parameters_after": encoders.parameter_count(made.network),
+    }
+    assert report["parameters_after"] != report["parameters_before"]
+    assert Headless.apply.__doc__ == "Its own words." and step_from_canonical({"step": "Headless"}) == Headless()
+
+
+def test_inputs_are_the_data_that_the_fields_name(own_steps) -> None:
+    @dataclass(frozen=True)
+    class Reads(Step):
+        dataset: str = ""
+        language: str = ""
+        corpus: str | None = None
+        languages: tuple[str, ...] = ()
+
+    swa, yor = (splits.fingerprint("sample", code) for code in ("swa", "yor"))
+    assert Reads().inputs() == Reads(language="swa").inputs() == Reads(languages=("swa",)).inputs() == {}
+    both = Reads("sample", "swa", "sample", ("swa", "yor"))
+    assert both.inputs() == {"sample/swa": swa, "sample/swa/text": swa, "sample/yor/text": yor}
+    assert EACH[0].inputs() == {"sample/swa/text": sample.fingerprint("swa")} and Prune(0.5).inputs() == {}
+
+
+@pytest.mark.parametrize("step", [TUNE, Prune(0.6, scope="layer"), Pretrain(languages=("swa", "yor"), updates=3)])
+def test_a_step_comes_back_from_its_canonical_form(step):
+    form = step.canonical()
+    assert step_from_canonical(form) == step and hash(step_from_canonical(form)) == hash(step)
+    # As JSON gives it back: with lists for tuples.
+    as_json = {key: list(value) if isinstance(value, tuple) else value for key, value in form.items()}
+    assert step_from_canonical(as_json) == step
+    assert form["step"] == type(step).__name__
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"step": "Prun", "sparsity": 0.5}, r"no step 'Prun'.*Did you mean 'Prune'\?"),
+        ({"sparsity": 0.5}, "no step None"),
+        ({"step": "Prune", "sparsty": 0.5}, r"Prune has no parameter 'sparsty'.*Did you mean 'sparsity'\?"),
+        ({"step": "Prune", "sparsity": 2}, "a number from 0 to 1"),
+        ({"step": "Prune", "scope": "layer"}, "Prune needs a value for sparsity"),
+        ({"step": "FineTune", "dataset": "sample"}, "FineTune needs a value for language"),
+    ],
+)
+def test_a_canonical_form_that_says_nothing_is_an_error(form, message):
+    with pytest.raises(SmallerError, match=message):
+        step_from_canonical(form)
+
+
+def test_a_step_that_does_not_say_how_it_is_applied_is_a_mistake_of_the_programmer(tiny):
+    with pytest.raises(TypeError, match="Step does not say"):
+        Step().apply(tiny)
+    assert Step().inputs() == {} and (FineTune.trains, Pretrain.trains, Prune.trains) == (True, True, False)
