@@ -19,8 +19,9 @@ from smaller.study.steps import FineTune
 def lines(section: str, answers: dict[str, dict] | Callable, **options) -> list[str]:
     """What a section reports on answers that are given to it."""
     given = answers if callable(answers) else lambda way: answers[way]
-    here = {"about": "a model: 9 parameters", "peak_memory_bytes": 2.5e9, "cores": 2, "threads": 2, "machine": "a CPU"}
-    return list(bench.SECTIONS[section].report(lambda way: here | given(way), updates=12, **options))
+    here = {"about": "a model: 9 parameters", "peak_memory_bytes": 2.5e9, "updates": 12}
+    here |= {"cores": 2, "threads": 2, "machine": "a CPU"}
+    return list(bench.SECTIONS[section].report(lambda way: here | given(way), **options))
 
 
 def test_fine_tuning_by_hand() -> None:
@@ -115,7 +116,7 @@ def test_all_sections_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each measurement is asked for with the section's own encoder, unless another one is named."""
     monkeypatch.setattr(bench, "measured", lambda *asked, **options: {"about": (*asked, *options.values())})
     for section in bench.SECTIONS.values():
-        monkeypatch.setattr(section, "report", lambda ask, *, updates: iter([ask("a way")["about"]]))
+        monkeypatch.setattr(section, "report", lambda ask: iter([ask("a way")["about"]]))
     assert list(bench.bench(updates=3)) == [
         ("finetune", "a way", "afriberta-small", 3),
         ("distil", "a way", "afriberta-base", 3),

@@ -32,5 +32,6 @@ def bench(*, only: str | None = None, encoder: str | None = None, updates: int =
         raise SmallerError(f"updates is the number of timed updates, at least 1; it is {updates}.")
     for name in SECTIONS if only is None else (only,):
         section = SECTIONS[name]
-        ask = functools.partial(measured, name, encoder=encoder or section.ENCODER, updates=updates)
-        yield from section.report(ask, updates=updates)
+        yield from section.report(
+            functools.partial(measured, name, encoder=encoder or section.ENCODER, updates=updates)
+        )

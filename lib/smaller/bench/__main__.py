@@ -12,6 +12,6 @@ from smaller.study import cost
 section, way, encoder, updates = sys.argv[1:]
 given = material(encoder)
 found = SECTIONS[section].measure(way, given, updates=int(updates))
-here = {"cores": cost.cores(), "threads": torch.get_num_threads(), "machine": cost.machine()}
-found = {"about": given.about, "peak_memory_bytes": cost.peak_memory()} | here | found
+found |= {"about": given.about, "peak_memory_bytes": cost.peak_memory(), "updates": int(updates)}
+found |= {"cores": cost.cores(), "threads": torch.get_num_threads(), "machine": cost.machine()}
 sys.stdout.write(json.dumps(found) + "\n")

@@ -24,8 +24,8 @@ TOKENS = 32
 _PACKAGES = {"llm.int8": "bitsandbytes", "onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino-int8": "openvino"}
 
 
-def report(ask: Ask, *, updates: int, installed: Callable[[str], object] = find_spec) -> Iterator[str]:
-    """A line for each format, then the ratios beside their marks; `updates` is of no use here."""
+def report(ask: Ask, *, installed: Callable[[str], object] = find_spec) -> Iterator[str]:
+    """A line for each format, then the ratios beside their marks."""
     names = [name for name in TIMED if installed(_PACKAGES.get(name, "torch"))]
     found = ask(",".join(names))
     yield (

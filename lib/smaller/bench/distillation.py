@@ -34,9 +34,9 @@ MARK = 3.0
 LINES = 2000
 
 
-def report(ask: Ask, *, updates: int) -> Iterator[str]:
+def report(ask: Ask) -> Iterator[str]:
     """A line for each way, then the ratios beside their marks."""
-    about = f"Distilling to half the layers of {{about}}; {updates} updates, {{threads}} threads"
+    about = "Distilling to half the layers of {about}; {updates} updates, {threads} threads"
     speed = yield from speeds(ask, WAYS, "tokens", about)
     for way in ("corpus", "task"):
         yield times_the(speed[way] / speed[f"plain-{way}"], f"the plain way on a {way}", MARK)

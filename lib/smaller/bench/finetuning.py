@@ -29,10 +29,10 @@ MARKS = {"plain": 5.0, "published": 10.0}
 BATCH = 16
 
 
-def report(ask: Ask, *, updates: int) -> Iterator[str]:
+def report(ask: Ask) -> Iterator[str]:
     """A line for each way, then the ratios beside their marks."""
-    about = f"batches of {BATCH} sentences, {updates} timed updates after {WARM}, {{threads}} threads"
-    speed = yield from speeds(ask, WAYS, "sentences", f"Fine-tuning {{about}}; {about}")
+    how = f"batches of {BATCH} sentences, {{updates}} timed updates after {WARM}, {{threads}} threads"
+    speed = yield from speeds(ask, WAYS, "sentences", f"Fine-tuning {{about}}; {how}")
     for way, mark in MARKS.items():
         yield times_the(speed["smaller"] / speed[way], f"the {WAYS[way].partition(':')[0]}", mark)
 

@@ -44,8 +44,8 @@ TABLE_MARK = 3.0
 """Seconds."""
 
 
-def report(ask: Ask, *, updates: int, installed: Callable[[str], object] = find_spec) -> Iterator[str]:
-    """A line for each way, then overhead and the table's seconds beside their marks. `updates` means nothing here."""
+def report(ask: Ask, *, installed: Callable[[str], object] = find_spec) -> Iterator[str]:
+    """A line for each way, then overhead and the table's seconds beside their marks."""
     count, plain = TUNINGS * (1 + PRUNINGS), ask("plain")
     yield f"{count:,} recipes on {TUNINGS} trained prefixes, one thread a process, {plain['cores']} cores"
     yield f"{plain['seconds']:8.2f} s  {1000 * plain['seconds'] / count:6.1f} ms a recipe  the work alone, a plain loop"

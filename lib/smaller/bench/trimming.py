@@ -37,14 +37,13 @@ WAYS = {
 SHAPES = {"unigram": "xlm-r-base", "wordpiece": "mbert"}
 KEPT = 40_000
 LINES = 2000
-_LETTERS = string.ascii_lowercase
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SECONDS, MEMORY = 10.0, 2.0
 """The marks: seconds for trimming, and the most memory that the process takes for it, in sizes of the whole model."""
 
 
-def report(ask: Ask, *, updates: int) -> Iterator[str]:
-    """A line for each way, then seconds, memory and the ratio beside their marks. `updates` means nothing here."""
+def report(ask: Ask) -> Iterator[str]:
+    """A line for each way, then seconds, memory and the ratio beside their marks."""
     found = {}
     for way, meaning in WAYS.items():
         own = found[way] = ask(way)
@@ -91,13 +90,8 @@ def measure(
 
 def _made_up(known: set[str], count: int) -> list[str]:
     """So many tokens of six letters that are not there yet."""
-    found: list[str] = []
-    for number in itertools.count():
-        if len(found) >= count:
-            return found
-        piece = "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(6))
-        if piece not in known:
-            found.append(piece)
+    words = ("".join(letters) for letters in itertools.product(string.ascii_lowercase, repeat=6))
+    return list(itertools.islice((word for word in words if word not in known), max(0, count)))
 
 
 def _unigram(small: PreTrainedTokenizerBase, size: int) -> PreTrainedTokenizerBase:
@@ -113,7 +107,7 @@ def _word_piece(lines: list[str], size: int) -> PreTrainedTokenizerBase:
     letters = sorted({letter for line in lines for letter in line if not letter.isspace()})
     words = sorted({word for line in lines for word in line.split()})
     known = dict.fromkeys([*_SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words])
-    pieces = [*known, *_made_up(set(known), max(0, size - len(known)))][:size]
+    pieces = [*known, *_made_up(set(known), size - len(known))][:size]
     return BertTokenizer(vocab={piece: place for place, piece in enumerate(pieces)}, do_lower_case=False)
 
 
