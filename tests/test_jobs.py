@@ -12,6 +12,7 @@ from smaller.base.progress import silent
 from smaller.data import splits
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
 from smaller.study import results
+from smaller.study.evaluation import unpack
 from smaller.study.jobs import Job, execute, pending, plan
 from smaller.study.recipes import Recipe, dense, pruned_after, pruning_grid
 from smaller.study.steps import FineTune, Pretrain, Prune
@@ -95,6 +96,7 @@ def test_sentences_that_were_trained_on_are_left_out_away_from_home(
     study.run([dense(tiny_folder, TUNE)], sets=[away], workers=1, say=silent)
     scores = results.read(dense(tiny_folder, TUNE))["scores"][away.key]
     assert (scores["removed"], scores["sentences"]) == (5, 24)
+    assert unpack(scores["by_sentence"]).shape == (3, 24), "another domain is a sample of sentences too"
 
 
 def test_records_keep_attacks_and_looks_and_ask_no_model_twice(tiny_folder: str, few_sentences: None) -> None:

@@ -418,6 +418,12 @@ def test_an_answer_carries_the_headline_of_what_was_measured(monkeypatch):
         report.answer()
 
 
+def test_a_box_says_nothing_twice(monkeypatch):
+    refused = Finding("Nothing is claimed.", verdict="not comparable")
+    soup, plain, _ = captured(monkeypatch, report.answer, refused, Finding("It is ahead."), refused)
+    assert [part.get_text() for part in soup.select("p")] == ["Nothing is claimed.", "It is ahead."]
+
+
 def test_the_index_takes_headlines_leads_and_verdicts(tmp_path, monkeypatch):
     nothing, found = missing("Random masks"), Finding("It falls.", "By 2 points.\n\nMore.", quantity=ONE_SEED)
     soup, plain, card = captured(monkeypatch, report.answer, nothing, found)

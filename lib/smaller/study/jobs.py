@@ -12,7 +12,7 @@ from smaller.base.progress import Say, silent
 from smaller.data import splits
 from smaller.data.examples import Example
 from smaller.data.schemes import labels_of_words, types_of
-from smaller.data.sets import ATTACK, NOISE, UNLABELLED, EvaluationSet
+from smaller.data.sets import ATTACK, CLEAN, NOISE, UNLABELLED, EvaluationSet
 from smaller.encoders import Model
 from smaller.formats.shipping import shipped_bytes
 from smaller.study import cache, cost, results
@@ -169,7 +169,7 @@ def _scores_on(place: EvaluationSet, recipe: Recipe, model: Model) -> dict:
     else:
         seen = {sentence.words for sentence in splits.sentences(tuned.dataset, tuned.language, "train")}
     unseen = [sentence for sentence in sentences if sentence.words not in seen]
-    scores = score(model, unseen, task=place.task, types=types)
+    scores = score(model, unseen, task=place.task, types=types, by_sentence=place.kind == CLEAN)
     return scores | data | {"removed": len(sentences) - len(unseen)}
 
 

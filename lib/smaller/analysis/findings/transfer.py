@@ -157,17 +157,16 @@ def techniques(table: pd.DataFrame, *, sparsity: float = 0.5) -> pd.DataFrame:
     """F1 of models of one language, a row for each model and setting, and its change against the dense models.
 
     Of the pruned ones those whose sparsity is nearest to `sparsity`; of the sources those that were pruned. Sources are
-    averaged first, then targets; p is corrected for all rows. Columns: model, setting, F1 (an Interval over seeds),
-    change (a Comparison), and its interval over sentences.
+    averaged first, then targets; p is corrected for all rows. Columns: model, setting, F1 (an Interval over seeds) and
+    change (a Comparison).
     """
     rows, key = of_pruned(settings(table)).query("trained == @ONE"), ["model", "setting"]
     grid = rows.loc[rows["sparsity"] > 0, "sparsity"].unique()
     rows = rows[rows["sparsity"].isin([0.0, min(grid, key=lambda share: abs(share - sparsity), default=0.0)])]
     rows = rows.assign(model=[_model(row) for row in rows.to_dict("records")])
     dense, match = rows["order"] == "dense", ["trained_on", "dataset"]
-    each = paired(rows[~dense], rows[dense], by=key, match=match, for_all=["model"], over_sentences=True)
-    each = each.set_index(key)[["comparison", OVER_SENTENCES]].rename(columns={"comparison": "change"})
-    found = over_seeds(rows, by=key).rename("F1").to_frame().join(each).reset_index()
+    each = paired(rows[~dense], rows[dense], by=key, match=match, for_all=["model"]).set_index(key)["comparison"]
+    found = pd.DataFrame({"F1": over_seeds(rows, by=key), "change": each}).reset_index()
     names = sorted(rows["model"].unique(), key=lambda name: name != "dense")
     rank = {"model": names.index, "setting": SETTINGS.index}
     return found.sort_values(key, key=lambda column: column.map(rank[column.name]), ignore_index=True)
