@@ -20,7 +20,7 @@ installed := $(environment)/.installed
 install := PIP_USE_PEP517=1 $(python) -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := study
-.PHONY: study fetch test rehearsal lab report bench check lock layout clean clean-all help
+.PHONY: study fetch test test-web rehearsal lab report bench check lock layout clean clean-all help
 
 study: $(installed)  ## run the notebooks of a profile and render the report
 	@$(python) -m smaller study --profile "$(PROFILE)" \
@@ -32,6 +32,9 @@ fetch: $(installed)  ## bring all that a profile reads to this machine, once: it
 
 test: $(installed)  ## run the tests
 	@$(python) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+test-web: $(installed) web/node_modules/.package-lock.json  ## run shipped models in transformers.js on Node, and their page
+	@$(python) -m pytest tests/test_web.py tests/test_demo.py $(ARGS)
 
 rehearsal: $(installed)  ## run the paper profile, from fetch to report, against a played hub with tiny contents
 	@$(python) tests/rehearsal.py $(ARGS)
@@ -69,7 +72,11 @@ help:  ## list the commands
 export OMP_WAIT_POLICY ?= PASSIVE
 
 # Nothing is downloaded in the middle of a run: what a profile reads is fetched before, by `make fetch`.
-study test: export HF_HUB_OFFLINE ?= 1
+study test test-web: export HF_HUB_OFFLINE ?= 1
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	@npm ci --prefix web
+	@touch $@
 
 $(installed): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -16,6 +16,7 @@ AROUND = [
     ("notebooks/", "The study, in reading order; profiles/*.yaml say what differs from the notebooks' own parameters."),
     ("outputs/", "Results, figures, tables, notebooks and the report: all generated, except reference/."),
     ("tests/", "One file for each module."),
+    ("web/", "What `make test-web` installs, by a lock file, to run shipped models in transformers.js."),
 ]
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from smaller.base import settings
+
 # Read when their libraries are imported, which is before any fixture runs.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -28,9 +30,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Outputs, cache and Jupyter's settings in a folder of this run; child processes inherit them."""
     folder = tmp_path_factory.mktemp("session")
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in ("SMALLER_OUTPUTS", "SMALLER_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR"):
-            patch.setenv(variable, str(folder / variable.lower()))
+    variables = ("SMALLER_OUTPUTS", "SMALLER_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR")
+    with settings.changed(**{variable: str(folder / variable.lower()) for variable in variables}):
         yield
 
 
@@ -109,23 +110,70 @@ def tiny_folder(tiny, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def fresh_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def rooms() -> Iterator[Callable[..., None]]:
+    """Moves folders of the study for this test: `rooms(data=..., models=..., outputs=..., cache=...)`; None unsets."""
+    with contextlib.ExitStack() as until_the_end:
+
+        def move(**folders: Path | None) -> None:
+            named = {f"SMALLER_{name.upper()}": str(place) if place else None for name, place in folders.items()}
+            until_the_end.enter_context(settings.changed(**named))
+
+        yield move
+
+
+@pytest.fixture
+def fresh_folders(tmp_path: Path, rooms: Callable[..., None]) -> Path:
     """Outputs and cache of this test alone, in folders whose names hold a space."""
-    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "out puts"))
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "ca che"))
+    rooms(outputs=tmp_path / "out puts", cache=tmp_path / "ca che")
     return tmp_path
 
 
 @pytest.fixture
-def few_sentences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A sample of a few dozen sentences; in this process alone, not in those that it starts."""
+def outputs(tmp_path: Path, rooms: Callable[..., None]) -> Path:
+    """The folder of this test's outputs, which nobody has made yet."""
+    rooms(outputs=tmp_path / "outputs")
+    return tmp_path / "outputs"
+
+
+@pytest.fixture(scope="session")
+def sample_of() -> Callable[..., AbstractContextManager]:
+    """A sample with so many sentences in its splits; in this process alone, not in those that it starts."""
     from smaller.data import sample
     from smaller.study import running
 
-    monkeypatch.setattr(sample, "SIZES", {"train": 32, "dev": 16, "test": 24})
-    running._training_sentences.cache_clear()
-    yield
-    running._training_sentences.cache_clear()
+    @contextlib.contextmanager
+    def sizes(**splits: int) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sample, "SIZES", splits)
+            running._training_sentences.cache_clear()
+            yield
+        running._training_sentences.cache_clear()
+
+    return sizes
+
+
+@pytest.fixture
+def few_sentences(sample_of: Callable[..., AbstractContextManager]) -> Iterator[None]:
+    """A sample of a few dozen sentences."""
+    with sample_of(train=32, dev=16, test=24):
+        yield
+
+
+@pytest.fixture(scope="session")
+def all_displayed() -> Iterator[list[tuple]]:
+    """What is displayed from now on: an object, or its forms by MIME type, and the metadata."""
+    found: list[tuple] = []
+    with pytest.MonkeyPatch.context() as patch:
+        display = "IPython.display.display"
+        patch.setattr(display, lambda given, raw=False, metadata=None: found.append((given, metadata)))
+        yield found
+
+
+@pytest.fixture
+def displayed(all_displayed: list[tuple]) -> list[tuple]:
+    """What this test displays."""
+    all_displayed.clear()
+    return all_displayed
 
 
 @pytest.fixture
@@ -141,6 +189,21 @@ def brought(fresh_folders: Path) -> Callable[..., str]:
         return data.bring(rows, language=language, task=task)[0]
 
     return bring
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """Studies train in this process, whatever is asked for elsewhere."""
+    with settings.changed(SMALLER_WORKERS="1"):
+        yield
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], None]:
+    """Has `compress` look at the shapes that a function of its plan gives, and at no others."""
+    from smaller.deploy.candidates import Plan
+
+    return lambda shapes: monkeypatch.setattr(Plan, "shapes", shapes)
 
 
 @pytest.fixture

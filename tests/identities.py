@@ -10,9 +10,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
+
+import nbformat
+
+from smaller import study
+from smaller.data import splits
+from smaller.data.examples import Sentence
+from smaller.data.sets import EvaluationSet
+from smaller.notebook import parameters, profiles
+from smaller.study.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = Path(__file__).with_name("identities.json")
@@ -27,10 +36,6 @@ class _Previewed(BaseException):
 @contextlib.contextmanager
 def without_data() -> Iterator[None]:
     """Every split of every data set that has a description has `LINES` lines; those of the package are real."""
-    from smaller.data import splits
-    from smaller.data.examples import Sentence
-    from smaller.data.sets import EvaluationSet
-
     sentences = [Sentence(("Líne", str(number), "has", "few", "words"), ("B-PER", *"OOOO")) for number in range(LINES)]
     lines = [" ".join(sentence.words) for sentence in sentences]
 
@@ -45,33 +50,29 @@ def without_data() -> Iterator[None]:
         yield
 
 
-def identities(notebook: Path, profile: str) -> list[str]:
-    """The identities of the recipes that a notebook trains with the parameters of a profile, sorted."""
-    import nbformat
+def planned(notebook: Path, given: Mapping[str, object]) -> tuple[dict[str, object], list[Recipe]]:
+    """The variables of a notebook when it says what it trains, and those recipes; nothing is estimated or trained."""
+    seen: list[Recipe] = []
 
-    from smaller import study
-    from smaller.notebook import parameters, profiles
-
-    given = parameters.filled(notebook, profiles.profile(profile, notebook.stem), where=profile)
-    seen: Sequence = ()
-
-    def estimate(recipes: Sequence) -> str:
-        nonlocal seen
-        seen = recipes
+    def estimate(recipes: Sequence[Recipe]) -> None:
+        seen.extend(recipes)
         raise _Previewed
 
+    first, *cells = (cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code")
     space: dict[str, object] = {"__name__": "notebook"}
-    with (
-        mock.patch.object(study, "estimate", estimate),
-        mock.patch.object(study, "pending", lambda *_: []),
-    ):
-        first, *cells = (cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code")
-        exec(first.source, space)
-        space |= given
-        with contextlib.suppress(_Previewed):
-            for cell in cells:
-                exec(cell.source, space)
-    return sorted({recipe.identity for recipe in seen})
+    exec(first.source, space)
+    space |= given
+    with mock.patch.object(study, "estimate", estimate), contextlib.suppress(_Previewed):
+        for cell in cells:
+            exec(cell.source, space)
+    assert seen, f"{notebook} says nothing of what it trains"
+    return space, seen
+
+
+def identities(notebook: Path, profile: str, **others: object) -> list[str]:
+    """The identities of the recipes that a notebook trains with the parameters of a profile, and `others`, sorted."""
+    given = parameters.filled(notebook, profiles.profile(profile, notebook.stem) | others, where=profile)
+    return sorted({recipe.identity for recipe in planned(notebook, given)[1]})
 
 
 def found(profile: str) -> dict[str, dict[str, object]]:

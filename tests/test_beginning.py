@@ -110,18 +110,24 @@ def test_a_caption_names_languages_and_seeds_of_each_data_set() -> None:
     assert measured_on([*both, topics]) == "sample: Swahili (swa), Yoruba (yor); sample-topics: Swahili (swa); 2 seeds"
 
 
-def test_a_preview_says_what_is_to_do_and_keeps_nothing(
-    monkeypatch: pytest.MonkeyPatch, tiny_folder: str, fresh_folders: Path
-) -> None:
-    said = []
-    monkeypatch.setattr(display, "_display", lambda content, plain, card, **also: said.append((plain, also)))
+def test_a_preview_says_what_is_to_do_and_keeps_nothing(displayed: list, tiny_folder: str, fresh_folders: Path) -> None:
     tunings = [FineTune("sample", "swa", seed=seed) for seed in (1, 2)]
     preview({"dense": [dense(tiny_folder, tuning) for tuning in tunings]}, sets=[target("sample/bam")])
-    ((text, also),) = said
-    assert "0 of 2 recipes are done; 2 to train" in text
-    plan = also[display.PLAN]
+    ((forms, _),) = displayed
+    assert "0 of 2 recipes are done; 2 to train" in forms["text/plain"]
+    plan = forms[display.PLAN]
     assert (plan["recipes"], plan["done"], plan["trainings"], plan["unscored"]) == (2, 0, 2, 2)
     assert not list((fresh_folders / "out puts").rglob("*.csv"))
+
+
+def test_only_recipes_whose_group_has_sets_are_counted_as_to_score(
+    displayed: list, tiny_folder: str, fresh_folders: Path
+) -> None:
+    first, second, third = (dense(tiny_folder, FineTune("sample", "swa", seed=seed)) for seed in (1, 2, 3))
+    recipes, sets = {"away": [first, second], "both": [second], "home": [third]}, [target("sample/bam")]
+    for own in (sets, dict.fromkeys(["away", "both"], sets), {"swa": sets}, {"yor": sets}, {"home": []}):
+        preview(recipes, sets=own)
+    assert [forms[display.PLAN]["unscored"] for forms, _ in displayed] == [3, 2, 3, 0, 0]
 
 
 def test_a_step_that_cannot_be_taken_is_said_at_the_preview(tiny_folder: str, fresh_folders: Path) -> None:

@@ -20,11 +20,11 @@ STEPS = (
 
 
 @pytest.fixture
-def made(tiny_folder, fresh_folders, few_sentences, monkeypatch):
-    """An encoder by the name "made", which two pieces of a tiny one are made into."""
+def made(tiny_folder, fresh_folders, few_sentences, monkeypatch, request):
+    """An encoder by the name "made", which the steps, or the first of them, make of a tiny one."""
     shape = encoders.Encoder("made", 1, heads=2, hidden=24, feed_forward=48, repository="a/b", made_from=tiny_folder)
     monkeypatch.setitem(encoders.ENCODERS, "made", shape)
-    monkeypatch.setitem(beginnings.BEGINNINGS, "made", (tiny_folder, STEPS))
+    monkeypatch.setitem(beginnings.BEGINNINGS, "made", (tiny_folder, STEPS[: getattr(request, "param", None)]))
     encoders.revision.cache_clear()
     yield "made"
     encoders.revision.cache_clear()
@@ -60,9 +60,9 @@ def test_it_is_made_once_and_every_record_says_from_what(made, tiny_folder):
     assert open_encoder(made).network.config.vocab_size == 400
 
 
-def test_a_folder_of_its_name_goes_first(made, tiny, tmp_path, monkeypatch):
+def test_a_folder_of_its_name_goes_first(made, tiny, tmp_path, rooms):
     encoders.save(tiny, tmp_path / "models" / "made")
-    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "models"))
+    rooms(models=tmp_path / "models")
     assert beginnings.recipe_of(made) is None
     assert dense(made, TUNING).inputs()["encoder/made"].startswith("sha256:")
     assert Recipe(made).trained_prefix() == Recipe(made)
@@ -89,8 +89,8 @@ def test_the_encoder_of_the_mini_profile_is_described_as_it_comes_out():
     assert shape == {field: getattr(known, field) for field in shape}
 
 
-def test_one_that_trains_nothing_is_kept_too(made, tiny_folder, monkeypatch):
-    monkeypatch.setitem(beginnings.BEGINNINGS, "made", (tiny_folder, STEPS[:2]))
+@pytest.mark.parametrize("made", [2], indirect=True, ids=["without training"])
+def test_one_that_trains_nothing_is_kept_too(made, tiny_folder):
     assert Recipe(made).trained_prefix() == Recipe(tiny_folder, STEPS[:2])
     assert study.estimate([dense(made, TUNING)]).done == 0
     study.run([dense(made, TUNING)], workers=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +15,6 @@ from smaller.base.errors import SmallerError
 from smaller.bench import deployment, distillation, finetuning, overhead, trimming
 from smaller.bench.base import Material, material
 from smaller.encoders import Encoder, Model
-from smaller.study.steps import FineTune
 
 
 def lines(section: str, answers: dict[str, dict] | Callable, **options) -> list[str]:
@@ -112,19 +113,21 @@ def test_overhead_by_hand() -> None:
     assert len(found) == 9 and found[4] == "Ray is not measured: it is not installed (pip install -e '.[cluster]')"
 
 
-def test_all_sections_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_sections_or_one() -> None:
     """Each measurement is asked for with the section's own encoder, unless another one is named."""
-    monkeypatch.setattr(bench, "measured", lambda *asked, **options: {"about": (*asked, *options.values())})
-    for section in bench.SECTIONS.values():
-        monkeypatch.setattr(section, "report", lambda ask: iter([ask("a way")["about"]]))
-    assert list(bench.bench(updates=3)) == [
+    sections = {
+        name: SimpleNamespace(ENCODER=section.ENCODER, report=lambda ask: iter([ask("a way")]))
+        for name, section in bench.SECTIONS.items()
+    }
+    told = functools.partial(bench.bench, sections=sections, measure=lambda *asked, **more: (*asked, *more.values()))
+    assert list(told(updates=3)) == [
         ("finetune", "a way", "afriberta-small", 3),
         ("distil", "a way", "afriberta-base", 3),
         ("deploy", "a way", "afriberta-base", 3),
         ("trim", "a way", "sample-small", 3),
         ("overhead", "a way", "sample-small", 3),
     ]
-    assert list(bench.bench(only="deploy", encoder="mbert")) == [("deploy", "a way", "mbert", 12)]
+    assert list(told(only="deploy", encoder="mbert")) == [("deploy", "a way", "mbert", 12)]
 
 
 @pytest.mark.parametrize(
@@ -166,20 +169,15 @@ def test_each_way_of_trimming_is_carried_out(way: str, given: Material) -> None:
 
 
 @pytest.mark.parametrize("way", ["plain", "local", "processes", "table"])
-def test_each_engine_does_the_tiny_recipes(way: str, given: Material, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, done = dict(os.environ), []
-    monkeypatch.setattr(
-        FineTune,
-        "apply",
-        lambda *things, apply=FineTune.apply, **more: done.append(things[0].seed) or apply(*things, **more),
-    )
+def test_each_engine_does_the_tiny_recipes(way: str, given: Material, trained: list) -> None:
+    before = dict(os.environ)
     found = overhead.measure(way, given, updates=0, tunings=2, records=20, workers=1)
     assert dict(os.environ) == before
     if way == "table":
         assert found["rows"] == 20 * (2 + 6) and found["bytes"] > 1000 and len(found["seconds"]) == 2
     else:
         assert found["seconds"] > 0 and found["workers"] == 1
-        assert done == [0, 0, 1], "once to warm up, then each prefix once"
+        assert [step.seed for step in trained] == [0, 0, 1], "once to warm up, then each prefix once"
 
 
 def test_formats_are_measured_in_one_run(given: Material) -> None:
@@ -188,9 +186,8 @@ def test_formats_are_measured_in_one_run(given: Material) -> None:
     assert found["bytes"]["bf16"] == found["bytes"]["fp32"] / 2 and found["noise_floor"] >= 0
 
 
-def test_a_folder_and_a_sample_encoder_serve_as_material(tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SMALLER_MODELS", raising=False)
-    monkeypatch.delenv("SMALLER_DATA", raising=False)
+def test_a_folder_and_a_sample_encoder_serve_as_material(tiny_folder: str, rooms: Callable[..., None]) -> None:
+    rooms(models=None, data=None)
     for name, source in ((tiny_folder, "sentences of sample/swa"), ("sample-small", "sentences of sample/swa")):
         found = material(name)
         assert found.dataset == "sample" and found.about.startswith(name) and found.about.endswith(source)

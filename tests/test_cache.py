@@ -81,15 +81,18 @@ def test_files_from_elsewhere_stay_in_their_folder(tiny: Model) -> None:
     assert cache.read(prefix()) is not None
 
 
-def test_artefacts_are_measured_once(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artefacts_are_measured_once(tiny: Model) -> None:
     keep(tiny, 1, 2)
-    measured = []
-    count = cache._bytes
-    monkeypatch.setattr(cache, "_bytes", lambda place: measured.append(place.name) or count(place))
+    before = cache.kept()
+    for seed in (1, 2):
+        (cache.folder() / prefix(seed).identity / "more").write_bytes(b"later")
     keep(tiny, 3)
-    assert measured == [prefix(3).identity]
-    keep(tiny, 1)
-    assert measured == [prefix(3).identity, prefix(1).identity], "another in its place is measured anew"
+    after = cache.kept()
+    assert len(after) == 3 and before.items() <= after.items(), "nobody looks into the first two again"
+    cache.write(prefix(1), tiny, 9 * REPORTS)
+    place = cache.folder() / prefix(1).identity
+    measured = cache.kept()[place]
+    assert measured == sum(file.stat().st_size for file in place.iterdir()) > before[place], "another in its place"
 
 
 def test_found_only_with_equal_inputs(tiny: Model) -> None:

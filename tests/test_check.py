@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import builtins
 import http.server
 import json
-import platform
 import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
+from smaller.base import settings
 from smaller.inputs import check
 from smaller.inputs.check import Requirement
 
@@ -76,14 +75,16 @@ def test_advice_is_not_lost_before_a_row_that_is_met() -> None:
     assert "-> fetch" in check.render(rows)
 
 
-def test_package_below_its_bound_or_missing_fails_and_an_extra_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ["torch>=2.11", "nowhere-to-be-found", 'neither-here; extra == "cluster"', 'gone; python_version < "3"']
-    project = metadata.metadata("smaller")
-    monkeypatch.setattr(metadata, "metadata", lambda name: project)
-    monkeypatch.setattr(metadata, "requires", lambda name: lines)
-    version = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda name: "2.10.0" if name == "torch" else version(name))
-    rows = by_name(check.packages())
+def installed(name: str) -> object:
+    """This project with other declarations, an old torch, and the other packages as they are."""
+    if name == "smaller":
+        lines = ["torch>=2.11", "nowhere-to-be-found", 'neither-here; extra == "cluster"', 'gone; python_version < "3"']
+        return SimpleNamespace(metadata=metadata.metadata("smaller"), requires=lines)
+    return SimpleNamespace(version="2.10.0") if name == "torch" else metadata.distribution(name)
+
+
+def test_package_below_its_bound_or_missing_fails_and_an_extra_is_optional() -> None:
+    rows = by_name(check.packages(installed=installed))
     assert rows["torch"] == Requirement(
         "torch", False, "2.10.0", "torch>=2.11 is needed: pip install -r requirements.lock"
     )
@@ -92,18 +93,16 @@ def test_package_below_its_bound_or_missing_fails_and_an_extra_is_optional(monke
     assert "gone" not in rows, "a package that this Python does not need is not asked for"
 
 
-def test_old_python_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "python_version", lambda: "3.10.9")
-    row = check.packages()[0]
+def test_old_python_fails() -> None:
+    row = check.packages(python="3.10.9")[0]
     assert row.ok is False and row.advice.startswith("Python >=3.11 is needed")
 
 
-def test_package_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_package_that_is_not_installed_says_how() -> None:
     def absent(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "metadata", absent)
-    (row,) = check.packages()
+    (row,) = check.packages(installed=absent)
     assert row.ok is False and "pip install -e ." in row.advice
 
 
@@ -120,11 +119,10 @@ CPUINFO = {
         ("aarch64", {"dot product", "BF16"}, {"I8MM"}),
     ],
 )
-def test_features_of_linux(monkeypatch: pytest.MonkeyPatch, machine: str, there: set, absent: set) -> None:
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(Path, "read_text", lambda self, **_: CPUINFO[machine])
-    rows = {row.name.strip(): row.ok for row in check.processor()[1:]}
+def test_features_of_linux(machine: str, there: set, absent: set) -> None:
+    processor, *features = check.processor(system="linux", machine=machine, told=CPUINFO[machine])
+    assert processor.found.startswith("Some Xeon, " if machine == "x86_64" else "aarch64, ")
+    rows = {row.name.strip(): row.ok for row in features}
     assert {name for name, ok in rows.items() if ok} == there
     assert {name for name, ok in rows.items() if ok is None} == absent
 
@@ -136,20 +134,13 @@ def test_features_of_linux(monkeypatch: pytest.MonkeyPatch, machine: str, there:
         ("x86_64", "machdep.cpu.features: FPU SSE4.2\nmachdep.cpu.leaf7_features: AVX2 BMI1", "AVX2"),
     ],
 )
-def test_features_of_macos(monkeypatch: pytest.MonkeyPatch, machine: str, lines: str, there: str) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(check, "_output", lambda *command: lines)
-    assert [row.name.strip() for row in check.processor()[1:] if row.ok] == [there]
+def test_features_of_macos(machine: str, lines: str, there: str) -> None:
+    rows = check.processor(system="darwin", machine=machine, told=lines)[1:]
+    assert [row.name.strip() for row in rows if row.ok] == [there]
 
 
-def test_features_are_unknown_where_the_system_tells_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreadable(self: Path, **_: object) -> str:
-        raise FileNotFoundError(self)
-
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(Path, "read_text", unreadable)
-    rows = check.processor()[1:]
+def test_features_are_unknown_where_the_system_tells_none() -> None:
+    rows = check.processor(system="win32", told="")[1:]
     assert rows and all(row.ok is None and row.found.startswith("unknown") for row in rows)
 
 
@@ -158,74 +149,69 @@ def test_a_system_command_that_is_not_there_gives_nothing() -> None:
     assert check._output(sys.executable, "-c", "print('yes')") == "yes\n"
 
 
-def test_little_memory_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e9, total=8e9))
-    assert check.memory() == [
+def test_little_memory_fails() -> None:
+    assert check.memory(SimpleNamespace(available=1e9, total=8e9)) == [
         Requirement("memory", False, "1.0 GB free of 8.0 GB", "Less than 4 GB are free: close other programs.")
     ]
 
 
-def test_gpus_are_listed_with_memory_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    device = SimpleNamespace(name="Some GPU", total_memory=48e9)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
-    assert [(row.ok, row.found) for row in check.accelerators()] == [(True, "Some GPU, 48 GB, bf16")] * 2
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert [(row.ok, row.found) for row in check.accelerators()] == [(None, "none")]
-
-
-def test_broken_torch_is_a_row_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def broken(name: str, *arguments: object, **options: object) -> object:
-        if name == "torch":
-            raise OSError("libcudart.so: cannot open shared object file\nand more lines")
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", broken)
-    (row,) = check.accelerators()
-    assert row.ok is False and row.found.startswith("OSError: libcudart.so: cannot open shared object file")
+def test_gpus_are_listed_with_memory_and_precision() -> None:
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        is_bf16_supported=lambda: True,
+        device_count=lambda: 2,
+        get_device_properties=lambda index: SimpleNamespace(name=f"Some GPU {index}", total_memory=48e9),
+    )
+    rows = check.accelerators(cuda)
+    assert [(row.ok, row.found) for row in rows] == [(True, f"Some GPU {index}, 48 GB, bf16") for index in range(2)]
+    rows = check.accelerators(SimpleNamespace(is_available=lambda: False))
+    assert [(row.ok, row.found) for row in rows] == [(None, "none")]
 
 
-def test_library_that_does_not_load_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    (row,) = check.bitsandbytes()
-    assert row.ok is False and "bitsandbytes" in row.found and "pip install bitsandbytes" in row.advice
+def test_library_that_does_not_load_is_a_row_and_no_traceback(tmp_path: Path) -> None:
+    for name in ("torch", "bitsandbytes"):
+        problem = f'raise OSError("lib{name}.so: cannot open shared object file\\nand more lines")'
+        (tmp_path / f"{name}.py").write_text(problem, encoding="utf-8")
+    program = "from smaller.inputs import check; print(check.render(check.accelerators() + check.bitsandbytes()))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [line.split("  ")[-1].strip() for line in done.stdout.splitlines()] == [
+        "OSError: libtorch.so: cannot open shared object file and more lines",
+        "-> make clean-all, then make",
+        "OSError: libbitsandbytes.so: cannot open shared object file and more lines",
+        "-> LLM.int8() needs it: pip install bitsandbytes",
+        "",
+        "2 of 2 requirements fail.",
+    ]
 
 
 @pytest.mark.parametrize(
     ("command", "ok"), [("python", True), (sys.executable, True), ("/opt/other/bin/python3", False)]
 )
-def test_kernel_has_to_be_this_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, ok: bool) -> None:
+def test_kernel_has_to_be_this_python(tmp_path: Path, command: str, ok: bool) -> None:
     from jupyter_client.kernelspec import KernelSpecManager
 
     (tmp_path / "python3").mkdir()
     specification = {"argv": [command, "-m", "ipykernel_launcher"], "display_name": "Python 3", "language": "python"}
     (tmp_path / "python3/kernel.json").write_text(json.dumps(specification), encoding="utf-8")
-    monkeypatch.setattr(KernelSpecManager, "_kernel_dirs_default", lambda self: [str(tmp_path)])
-    monkeypatch.setattr(KernelSpecManager.ensure_native_kernel, "default_value", False)
-    assert [row.ok for row in check.kernel()] == [ok]
+    manager = KernelSpecManager(kernel_dirs=[str(tmp_path)], ensure_native_kernel=False)
+    assert [row.ok for row in check.kernel(manager)] == [ok]
 
 
-def test_folders_that_are_full_or_cannot_be_written_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "not/yet/there"))
-    monkeypatch.setattr(check.shutil, "disk_usage", lambda place: SimpleNamespace(free=1e9))
-    outputs = by_name(check.folders())["outputs"]
-    assert outputs.ok is False and "Less than 2 GB are free" in outputs.advice
+def test_folders_that_are_full_or_cannot_be_written_fail(rooms: Callable, tmp_path: Path) -> None:
+    rooms(outputs=tmp_path / "not/yet/there")
+    assert by_name(check.folders())["outputs"].ok is True
+    outputs = by_name(check.folders(needed=1e18))["outputs"]
+    assert outputs.ok is False and "Less than 1000000000 GB are free" in outputs.advice
     assert list(tmp_path.iterdir()) == [], "looking leaves nothing behind"
 
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "file"))
+    rooms(outputs=tmp_path / "file")
     outputs = by_name(check.folders())["outputs"]
     assert outputs.ok is False and "set SMALLER_OUTPUTS to another folder" in outputs.advice
 
 
-def test_data_are_counted_by_language(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SMALLER_DATA", str(tmp_path))
+def test_data_are_counted_by_language(rooms: Callable, tmp_path: Path) -> None:
+    rooms(data=tmp_path)
     assert by_name(check.data())["data masakhaner"].ok is None
     for language, splits in {"swa": ("train", "dev", "test"), "yor": ("train", "dev")}.items():
         for split in splits:
@@ -235,12 +221,12 @@ def test_data_are_counted_by_language(monkeypatch: pytest.MonkeyPatch, tmp_path:
     row = by_name(check.data())["data masakhaner"]
     assert row.ok is True and row.found == "1 of 10 languages: swa", "yor has no test split"
 
-    monkeypatch.setenv("SMALLER_DATA", str(tmp_path / "elsewhere"))
+    rooms(data=tmp_path / "elsewhere")
     (row,) = check.data()
     assert row.ok is False and "SMALLER_DATA" in row.found
 
 
-def test_encoder_folders_need_weights_and_a_known_architecture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_encoder_folders_need_weights_and_a_known_architecture(rooms: Callable, tmp_path: Path) -> None:
     for name, files in {
         "whole": ("config.json", "tokenizer.json", "model.safetensors"),
         "pickled": ("config.json", "sentencepiece.bpe.model", "pytorch_model.bin"),
@@ -251,7 +237,7 @@ def test_encoder_folders_need_weights_and_a_known_architecture(monkeypatch: pyte
         (tmp_path / name).mkdir()
         for file in files:
             (tmp_path / name / file).write_text(f'{{"model_type": "{"modernbert" if name == "modern" else "bert"}"}}')
-    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path))
+    rooms(models=tmp_path)
     rows = by_name(check.encoders())
     assert rows["encoder whole"].ok is True and rows["encoder pickled"].ok is True
     assert rows["encoder bare"].ok is False and "model.safetensors" in rows["encoder bare"].found
@@ -259,7 +245,7 @@ def test_encoder_folders_need_weights_and_a_known_architecture(monkeypatch: pyte
     assert "encoder other" not in rows
     assert rows["encoder afriberta-small"].ok is None and "not here" in rows["encoder xlm-r-base"].found
 
-    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "elsewhere"))
+    rooms(models=tmp_path / "elsewhere")
     (row,) = check.encoders()
     assert row.ok is False and "SMALLER_MODELS" in row.found
 
@@ -281,12 +267,11 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-def test_hub_that_answers_refuses_or_is_silent(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+def test_hub_that_answers_refuses_or_is_silent(server: str) -> None:
     assert [row.ok for row in check.hub()] == [None]
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    assert [row.ok for row in check.hub(endpoint=server)] == [True], "a refusal is an answer too"
-    assert "the tests have no network" in check.hub(endpoint="http://hub.invalid")[0].found
-    with socket.socket() as silent:
+    with settings.changed(HF_HUB_OFFLINE="0"), socket.socket() as silent:
+        assert [row.ok for row in check.hub(endpoint=server)] == [True], "a refusal is an answer too"
+        assert "the tests have no network" in check.hub(endpoint="http://hub.invalid")[0].found
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         (row,) = check.hub(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.05)

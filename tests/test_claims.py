@@ -237,6 +237,16 @@ def test_the_legend_names_what_every_id_begins_with():
     assert all(re.search(rf"\b{start}\d?\b", claims.LEGEND) for start in starts)
 
 
+def test_a_finding_of_one_of_several_encoders_is_judged_on_its_own():
+    """A page of two teachers once had "not comparable" on the claims about each of them."""
+    both = ["afriberta-base", "afriberta-large"]
+    kept = Interval(-1.4, -1.6, -1.2, 3)
+    rows = {"D6": Finding("It loses 1.4 %.", quantity=kept, values={"encoder": "afriberta-base"})}
+    rows["D7"] = Finding("It loses 1.4 %.", quantity=kept, values={"encoder": "mini-base"})
+    found = claims.of_page(rows, encoder=both, ahead=AHEAD).set_index("id")["verdict"]
+    assert found["D6"] == AGREES and found["D7"] == NOT_COMPARABLE + claims.ELSEWHERE
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS.values(), ids=NOTEBOOKS)
 def test_the_legend_stands_at_the_top_of_each_notebook_that_uses_ids(path):
     first, *cells = (cell.source for cell in nbformat.read(path, as_version=4).cells)

@@ -6,14 +6,16 @@ import dataclasses
 import json
 
 import pytest
+from transformers import DistilBertConfig, DistilBertForTokenClassification
 
 from smaller import encoders
 from smaller.__main__ import main
 from smaller.base.errors import SmallerError
-from smaller.deploy import Target, candidates, compress, planning, search
+from smaller.data import sample, splits
+from smaller.deploy import Target, budget, candidates, compress, filling, planning, search
 from smaller.deploy.candidates import Shape
 from smaller.deploy.measuring import Measured, Scales
-from smaller.deploy.targets import parse_bytes, parse_milliseconds
+from smaller.deploy.targets import parse_bytes, parse_duration, parse_milliseconds
 from smaller.formats.shipping import folder_bytes, open_shipped
 from smaller.prediction.tagging import tag
 from smaller.study import results
@@ -40,6 +42,7 @@ def test_bytes_are_read(text, value):
 def test_times_are_read_and_nonsense_is_refused():
     assert parse_milliseconds("10ms") == 10
     assert parse_milliseconds("0.2 s") == 200
+    assert [parse_duration(text) for text in ("30min", "1 h", "90s", "5")] == [1800, 3600, 90, 300]
     with pytest.raises(SmallerError, match=r"'20 apples' is not bytes: write it as 20MB"):
         parse_bytes("20 apples")
     with pytest.raises(SmallerError, match="is not a time"):
@@ -55,43 +58,96 @@ def test_a_target_has_a_limit_and_limits_are_numbers():
 
 
 def test_a_shape_is_within_one_that_is_as_large_in_every_part():
-    small, narrow, both = Shape(2, 48, 1.0), Shape(4, 24, 1.0), Shape(2, 24, 0.99)
-    assert both.within(small) and both.within(narrow) and not small.within(narrow) and not small.within(small)
-    thin = Shape(2, 24, 0.99, hidden=12)
-    assert thin.within(both) and not both.within(thin) and thin.within(Shape(2, 24, 0.99, hidden=18))
+    few, narrow, both = Shape(2, 24, 48, 1.0), Shape(4, 24, 24, 1.0), Shape(2, 24, 24, 0.99)
+    assert both.within(few) and both.within(narrow) and not few.within(narrow) and not few.within(few)
+    thin = Shape(2, 12, 24, 0.99)
+    assert thin.within(both) and not both.within(thin)
     assert str(thin) == "2 layers, 12 wide, 24 neurons, tokens of 99 % of the text"
 
 
-def test_narrower_shapes_are_divided_by_the_heads_and_come_last():
-    of = {"layers": 8, "heads": 6, "hidden": 192, "feed_forward": 768}
-    found = candidates.shapes(of)
-    assert found[:54] == candidates.shapes(of, narrower=False) and not any(shape.hidden for shape in found[:54])
-    assert {shape.hidden for shape in found[54:]} == {96, 48} and {shape.layers for shape in found[54:]} == {4}
-    assert {shape.feed_forward for shape in found[54:]} == {384, 192} and len(set(found)) == len(found) == 66
-    assert candidates.shapes(of, trimmed=False) == [shape for shape in found if shape.coverage == 1]
-    assert [shape.hidden for shape in candidates.shapes(of | {"hidden": 64, "heads": 16})][-1] == 16
+@pytest.mark.parametrize(
+    ("of", "narrow", "deep", "few"),
+    [
+        ({"layers": 12, "heads": 12, "hidden": 384, "feed_forward": 1536}, 32, [12, 9, 6, 4, 3, 2, 1], 4),
+        ({"layers": 8, "heads": 6, "hidden": 192, "feed_forward": 768}, 32, [8, 6, 4, 3, 2, 1], 2),
+        ({"layers": 2, "heads": 2, "hidden": 24, "feed_forward": 48}, 8, [2, 1], 2),
+    ],
+)
+def test_students_go_down_to_one_layer_and_32_dimensions(of, narrow, deep, few):
+    found = candidates.widths(of)
+    assert found[0] == of["hidden"] and found[-1] == narrow and len(found) >= 3
+    assert candidates.depths(of) == deep and candidates.heads(narrow, of) == few
+    for hidden in found:
+        heads = candidates.heads(hidden, of)
+        assert hidden % heads == of["heads"] % heads == 0 and hidden // heads >= 4
+
+
+def test_every_shape_that_may_be_reached_is_a_possible_model(tiny_folder, small):
+    plan, _ = planning.plan_of(tiny_folder, "sample/swa", **PLAN)
+    shapes = plan.shapes()
+    assert len(set(shapes)) == len(shapes) and plan.whole in shapes
+    assert {shape.coverage for shape in dataclasses.replace(plan, trimmed=False).shapes()} == {1.0}
+    assert {shape.hidden for shape in dataclasses.replace(plan, narrower=False).shapes()} == {plan.of["hidden"]}
+    scales = Scales(plan, say=lambda line: None)
+    for shape in [shape for shape in shapes if shape.coverage in (1.0, 0.99)]:
+        model = scales.untaught(shape)
+        made = encoders.shape(model)
+        assert (made["layers"], made["hidden"], made["feed_forward"]) == (
+            shape.layers,
+            shape.hidden,
+            shape.feed_forward,
+        )
+        if not plan.keeps(shape):
+            assert scales.parameters(shape) == pytest.approx(encoders.parameter_count(model.network), rel=0.03)
 
 
 def test_students_are_taught_on_text_where_there_is_some(tiny_folder, small):
     plan, _ = planning.plan_of(tiny_folder, "sample/swa", **PLAN)
-    shape = Shape(1, 24, 0.999, hidden=12)
-    (only,) = plan.candidates(shape)
-    step = next(step for step in only.recipe(epochs=2, seed=1).steps if isinstance(step, Distil))
-    assert only.way == "distilled" and (step.hidden_size, step.feed_forward, step.width_by) == (12, 24, "projection")
-    assert (step.transfer_corpus, step.transfer_lines) == ("sample", 20)
-    without = dataclasses.replace(plan, text="masakhaner").student(shape, plan.tuning)
+    shape = Shape(1, 12, 24, 0.999)
+    step = next(step for step in plan.recipe(shape, epochs=2).steps if isinstance(step, Distil))
+    assert (step.hidden_size, step.feed_forward, step.width_by, step.coverage) == (12, 24, "projection", 0.999)
+    assert (step.transfer_corpus, step.transfer_lines, step.epochs) == ("sample", 20, 2)
+    assert step.learning_rate == 1e-3
+    slow = dataclasses.replace(plan, tuning=dataclasses.replace(plan.tuning, learning_rate=1e-4))
+    rates = [slow.student(Shape(1, wide, 24, 1.0), epochs=1).learning_rate for wide in (24, 12, 6)]
+    assert rates == [1e-4, 4e-4, 1e-3] and candidates.learning_rate(384) == 2e-4
+    without = dataclasses.replace(plan, text="masakhaner").student(shape, epochs=2)
     assert without.transfer_lines == 0 and not without.transfer_corpus
-    assert [one.way for one in plan.candidates(Shape(1, 24, 1.0))] == ["distilled", "cut"]
+    kept = plan.recipe(Shape(2, 24, 48, 0.99), epochs=2)
+    assert plan.keeps(Shape(2, 24, 48, 0.99)) and [type(step).__name__ for step in kept.steps][1:] == [
+        "TrimVocabulary",
+        "Quantize",
+    ]
 
 
-def test_parameters_of_a_shape_are_told_without_making_it(tiny, tiny_folder, small):
-    plan, _ = planning.plan_of(tiny_folder, "sample/swa", **PLAN)
+def test_shapes_fill_the_limit(tiny_folder, small):
+    """No wider shape of the same kind is within the limit, and no shape that is found contains another."""
+    plan, _ = planning.plan_of(tiny_folder, "sample/swa", **PLAN | {"form": "fp16"})
     scales = Scales(plan, say=lambda line: None)
-    for shape in (Shape(1, 48, 1.0), Shape(2, 12, 0.99), Shape(1, 24, 0.999), Shape(1, 24, 0.999, hidden=12)):
-        model = scales._at(shape.coverage)
-        for step in plan.smaller(shape):
-            model, _ = step.apply(model)
-        assert scales.parameters(shape) == encoders.parameter_count(model.network)
+    target = Target(max_bytes=0.55 * scales.of(plan.whole).size)
+    found = filling.filling(scales, target, count=4)
+    assert 0 < len(found) <= 4 and not any(one.within(other) for one in found for other in found)
+    for shape in found:
+        assert scales.of(shape).size <= target.max_bytes
+        kind = next(kind for kind in filling.kinds(plan) if shape in kind)
+        wider = kind[: kind.index(shape)]
+        assert all(scales.of(other).size > target.max_bytes for other in wider)
+    told = filling.estimate(scales)
+    errors = [abs(told(shape).size / scales.of(shape).size - 1) for shape in found]
+    assert max(errors) < 0.1
+
+
+def test_a_budget_decides_how_many_are_tried_and_for_how_long(monkeypatch):
+    monkeypatch.setenv("SMALLER_WORKERS", "2")
+    assert budget.schedule([60] * 20, budget=None, epochs=4).rounds == [(8, 1), (4, 2), (2, 4)]
+    ample = budget.schedule([10] * 8, budget=1e5, epochs=None)
+    assert (ample.candidates, ample.epochs) == (8, budget.MOST_EPOCHS)
+    some = budget.schedule([60] * 8, budget=1800, epochs=None)
+    # 4 pairs for a quarter of the epochs, 2 for half, 1 for all of them: three times the last round.
+    assert some.candidates == 8 and some.seconds <= 1800 < some.seconds + 3 * 60 + 60
+    scarce = budget.schedule([600] * 8, budget=60, epochs=None)
+    assert (scarce.candidates, scarce.epochs) == (2, budget.LEAST_EPOCHS) and scarce.seconds > 60
+    assert budget.schedule([5], budget=60, epochs=None).candidates == 1
 
 
 def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small):
@@ -171,7 +227,7 @@ def test_with_a_limit_on_the_loss_alone_the_smallest_is_taken(tiny_folder, small
 
 def test_a_limit_that_nothing_meets_is_said_before_training(tiny_folder, small):
     with pytest.raises(
-        SmallerError, match=r"No model .*\(at most 0.001 MB\).*smallest is 1 layer, 6 wide, 12 neurons.*Nothing was"
+        SmallerError, match=r"No model .*\(at most 0.001 MB\).*smallest is 1 layer, 8 wide, 8 neurons.*Nothing was"
     ):
         compress(tiny_folder, "sample/swa", max_bytes=1000, **FAST)
     assert results.read_all() == []
@@ -195,7 +251,7 @@ def test_a_fine_tuned_folder_is_taken_as_it_is(tiny_folder, small):
     found = compress(str(small / "tagger"), "sample/swa", max_bytes=1e9, **FAST)
     assert found.dense == Recipe(str(small / "tagger")) == start(str(small / "tagger"))
     assert found.scores["dense dev"] > 0 or found.scores["dense test"] >= 0
-    assert not any(isinstance(step, FineTune) for step in found.chosen.steps) or found.candidate.way == "cut"
+    assert not any(isinstance(step, FineTune) for step in found.chosen.steps)
 
 
 def test_labels_of_another_task_are_refused(tiny, small):
@@ -210,3 +266,21 @@ def test_names_that_are_nearly_right_get_a_suggestion(tiny_folder, small):
         compress(tiny_folder, "masakhanre/swa", max_bytes=1e6)
     with pytest.raises(SmallerError, match="no file and no folder"):
         compress(tiny_folder, "./nowhere", max_bytes=1e6)
+
+
+def test_a_model_of_another_architecture_teaches_students_that_are_drawn(small):
+    """A tagger of DistilBERT's kind from elsewhere: nothing of it is cut, and what ships is of XLM-R's kind."""
+    tokenizer = sample.tokenizer()
+    labels = dict(enumerate(splits.labels("sample")))
+    config = DistilBertConfig(dim=24, hidden_dim=48, n_layers=1, n_heads=2, vocab_size=len(tokenizer), id2label=labels)
+    DistilBertForTokenClassification(config).save_pretrained(small / "tagger")
+    tokenizer.save_pretrained(small / "tagger")
+    said = []
+    tuning = FAST | {"form": "fp16", "epochs": 1}
+    found = compress(str(small / "tagger"), "sample/swa", max_bytes=400_000, say=said.append, **tuning)
+    assert any("a distilbert" in line and "begin with random weights" in line for line in said)
+    assert set(found.front["way"]) == {"distilled"} and found.missed == ()
+    place = found.ship(small / "model")
+    assert folder_bytes(place) == found.measured.size <= 400_000
+    assert json.loads((place / "config.json").read_bytes())["model_type"] == "xlm-roberta"
+    assert tag(open_shipped(place), ["Amina anaishi Lagos."])[0].words == 4

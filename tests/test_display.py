@@ -13,13 +13,12 @@ from smaller.base import paths
 from smaller.notebook import display
 from smaller.study import results
 
+pytestmark = pytest.mark.usefixtures("fresh_folders")
 
-@pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch, fresh_folders) -> list:
+
+def parts(displayed: list) -> list[tuple]:
     """What is displayed: HTML, plain text, and the card that the page reads."""
-    found = []
-    monkeypatch.setattr(display, "_display", lambda *parts, **_: found.append(parts))
-    return found
+    return [(forms["text/html"], forms["text/plain"], about["smaller"]) for forms, about in displayed]
 
 
 def run_of(rows: list[dict]) -> pd.DataFrame:
@@ -29,11 +28,11 @@ def run_of(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame([usual | row for row in rows], columns=[*results.COLUMNS, "group"])
 
 
-def test_the_table_of_a_run_has_its_main_columns_as_far_as_they_differ(shown) -> None:
+def test_the_table_of_a_run_has_its_main_columns_as_far_as_they_differ(displayed) -> None:
     rows = [{"seed": 1}, {"seed": 2, "score": 1234.5}, {"group": ("pruned", "global"), "sparsity": 0.5}]
     rows += [{"split": "dev", "score": 1.0}, {"noise": "unlabelled", "score": float("nan")}]
     display.browse(run_of(rows), "run-x")
-    content, _, card = shown[0]
+    content, _, card = parts(displayed)[0]
     page = BeautifulSoup(content, "html.parser")
     assert [cell.get_text() for cell in page.select("thead th")] == ["group", "seed", "sparsity", "score"]
     cells = [[cell.get_text() for cell in row.select("th, td")] for row in page.select("tbody tr")]
@@ -46,26 +45,26 @@ def test_the_table_of_a_run_has_its_main_columns_as_far_as_they_differ(shown) ->
     assert card["name"] == "run-x" and "open" not in page.find("details").attrs
 
 
-def test_a_long_run_shows_its_first_rows_and_keeps_all(shown) -> None:
+def test_a_long_run_shows_its_first_rows_and_keeps_all(displayed) -> None:
     display.browse(run_of([{"seed": seed} for seed in range(1, display.ROWS + 6)]), "run-long")
-    content, _, card = shown[0]
+    content, _, card = parts(displayed)[0]
     assert len(BeautifulSoup(content, "html.parser").select("tbody tr")) == display.ROWS
     assert f"The first {display.ROWS} of {display.ROWS + 5} rows" in card["caption"]
     assert len(pd.read_csv(paths.outputs_folder() / "tables" / "run-long.csv")) == display.ROWS + 5
 
 
-def test_a_run_without_scores_is_an_empty_table(shown) -> None:
+def test_a_run_without_scores_is_an_empty_table(displayed) -> None:
     display.browse(run_of([]), "run-empty")
-    assert [cell.get_text() for cell in BeautifulSoup(shown[0][0], "html.parser").select("th")] == ["score"]
+    assert [cell.get_text() for cell in BeautifulSoup(parts(displayed)[0][0], "html.parser").select("th")] == ["score"]
 
 
-def test_a_caption_says_what_its_intervals_and_verdicts_are(shown) -> None:
+def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
     seeds, drawn = t_interval([80.0, 81.0]), Interval(80.0, 79.0, 82.0, 500, sentences.KIND)
     for frame in ({"a": [1.0]}, {"F1": [seeds]}, {"F1": [drawn]}, {"change": [Comparison(seeds)]}):
         display.show(pd.DataFrame(frame), "F1.", "x")
     over_seeds, over_sentences = "±: half a 95 % t interval over seeds.", "[low, high]: a 95 % bootstrap interval"
     verdict = "In parentheses: the verdict, after Holm's correction."
-    captions = [card["caption"] for *_, card in shown]
+    captions = [card["caption"] for *_, card in parts(displayed)]
     assert captions[:2] == ["F1.", f"F1. {over_seeds}"] and captions[2].startswith(f"F1. {over_sentences}")
     assert captions[3] == f"F1. {over_seeds} {verdict}"
     assert verdict in (paths.outputs_folder() / "tables" / "x.md").read_text(encoding="utf-8")

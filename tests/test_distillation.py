@@ -24,10 +24,9 @@ ALL = {"logits_weight": 0.4, "labels_weight": 0.3, "hidden_weight": 0.2, "attent
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_sample():
+def small_sample(sample_of):
     """A tenth of the sample's sentences: enough to learn something from, in little time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "SIZES", {"train": 300, "dev": 24, "test": 24})
+    with sample_of(train=300, dev=24, test=24):
         yield
 
 

@@ -173,17 +173,17 @@ def test_weights_in_half_precision_are_read_as_fp32(tiny, tmp_path):
     assert {parameter.dtype for parameter in head.network.parameters()} == {torch.float32}
 
 
-def test_a_path_and_a_name_under_smaller_models_are_the_same_encoder(folder, tagger, monkeypatch):
-    monkeypatch.setenv("SMALLER_MODELS", str(folder.parent))
+def test_a_path_and_a_name_under_smaller_models_are_the_same_encoder(folder, tagger, rooms):
+    rooms(models=folder.parent)
     assert encoders.source("tagger") == folder
     assert torch.equal(logits(encoders.load("tagger")), logits(tagger))
-    monkeypatch.delenv("SMALLER_MODELS")
+    rooms(models=None)
     assert torch.equal(logits(encoders.load(str(folder))), logits(tagger))
 
 
-def test_a_folder_under_smaller_models_stands_for_a_published_name(folder, tmp_path, monkeypatch):
+def test_a_folder_under_smaller_models_stands_for_a_published_name(folder, tmp_path, rooms):
     shutil.copytree(folder, tmp_path / "models" / "mbert")
-    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "models"))
+    rooms(models=tmp_path / "models")
     assert encoders.source("mbert") == tmp_path / "models" / "mbert"
     assert encoders.source("xlm-r-base") == encoders.ENCODERS["xlm-r-base"]
 
@@ -271,19 +271,19 @@ def test_a_damaged_folder_is_one_clear_error(damage, message, folder):
     assert str(folder) in str(raised.value)
 
 
-def test_an_unknown_name_suggests_the_nearest(folder, monkeypatch):
-    monkeypatch.delenv("SMALLER_MODELS", raising=False)
+def test_an_unknown_name_suggests_the_nearest(folder, rooms):
+    rooms(models=None)
     with pytest.raises(SmallerError, match=r"SMALLER_MODELS is not set.*Did you mean 'afriberta-base'\?"):
         encoders.load("afriberta-bas")
-    monkeypatch.setenv("SMALLER_MODELS", str(folder.parent))
+    rooms(models=folder.parent)
     with pytest.raises(SmallerError, match=r"Did you mean 'tagger'\?"):
         encoders.load("taggr")
     with pytest.raises(SmallerError, match="no such folder"):
         encoders.load("models/that/are/not/here")
 
 
-def test_smaller_models_that_points_nowhere(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "nowhere"))
+def test_smaller_models_that_points_nowhere(tmp_path, rooms):
+    rooms(models=tmp_path / "nowhere")
     with pytest.raises(SmallerError, match="SMALLER_MODELS is .*nowhere, which is not a folder"):
         encoders.load("mini-base")
     assert encoders.load("sample-small").network.config.num_hidden_layers == 4
@@ -351,7 +351,7 @@ def test_the_layouts_that_people_have_open_as_the_plain_one(change, plain, tiny,
     assert encoders.open_folder(plain).network.get_output_embeddings() is not None
 
 
-def test_a_pickle_is_converted_once_and_what_it_was_stays_on_record(plain, fresh_folders, monkeypatch):
+def test_a_pickle_is_converted_once_and_what_it_was_stays_on_record(plain, fresh_folders):
     only_a_good_pickle(plain)
     encoders.open_folder(plain)
     (about,) = (fresh_folders / "ca che" / "encoders").rglob("about.json")
@@ -364,8 +364,9 @@ def test_a_pickle_is_converted_once_and_what_it_was_stays_on_record(plain, fresh
     )
     names = load_file(about.parent / "model.safetensors").keys()
     assert "roberta.embeddings.position_ids" not in names and "lm_head.decoder.weight" not in names
-    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the pickle is read once"))
+    before = {file: file.stat().st_mtime_ns for file in about.parent.iterdir()}
     encoders.open_folder(plain)
+    assert {file: file.stat().st_mtime_ns for file in about.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize(

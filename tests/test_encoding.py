@@ -9,9 +9,10 @@ from tokenizers import normalizers
 
 from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.data.encoding import IGNORED, batch_of, budget_batches, encode, encode_text, pad, shuffled_batches, windows
+from smaller.data.encoding import IGNORED, batch_of, encode, encode_text, pad, shuffled_batches
 from smaller.data.examples import Sentence, Text
 from smaller.data.tasks import bio_labels
+from smaller.data.tokens import budget_batches, windows
 
 LABELS = bio_labels(("PER", "ORG", "LOC", "DATE"))
 VARIATION_SELECTOR = "\ufe0f"

@@ -15,7 +15,7 @@ from smaller.data import sample
 from smaller.data.encoding import IGNORED, encode
 from smaller.data.examples import Sentence, Text
 from smaller.data.tasks import bio_labels, task
-from smaller.prediction import labels
+from smaller.data.tokens import budget_batches
 from smaller.study import evaluation
 from smaller.study.evaluation import calibration_error, predict, score, span_scores
 
@@ -96,16 +96,17 @@ def test_the_loss_is_the_mean_cross_entropy_over_words(tagger, sentences, full_p
     assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
-def test_predictions_do_not_depend_on_the_batch(tagger, sentences, full_precision, monkeypatch):
+def test_predictions_do_not_depend_on_the_batch(tagger, sentences, full_precision):
     encoded = encode(sentences, tagger.tokenizer, LABELS)
     together, loss = predict(tagger, encoded, sentences)
     alone = [predict(tagger, encode([sentence], tagger.tokenizer, LABELS), [sentence])[0][0] for sentence in sentences]
     assert together == alone
     assert len({tag for row in together for tag in row}) > 4
-    small = labels.budget_batches
-    monkeypatch.setattr(labels, "budget_batches", lambda lengths: small(lengths, budget=100))
-    in_small_batches, loss_of_small = predict(tagger, encoded, sentences)
-    assert in_small_batches == together and loss_of_small == pytest.approx(loss, rel=1e-5)
+    many = 12 * sentences
+    encoded = encode(many, tagger.tokenizer, LABELS)
+    assert len(list(budget_batches(encoded.lengths))) > len(list(budget_batches(encoded.lengths[: len(sentences)])))
+    in_batches, loss_of_many = predict(tagger, encoded, many)
+    assert in_batches == 12 * together and loss_of_many == pytest.approx(loss, rel=1e-5)
 
 
 def test_tags_stand_at_their_words(tagger, sentences, full_precision):
@@ -146,11 +147,25 @@ def test_score_says_all_that_a_record_keeps(tagger, sentences):
     assert 0 <= scores["f1"] <= 100 and scores["loss"] > 0 and 100 / len(LABELS) <= scores["confidence"] <= 100
 
 
-def test_counts_by_sentence_are_kept_when_asked_for_from_the_same_look_at_the_spans(tagger, sentences, monkeypatch):
-    looks = []
-    monkeypatch.setattr(evaluation, "get_entities", lambda rows: looks.append(1) or get_entities(rows))
+class Looked(list):
+    """A list that counts how often it is gone through."""
+
+    looks = 0
+
+    def __iter__(self):
+        self.looks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("by_sentence", [False, True])
+def test_spans_are_looked_for_once(by_sentence):
+    gold, predicted = Looked([("B-PER", "O")]), Looked([["B-PER", "B-LOC"]])
+    assert span_scores(gold, predicted, by_sentence=by_sentence)["precision"] == 50
+    assert (gold.looks, predicted.looks) == (1 + by_sentence, 1), "how long its sentences are is looked up too"
+
+
+def test_counts_by_sentence_are_kept_when_asked_for(tagger, sentences):
     plain, scores = score(tagger, sentences), score(tagger, sentences, by_sentence=True)
-    assert len(looks) == 4  # twice the gold and the predicted tags
     kept = scores.pop("by_sentence")
     assert scores == plain and kept["kind"] == "spans"
     right, predicted, gold = evaluation.unpack(kept)
@@ -188,13 +203,13 @@ def test_counts_of_tokens_and_classes_of_texts_give_the_main_score(tiny, unit):
     assert "by_sentence" not in score(model, examples, task=task(of))
 
 
-def test_types_that_a_set_does_not_label_do_not_count(tagger, sentences, monkeypatch):
-    gold = [sentence.tags for sentence in sentences]
+def test_types_that_a_set_does_not_label_do_not_count(tagger, sentences):
+    told = predict(tagger, encode(sentences, tagger.tokenizer, LABELS), sentences)[0]
+    assert any("B-DATE" in row for row in told)
     labelled = [
-        replace(sentence, tags=tuple("O" if "DATE" in tag else tag for tag in sentence.tags)) for sentence in sentences
+        replace(sentence, tags=tuple("O" if "DATE" in tag else tag for tag in row))
+        for sentence, row in zip(sentences, told, strict=True)
     ]
-    monkeypatch.setattr(evaluation, "labels_of", lambda *_: [tag for row in gold for tag in row])
-    assert any("B-DATE" in row for row in gold)
     assert score(tagger, labelled, types=("PER", "ORG", "LOC"))["f1"] == 100
     assert score(tagger, labelled)["precision"] < 100
     with pytest.raises(SmallerError, match="the entity types MISC, which the model does not know"):

@@ -92,17 +92,12 @@ def test_a_model_without_an_encoder_has_a_place_of_its_own(table):
     assert chosen(explorer)[["kind", "f1"]].values.tolist() == [["a conditional random field", 70.0]]
 
 
-def test_a_batch_run_shows_nothing(table, monkeypatch):
-    monkeypatch.setattr("IPython.display.display", lambda *_: pytest.fail("something was displayed"))
-    monkeypatch.setattr("smaller.notebook.explore.attended", lambda: False)
-    assert explore(table) is None
+def test_a_batch_run_shows_nothing(table, displayed):
+    assert explore(table) is None and displayed == []
 
 
-def test_somebody_at_a_notebook_sees_the_sliders(table, monkeypatch):
-    displayed = []
-    monkeypatch.setattr("IPython.display.display", displayed.append)
-    monkeypatch.setattr("smaller.notebook.explore.attended", lambda: True)
-    explorer = explore(table)
-    assert displayed == [explorer.box]
+def test_somebody_at_a_notebook_sees_the_sliders(table, displayed):
+    explorer = explore(table, looked_at=True)
+    assert displayed == [(explorer.box, None)]
     labels = [child.description for child in explorer.box.children[:3]]
     assert labels == ["Language", "Technique", "Sparsity"]

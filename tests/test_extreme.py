@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import symtable
+from collections.abc import Callable
+from pathlib import Path
 
 import nbformat
 import pytest
+from identities import planned, without_data
 
 from smaller.analysis.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, UNTAUGHT
 from smaller.base import paths
 from smaller.base.errors import SmallerError
-from smaller.data import splits
 from smaller.data.sets import UNLABELLED
-from smaller.notebook import beginning, extreme, parameters, profiles
+from smaller.notebook import extreme, parameters, profiles
 from smaller.notebook.parameters import Settings
 from smaller.study import flat
 from smaller.study.pipelines import (
@@ -25,7 +27,7 @@ from smaller.study.pipelines import (
     TRIMMED,
     UNTAUGHT_KINDS,
 )
-from smaller.study.recipes import Recipe, require_possible, sizes, start, starting_configuration
+from smaller.study.recipes import Recipe, sizes, start, starting_configuration
 from smaller.study.steps import Adapt, Distil, Quantize
 
 NOTEBOOK = paths.notebooks_folder() / "07_extreme.ipynb"
@@ -51,30 +53,9 @@ def settings(**changes: object) -> Settings:
     return Settings(parameters.filled(NOTEBOOK, GIVEN | changes, where="this test"))
 
 
-class Previewed(Exception):
-    """The notebook has said what it trains."""
-
-
-@pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch):
+def notebook(**changes: object) -> dict:
     """What the cells of 07 make with other parameters, up to the end of the plan and not further."""
-
-    def preview(recipes: list[Recipe]) -> None:
-        require_possible(recipes)
-        raise Previewed
-
-    def made(**changes: object) -> dict:
-        first, *cells = (cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code")
-        space: dict[str, object] = {"__name__": "notebook"}
-        exec(first.source, space)
-        space |= settings(**changes)
-        with pytest.raises(Previewed):
-            for cell in cells:
-                exec(cell.source, space)
-        return space
-
-    monkeypatch.setattr(beginning, "preview", preview)
-    return made
+    return planned(NOTEBOOK, settings(**changes))[0]
 
 
 def test_no_cell_overwrites_a_parameter() -> None:
@@ -93,7 +74,7 @@ def end(recipe: Recipe) -> dict:
     return sizes(starting_configuration(recipe.encoder), recipe.steps)[-1]
 
 
-def test_the_pipeline_and_the_single_techniques(notebook) -> None:
+def test_the_pipeline_and_the_single_techniques() -> None:
     grid = notebook()["grid"]
     families = [PIPELINE, SIZES, ORDERS, TAUGHT, UNTAUGHT, "pruned", "cut", "distilled", "trimmed", "quantized"]
     assert list(dict.fromkeys(family for family, _ in grid)) == families
@@ -116,7 +97,7 @@ def test_the_pipeline_and_the_single_techniques(notebook) -> None:
         assert all(step.languages == (language,) for step in recipe.steps if isinstance(step, Distil))
 
 
-def test_every_family_is_closed_by_quantization(notebook) -> None:
+def test_every_family_is_closed_by_quantization() -> None:
     """Pruned, cut, distilled and trimmed models stood in 32 bits beside a pipeline in int8."""
     grid = notebook()["grid"]
     for family in {family for family, _ in grid} - {PIPELINE, "quantized"}:
@@ -127,7 +108,7 @@ def test_every_family_is_closed_by_quantization(notebook) -> None:
             assert grid[family, f"{name}, onnx-int8"] == closed
 
 
-def test_what_may_be_left_out(notebook) -> None:
+def test_what_may_be_left_out() -> None:
     nothing = {"prune": [], "cut": [], "distil": [], "quantize": []}
     found = notebook(
         adaptation={},
@@ -147,7 +128,7 @@ def test_what_may_be_left_out(notebook) -> None:
     assert UNTAUGHT not in {family for family, _ in few["grid"]}, "no seed, no model"
 
 
-def test_the_first_taught_student_has_models_without_a_teacher(notebook) -> None:
+def test_the_first_taught_student_has_models_without_a_teacher() -> None:
     grid = notebook(taught=[{"hidden_size": 24, "vocabulary": 900}, {}])["grid"]
     assert [name for name in names(grid, TAUGHT) if "onnx" not in name] == ["taught, 24 wide, 900 tokens", "taught"]
     student = grid[TAUGHT, "taught, 24 wide, 900 tokens"][0]
@@ -159,7 +140,7 @@ def test_the_first_taught_student_has_models_without_a_teacher(notebook) -> None
         assert end(grid[UNTAUGHT, kind][0]) == shape
 
 
-def test_other_shapes_change_several_sizes_and_say_which(notebook) -> None:
+def test_other_shapes_change_several_sizes_and_say_which() -> None:
     told = [{"hidden_size": 24, "vocabulary": 900}, {"layers": 1, "feed_forward": 128, "hidden_size": 24}]
     grid = notebook(other_shapes=told)["grid"]
     assert names(grid, SIZES)[::2] == ["24 wide, 900 tokens", "1 layer, 128 neurons, 24 wide"]
@@ -170,7 +151,7 @@ def test_other_shapes_change_several_sizes_and_say_which(notebook) -> None:
     assert names(grid, "trimmed")[::2] == ["trimmed, 1,500 tokens"], "sizes of the vocabulary alone"
 
 
-def test_what_is_shared_is_trained_once(notebook) -> None:
+def test_what_is_shared_is_trained_once() -> None:
     found = notebook()
     grid = found["grid"]
     assert len({recipe.steps[:-1] for recipe in grid[PIPELINE, TRIMMED]}) == 2, "one pipeline a language, for all seeds"
@@ -179,7 +160,7 @@ def test_what_is_shared_is_trained_once(notebook) -> None:
     assert [recipe.fine_tuning.seed for recipe in found["asked"]["kl"]] == [2, 2]
 
 
-def test_adapters_stand_on_the_models_of_two_stages(notebook) -> None:
+def test_adapters_stand_on_the_models_of_two_stages() -> None:
     found = notebook()
     assert list(found["frozen"]) == [DENSE, TRIMMED]
     for stage, recipes in found["frozen"].items():
@@ -188,7 +169,7 @@ def test_adapters_stand_on_the_models_of_two_stages(notebook) -> None:
         assert {(recipe.fine_tuning.seed, recipe.fine_tuning.learning_rate) for recipe in recipes} == {(2, 5e-3)}
 
 
-def test_models_before_fine_tuning_guess_text(notebook) -> None:
+def test_models_before_fine_tuning_guess_text() -> None:
     found = notebook()
     before = found["before"]
     assert list(before) == [(language, stage) for language in ("swa", "yor") for stage in STAGES]
@@ -200,11 +181,10 @@ def test_models_before_fine_tuning_guess_text(notebook) -> None:
         assert len(text.sentences()) == 5
 
 
-def test_a_task_stands_for_the_languages_that_it_has(notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splits, "text", lambda corpus, language: ["maneno"])
-    monkeypatch.setattr(splits, "sentences", lambda dataset, language, split: ["maneno"])
+def test_a_task_stands_for_the_languages_that_it_has() -> None:
     own = {"tasks": {"sib200": 7, "uner": 2, "masakhaner": 2}, "languages": ["mlt", "slk", "swa"], "corpus": "glotcc"}
-    found = notebook(**own, adapters=GIVEN["adapters"] | {"tasks": ["uner"]})
+    with without_data():
+        found = notebook(**own, adapters=GIVEN["adapters"] | {"tasks": ["uner"]})
     first = [tuning for tuning in found["tunings"] if tuning.seed == 1]
     assert [(tuning.dataset, tuning.language, tuning.epochs) for tuning in first] == [
         ("sib200", "mlt", 7),
@@ -216,11 +196,10 @@ def test_a_task_stands_for_the_languages_that_it_has(notebook, monkeypatch: pyte
     assert {text.dataset for text in found["held_out"].values()} == {"sib200"}
 
 
-def test_the_paper_s_profile_is_the_paper_s_pipeline(notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_paper_s_profile_is_the_paper_s_pipeline() -> None:
     """From configurations alone: nothing is fetched, and the whole profile stands."""
-    monkeypatch.setattr(splits, "text", lambda corpus, language: ["maneno"])
-    monkeypatch.setattr(splits, "sentences", lambda dataset, language, split: ["maneno"])
-    found = notebook(**parameters.filled(NOTEBOOK, profiles.profile("paper", NOTEBOOK.stem), where="paper"))
+    with without_data():
+        found = notebook(**parameters.filled(NOTEBOOK, profiles.profile("paper", NOTEBOOK.stem), where="paper"))
     whole = found["grid"][PIPELINE, TRIMMED]
     assert {(one.encoder, one.fine_tuning.language) for one in whole} == {
         (encoder, language) for encoder in ("xlm-r-base", "mbert") for language in ("mlt", "slk", "swa")
@@ -280,19 +259,22 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(wrong: dict, said: str
     ],
     ids=str,
 )
-def test_a_recipe_that_cannot_be_is_refused_by_the_plan(notebook, wrong: dict, said: str) -> None:
+def test_a_recipe_that_cannot_be_is_refused_by_the_plan(wrong: dict, said: str) -> None:
     with pytest.raises(SmallerError) as caught:
         notebook(**wrong)
     assert said in str(caught.value)
 
 
-def test_the_largest_sizes_of_the_encoder_are_no_error(notebook) -> None:
+def test_the_largest_sizes_of_the_encoder_are_no_error() -> None:
     """So the errors above come from the one change that each of them makes."""
     most = {"layers": 4, "feed_forward": 384, "hidden_size": 96}
     assert len(notebook(shape=GIVEN["shape"] | most, other_shapes=[])["grid"][PIPELINE, TRIMMED]) == 4
 
 
-def test_a_language_without_text_is_an_error_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splits, "text", lambda corpus, language: ["", "  "] if language == "yor" else ["maneno"])
-    with pytest.raises(SmallerError, match="The text of sample/yor is empty, and every step before fine-tuning"):
-        extreme.require(settings())
+def test_a_language_without_text_is_an_error_before_training(tmp_path: Path, rooms: Callable[..., None]) -> None:
+    rooms(data=tmp_path, cache=tmp_path / "cache")
+    (tmp_path / "corpus").mkdir()
+    for language, text in {"swa": "maneno\n", "yor": "\n  \n"}.items():
+        (tmp_path / "corpus" / f"{language}.txt").write_text(text)
+    with pytest.raises(SmallerError, match="corpus/yor.txt: the file is empty"):
+        extreme.require(settings(corpus="corpus"))

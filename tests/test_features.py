@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from smaller.base.errors import SmallerError
-from smaller.data import features, sample, splits
-from smaller.data.examples import Sentence
+from smaller.data import features, sample
 from smaller.data.sets import EvaluationSet
 
 
@@ -29,21 +31,23 @@ class Syllables:
         return [self.vocabulary[number] for number in ids]
 
 
-def sentences(*texts: str) -> list[Sentence]:
-    return [Sentence(tuple(text.split()), ("O",) * len(text.split())) for text in texts]
-
-
 @pytest.fixture
-def texts(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], list[Sentence]]:
-    """What the sample holds by language and split; a test fills it."""
-    found: dict[tuple[str, str], list[Sentence]] = {}
-    monkeypatch.setattr(splits, "sentences", lambda dataset, language, split: found[language, split])
-    return found
+def write(tmp_path: Path, rooms: Callable[..., None]) -> Callable[..., None]:
+    """Makes a split of a language of MasakhaNER; each text is a sentence."""
+    rooms(data=tmp_path)
+
+    def split(language: str, name: str, *texts: str) -> None:
+        file = tmp_path / "masakhaner" / language / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        blocks = ("".join(f"{word} O\n" for word in text.split()) for text in texts)
+        file.write_text("\n".join(blocks), encoding="utf-8")
+
+    return split
 
 
-def test_features_are_counted_over_running_words(texts: dict) -> None:
-    texts["swa", "train"] = sentences("bana ba ba 12", "Bana xx ..")
-    (row,) = features.language_features("sample", ["swa"], Syllables(), seen={"swa": 7}).to_dict("records")
+def test_features_are_counted_over_running_words(write: Callable) -> None:
+    write("swa", "train", "bana ba ba 12", "Bana xx ..")
+    (row,) = features.language_features("masakhaner", ["swa"], Syllables(), seen={"swa": 7}).to_dict("records")
     # Pieces: ba na, ba, ba, 12, <unk> na ("Ba" is no syllable), <unk>, .. in seven words.
     assert row["pieces_per_word"] == pytest.approx(9 / 7)
     assert row["unknown_pieces"] == pytest.approx(100 * 2 / 9)
@@ -53,34 +57,36 @@ def test_features_are_counted_over_running_words(texts: dict) -> None:
     assert (row["training_sentences"], row["pretraining_lines"]) == (2, 7)
 
 
-def test_type_token_ratio_does_not_fall_with_the_length_of_a_text(texts: dict) -> None:
+def test_type_token_ratio_does_not_fall_with_the_length_of_a_text(write: Callable) -> None:
     words = [f"{'abcdefghij'[number % 10]}{'abcdefghij'[number // 10 % 10]}" for number in range(1000)]
-    texts["swa", "train"] = sentences(" ".join(words))
-    texts["yor", "train"] = sentences(" ".join(3 * words + words[:500]))
-    short, long = features.language_features("sample", ["swa", "yor"], Syllables(), seen={})["type_token_ratio"]
+    write("swa", "train", " ".join(words))
+    write("yor", "train", " ".join(3 * words + words[:500]))
+    short, long = features.language_features("masakhaner", ["swa", "yor"], Syllables(), seen={})["type_token_ratio"]
     assert (short, long) == pytest.approx((0.1, 0.1))
 
 
-def test_accents_are_no_letters(texts: dict) -> None:
-    texts["yor", "train"] = sentences("ọ̀rẹ́ ilé")
-    texts["amh", "train"] = sentences("ሰላም")
-    found = features.language_features("sample", ["yor", "amh"], Syllables(), seen={})
+def test_accents_are_no_letters(write: Callable) -> None:
+    write("yor", "train", "ọ̀rẹ́ ilé")
+    write("amh", "train", "ሰላም")
+    found = features.language_features("masakhaner", ["yor", "amh"], Syllables(), seen={})
     assert list(found["word_length"]) == [3, 3]
 
 
-def test_overlap_is_the_share_of_all_pieces_that_both_texts_hold(texts: dict) -> None:
-    texts["swa", "train"] = sentences("banatu 12")
-    texts["amh", "train"] = sentences("ki")
-    texts["yor", "test"] = sentences("bama kina 12 .. xx")
-    targets = [EvaluationSet("sample", "yor")]
-    swa, amh = features.distances("sample", ["swa", "amh"], targets, Syllables(), seen={"yor": 3}).to_dict("records")
+def test_overlap_is_the_share_of_all_pieces_that_both_texts_hold(write: Callable) -> None:
+    write("swa", "train", "banatu 12")
+    write("amh", "train", "ki")
+    write("yor", "test", "bama kina 12 .. xx")
+    targets = [EvaluationSet("masakhaner", "yor")]
+    swa, amh = features.distances("masakhaner", ["swa", "amh"], targets, Syllables(), seen={"yor": 3}).to_dict(
+        "records"
+    )
     # Pieces with a letter: ba ma ki na, and tu in Swahili's training; numbers and full stops stand in every text.
     assert (swa["piece_overlap"], amh["piece_overlap"]) == (40, 25)
-    assert swa["trained_on"] == "sample/swa" and (swa["dataset"], swa["language"]) == ("sample", "yor")
+    assert swa["trained_on"] == "masakhaner/swa" and (swa["dataset"], swa["language"]) == ("masakhaner", "yor")
     assert (swa["same_script"], amh["same_script"]) == (1, 0)
     assert (swa["seen"], swa["pretraining_lines"]) == (1, 3)
     assert swa["unknown_pieces"] == amh["unknown_pieces"] == pytest.approx(100 / 7)
-    assert features.distances("sample", ["swa"], targets, Syllables(), seen={})["seen"].tolist() == [0]
+    assert features.distances("masakhaner", ["swa"], targets, Syllables(), seen={})["seen"].tolist() == [0]
 
 
 @pytest.mark.parametrize(

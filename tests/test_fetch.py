@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from smaller.base.errors import SmallerError
+from smaller.base.settings import changed
 from smaller.data import store
 from smaller.data.datasets import Dataset, Source, dataset
 from smaller.data.fetch import fetch, source_url, wanted
@@ -45,15 +46,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "cache"))
-    for name in ("SMALLER_DATA", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
+def server(monkeypatch, rooms, tmp_path):
+    rooms(cache=tmp_path / "cache", data=None)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # pooch waits between its attempts
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server,
+        changed(no_proxy="*", HF_HUB_OFFLINE=None, SMALLER_FETCH_URL=f"http://127.0.0.1:{server.server_port}/"),
+    ):
         server.files, server.requests, server.cuts, server.failures = dict(FILES), [], 0, 0
-        monkeypatch.setenv("SMALLER_FETCH_URL", f"http://127.0.0.1:{server.server_port}/")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -108,18 +108,18 @@ def test_fetched_files_are_found_and_carry_their_licence(server, names, tmp_path
     assert not left_over(tmp_path)
 
 
-def test_a_second_call_makes_no_request_even_offline(server, names, monkeypatch):
+def test_a_second_call_makes_no_request_even_offline(server, names):
     fetch(names)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert brought(server, names) == []
+    with changed(HF_HUB_OFFLINE="1"):
+        assert brought(server, names) == []
 
 
-def test_files_of_the_data_folder_need_no_download(server, names, monkeypatch, tmp_path):
+def test_files_of_the_data_folder_need_no_download(server, names, rooms, tmp_path):
     for path, content in FILES.items():
         file = tmp_path / "own" / "names" / "swa" / path.rpartition("/")[2]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    monkeypatch.setenv("SMALLER_DATA", str(tmp_path / "own"))
+    rooms(data=tmp_path / "own")
     assert brought(server, names) == []
 
 
@@ -172,24 +172,27 @@ def test_a_server_in_trouble_is_asked_again(server, names):
         fetch(names)
 
 
-def test_no_network_is_one_error_with_address_and_remedy(server, names, monkeypatch):
+def test_no_network_is_one_error_with_address_and_remedy(server, names):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("SMALLER_FETCH_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        with pytest.raises(SmallerError, match="http://127.0.0.1:.*train.txt: cannot be downloaded .*SMALLER_DATA"):
+        message = "http://127.0.0.1:.*train.txt: cannot be downloaded .*SMALLER_DATA"
+        with (
+            changed(SMALLER_FETCH_URL=f"http://127.0.0.1:{closed.getsockname()[1]}"),
+            pytest.raises(SmallerError, match=message),
+        ):
             fetch(names)
 
 
-def test_offline_with_files_missing_is_an_error_without_a_request(server, names, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(SmallerError, match="2 of 2 files are missing.*HF_HUB_OFFLINE forbids"):
+def test_offline_with_files_missing_is_an_error_without_a_request(server, names):
+    message = "2 of 2 files are missing.*HF_HUB_OFFLINE forbids"
+    with changed(HF_HUB_OFFLINE="1"), pytest.raises(SmallerError, match=message):
         fetch(names)
     assert server.requests == []
 
 
-def test_a_cache_that_cannot_be_written_is_an_error(server, names, monkeypatch, tmp_path):
+def test_a_cache_that_cannot_be_written_is_an_error(server, names, rooms, tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "file"))
+    rooms(cache=tmp_path / "file")
     with pytest.raises(SmallerError, match="cannot be written .*SMALLER_CACHE"):
         fetch(names)
 
@@ -228,13 +231,11 @@ def test_what_cannot_be_fetched_is_an_error_before_any_request(server, call, mes
     assert server.requests == []
 
 
-def test_the_real_addresses_are_pinned(monkeypatch):
-    monkeypatch.delenv("SMALLER_FETCH_URL", raising=False)
+def test_the_real_addresses_are_pinned():
     base = "https://raw.githubusercontent.com"
     masakhane = f"{base}/masakhane-io/masakhane-ner/ba5843cd08aa491d5f96a5e809e71eb9ec461391"
     assert source_url(dataset("masakhaner"), "swa", "dev") == f"{masakhane}/data/swa/dev.txt"
     assert source_url(dataset("masakhaner2"), "fon", "dev") == f"{masakhane}/MasakhaNER2.0/data/fon/dev.txt"
     assert source_url(dataset("uner"), "slk", "dev").endswith("/sk_snk-ud-dev.iob2")
-    monkeypatch.setenv("SMALLER_FETCH_URL", "file:///etc")
-    with pytest.raises(SmallerError, match="SMALLER_FETCH_URL"):
+    with changed(SMALLER_FETCH_URL="file:///etc"), pytest.raises(SmallerError, match="SMALLER_FETCH_URL"):
         source_url(dataset("uner"), "slk", "dev")

@@ -160,6 +160,14 @@ def test_the_closest_pruned_model_is_chosen_on_dev_and_compared_in_pairs(study):
     assert other.values["closest"] == "pruned 90%" and other.quantity.sign == -1
 
 
+def test_bytes_that_ship_stand_beside_those_of_weights_where_they_are_known(study):
+    table = study(labels=("dense", "pruned 90%"))
+    found = baselines.ways(table.assign(shipped_bytes=table["dense_bytes"] + 3e5)).set_index("model")
+    assert found.loc["dense", ["ships (MB)", "weights (MB)", "compressed (MB)"]].tolist() == pytest.approx([5.3, 5, 4])
+    assert found.loc["pruned 90%", "compressed (MB)"] < 4 and found.loc["pruned 90%", "zero share"] > 0
+    assert "ships (MB)" not in baselines.ways(table)
+
+
 def test_with_one_seed_nothing_is_decided(study):
     found = baselines.closest(study(labels=tuple(LOSSES), seeds=(1,)))
     assert found.verdict == NOT_DECIDED and math.isnan(found.quantity.p)

@@ -11,7 +11,7 @@ import pytest
 from smaller.analysis import sentences
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.analysis.figures import extreme as figures
-from smaller.analysis.findings import claims, extreme, extreme_claims, extreme_curves, units
+from smaller.analysis.findings import claims, extreme, extreme_claims, units
 from smaller.analysis.findings.extreme import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
 from smaller.analysis.findings.finding import ANSWERED
 from smaller.base.errors import SmallerError
@@ -262,7 +262,7 @@ def test_the_front_of_each_family_is_chosen_on_dev() -> None:
 
 
 def everything(table: pd.DataFrame, linear: pd.DataFrame = BEHIND, seconds: pd.DataFrame | None = None) -> pd.DataFrame:
-    lost = extreme_curves.drops(table, {"swa": 100.0, "yor": 50.0})
+    lost = extreme_claims.drops(table, {"swa": 100.0, "yor": 50.0})
     found = extreme_claims.judged(
         table,
         times().head(0) if seconds is None else seconds,
@@ -314,14 +314,14 @@ def test_what_a_teacher_adds_is_the_difference_from_the_same_shape_without_one()
         for kind, (lost, noise) in zip(UNTAUGHT_KINDS, kinds, strict=True)
     }
     taught = {"taught, 48 wide": rows(millions=1, lost=4.0), "taught, 36 wide": rows(millions=1, lost=9.0)}
-    found = extreme_curves.teacher(whole(**{TAUGHT: taught, UNTAUGHT: without}))
+    found = extreme_claims.teacher(whole(**{TAUGHT: taught, UNTAUGHT: without}))
     own = found[found["data set"] == "masakhaner"].set_index("kind")["comparison"]
     assert [one.interval.mean for one in own[list(UNTAUGHT_KINDS)]] == pytest.approx([1.0, 1.2, 0.0])
     assert [one.verdict for one in own[list(UNTAUGHT_KINDS)]] == [DIFFERS, NOT_DECIDED, AGREES]
-    assert extreme_curves.shown(found["comparison"], 1, "it is ahead").values["shown"] == 2
+    assert extreme_claims.shown(found["comparison"], 1, "it is ahead").values["shown"] == 2
     for nothing in (whole(), whole(**{TAUGHT: taught}), whole(**{UNTAUGHT: without})):
-        none = extreme_curves.teacher(nothing)["comparison"]
-        assert extreme_curves.shown(none, 1, "it is ahead").verdict == NOT_MEASURED
+        none = extreme_claims.teacher(nothing)["comparison"]
+        assert extreme_claims.shown(none, 1, "it is ahead").verdict == NOT_MEASURED
 
 
 def test_no_dense_model_is_an_error() -> None:
@@ -351,11 +351,11 @@ def test_the_diagram_shows_every_stage_with_its_size() -> None:
 def test_curves_over_tokens_and_bytes() -> None:
     table = whole()
     curve = table[(table["split"] == "test") & table["stage"].isin([NARROWER, TRIMMED])]
-    found = extreme_curves.vocabulary(curve)
+    found = extreme_claims.vocabulary(curve)
     first = found[*NER, 400]
     assert (first.quantity.interval.mean, first.quantity.interval.n, first.verdict) == (-1.0, 3, ANSWERED)
     assert len(claims.gated(found, extreme.beside_plain(table, plain(masakhaner=-5.0)))) == 2
-    nothing = extreme_curves.vocabulary(curve.head(0))
+    nothing = extreme_claims.vocabulary(curve.head(0))
     assert [one.verdict for one in claims.gated(nothing, {}).values()] == [NOT_MEASURED]
     axes = figures.vocabulary_curve(curve)
     line = labelled(axes[0])["Swahili"]
@@ -421,6 +421,13 @@ def test_a_speed_is_of_one_data_set() -> None:
     assert found["masakhaner", "1 point"] == 4.0 and found["sib200"].isna().all()
 
 
+def test_times_of_two_devices_are_not_compared() -> None:
+    mixed = times()
+    mixed.loc[mixed["identity"].str.startswith("int8"), "device"] = "a graphics card"
+    found = extreme_claims.speeds(named(), mixed).set_index("model")["times faster"]
+    assert found.loc[[TRIMMED]].tolist() == [10.0, 10.0] and found.loc[["int8"]].isna().all()
+
+
 def test_one_seed_has_no_interval_and_decides_nothing() -> None:
     table = named()
     found = extreme.smallest_within(table[table["seed"] == 1])
@@ -465,25 +472,25 @@ def with_adapters() -> pd.DataFrame:
 
 
 def test_adapters_beside_full_fine_tuning() -> None:
-    curve = extreme_curves.adapter_curve(whole(), with_adapters())
+    curve = extreme_claims.adapter_curve(whole(), with_adapters())
     assert sorted(set(curve["size"])) == [2 * (2 * 100 * 2 + 2 + 100), 2 * (2 * 100 * 25 + 25 + 100)]
-    found = extreme_curves.adapters(curve)
+    found = extreme_claims.adapters(curve)
     own = found[found["data set"] == "masakhaner"].set_index("reduction")
     assert [one.interval.mean for one in own["difference"]] == [-1.0, 0.0]
     assert [one.verdict for one in own["difference"]] == [DIFFERS, NOT_DECIDED]
     assert own.loc[4, "score"].mean == 71.0 and own.loc[4, "full fine-tuning"].mean == 72.0
     assert own.loc[4, "difference"].drawn_once == (ONCE,)
-    assert extreme_curves.shown(found["difference"], -1, "they lose").values["shown"] == 2
+    assert extreme_claims.shown(found["difference"], -1, "they lose").values["shown"] == 2
     axes = figures.adapter_curve(curve)
     assert labelled(axes[0])[f"{TRIMMED}, adapters"].get_ydata() == pytest.approx([72.0, 71.0])
     assert labelled(axes[0])[f"{TRIMMED}, full fine-tuning"].get_ydata()[0] == pytest.approx(72.0)
 
 
 def test_the_drop_beside_the_text() -> None:
-    found = extreme_curves.drops(whole(), {"swa": 400, "yor": 100})
+    found = extreme_claims.drops(whole(), {"swa": 400, "yor": 100})
     own = found[(found["dataset"] == "masakhaner") & (found["language"] == "swa") & (found["seed"] == 1)]
     assert own["lost"].item() == pytest.approx(100 * 10 / 81) and own["amount"].item() == 400
-    told = extreme_curves.drop_and_text(found)[NER]
+    told = extreme_claims.drop_and_text(found)[NER]
     assert told.verdict == NOT_DECIDED and math.isnan(told.values["correlation"].rho), "two languages have none"
     assert told.values["lost"] == pytest.approx({"swa": 12.197, "yor": 12.197}, abs=0.01)
     five = pd.DataFrame(
@@ -495,13 +502,13 @@ def test_the_drop_beside_the_text() -> None:
             "amount": [50, 40, 30, 20, 10],
         }
     )
-    told = extreme_curves.drop_and_text(five)[NER]
+    told = extreme_claims.drop_and_text(five)[NER]
     assert told.values["correlation"].rho == pytest.approx(-0.9) and told.verdict == NOT_DECIDED, "p is 0.08"
     five["lost"] = [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert extreme_curves.drop_and_text(five)[NER].verdict == ANSWERED
+    assert extreme_claims.drop_and_text(five)[NER].verdict == ANSWERED
     none = whole()
     none["score"] = 0.0
-    assert set(extreme_curves.drops(none, {"swa": 400, "yor": 100})["lost"]) == {0.0}
+    assert set(extreme_claims.drops(none, {"swa": 400, "yor": 100})["lost"]) == {0.0}
     axes = figures.drop_and_text(found)
     assert len(axes) == 2 and {text.get_text() for text in axes[0].texts} == {"Swahili", "Yoruba"}
 
@@ -512,14 +519,14 @@ def test_guessing_is_read_from_the_records(monkeypatch: pytest.MonkeyPatch) -> N
     models = {DENSE: Recipe("sample-small"), TRIMMED: Recipe("sample-base")}
     bits = {"sample-small": 2.0, "sample-base": 2.5}
     monkeypatch.setattr(
-        extreme_curves,
+        extreme_claims,
         "read",
         lambda recipe: {"scores": {text.key: kept | {"bits_per_character": bits[recipe.encoder]}}},
     )
-    found = extreme_curves.guessing({("swa", stage): [recipe] for stage, recipe in models.items()}, {"swa": text})
+    found = extreme_claims.guessing({("swa", stage): [recipe] for stage, recipe in models.items()}, {"swa": text})
     assert found["bits per character"].tolist() == [2.0, 2.5] and found["tokens per word"].tolist() == [1.5, 1.5]
-    told = extreme_curves.guessed(found.assign(encoder="one"))
+    told = extreme_claims.guessed(found.assign(encoder="one"))
     assert told.values == {"worst": TRIMMED, "bits": 0.5}
-    monkeypatch.setattr(extreme_curves, "read", lambda recipe: None)
-    assert extreme_curves.guessing({("swa", DENSE): [Recipe("sample-small")]}, {"swa": text}).empty
-    assert extreme_curves.guessed(found.head(0)).verdict == NOT_MEASURED
+    monkeypatch.setattr(extreme_claims, "read", lambda recipe: None)
+    assert extreme_claims.guessing({("swa", DENSE): [Recipe("sample-small")]}, {"swa": text}).empty
+    assert extreme_claims.guessed(found.head(0)).verdict == NOT_MEASURED

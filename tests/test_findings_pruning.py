@@ -11,6 +11,7 @@ from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASUR
 from smaller.analysis.findings import claims, pruning
 from smaller.analysis.findings.finding import ANSWERED, Finding
 from smaller.analysis.statistics import LACKING, Interval
+from smaller.base.errors import SmallerError
 
 # F1 by order and sparsity; seeds spread around it, and Yoruba's a little more than Swahili's.
 LEVELS = {
@@ -49,6 +50,7 @@ def grid(
             "dense_bytes": 4e6 * millions,
             "compressed_bytes": 4e6 * millions * (1 - 0.4 * sparsity),
             "milliseconds": 4.0 - 0.1 * sparsity,
+            "device": "one",
             "identity": f"{encoder}-{language}-{seed}-{order}-{sparsity}-{method}",
             "f1": level
             + seed
@@ -164,6 +166,16 @@ def test_what_the_best_sparsities_lose_is_corrected_for_the_languages():
     assert {one.of for one in found} == {2} and {one.languages for one in found} == {("swa",), ("yor",)}
     least, most = sorted(found, key=lambda one: one.p)
     assert least.corrected == pytest.approx(2 * least.p) and most.corrected >= max(most.p, least.corrected)
+
+
+def test_times_of_two_devices_are_not_compared():
+    table = grid()
+    alone = pruning.best_sparsity(table).set_index("language")["time against dense (%)"]
+    assert alone.notna().all()
+    two = table.assign(device=table["device"].mask(table["order"] != "dense", "another"))
+    assert pruning.best_sparsity(two)["time against dense (%)"].isna().all()
+    with pytest.raises(SmallerError, match="mix device another, one"):
+        pruning.time(two, {})
 
 
 @pytest.mark.parametrize(("lost", "verdict", "settings"), [(0.0, AGREES, 0), (10.0, DIFFERS, 4)])

@@ -52,6 +52,7 @@ def row(source: str, place: str, order: str, sparsity: float, seed: int, f1: flo
         "f1": f1,
         "sentences": 100,
         "milliseconds": math.nan,
+        "device": "one",
         "training_seconds": 9.0,
     }
     return said | other
@@ -452,6 +453,9 @@ def test_features_go_with_the_sparsity_at_which_f1_falls() -> None:
     assert rho["milliseconds for a sentence, dense"] == pytest.approx(1)
     assert found["p"].tolist() == pytest.approx([2 / 120] * 2)
     assert found["p (Holm)"].tolist() == pytest.approx([4 / 120] * 2)
+    two = pd.DataFrame(rows).assign(device=lambda own: own["language"].where(own["language"] == "amh", "one"))
+    apart = correlations.features_and_compression(two, features)
+    assert set(apart["goes with"]) == set(found.index) - {"milliseconds for a sentence, dense"}
 
 
 def test_what_correlations_tell() -> None:

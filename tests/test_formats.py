@@ -18,7 +18,8 @@ from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
 from smaller.formats import processor
 from smaller.formats.base import Folder, quietly
-from smaller.formats.onnx_runtime import ONNX_FILE, Onnx
+from smaller.formats.onnx_runtime import Onnx
+from smaller.serving.folder import GRAPHS
 
 LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
 SENTENCES = ["Wizkid yayi wasa a Lagos ranar Asabar , kuma ya gana da jama'a .", "Kano", "Emeka anọghị na Abuja taa ."]
@@ -240,7 +241,7 @@ def test_all_are_called_alike(form, converted, batch):
 def test_a_graph_holds_no_notes_of_the_machine_that_made_it(converted, form, tmp_path):
     network = converted(form).network
     network.write(tmp_path)
-    content = (tmp_path / ONNX_FILE).read_bytes()
+    content = (tmp_path / GRAPHS[form]).read_bytes()
     assert not [word for word in (sys.prefix, str(Path.home()), "site-packages", ".py") if word.encode() in content]
     kept = formats.bytes_by_part(network)
     assert len(content) < 1.25 * sum(kept.values()) + 60_000  # the nodes of two layers themselves
@@ -284,7 +285,7 @@ def test_graphs_follow_the_number_of_threads(converted, batch):
         for threads in (1, 2):
             torch.set_num_threads(threads)
             answers.append(logits(converted("onnx"), batch))
-            assert network.compiled().get_session_options().intra_op_num_threads == threads
+            assert network.compiled().session.get_session_options().intra_op_num_threads == threads
     finally:
         torch.set_num_threads(before)
     assert (answers[0] - answers[1]).abs().max() < 1e-5

@@ -239,11 +239,11 @@ def test_bad_lines_and_a_full_disk_lose_nothing(tmp_path):
     assert not list((tmp_path / "full").rglob(".unfinished-*"))
 
 
-def test_a_full_disk_in_the_middle_of_converting_is_one_error(tmp_path, monkeypatch, small_files):
+def test_a_full_disk_in_the_middle_of_converting_is_one_error(tmp_path, rooms, small_files):
     from smaller import encoders
     from smaller.base.errors import SmallerError
 
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "cache"))
+    rooms(cache=tmp_path / "cache")
     for name, content in minilm().files.items():
         if "/" not in name and name.endswith((".json", ".bin", ".model")):
             (tmp_path / "minilm").mkdir(exist_ok=True)
@@ -321,8 +321,18 @@ def test_any_encoder_of_the_hub_has_its_shape_and_licence_and_a_folder_goes_befo
             (folder / file).write_bytes(content)
     by_hand = f"os.environ.update(SMALLER_MODELS={str(tmp_path / 'models')!r})"
     at_hand = [f"str(encoders.source({name!r}))", f"encoders.revision({name!r})"]
-    with PlayedHub(published) as hub:
-        shape, vocabulary, planned, _ = play(hub, tmp_path, *lines, f"encoders.fetch({name!r}).commit")
+    licences = [f"encoders.licence({which!r})" for which in (name, "no/card", "no/such", "mbert")]
+    bare = named("no/card", xlm_r())
+    bare.commits = {
+        commit: {path: content for path, content in files.items() if path != "README.md"}
+        for commit, files in bare.commits.items()
+    }
+    with PlayedHub(published, bare) as hub:
+        assert play(hub, tmp_path, *licences, offline=True) == ["unknown", "unknown", "unknown", "Apache-2.0"]
+        shape, vocabulary, planned, _, *stated = play(
+            hub, tmp_path, *lines, f"encoders.fetch({name!r}).commit", *licences
+        )
+        assert stated == ["cc-by-nc-4.0", "unknown", "unknown", "Apache-2.0"]
         total, again, is_here, _, here, revision = play(
             hub,
             tmp_path,

@@ -15,12 +15,8 @@ def test_every_recipe_of_a_profile_keeps_its_identity(profile: str, fresh_folder
     assert identities.found(profile) == kept
 
 
-def test_another_rate_is_another_identity(fresh_folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    from smaller.study.steps import FineTune
-
+def test_another_rate_is_another_identity(fresh_folders) -> None:
     notebook = identities.ROOT / "notebooks" / "00_quickstart.ipynb"
     with identities.without_data():
-        before = identities.identities(notebook, "mini")
-        form = FineTune.canonical
-        monkeypatch.setattr(FineTune, "canonical", lambda step: form(step) | {"learning_rate": 0.1})
-        assert not set(before) & set(identities.identities(notebook, "mini"))
+        before, after = (identities.identities(notebook, "mini", learning_rate=rate) for rate in (1e-3, 0.1))
+    assert len(before) == len(after) > 0 and not set(before) & set(after)

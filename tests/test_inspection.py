@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFa
 
 from smaller import deploy, encoders
 from smaller.base.errors import SmallerError
+from smaller.base.settings import changed
 from smaller.data import own as bringing
 from smaller.data import sample, splits
 from smaller.data.encoding import encode
@@ -49,7 +51,7 @@ def sentences(count: int, *, start: int = 0) -> list[Sentence]:
 
 def written(folder: Path, change=lambda tag: tag) -> str:
     """A labelled data set in files of one's own, with another name for some tags."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for split, rows in (("train", sentences(48)), ("dev", sentences(12, start=48)), ("test", sentences(12, start=60))):
         text = "\n\n".join("\n".join(f"{w} {change(t)}" for w, t in zip(s.words, s.tags, strict=True)) for s in rows)
         (folder / f"{split}.txt").write_text(text + "\n", encoding="utf-8")
@@ -57,8 +59,7 @@ def written(folder: Path, change=lambda tag: tag) -> str:
 
 
 @pytest.fixture
-def own(tmp_path, fresh_folders, monkeypatch):
-    monkeypatch.setenv("SMALLER_WORKERS", "1")
+def own(tmp_path, fresh_folders, one_process):
     return written(tmp_path / "own data")
 
 
@@ -181,21 +182,20 @@ def test_tokenizers_that_make_letters_alike_are_noted():
 # Positions
 
 
-def test_a_model_with_few_positions_reads_no_more_than_it_has(tmp_path, few_sentences, monkeypatch):
+def test_a_model_with_few_positions_reads_no_more_than_it_has(tmp_path, brought):
     model = encoders.open_folder(saved(bert(word_pieces(), positions=24), tmp_path / "short"))
     assert model.tokenizer.model_max_length == inspect(model).positions == 24
     assert inspect(model).notes == ("It reads 24 tokens at once: longer sentences are cut there in training.",)
     long = [Sentence(tuple(WORDS.split() * 9), ("O",) * 72), *sentences(4)]
     encoded = encode(long, model.tokenizer, LABELS)
     assert encoded.lengths.max() == 24
-    monkeypatch.setattr(splits, "text", lambda *_: [WORDS, " ".join(WORDS.split() * 30)] * 2)
-    for step in (Pretrain(languages=("swa",), updates=1), Adapt("sample", "swa", updates=1, batch_size=4)):
+    words, tags = ([list(getattr(sentence, name)) for sentence in 4 * long] for name in ("words", "tags"))
+    data = brought("swa", tokens=words, ner_tags=tags)
+    for step in (Pretrain(data, languages=("swa",), updates=1), Adapt(data, "swa", updates=1, batch_size=4)):
         assert step.apply(model)[1]["updates"] == 1
-    monkeypatch.setattr(splits, "sentences", lambda *_: long * 4)
-    monkeypatch.setattr(splits, "labels", lambda _: LABELS)
-    tagger, _ = FineTune("sample", "swa", epochs=1).apply(model)
-    student, _ = Distil(1, on="task", dataset="sample", language="swa", epochs=1).apply(tagger)
-    assert student.labels == LABELS
+    tagger, _ = FineTune(data, "swa", epochs=1).apply(model)
+    student, _ = Distil.on_task(data, "swa", layers=1, epochs=1).apply(tagger)
+    assert student.labels == splits.labels(data) and set(student.labels) == set(LABELS)
     roberta = encoders.open_folder(saved(tiny_of(40), tmp_path / "short too"))
     assert roberta.tokenizer.model_max_length == 38, "the first of RoBERTa's places is one after the padding piece"
 
@@ -268,8 +268,8 @@ def test_a_head_of_bert_with_a_pooler_is_one_of_words_if_its_labels_are_of_spans
 # Names
 
 
-def test_a_bare_name_is_a_folder_here_when_it_is_nothing_else(tiny, tiny_folder, tmp_path, monkeypatch):
-    monkeypatch.delenv("SMALLER_MODELS", raising=False)
+def test_a_bare_name_is_a_folder_here_when_it_is_nothing_else(tiny, tiny_folder, tmp_path, monkeypatch, rooms):
+    rooms(models=None)
     monkeypatch.chdir(tmp_path)
     for name in ("tagger", "mbert"):
         encoders.save(tiny, tmp_path / name)
@@ -279,30 +279,23 @@ def test_a_bare_name_is_a_folder_here_when_it_is_nothing_else(tiny, tiny_folder,
         encoders.source("taggr")
     (tmp_path / "models").mkdir()
     encoders.save(tiny, tmp_path / "models" / "tagger")
-    monkeypatch.setenv("SMALLER_MODELS", str(tmp_path / "models"))
+    rooms(models=tmp_path / "models")
     assert encoders.source("tagger") == tmp_path / "models" / "tagger"
 
 
 @pytest.mark.parametrize("name", ["nodir/", "./nodir", "no/such/dir", "file.txt", "~/nodir", "."])
-def test_a_path_that_is_no_model_is_one_sentence(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+def test_a_path_that_is_no_model_is_one_sentence(name, tmp_path):
     (tmp_path / "file.txt").write_text("x")
-    with pytest.raises(SmallerError, match="it is a file|there is no such folder|holds no config.json") as raised:
+    message = "it is a file|there is no such folder|holds no config.json"
+    with contextlib.chdir(tmp_path), changed(HOME=str(tmp_path)), pytest.raises(SmallerError, match=message) as raised:
         encoders.source(name)
     assert "afriberta" not in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_the_licence_of_an_encoder_of_the_hub_is_that_of_its_card_or_not_known(tiny_folder, monkeypatch):
-    monkeypatch.setattr("smaller.base.hub_client.offline", lambda: False)
-    monkeypatch.setattr(
-        "smaller.base.hub_client.licence_of", lambda remote: "cc-by-4.0" if "some" in str(remote) else ""
-    )
-    assert licence_of(Recipe("someone/encoder"), []) == "Encoder someone/encoder: cc-by-4.0."
-    assert encoders.licence("no/card") == encoders.licence("afriberta-v2-base") == "unknown"
+def test_a_licence_is_known_without_asking_or_not_at_all(tiny_folder):
     assert encoders.licence("mbert") == "Apache-2.0"
     assert encoders.licence(tiny_folder) == "that of its folder"
-    monkeypatch.setattr("smaller.base.hub_client.offline", lambda: True)
+    assert encoders.licence("afriberta-v2-base") == "unknown"
     assert licence_of(Recipe("someone/encoder"), []) == "Encoder someone/encoder: unknown."
 
 
@@ -355,10 +348,10 @@ def test_a_student_learns_the_same_from_a_teacher_whose_labels_stand_in_another_
 
 
 @pytest.fixture
-def few_shapes(monkeypatch):
-    """The whole, one that is cut, one without pieces, and one that is narrower."""
+def few_shapes(looked_at):
+    """The whole, one that is cut, one with fewer tokens, and one that is narrower."""
     plain = Plan.shapes
-    monkeypatch.setattr(Plan, "shapes", lambda plan: [plan.whole, *[s for s in plain(plan) if s.layers == 1][1::4]])
+    looked_at(lambda plan: [plan.whole, *[shape for shape in plain(plan) if shape.layers == 1][1::4]])
 
 
 def test_a_tagger_with_other_labels_in_another_order_is_compressed_and_shipped(tagger, own, tmp_path, few_shapes):
@@ -397,13 +390,13 @@ def _folder(model: Model, place: Path) -> str:
     ids=["missing", "missing type", "mixed", "unnamed"],
 )
 def test_labels_that_cannot_teach_the_data_are_refused_before_anything_is_measured(
-    tiny, own, tmp_path, monkeypatch, labels, message
+    tiny, own, tmp_path, labels, message
 ):
-    monkeypatch.setattr("smaller.deploy.measuring.Scales.of", None)
+    said: list[str] = []
     folder = _folder(encoders.with_classifier(tiny, labels, seed=0), tmp_path / "theirs")
     with pytest.raises(SmallerError, match=message) as raised:
-        deploy.compress(folder, own, max_drop=1, **FAST)
-    assert str(raised.value).startswith(folder)
+        deploy.compress(folder, own, max_drop=1, say=said.append, **FAST)
+    assert str(raised.value).startswith(folder) and said == []
 
 
 BIOES = ("O", *(f"{way}-{kind}" for kind in ("PER", "LOC") for way in "BIES"))
@@ -442,10 +435,11 @@ def test_a_teacher_that_lacks_a_label_of_the_data_is_refused_by_its_name(tagger)
         step.apply(encoders.with_classifier(teacher, ("O", "B-PER", "B-LOC"), seed=0))
 
 
-def test_a_type_that_nobody_knows_and_that_never_occurs_takes_no_part_in_the_score(tagger, monkeypatch):
-    teacher, name = tagger
-    monkeypatch.setattr(EvaluationSet, "types", ("PER", "LOC", "DATE"))
-    place = EvaluationSet(name, "und", "dev")
+def test_a_type_that_nobody_knows_and_that_never_occurs_takes_no_part_in_the_score(tagger, tmp_path, rooms):
+    teacher, _ = tagger
+    place = EvaluationSet("masakhaner", "swa", "dev")
+    rooms(data=Path(written(tmp_path / "masakhaner" / "swa")).parents[1])
+    assert {"ORG", "DATE"} < set(place.types)
     assert _scores_on(place, Recipe("theirs"), teacher)["f1"] > 50
     without = encoders.with_classifier(teacher, ("O", "B-PER", "I-PER"), seed=0)
     with pytest.raises(SmallerError, match="LOC, which the model does not know"):

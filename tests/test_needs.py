@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from played_hub import PlayedHub, glotcc, mbert, told_by
 
-from smaller import encoders
 from smaller.__main__ import main
 from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.datasets import DATASETS
-from smaller.encoders import PlannedFetch
 from smaller.inputs import fetching, needs
 from smaller.notebook.profiles import profiles
 
 
 @pytest.fixture(autouse=True)
-def nothing_here(fresh_folders, monkeypatch):
-    for name in ("SMALLER_DATA", "SMALLER_MODELS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def nothing_here(fresh_folders, rooms):
+    rooms(data=None, models=None)
 
 
 def test_the_sample_needs_nothing():
@@ -62,31 +59,36 @@ def test_an_encoder_that_is_made_needs_what_it_is_made_from():
     assert len(found.data["afriberta-corpus"]) == 10
 
 
-def test_what_is_to_fetch_is_said_with_size_licence_and_source(monkeypatch):
-    planned = PlannedFetch(
-        "mbert", "google/mbert", 40 * "c", "Apache-2.0", False, (("model.safetensors", 700_000_000),), False
-    )
-    monkeypatch.setattr(encoders, "plan_fetch", lambda name: planned)
-    found = needs.named(["mbert", "masakhaner", "corpus"], languages=["swa"])
-    encoder, data, derived = fetching.plan(found)
-    assert str(encoder) == "mbert: 1 file, 700.0 MB, from google/mbert at cccccccccccc; licence Apache-2.0"
-    assert data.missing and data.size == sum(file.size for file in fetching.fetch.wanted("masakhaner", ["swa"]))
-    assert "licence CC BY-NC 4.0 (non-commercial)" in str(data)
-    assert "cannot be fetched: its files are derived" in str(derived)
-    assert list(fetching.lines([encoder, data, derived]))[-1].startswith("to fetch: 700.7 MB, and 1 of unknown size; ")
+PROGRAM = """
+import json, sys
+from smaller.inputs import fetching, needs
+print(json.dumps({line: eval(line) for line in sys.argv[1:]}))
+"""
 
 
-def test_what_cannot_be_brought_does_not_stop_the_rest(monkeypatch):
-    brought = []
-    monkeypatch.setattr(fetching.fetch, "fetch", lambda name, **_: brought.append(name))
-    monkeypatch.setattr(encoders, "is_here", lambda name: False)
+def test_what_is_to_fetch_is_said_with_size_licence_and_source(tmp_path):
+    line = "[*fetching.lines(fetching.plan(needs.named(['mbert', 'masakhaner', 'corpus'], languages=['swa'])))]"
+    published = mbert()
+    with PlayedHub(published) as hub:
+        ((encoder, data, derived, together),) = told_by(PROGRAM, hub, tmp_path, line)
+        fetched = list(hub.fetched)
+    commit = published.refs["main"][:12]
+    assert encoder == f"mbert: 4 files, 0.3 MB, from {published.name} at {commit}; licence Apache-2.0"
+    size = sum(file.size for file in fetching.fetch.wanted("masakhaner", ["swa"]))
+    assert data.startswith(f"masakhaner: 3 files, {fetching.megabytes(size)}, from https://github.com/masakhane-io/")
+    assert data.endswith("licence CC BY-NC 4.0 (non-commercial)")
+    assert "cannot be fetched: its files are derived" in derived
+    assert together.startswith("to fetch: 1.0 MB, and 1 of unknown size; ")
+    assert fetched == [f"{published.name}/config.json"], "nothing but the configuration is fetched to tell"
 
-    def fail(name, **_):
-        raise SmallerError("the hub is down")
 
-    monkeypatch.setattr(encoders, "fetch", fail)
-    assert fetching.fetch_all(needs.named(["mbert", "sib200"])) == ["mbert: the hub is down"]
-    assert brought == ["sib200"]
+def test_what_cannot_be_brought_does_not_stop_the_rest(tmp_path):
+    fetch = "fetching.fetch_all(needs.named(['mbert', 'glotcc'], languages=['swa']))"
+    again = "[*fetching.lines(fetching.plan(needs.named(['glotcc'], languages=['swa'])))][-1]"
+    with PlayedHub(glotcc()) as hub:
+        (problem,), told = told_by(PROGRAM, hub, tmp_path, fetch, again)
+    assert problem.startswith("mbert: The encoder mbert is not here. There is no model google-bert/")
+    assert told == "everything is here"
 
 
 def test_names_of_encoders_data_sets_and_the_hub_are_told_apart():

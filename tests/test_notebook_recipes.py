@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import nbformat
+import identities
 import pytest
 
 from smaller.base import paths
 from smaller.base.errors import SmallerError
 from smaller.encoders import Model
-from smaller.notebook import beginning
 from smaller.study.recipes import dense, recipe_from_canonical
 from smaller.study.steps import Cut, Distil, FineTune, Pretrain, Prune, Quantize, imitation
 
@@ -30,19 +29,8 @@ DISTILLATION = {
 
 
 def planned(notebook: str, **given: object) -> dict:
-    """The variables of a notebook when its cell tagged `plan` has run; nothing is estimated, and nothing trained."""
-    cells = nbformat.read(paths.notebooks_folder() / f"{notebook}.ipynb", as_version=4).cells
-    first, *code = [cell for cell in cells if cell.cell_type == "code"]
-    space: dict = {"__name__": "notebook"}
-    exec(first.source, space)
-    space |= given
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(beginning, "preview", lambda recipes, **_: None)
-        for cell in code:
-            exec(cell.source, space)
-            if "plan" in cell.metadata.get("tags", []):
-                return space
-    raise AssertionError(f"{notebook} has no cell tagged plan")
+    """The variables of a notebook when it says what it trains."""
+    return identities.planned(paths.notebooks_folder() / f"{notebook}.ipynb", given)[0]
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,14 @@ def test_a_dry_run_gives_the_plan_and_keeps_nothing(tiny_folder: Path, fresh_fol
     assert not paths.outputs_folder().exists()
 
 
+def test_what_is_only_looked_at_at_home_is_not_counted_as_to_score(fresh_folders) -> None:
+    (notebook,) = (path for path in NOTEBOOKS if path.stem == "05_transfer")
+    few = {"seeds": [1], "joint_seeds": [], "sparsities": [0.0, 0.5], "forms": [], "students": []}
+    run = plan_notebook(notebook, few | {"languages": ["swa"], "sources": ["swa", "yor"]})
+    # Both dense, Swahili pruned before and after; Yoruba pruned after is at home alone.
+    assert (run.error, run.plan.recipes, run.plan.unscored) == ("", 5, 4)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -101,7 +109,7 @@ def test_bad_values_end_a_notebook_at_its_second_cell(wrong: dict, said: str, ti
     assert not results.read_all()
 
 
-def test_misspelt_parameter_starts_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smaller.notebook.runner._execute", lambda *_, **__: pytest.fail("a kernel was started"))
+def test_misspelt_parameter_starts_no_kernel(fresh_folders) -> None:
     with pytest.raises(SmallerError, match="Did you mean 'languages'"):
         run_notebook(NOTEBOOKS[0], {"language": ["swa"]})
+    assert not paths.outputs_folder().exists(), "nothing was run"

@@ -21,8 +21,8 @@ from smaller.study.steps import FineTune
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "cache"))
+def cache(tmp_path, rooms):
+    rooms(cache=tmp_path / "cache")
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:

@@ -21,8 +21,8 @@ CONLL_2003 = (
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "cache"))
+def cache(tmp_path, rooms):
+    rooms(cache=tmp_path / "cache")
 
 
 def write(folder, **files: str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
@@ -261,8 +262,8 @@ def test_a_step_that_cannot_be_taken_is_said_before_anything_is_loaded(step, sai
     )
 
 
-def test_configurations_of_all_kinds_of_encoder(tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SMALLER_MODELS", raising=False)
+def test_configurations_of_all_kinds_of_encoder(tiny_folder: str, rooms: Callable[..., None]) -> None:
+    rooms(models=None)
     assert starting_configuration("xlm-r-base").vocab_size == 250_002
     assert starting_configuration("sample-small").vocab_size == len(encoders.load("sample-small").tokenizer)
     assert starting_configuration(tiny_folder).hidden_size == 24

@@ -18,7 +18,7 @@ from smaller.__main__ import main
 from smaller.base.errors import SmallerError
 from smaller.data.tasks import bio_labels
 from smaller.formats.shipping import predict_command
-from smaller.prediction import pipes
+from smaller.serving import pipes
 
 YORUBA = "Adébáyọ̀ yupo Ìbàdàn"
 
@@ -118,7 +118,7 @@ def test_each_line_has_its_answer_in_its_place(run, folder):
     code, out, _ = run(folder, "--json", given="\n".join(lines).encode())
     found = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and [each["text"] for each in found] == lines
-    assert found == [json.loads(line) for line in predict_command(folder, lines, as_json=True)]
+    assert found == [json.loads(line) for line in predict_command(folder, lines, form="json")]
 
 
 def test_texts_come_through_a_pipe_too(run, classifier):

@@ -171,7 +171,7 @@ def test_a_shipped_folder_finds_in_a_file_what_its_score_says(tiny, tmp_path, fu
     sentences = [repeated(80), *sample.sentences("swa", "dev")[:10]]
     sentences = [Sentence(s.words, tuple(t if t[2:] in ("PER", "LOC") else "O" for t in s.tags)) for s in sentences]
     folder = ship(model, tmp_path / "model")
-    lines = predict_command(folder, [" ".join(sentence.words) for sentence in sentences], as_json=True)
+    lines = predict_command(folder, [" ".join(sentence.words) for sentence in sentences], form="json")
     found = [json.loads(line) for line in lines]
     assert found[0]["windows"] > 1 and all(
         each["words"] == len(s.words) for each, s in zip(found, sentences, strict=True)

@@ -51,13 +51,12 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GP
 
 
 @pytest.fixture(autouse=True)
-def short(few_sentences: None, fresh_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short(sample_of: Callable, fresh_folders: Path) -> Iterator[None]:
     """Little to score, on one thread: these models are so small that a second one would only wait for the first."""
-    for split in ("dev", "test"):
-        monkeypatch.setitem(sample.SIZES, split, 8)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with sample_of(train=32, dev=8, test=8):
+        yield
     torch.set_num_threads(before)
 
 

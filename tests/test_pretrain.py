@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import json
 import math
 import random
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import killed
 import numpy as np
 import pytest
 import torch
@@ -22,10 +23,10 @@ from smaller import encoders
 from smaller.base.errors import SmallerError
 from smaller.data import sample
 from smaller.data.encoding import IGNORED, encode_text
+from smaller.encoders.learned import learn_tokenizer
 from smaller.pretrain import DEPTHS, Family, making, pretrain
 from smaller.pretrain.held_out import frequency_perplexity, held_out_scores, masked_rows
 from smaller.pretrain.text import encoded, sampled_lines, smoothed_order, text_files, texts
-from smaller.pretrain.tokenizer import learn_tokenizer
 
 TINY = dict(width=12, vocabulary=300, updates=5, batch_size=8, held_out=0.1, learning_rate=1e-2)
 
@@ -77,12 +78,12 @@ def report(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize(("size", "layers"), [("small", 4), ("base", 8), ("large", 10)])
-def test_every_size_loads_in_every_way(made: Path, size: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_size_loads_in_every_way(made: Path, size: str, layers: int, rooms: Callable[..., None]) -> None:
     opened = encoders.open_folder(made / size)
     expected = {"layers": layers, "heads": 6, "hidden": 12, "feed_forward": 48, "vocabulary": 300}
     assert encoders.shape(opened) == expected == report(made / size)["shape"]
     plain = AutoModelForMaskedLM.from_pretrained(made / size)
-    monkeypatch.setenv("SMALLER_MODELS", str(made.parent))
+    rooms(models=made.parent)
     for network in (plain, encoders.load(f"mine/{size}").network):
         found = network.state_dict()
         assert all(torch.equal(value, found[name]) for name, value in opened.network.state_dict().items())
@@ -326,17 +327,6 @@ class Killed(BaseException):
     """Stands for a signal: nothing of ours catches it."""
 
 
-def dies_at(call: int, function):
-    calls = itertools.count(1)
-
-    def dying(*arguments, **options):
-        if next(calls) == call:
-            raise Killed
-        return function(*arguments, **options)
-
-    return dying
-
-
 def killed_at(moment: str, family: Family, **options) -> None:
     """A run that is killed as soon as it says something of the moment."""
 
@@ -348,23 +338,19 @@ def killed_at(moment: str, family: Family, **options) -> None:
         pretrain(family, **options, say=say)
 
 
-def test_a_size_that_was_killed_in_training_goes_on(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_size_that_was_killed_in_training_goes_on(corpus: Path, tmp_path: Path) -> None:
     family, options = Family(**TINY | {"updates": 60}), dict(corpus=corpus, sizes=["small"])
     pretrain(family, out=tmp_path / "whole", **options)
-    monkeypatch.setattr("smaller.study.checkpoints.CHECKPOINT_SECONDS", 0.0)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(making, "masked_language_loss", dies_at(50, making.masked_language_loss))
+    with killed.killed_at(50):
         pretrain(family, out=tmp_path / "killed", **options)
     assert not (tmp_path / "killed/small").exists()
     heard: list[str] = []
     pretrain(family, out=tmp_path / "killed", **options, say=heard.append)
     assert any("small: going on after update" in line for line in heard)
     assert same(tmp_path / "killed/small", tmp_path / "whole/small")
-    whole, killed = (report(tmp_path / name / "small") for name in ("whole", "killed"))
-    assert killed["held_out"] == whole["held_out"]
-    assert killed["training"]["loss_curve"] == whole["training"]["loss_curve"]
+    whole, gone_on = (report(tmp_path / name / "small") for name in ("whole", "killed"))
+    assert gone_on["held_out"] == whole["held_out"]
+    assert gone_on["training"]["loss_curve"] == whole["training"]["loss_curve"]
     left = {".lock", "family.json", "small", "tokenizer"}
     assert {place.name for place in (tmp_path / "killed").iterdir()} == left
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from smaller.base import progress
 from smaller.base.progress import Progress, attended, duration, silent
 
 
@@ -78,9 +77,8 @@ def test_plain_lines_go_to_standard_error(capsys: pytest.CaptureFixture) -> None
     assert capsys.readouterr() == ("", "run 1 of 1, in 0 s\n")
 
 
-def test_notebook_draws_a_bar_with_the_time_left_by_work(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    monkeypatch.setattr(progress, "attended", lambda: True)
-    runs = Progress(4, work=40, clock=clock)
+def test_notebook_draws_a_bar_with_the_time_left_by_work(clock: Clock) -> None:
+    runs = Progress(4, work=40, clock=clock, bar=True)
     clock.now += 60
     runs.advance(work=20, note="swa")
     try:

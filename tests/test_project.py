@@ -32,9 +32,11 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ROOMS = [
     "base",
     "data",
+    "serving",
     "encoders",
     "prediction",
     "formats",
+    "demo",
     "study",
     "analysis",
     "notebook",
@@ -449,7 +451,7 @@ def make(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.C
     )
 
 
-TARGETS = ("study", "test", "lab", "report", "bench", "check", "lock", "layout", "clean", "clean-all", "help")
+TARGETS = "study test test-web lab report bench check lock layout clean clean-all help".split()
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -157,8 +157,8 @@ def test_conllu_skips_multiword_rows_empty_nodes_and_comments(tmp_path):
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_DATA", str(tmp_path))
+def data(tmp_path, rooms):
+    rooms(data=tmp_path)
     (tmp_path / "masakhaner" / "swa").mkdir(parents=True)
     (tmp_path / "corpus").mkdir()
     return tmp_path

@@ -94,6 +94,19 @@ def test_the_readme_explains_its_ids(project):
     assert claims.LEGEND in " ".join(text.split())
 
 
+def test_each_page_that_uses_ids_explains_them(reference):
+    for page in reference.glob("*/README.md"):
+        text = page.read_text(encoding="utf-8")
+        assert not claims.ID.search(text) or claims.LEGEND in " ".join(text.split()), page
+
+
+def test_no_table_holds_marks_of_markdown(reference):
+    for file in reference.glob("*/*/*.csv"):
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+        cells = [*frame.columns, *frame.to_numpy().ravel()]
+        assert not [cell for cell in cells if re.search(r"\*\*|`|^_.*_$|\]\(", cell)], file
+
+
 def test_no_page_of_a_reference_run_has_a_dead_link(reference):
     for page in reference.glob("*/README.md"):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):

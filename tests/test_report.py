@@ -1,24 +1,21 @@
 import dataclasses
 import os
 import re
-import sys
-from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from test_runner import CHECK, TOUCHED, write
 
 from smaller import report
 from smaller.analysis.comparison import Comparison
 from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.statistics import Interval, t_interval
 from smaller.base.errors import SmallerError
-from smaller.notebook import display, runner
+from smaller.notebook import display
 from smaller.study import Plan
 
-PARAMETERS = 'encoder: str = "sample-small"  # which encoder\nseeds: list[int] = [1]  # one run for each\n'
-CHECK = "from smaller.notebook.parameters import check\nsettings = check(globals())"
 RESULT = """
 import pandas as pd
 from matplotlib.figure import Figure
@@ -35,31 +32,6 @@ figures.save(axes, "scores", table=table, caption="F1 is flat & <high>", alt="tw
 """
 
 
-@pytest.fixture
-def outputs(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path / "outputs"))
-    # The kernel is a process of its own and has to find the package too, however the tests found it.
-    monkeypatch.setenv("PYTHONPATH", str(Path(report.__file__).parents[2]))
-    return tmp_path / "outputs"
-
-
-def write(path, *cells, parameters=PARAMETERS):
-    """A notebook file: strings that start with # are markdown, all others code; one that displays is tagged `plan`."""
-    notebook = nbformat.v4.new_notebook()
-    notebook.cells = [
-        nbformat.v4.new_markdown_cell(cell) if cell.startswith("#") else nbformat.v4.new_code_cell(cell)
-        for cell in ("# What is it?", parameters, *cells)
-    ]
-    notebook.cells[1].metadata["tags"] = ["parameters"]
-    for cell in notebook.cells:
-        if cell.source.startswith("display("):
-            cell.metadata["tags"] = ["plan"]
-    notebook.metadata["kernelspec"] = {"name": "somebody-elses-kernel", "display_name": "x"}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, path)
-    return path
-
-
 def executed(path, *outputs, source="1", cells=(), **run):
     """An executed notebook without a kernel."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in cells])
@@ -68,6 +40,13 @@ def executed(path, *outputs, source="1", cells=(), **run):
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
     return path
+
+
+def captured(displayed, call, *arguments, **options) -> tuple[BeautifulSoup, str, dict]:
+    """What a call displays: HTML, plain text, and the card that the page reads."""
+    call(*arguments, **options)
+    forms, about = displayed[-1]
+    return BeautifulSoup(forms["text/html"], "html.parser"), forms["text/plain"], about["smaller"]
 
 
 def shown(data, **metadata):
@@ -126,49 +105,11 @@ def test_a_study_runs_fails_in_part_and_is_reported(outputs, tmp_path):
     assert not first.select(".sample")
 
 
-def test_a_dead_kernel(outputs, tmp_path, monkeypatch):
-    """It is told plainly, and leaves no sockets; pytest's folder for a longer name would be too long for one."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    path = write(tmp_path / "02_dies.ipynb", "import os, sys", "os.kill(os.getpid(), 9)")
-    run = runner.run_notebook(path)
-    assert run.status == "failed" and "kernel died in cell 4" in run.error and "memory" in run.error
-    assert (outputs / "notebooks" / "02_dies.ipynb").exists()
-    assert not list(tmp_path.glob("smaller-*"))
-
-
-def test_the_kernel_is_this_interpreter_and_its_progress_is_passed_on(outputs, tmp_path):
-    look = (
-        "import sys\nfrom smaller.base.progress import attended\n"
-        "print(sys.executable, attended())\nprint('run', 1, 'of 2', file=sys.stderr)"
-    )
-    said = []
-    run = runner.run_notebook(write(tmp_path / "03_look.ipynb", look), {"seeds": [3]}, progress=said.append)
-    assert (run.status, run.error, run.parameters) == ("done", "", {"encoder": "sample-small", "seeds": [3]})
-    assert said == ["run 1 of 2"]
-    kept = nbformat.read(outputs / "notebooks" / "03_look.ipynb", as_version=4)
-    assert kept.cells[-1].outputs[0].text == f"{sys.executable} False\n"
-    assert kept.metadata["smaller"]["sample"] is True
-    # The demonstration says so, and progress lines stay out of the page.
-    page = report.render(outputs / "notebooks" / "03_look.ipynb")
+def test_a_demonstration_says_so_and_progress_lines_stay_out_of_the_page(tmp_path):
+    progress = nbformat.v4.new_output("stream", name="stderr", text="run 1 of 2\n")
+    page = report.render(executed(tmp_path / "03_look.ipynb", progress, sample=True))
     assert page.sample and "Demonstration." in page.html and "run 1 of 2" not in page.html
     assert "sample data" in report.index([page])
-
-
-@pytest.mark.parametrize(
-    ("given", "message"), [({"sedes": [1]}, "Did you mean 'seeds'"), ({"seeds": ["1"]}, r"should be list\[int\]")]
-)
-def test_wrong_parameters_are_refused_before_a_kernel_starts(outputs, tmp_path, monkeypatch, given, message):
-    monkeypatch.setattr(runner, "_execute", lambda *_, **__: pytest.fail("a kernel was started"))
-    with pytest.raises(SmallerError, match=message):
-        runner.run_notebook(write(tmp_path / "02_x.ipynb"), given)
-    assert not outputs.exists()
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="a namespace keeps no annotations of its cells there")
-def test_values_of_the_running_notebook_are_checked_too(outputs, tmp_path):
-    run = runner.run_notebook(write(tmp_path / "00_a.ipynb", "seeds = ['4']", CHECK))
-    assert run.status == "failed" and "['4'], of type list, but should be list[int]" in run.error
 
 
 def test_a_dry_run_ends_where_a_notebook_would_start_to_work(outputs, tmp_path):
@@ -185,9 +126,8 @@ def test_a_dry_run_ends_where_a_notebook_would_start_to_work(outputs, tmp_path):
     assert not (outputs / "notebooks").exists() and not (outputs / "report").exists()
 
 
-def test_every_notebook_is_checked_before_the_first_starts_and_a_dry_run_ends_there(outputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(report.building, "run_notebook", lambda *_, **__: pytest.fail("a notebook was run"))
-    write(tmp_path / "00_a.ipynb")
+def test_every_notebook_is_checked_before_the_first_starts_and_a_dry_run_ends_there(outputs, tmp_path):
+    write(tmp_path / "00_a.ipynb", TOUCHED)
     write(tmp_path / "01_b.ipynb", parameters="rate: float = 0.1\n")
     (tmp_path / "profiles").mkdir()
     profile = tmp_path / "profiles" / "mini.yaml"
@@ -203,14 +143,7 @@ def test_every_notebook_is_checked_before_the_first_starts_and_a_dry_run_ends_th
     profile.write_text("01_b:\n  rate: fast\n")
     with pytest.raises(SmallerError, match="section 01_b is 'fast'"):
         report.run_all("mini", notebooks=tmp_path)
-
-
-def test_a_path_too_long_for_a_socket_is_told(outputs, tmp_path, monkeypatch):
-    deep = tmp_path / ("deep" * 20)
-    deep.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(deep))
-    with pytest.raises(SmallerError, match="set TMPDIR"):
-        runner.run_notebook(write(tmp_path / "00_a.ipynb"))
+    assert not outputs.exists() and not (tmp_path / "touched").exists(), "no notebook was run"
 
 
 def test_an_image_without_alternative_text_is_an_error(tmp_path):
@@ -270,15 +203,12 @@ def test_an_empty_report_says_how_to_fill_it(outputs):
     assert "No notebook has been run yet" in report.write_report().read_text()
 
 
-def test_show_escapes_aligns_and_saves(outputs, monkeypatch):
+def test_show_escapes_aligns_and_saves(outputs, displayed):
     frame = pd.DataFrame(
         {"language": ["<b>Yorùbá</b>", "a|b"], "f1": [81.256, float("nan")], "n": [3, 0], "share": [0.5, 1.0]}
     )
-    displayed = []
-    monkeypatch.setattr(display, "_display", lambda *parts: displayed.append(parts))
-    report.show(frame, "Scores & <n>", "scores", decimals={"f1": 2, "share": 0})
-    content, markdown, card = displayed[0]
-    table = BeautifulSoup(content, "html.parser")
+    options = {"decimals": {"f1": 2, "share": 0}}
+    table, markdown, card = captured(displayed, report.show, frame, "Scores & <n>", "scores", **options)
     assert [cell.get_text() for cell in table.select("tbody tr:first-child > *")] == [
         "<b>Yorùbá</b>",
         "81.26",
@@ -300,21 +230,12 @@ def test_a_named_index_and_two_level_columns_become_plain_columns(outputs):
     assert (outputs / "tables" / "wide.csv").read_text() == "language,f1 before\nswa,1.0\n"
 
 
-def captured(monkeypatch, call, *arguments, **options) -> tuple[BeautifulSoup, str, dict]:
-    """What a call displays: HTML, plain text, and the card that the page reads."""
-    displayed = []
-    monkeypatch.setattr(display, "_display", lambda *parts: displayed.append(parts))
-    call(*arguments, **options)
-    content, plain, card = displayed[0]
-    return BeautifulSoup(content, "html.parser"), plain, card
-
-
 DIFFERENCE = Comparison(Interval(-1.25, -1.5, -1.0, 3), 0.002, 0.004, 2, ("hau", "swa"), ("the adaptation",))
 ONE_SEED = Comparison(Interval(2.0, float("nan"), float("nan"), 1))
 UNMEASURED = Comparison(Interval(float("nan"), float("nan"), float("nan"), 0))
 
 
-def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outputs, monkeypatch):
+def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outputs, displayed):
     frame = pd.DataFrame(
         {
             "model": ["small", "tiny", "none", "dense"],
@@ -328,7 +249,7 @@ def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outp
             "loss": [-0.01, 0.5, float("nan"), 1.0],
         }
     )
-    soup, markdown, _ = captured(monkeypatch, report.show, frame, "x", "cells", decimals={"F1": 2})
+    soup, markdown, _ = captured(displayed, report.show, frame, "x", "cells", decimals={"F1": 2})
     rows = [[cell.get_text() for cell in row.select("th, td")] for row in soup.select("tbody tr")]
     assert rows == [
         ["small", "81.26 [79.90, 82.50]", "-1.2 ± 0.2 (differs)", "0.0"],
@@ -368,13 +289,13 @@ def test_an_interval_beside_a_comparison_is_kept_too():
     assert found["d, verdict"].iloc[0] == "differs" and pd.isna(found["d, verdict"].iloc[1])
 
 
-def test_cells_are_bold_or_underlined_by_place_and_name(outputs, monkeypatch):
+def test_cells_are_bold_or_underlined_by_place_and_name(outputs, displayed):
     frame = pd.DataFrame(
         {"model": ["a", "<b>"], "F1": [Interval(81.0, 80.0, 82.0, 3), Interval(70.0, 69.0, 71.0, 3)], "of": ["x", "y"]},
         index=[7, 9],
     )
     frame.attrs |= {"bold": {(0, "F1"), (1, "model")}, "underlined": {(0, "F1")}}
-    soup, markdown, _ = captured(monkeypatch, report.show, frame, "x", "marked")
+    soup, markdown, _ = captured(displayed, report.show, frame, "x", "marked")
     assert [cell.get_text() for cell in soup.select("tbody strong")] == ["81.0 ± 1.0", "<b>"]
     assert [cell.get_text() for cell in soup.select("tbody u")] == ["81.0 ± 1.0"] and not soup.select("thead strong")
     assert "| a | **_81.0 ± 1.0_** | x |" in markdown
@@ -382,51 +303,51 @@ def test_cells_are_bold_or_underlined_by_place_and_name(outputs, monkeypatch):
     assert "*" not in text and "_" not in text
 
 
-def test_marks_hold_for_columns_of_two_levels_and_a_named_index(outputs, monkeypatch):
+def test_marks_hold_for_columns_of_two_levels_and_a_named_index(outputs, displayed):
     wide = pd.DataFrame({"language": ["swa"], "order": ["before"], "f1": [1.0]}).pivot(
         index="language", columns="order", values=["f1"]
     )
     wide.attrs["bold"] = {(0, "f1 before")}
-    soup, *_ = captured(monkeypatch, report.show, wide, "x", "wide")
+    soup, *_ = captured(displayed, report.show, wide, "x", "wide")
     assert soup.select_one("tbody strong").get_text() == "1.0"
 
 
-def test_what_looks_like_markdown_is_text(outputs, monkeypatch):
+def test_what_looks_like_markdown_is_text(outputs, displayed):
     frame = pd.DataFrame({"cell": ["__**65.8**__", "a ** b", "__init__.py"]})
-    soup, *_ = captured(monkeypatch, report.show, frame, "x", "plain")
+    soup, *_ = captured(displayed, report.show, frame, "x", "plain")
     assert [cell.get_text() for cell in soup.select("tbody th")] == frame["cell"].tolist()
     assert not soup.select("strong, u")
 
 
-def test_a_cell_leads_to_a_page(outputs, monkeypatch):
+def test_a_cell_leads_to_a_page(outputs, displayed):
     frame = pd.DataFrame({"where": ["a", "[no](http://x)"]})
     frame.attrs["links"] = {(0, "where"): "02_x.ipynb#figure-a"}
-    soup, markdown, _ = captured(monkeypatch, report.show, frame, "x", "links")
+    soup, markdown, _ = captured(displayed, report.show, frame, "x", "links")
     assert [link["href"] for link in soup.select("a")] == ["02_x.ipynb#figure-a"]
     assert "| [a](02_x.ipynb#figure-a) |" in markdown
 
 
-def test_an_answer_carries_the_headline_of_what_was_measured(monkeypatch):
+def test_an_answer_carries_the_headline_of_what_was_measured(displayed):
     nothing, found = missing("Random masks"), Finding("It falls.", "By 2 points.\n\nSo & so.", quantity=ONE_SEED)
-    soup, plain, card = captured(monkeypatch, report.answer, nothing, found)
+    soup, plain, card = captured(displayed, report.answer, nothing, found)
     assert [part.get_text() for part in soup.select("p")] == [str(nothing), "It falls. By 2 points.", "So & so."]
     assert (card["headline"], card["verdict"], card["lead"]) == ("It falls.", "not decided", "It falls. By 2 points.")
     assert plain == card["text"] == "\n\n".join([str(nothing), "It falls. By 2 points.", "So & so."])
-    _, _, card = captured(monkeypatch, report.answer, nothing)
+    _, _, card = captured(displayed, report.answer, nothing)
     assert (card["headline"], card["verdict"]) == (nothing.headline, "not measured")
     with pytest.raises(SmallerError, match="was given none"):
         report.answer()
 
 
-def test_a_box_says_nothing_twice(monkeypatch):
+def test_a_box_says_nothing_twice(displayed):
     refused = Finding("Nothing is claimed.", verdict="not comparable")
-    soup, plain, _ = captured(monkeypatch, report.answer, refused, Finding("It is ahead."), refused)
+    soup, plain, _ = captured(displayed, report.answer, refused, Finding("It is ahead."), refused)
     assert [part.get_text() for part in soup.select("p")] == ["Nothing is claimed.", "It is ahead."]
 
 
-def test_the_index_takes_headlines_leads_and_verdicts(tmp_path, monkeypatch):
+def test_the_index_takes_headlines_leads_and_verdicts(tmp_path, displayed):
     nothing, found = missing("Random masks"), Finding("It falls.", "By 2 points.\n\nMore.", quantity=ONE_SEED)
-    soup, plain, card = captured(monkeypatch, report.answer, nothing, found)
+    soup, plain, card = captured(displayed, report.answer, nothing, found)
     box = shown({"text/html": str(soup), "text/plain": plain}, smaller=card)
     page = report.render(executed(tmp_path / "00_x.ipynb", box, cells=["# How?"]))
     assert (page.headline, page.lead, page.verdict) == ("It falls.", "It falls. By 2 points.", "not decided")

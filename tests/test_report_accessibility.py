@@ -17,6 +17,7 @@ from bs4 import BeautifulSoup
 from smaller import report
 from smaller.analysis.comparison import NOT_DECIDED
 from smaller.analysis.findings.finding import Finding
+from smaller.base import settings
 from smaller.notebook import display
 from smaller.report import page
 
@@ -27,19 +28,11 @@ AXE = os.environ.get("SMALLER_AXE", "")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, all_displayed) -> Path:
     """A report of two notebooks that hold one of everything: prose, code, answer, tables, figure, text, an error."""
     outputs = tmp_path_factory.mktemp("outputs")
-    shown = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMALLER_OUTPUTS", str(outputs))
-        patch.setattr(
-            display,
-            "_display",
-            lambda content, plain, card: shown.append(
-                nbformat.v4.new_output("display_data", {"text/html": content}, metadata={"smaller": card})
-            ),
-        )
+    all_displayed.clear()
+    with settings.changed(SMALLER_OUTPUTS=str(outputs)):
         report.answer(Finding("F1 is 81.2.", "\n\nMore of it.", verdict=NOT_DECIDED))
         words = pd.DataFrame({"word": ["Àlejò"], "F1": [81.25]})
         words.attrs |= {"languages": {"word": "yor"}, "bold": {(0, "F1")}, "underlined": {(0, "word")}}
@@ -47,6 +40,7 @@ def folder(tmp_path_factory) -> Path:
         runs = pd.DataFrame({"name": ["b", "a", "c"], "F1": [1200.5, None, 90.0]})
         report.show(runs, "Runs.", "runs", sortable=True)
         report.show(pd.DataFrame({"place": range(40), "said": ["a long line " * 12] * 40}), "Long: much.", "long")
+        shown = [nbformat.v4.new_output("display_data", data, metadata=about) for data, about in all_displayed]
         picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
         image = f'<img src="data:image/png;base64,{picture}" alt="a dot" style="width: 7in">'
         figure = f'<figure id="figure-pareto">{image}<figcaption>One dot.<!--files--></figcaption></figure>'

@@ -191,13 +191,13 @@ def ordeal(tiny_folder: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.fixture
-def table(ordeal: tuple, tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], pd.DataFrame]:
+def table(ordeal: tuple, tiny_folder: str, rooms: Callable[..., None]) -> Callable[[str], pd.DataFrame]:
     """The table of one of the studies, without what differs from run to run."""
 
     def read(name: str) -> pd.DataFrame:
         from smaller import study
 
-        monkeypatch.setenv("SMALLER_OUTPUTS", str(ordeal[1] / name / "out puts"))
+        rooms(outputs=ordeal[1] / name / "out puts")
         return study.table(recipes_of(tiny_folder)).drop(columns=UNEQUAL)
 
     return read
@@ -221,11 +221,11 @@ def test_finished_records_are_never_computed_again(ordeal: tuple) -> None:
     assert ordeal[0]["changed"] == 0
 
 
-def test_killed_study_leaves_nothing_that_lasts(ordeal: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_study_leaves_nothing_that_lasts(ordeal: tuple, rooms: Callable[..., None]) -> None:
     from smaller.study import cache
 
     for folder in ordeal[1].glob("round */ca che"):
-        monkeypatch.setenv("SMALLER_CACHE", str(folder))
+        rooms(cache=folder)
         cache.trim()
         hidden = {place.name for place in cache.folder().iterdir() if place.name.startswith(".")}
         assert hidden == {".locks"}

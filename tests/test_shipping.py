@@ -12,14 +12,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from huggingface_hub import ModelCard
 from transformers import AutoModelForTokenClassification
 
 from smaller import encoders, formats
 from smaller.base.errors import SmallerError
 from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
+from smaller.formats.card import metadata
 from smaller.formats.shipping import folder_bytes, open_shipped, predict_command, ship, shipped_bytes
 from smaller.prediction.tagging import tag
+from smaller.serving.folder import files_of
 from smaller.study.steps import FineTune, Prune, TrimVocabulary
 
 LABELS = bio_labels(("PER", "LOC", "ORG", "DATE"))
@@ -117,7 +121,8 @@ def test_a_fresh_process_gives_the_same_predictions(models, shipped):
 def test_a_folder_holds_all_that_is_needed(models, shipped):
     for name in models:
         about = json.loads((shipped / name / "smaller.json").read_bytes())
-        files = {file.name for file in (shipped / name).iterdir()}
+        files = {name for name, _ in files_of(shipped / name)} | {"README.md", "smaller.json"}
+        assert {"onnx/model_quantized.onnx", "run.py"} <= files or name != "onnx-int8"
         assert {"README.md", "smaller.json", "tokenizer.json", "config.json"} <= files
         assert set(about["files"]) == files - {"README.md", "smaller.json"}
         assert about["form"] == name
@@ -134,7 +139,7 @@ def test_folders_weigh_what_the_weights_take(models, shipped):
 
 def test_the_bytes_that_ship_are_known_before_and_after_to_the_byte(models, shipped):
     for name, model in models.items():
-        files = [file for file in (shipped / name).iterdir() if file.name != "README.md"]
+        files = [file for file in (shipped / name).rglob("*") if file.is_file() and file.name != "README.md"]
         assert shipped_bytes(model) == sum(file.stat().st_size for file in files) == folder_bytes(shipped / name), name
         assert shipped_bytes(open_shipped(shipped / name)) == folder_bytes(shipped / name), name
         said = f"- {folder_bytes(shipped / name) / 1e6:,.2f} MB to ship: all files of this folder but this page\n"
@@ -215,7 +220,7 @@ def test_a_folder_is_not_opened_as_another_form(broken):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2, and this version of smaller .* reads format 1. Use a newer one"),
+        ({"format": 3}, "has format 3, and this version of smaller .* reads format 2. Use a newer one"),
         ({"form": "int4"}, "no format 'int4'"),
         ({"files": {"model.onnx": "sha256:0"}}, "not as it was shipped: model.onnx is missing or changed"),
         ({"files": 3}, "cannot be read"),
@@ -300,7 +305,6 @@ def test_an_encoder_without_a_classifier_is_not_shipped(tiny, tmp_path):
 
 def test_the_card_says_what_it_was_told(shipped):
     card = (shipped / "onnx-int8" / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlanguage: [hau]\n")
     for text in (
         "# A tagger for Hausa",
         "tiny: FineTune(sample/hau, seed 1)",
@@ -312,6 +316,36 @@ def test_the_card_says_what_it_was_told(shipped):
         "parameters, 0.1 MB",
     ):
         assert text in card, text
+
+
+def test_the_hub_reads_the_card(shipped, tagger, tmp_path):
+    data = ModelCard.load(shipped / "onnx-int8" / "README.md").data
+    assert (data.language, data.pipeline_tag, data.library_name) == (["hau"], "token-classification", "transformers.js")
+    (result,) = data.eval_results
+    assert (result.task_type, result.dataset_type, result.dataset_name) == (
+        "token-classification",
+        "sample",
+        "sample/hau/test",
+    )
+    assert (result.metric_type, result.metric_name, result.metric_value) == ("f1", "span F1", 71.2)
+    front = (shipped / "fp16" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
+    assert yaml.safe_load(front)["library_name"] == "transformers"
+    ship(tagger, tmp_path / "model")
+    bare = yaml.safe_load((tmp_path / "model" / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert bare.keys() == {"pipeline_tag", "library_name", "tags"}
+
+
+def test_the_front_matter_holds_what_is_known_and_odd_text():
+    about = {"unit": "text", "form": "dynamic", "plain": False}
+    card = {"languages": ["und"], "license": "mit", "base_model": "owner/name", "example": 'Leo: "ndiyo" # - hapana'}
+    found = metadata(about, card, name="model")
+    assert found == {
+        "license": "mit",
+        "base_model": "owner/name",
+        "pipeline_tag": "text-classification",
+        "tags": ["dynamic"],
+        "widget": [{"text": 'Leo: "ndiyo" # - hapana'}],
+    }
 
 
 def test_a_card_without_facts_says_so(tagger, tmp_path):
@@ -341,7 +375,7 @@ def test_the_command_prints_entities(shipped):
 
 
 def test_the_command_prints_json(shipped):
-    lines = list(predict_command(shipped / "fp32", SENTENCES, as_json=True))
+    lines = list(predict_command(shipped / "fp32", SENTENCES, form="json"))
     found = [json.loads(line) for line in lines]
     model = open_shipped(shipped / "fp32")
     assert found == plain(tag(model, SENTENCES))

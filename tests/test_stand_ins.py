@@ -69,13 +69,10 @@ def stages(encoder: str) -> dict:
     return second_paper(encoder, "swa", shape, corpus="sample", text=text, adaptation={"learning_rate": 5e-5})
 
 
-def test_the_whole_pipeline_on_each_architecture(
-    stand_in: str, few_sentences: None, fresh_folders: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_whole_pipeline_on_each_architecture(stand_in: str, few_sentences: None, fresh_folders: Path) -> None:
     """Adapt, distil, prune, distil narrower, trim, fine-tune, int8: every stage is scored, saved and read plainly."""
-    monkeypatch.setenv("SMALLER_WORKERS", "1")
     recipes = pipeline(stand_in, stages(stand_in), TUNE, closing="dynamic")
-    table = study.run(recipes.values())
+    table = study.run(recipes.values(), workers=1)
     assert len(table[table["split"] == "test"]) == len(recipes)
     told = [step for name, own in stages(stand_in).items() for step in own]
     expected = sizes(starting_configuration(stand_in), told)[-1]

@@ -21,8 +21,8 @@ LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "ca che"))
+def cache(tmp_path, rooms):
+    rooms(cache=tmp_path / "ca che")
     return tmp_path / "ca che"
 
 
@@ -38,8 +38,8 @@ def test_examples_go_into_a_table_and_come_back(examples, task, labels, tmp_path
     assert again.cache_files, "a table of the cache is mapped into memory"
 
 
-def test_a_data_set_of_files_has_the_ecosystem_s_features(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_DATA", str(tmp_path))
+def test_a_data_set_of_files_has_the_ecosystem_s_features(tmp_path, rooms):
+    rooms(data=tmp_path)
     for split in ("train", "dev", "test"):
         place = tmp_path / "masakhaner" / "lug" / f"{split}.txt"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -54,24 +54,23 @@ def test_a_data_set_of_files_has_the_ecosystem_s_features(tmp_path, monkeypatch)
     assert data.load("sample-topics", "swa")["test"].features["label"].names[0] == "politics"
 
 
-def test_a_file_is_parsed_once_and_again_when_its_content_changes(tmp_path, monkeypatch):
-    monkeypatch.setenv("SMALLER_DATA", str(tmp_path))
+def test_a_file_is_parsed_once_and_again_when_its_content_changes(tmp_path, cache, rooms):
+    rooms(data=tmp_path)
     place = tmp_path / "masakhaner" / "lug" / "dev.txt"
     place.parent.mkdir(parents=True)
     place.write_text("Asha B-PER\n")
-    parsed = []
-    read = store._read
-    monkeypatch.setattr(store, "_read", lambda *given: parsed.append(given) or read(*given))
+    parsed = {}
     for content, times in (("Asha B-PER\n", 1), ("Asha B-PER\n", 1), ("Asha B-LOC\n", 2), ("Asha B-PER\n", 2)):
         place.write_text(content)
         store._examples_once.cache_clear()
         assert splits.sentences("masakhaner", "lug", "dev") == [Sentence(("Asha",), (content[5:10],))]
-        assert len(parsed) == times, "what was read before comes from the cache, whenever its content returns"
+        known, parsed = parsed, {file: file.stat().st_mtime_ns for file in cache.rglob("*.arrow")}
+        assert len(parsed) == times and known.items() <= parsed.items(), "what was read before comes from the cache"
 
 
-def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, rooms):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SMALLER_CACHE", str(tmp_path / "file"))
+    rooms(cache=tmp_path / "file")
     table, about = tables.kept("key", lambda: (tables.table_of(WORDS, "ner", LABELS), {"a": 1}))
     assert len(table) == 2 and about == {"a": 1}
 
@@ -136,7 +135,7 @@ def test_what_nobody_could_understand_is_refused_with_the_columns(name):
         tables.labelled(given, where="here")
 
 
-def test_damage_in_a_kept_table_is_seen_and_what_is_made_from_files_is_made_again(tmp_path, monkeypatch):
+def test_damage_in_a_kept_table_is_seen_and_what_is_made_from_files_is_made_again(tmp_path):
     place = tmp_path / "there"
     tables.write(place, {"table": tables.table_of(WORDS, "ner", LABELS)}, {})
     (arrow,) = place.rglob("*.arrow")
@@ -159,12 +158,12 @@ def test_damage_in_a_kept_table_is_seen_and_what_is_made_from_files_is_made_agai
 
 def test_two_that_write_one_folder_leave_one(tmp_path, monkeypatch):
     place, given = tmp_path / "there", tables.table_of(WORDS, "ner", LABELS)
-    remove = files.remove
+    remove, waiting = files.remove, [{"by": "another"}]
 
     def then_another(folder):  # another process puts its own there in this moment
         remove(folder)
-        monkeypatch.setattr(files, "remove", remove)
-        tables.write(place, {"table": given}, {"by": "another"})
+        if waiting:
+            tables.write(place, {"table": given}, waiting.pop())
 
     monkeypatch.setattr(files, "remove", then_another)
     tables.write(place, {"table": given}, {"by": "this"})

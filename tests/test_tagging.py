@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import random
 import unicodedata
 
 import pytest
 from foretold import foretold
+from seqeval.metrics.sequence_labeling import get_entities
 
 from smaller import encoders
 from smaller.base.errors import SmallerError
 from smaller.data.examples import Sentence
+from smaller.data.schemes import spans_of
 from smaller.data.tasks import bio_labels
+from smaller.data.text import words_of
 from smaller.encoders import Model
-from smaller.prediction import tagging
-from smaller.prediction.tagging import Entity, classify, tag, words_of
+from smaller.prediction.tagging import classify, tag
+from smaller.serving.answers import Entity, Tagged
 
 LABELS = bio_labels(("PER", "LOC"))
 
@@ -74,7 +78,7 @@ def test_several_sentences_are_each_what_they_are_alone(tagger, full_precision):
             (e.text, e.type, e.start) for e in found.entities
         ]
         assert [e.score for e in alone.entities] == pytest.approx([e.score for e in found.entities], abs=1e-4)
-    assert together[1] == tagging.Tagged("", (), 0)
+    assert together[1] == Tagged("", (), 0)
 
 
 def test_tags_are_those_of_the_evaluation(tagger):
@@ -147,7 +151,7 @@ def test_words_of_any_script_stand_where_they_stand(tiny, text, words):
 def test_odd_sentences_are_answered(tagger):
     many, long, empty, blank, emoji = tag(tagger, ["Kano ta yi " * 1000, "ngozi" * 540, "", " \t ", "🎉"])
     assert many.words == 3000 and many.windows > 1 and (long.words, long.windows) == (1, 1)
-    assert empty == tagging.Tagged("", (), 0) and blank == tagging.Tagged(" \t ", (), 0) and emoji.words == 1
+    assert empty == Tagged("", (), 0) and blank == Tagged(" \t ", (), 0) and emoji.words == 1
 
 
 @pytest.mark.parametrize(
@@ -182,6 +186,13 @@ def test_labels_of_every_scheme_give_whole_entities(tiny, labels, names):
 def test_two_of_one_type_are_two_where_the_labels_say_so(tiny):
     (found,) = tag(foretold(tiny, ("O", "B-PER", "E-PER", "S-PER"), {"Wizkid": "S-PER"}), ["Wizkid Wizkid"])
     assert [entity.text for entity in found.entities] == ["Wizkid", "Wizkid"]
+
+
+def test_spans_are_those_that_seqeval_finds():
+    draw = random.Random(0)
+    for _ in range(500):
+        tags = draw.choices(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], k=draw.randrange(9))
+        assert spans_of(tags) == get_entities(tags)
 
 
 def test_labels_that_do_not_go_together_are_refused(tiny):

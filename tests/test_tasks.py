@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def write(folder: Path, name: str, content: str) -> Path:
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(tmp_path: Path, rooms: Callable[..., None]) -> Path:
     """Topics in two languages, and parts of speech in one, as files of the layout that the data sets have."""
     folder = tmp_path / "da ta"
     for language, name in (("swa", "swh_Latn"), ("hau", "hau_Latn")):
@@ -62,7 +63,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split in ("train", "dev", "test"):
         lines = ["Asha PROPN", "alikwenda VERB", "Kisumu PROPN", ". PUNCT", "", "Watoto NOUN", "wanacheza VERB", ""]
         write(folder, f"masakhapos/swa/{split}.txt", "\n".join(lines * 4))
-    monkeypatch.setenv("SMALLER_DATA", str(folder))
+    rooms(data=folder)
     running._training_sentences.cache_clear()
     return folder
 
@@ -280,8 +281,8 @@ def test_a_model_is_not_scored_on_a_task_of_another_kind(topics, tiny):
         score(topics, [Text("sawa", "positive")], task=task("sentiment"), types=("positive",))
 
 
-def test_a_study_scores_topics_at_home_and_on_a_language_never_seen(tiny_folder, data, fresh_folders, monkeypatch):
-    monkeypatch.setenv("SMALLER_DATA", str(data))
+def test_a_study_scores_topics_at_home_and_on_a_language_never_seen(tiny_folder, data, fresh_folders, rooms):
+    rooms(data=data)
     recipes = [Recipe(tiny_folder, (SHORT,)), Recipe(tiny_folder, (replace(SHORT, language="swa+hau", epochs=1),))]
     recipes.append(recipes[0].then(Prune(0.5)))
     abroad = EvaluationSet("sib200", "hau")
@@ -343,7 +344,7 @@ def test_running_text_gets_a_label_and_its_probability(topics, tmp_path):
     folder = ship(topics, tmp_path / "model")
     lines = list(predict_command(folder, ["safari leo 3 safari", ""]))
     assert lines[1] == f"  {found.label} ({found.score:.2f})" and lines[-1] == "  no words"
-    (line,) = predict_command(folder, ["safari leo 3 safari"], as_json=True)
+    (line,) = predict_command(folder, ["safari leo 3 safari"], form="json")
     assert json.loads(line)["label"] == found.label and not math.isnan(json.loads(line)["score"])
     with pytest.raises(SmallerError, match="does not label words; it labels whole texts: use classify"):
         tag(topics, ["safari"])

@@ -45,12 +45,13 @@ def recipes(tiny_folder: str) -> list[Recipe]:
 
 
 class Script:
-    """`cost.latency` by the script: the n-th model takes n milliseconds, its copy 10 % more; end to end thrice that."""
+    """Latency by the script: the n-th model takes n milliseconds, its copy 10 % more; end to end thrice that."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.runs: list[tuple[list[str], Setting, int, int]] = []
-        monkeypatch.setattr(cost, "latency", self)
-        monkeypatch.setattr(cost, "machine", lambda kind="cpu": f"a {kind}")
+
+    def time(self, recipes: Sequence[Recipe], **options: object) -> float:
+        return timing.time_side_by_side(recipes, latency=self, machine="a {}".format, **options)
 
     def __call__(
         self, models: Mapping, sentences: Mapping, *, texts: Sequence[str] = (), setting: Setting, rounds: int
@@ -75,13 +76,13 @@ class Script:
 
 
 @pytest.fixture
-def script(recipes: list[Recipe], monkeypatch: pytest.MonkeyPatch) -> Script:
-    return Script(monkeypatch)
+def script(recipes: list[Recipe]) -> Script:
+    return Script()
 
 
-def scale(monkeypatch: pytest.MonkeyPatch, peak_memory: Callable[..., list[dict]]) -> None:
+def scale(peak_memory: Callable[..., list[dict]]) -> Callable[[], contextlib.nullcontext]:
     """Memory by the script, without a process."""
-    monkeypatch.setattr(memory, "Scale", lambda: contextlib.nullcontext(SimpleNamespace(peak_memory=peak_memory)))
+    return lambda: contextlib.nullcontext(SimpleNamespace(peak_memory=peak_memory))
 
 
 def cost_of(recipe: Recipe) -> dict:
@@ -108,7 +109,7 @@ def test_latency_of_real_models_is_kept_in_their_records(recipes: list[Recipe]) 
 
 
 def test_copy_of_the_first_runs_half_a_round_after_it(recipes: list[Recipe], script: Script) -> None:
-    assert timing.time_side_by_side(recipes, rounds=3, sentences=5) == pytest.approx(0.1)
+    assert script.time(recipes, rounds=3, sentences=5) == pytest.approx(0.1)
     ((names, setting, rounds, count),) = script.runs
     first, second, third = (recipe.identity for recipe in recipes)
     assert names == [first, second, "again", third, f"sparse {third}"]
@@ -116,7 +117,7 @@ def test_copy_of_the_first_runs_half_a_round_after_it(recipes: list[Recipe], scr
 
 
 def test_settings_and_the_whole_split(recipes: list[Recipe], script: Script) -> None:
-    floor = timing.time_side_by_side(recipes, settings=BOTH, whole_split=True, sentences=5)
+    floor = script.time(recipes, settings=BOTH, whole_split=True, sentences=5)
     assert floor == pytest.approx(0.1)
     assert [(setting, rounds, count) for _, setting, rounds, count in script.runs] == [
         (BOTH[0], 7, 5),
@@ -135,28 +136,28 @@ def test_settings_and_the_whole_split(recipes: list[Recipe], script: Script) -> 
 
 
 def test_what_was_timed_together_is_not_timed_again(recipes: list[Recipe], script: Script) -> None:
-    timing.time_side_by_side(recipes)
+    script.time(recipes)
     before = [path.stat().st_mtime_ns for path in sorted(results.folder().iterdir())]
-    assert timing.time_side_by_side(recipes[::-1] + recipes) == pytest.approx(0.1)  # the order is no matter
+    assert script.time(recipes[::-1] + recipes) == pytest.approx(0.1)  # the order is no matter
     assert len(script.runs) == 1
     assert [path.stat().st_mtime_ns for path in sorted(results.folder().iterdir())] == before
-    timing.time_side_by_side(recipes, settings=BOTH[:1], whole_split=True)
+    script.time(recipes, settings=BOTH[:1], whole_split=True)
     assert len(script.runs) == 3  # the sample again, and the split
-    timing.time_side_by_side(recipes, settings=BOTH[:1])
+    script.time(recipes, settings=BOTH[:1])
     assert len(script.runs) == 3
 
 
 def test_records_without_the_time_end_to_end_are_read_and_not_timed_again(
     recipes: list[Recipe], script: Script
 ) -> None:
-    timing.time_side_by_side(recipes[:2])
+    script.time(recipes[:2])
     for recipe in recipes[:2]:
         record = results.read(recipe)
         for entry in (record["cost"]["latency"], *record["cost"]["latency_by_setting"]):
             del entry["end_to_end_milliseconds"]
         del record["cost"]["shipped_bytes"]
         results.write(record)
-    timing.time_side_by_side(recipes[:2])
+    script.time(recipes[:2])
     assert len(script.runs) == 1
     for table in (results.table(map(results.read, recipes[:2])), timing.settings_table(recipes[:2], device_type=HERE)):
         assert table[["end_to_end_milliseconds", "shipped_bytes"]].isna().all(axis=None)
@@ -165,13 +166,13 @@ def test_records_without_the_time_end_to_end_are_read_and_not_timed_again(
 
 def test_a_form_that_joins_is_timed_with_all_others(recipes: list[Recipe], script: Script) -> None:
     first, second, third = recipes
-    timing.time_side_by_side([first, third])
+    script.time([first, third])
     alone = cost_of(first)["latency"]
-    timing.time_side_by_side([second, first, third])
+    script.time([second, first, third])
     assert script.runs[1][0][:4] == [second.identity, first.identity, "again", third.identity]
     assert cost_of(first)["latency"]["milliseconds"] == 2 and alone["milliseconds"] == 1
     # The earlier run is kept: asked for again, its times are the ones that the table of results shows.
-    timing.time_side_by_side([first, third])
+    script.time([first, third])
     assert len(script.runs) == 2
     assert cost_of(first)["latency"] == alone
     assert results.table([results.read(first)])["milliseconds"].tolist() == [1, 1]
@@ -179,16 +180,16 @@ def test_a_form_that_joins_is_timed_with_all_others(recipes: list[Recipe], scrip
 
 def test_processor_forms_are_not_timed_on_a_gpu(recipes: list[Recipe], script: Script) -> None:
     settings = (Setting(device="cuda"), Setting())
-    timing.time_side_by_side(recipes, settings=settings)
+    script.time(recipes, settings=settings)
     assert recipes[1].identity not in script.runs[0][0] and recipes[1].identity in script.runs[1][0]
     assert [entry["device_type"] for entry in cost_of(recipes[1])["latency_by_setting"]] == ["cpu"]
-    timing.time_side_by_side(recipes, settings=settings)
+    script.time(recipes, settings=settings)
     assert len(script.runs) == 2
     on_gpu = timing.settings_table(recipes, device_type="cuda")
     assert list(on_gpu.identity) == [recipes[0].identity, recipes[2].identity]
     assert set(on_gpu.device) == {"a cuda"} and set(timing.settings_table(recipes).device) == {"a cpu"}
     with pytest.raises(SmallerError, match="none whose form runs on a GPU"):
-        timing.time_side_by_side(recipes[1:2], settings=settings)
+        script.time(recipes[1:2], settings=settings)
 
 
 def test_recipes_without_a_record_are_an_error(tiny_folder: str) -> None:
@@ -210,12 +211,11 @@ def test_sentences_are_spread_over_the_lengths(tiny: Model) -> None:
 # The table
 
 
-def test_settings_table_by_hand(recipes: list[Recipe], script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_table_by_hand(recipes: list[Recipe], script: Script) -> None:
     assert timing.settings_table(recipes).empty
-    timing.time_side_by_side(recipes[:2], settings=BOTH, whole_split=True)
+    script.time(recipes[:2], settings=BOTH, whole_split=True)
     found = [{"batch": size, "device_type": "cpu", "peak_bytes": 9, "memory_bytes": 5 + size} for size in (1, 8)]
-    scale(monkeypatch, lambda folder, rows, kind: found)
-    timing.weigh(recipes[:1])
+    timing.weigh(recipes[:1], scale=scale(lambda folder, rows, kind: found))
     table = timing.settings_table(recipes)
     assert tuple(table.columns) == timing.table.COLUMNS
     times = table[["form", "batch", "threads", "milliseconds", "milliseconds_low", "milliseconds_high"]]
@@ -237,15 +237,13 @@ def test_settings_table_by_hand(recipes: list[Recipe], script: Script, monkeypat
 
 
 def test_speed_comes_from_the_sentences_where_the_split_was_not_run(recipes: list[Recipe], script: Script) -> None:
-    timing.time_side_by_side(recipes[:2])
+    script.time(recipes[:2])
     table = timing.settings_table(recipes, device_type=latency.device().type)
     assert table.seconds_per_split.isna().all() and table.sentences_per_second.tolist() == [1000, 500]
 
 
-def test_times_of_two_devices_are_refused(
-    recipes: list[Recipe], script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    timing.time_side_by_side(recipes[:2], settings=BOTH)
+def test_times_of_two_devices_are_refused(recipes: list[Recipe], script: Script) -> None:
+    script.time(recipes[:2], settings=BOTH)
     record = results.read(recipes[1])
     record["cost"]["latency_by_setting"][1]["device"] = "another"
     results.write(record)
@@ -256,12 +254,12 @@ def test_times_of_two_devices_are_refused(
 
 def test_times_of_two_runs_are_refused(recipes: list[Recipe], script: Script) -> None:
     first, second, third = recipes
-    timing.time_side_by_side([first, second], settings=BOTH)
-    timing.time_side_by_side([first, third], settings=BOTH)
+    script.time([first, second], settings=BOTH)
+    script.time([first, third], settings=BOTH)
     assert len(timing.settings_table([first, second])) == len(timing.settings_table([first, third])) == 4
     with pytest.raises(SmallerError, match="swa, seed 1 were timed in 2 runs, which cannot be compared"):
         timing.settings_table(recipes)
-    timing.time_side_by_side(recipes, settings=BOTH)
+    script.time(recipes, settings=BOTH)
     assert len(timing.settings_table(recipes)) == 6
 
 
@@ -288,25 +286,21 @@ def test_a_larger_model_takes_more_memory_and_errors_are_told(tiny: Model, tmp_p
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork of threads, which goes at once
-def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_weighed", lambda asked: os.kill(os.getpid(), signal.SIGKILL))
+def test_a_process_that_dies_is_told() -> None:
     answers = io.StringIO()
-    memory.serve(io.StringIO("{}\n"), answers)
+    memory.serve(io.StringIO("{}\n"), answers, lambda asked: os.kill(os.getpid(), signal.SIGKILL))
     assert "ended with -9; the usual cause is too little memory" in answers.getvalue()
 
 
-def test_weighing_is_done_once_and_counts_the_network_alone(
-    recipes: list[Recipe], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weighing_is_done_once_and_counts_the_network_alone(recipes: list[Recipe]) -> None:
     seen: list[tuple[set[str], int]] = []
 
     def peak_memory(folder: Path, rows: list, kind: str) -> list[dict]:
         seen.append(({file.name for file in folder.iterdir()}, len(rows)))
         return []
 
-    scale(monkeypatch, peak_memory)
-    timing.weigh([recipes[0], recipes[2], recipes[0]], sentences=3)
-    timing.weigh(recipes[:1])
+    timing.weigh([recipes[0], recipes[2], recipes[0]], sentences=3, scale=scale(peak_memory))
+    timing.weigh(recipes[:1], scale=scale(peak_memory))
     assert [count for _, count in seen] == [3, 3]
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= seen[0][0]
     for recipe in (recipes[0], recipes[2]):

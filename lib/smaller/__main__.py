@@ -1,4 +1,4 @@
-"""The command: python -m smaller {study, report, compress, ship, predict, pretrain, check, fetch, bench, clean}."""
+"""The command: python -m smaller {study,report,compress,ship,predict,demo,pretrain,check,fetch,bench,clean}."""
 
 from __future__ import annotations
 
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--language", default="und", help="of your own files: lug, sw, zh-Hans")
     add("--form", default="onnx-int8", help="of the weights: onnx-int8 (default), dynamic, fp16 ...")
     add("--seed", type=int, default=1, help="of all training")
+    add("--budget", default="", help="time for teaching all candidates: 30min; decides how many, for how many epochs")
     for name, kind in TUNING.items():
         add(_option(name), type=kind, help="of fine-tuning")
 
@@ -115,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     add("folder", help="a folder that `ship` wrote")
     add("sentences", nargs="*", help="sentences; without any they are read from standard input")
     add("--json", action="store_true", help="one JSON object for each sentence")
+    add("--format", choices=("text", "conll", "json"), default="text", help="of standard input and of what is printed")
+
+    add = command("demo", _demo, "write a page that runs a shipped model in any browser, offline")
+    add("folder", help="a folder that `ship` wrote, in the format onnx-int8")
+    add("page", help="where the page goes: page.html")
+    add("--example", action="append", default=[], help="a sentence to try, once or more; else the card's")
 
     add = command("pretrain", _pretrain, "make a family of encoders from a folder of text")
     add("corpus", help="a folder with LANGUAGE.txt or .txt.gz, one sentence a line")
@@ -228,7 +235,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _compress(options: argparse.Namespace) -> int:
     from smaller.deploy import compress_command
-    from smaller.deploy.targets import parse_bytes, parse_milliseconds
+    from smaller.deploy.targets import parse_bytes, parse_duration, parse_milliseconds
 
     found = compress_command(
         options.encoder,
@@ -242,6 +249,7 @@ def _compress(options: argparse.Namespace) -> int:
         language=options.language,
         form=options.form,
         seed=options.seed,
+        budget=parse_duration(options.budget) if options.budget else None,
         **_given(options, TUNING),
     )
     return 1 if found.missed else 0
@@ -254,10 +262,23 @@ def _ship(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from smaller.formats.shipping import predict_command
+    from smaller.serving.reader import open_graph
+    from smaller.serving.stream import predict
 
-    stream = sys.stdin and sys.stdin.buffer
-    return _say_all(predict_command(options.folder, options.sentences, stream=stream, as_json=options.json))
+    form, given = ("json", "text") if options.json else (options.format, "")
+    told = {"stream": sys.stdin and sys.stdin.buffer, "form": form, "given": given}
+    if reader := open_graph(options.folder):
+        return _say_all("\n".join(lines) for lines in predict(reader, options.sentences, **told))
+    from smaller.formats.shipping import predict_command  # imports PyTorch, which takes seconds
+
+    return _say_all(predict_command(options.folder, options.sentences, **told))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from smaller.demo import demo
+
+    place = demo(options.folder, options.page, examples=options.example)
+    return _say_all([f"{place}: {place.stat().st_size / 1e6:,.2f} MB; open it in any browser"])
 
 
 def _pretrain(options: argparse.Namespace) -> int:

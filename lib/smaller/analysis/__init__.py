@@ -1,4 +1,1 @@
-"""From tables of results to statements: intervals, comparisons, the findings of each notebook, and its figures.
-
-No number in a sentence is typed.
-"""
+"""From tables of results to intervals, comparisons, findings and figures; no number in a sentence is typed."""

@@ -1,10 +1,7 @@
 """One comparison, and one rule for what it shows: the languages of a study are fixed, its seeds are the sample.
 
-`paired` compares two selections of the tidy table seed by seed. Its verdicts are those of `VERDICTS`, and every
-sentence of the study that says that something differs, or that nothing is lost, rests on one of them.
+Every sentence of the study that says that something differs, or that nothing is lost, rests on a verdict of `paired`.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
@@ -35,9 +32,9 @@ OVER_SENTENCES = "over sentences"
 class Comparison:
     """The mean difference of two models in points over seeds, and what it shows.
 
-    `interval` is a t interval over seeds, of differences that are averaged over `languages` first: seeds are what was
-    drawn, so its n counts them. `p` is of the paired t test, `corrected` by Holm over the `of` comparisons made
-    together. `drawn_once` names what all seeds share (a corpus distillation, an adaptation): no interval covers it.
+    `interval` is a t interval over seeds, of differences that are averaged over `languages` first. `p` is of the paired
+    t test, `corrected` by Holm over the `of` comparisons made together. `drawn_once` names what all seeds share (a
+    corpus distillation, an adaptation): no interval covers it.
     """
 
     interval: Interval
@@ -50,10 +47,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One of `VERDICTS`: "agrees" inside the margin, "differs" where the corrected p is below 0.05, else undecided.
-
-        With one seed nothing is decided; with none nothing is measured.
-        """
+        """It agrees inside the margin, differs with a corrected p below 0.05, else (as with one seed) is undecided."""
         if self.interval.n == 0:
             return NOT_MEASURED
         if not self.interval.known:
@@ -121,11 +115,10 @@ def differences(
 ) -> pd.DataFrame:
     """`value` of `first` minus `second` at each seed, for each group of `by`: columns `by`, seed, `value`, languages.
 
-    Rows are paired where `by`, `match`, language and seed are the same. Of the columns in `for_all`, which are some of
-    these, the second knows nothing: it stands beside each of their values, as the dense model beside each sparsity.
-    Differences are averaged over `match` in each language, then over languages. A seed that lacks a pair which its
-    group has at another seed is NaN, since averages over different things are no pair. Several rows that are one pair
-    raise SmallerError: what sets them apart has to be in `by` or in `match`.
+    Rows are paired where `by`, `match`, language and seed are the same, but for the columns of these in `for_all`, of
+    which the second knows nothing, as the dense model of sparsity. Differences are averaged over `match` in each
+    language, then over languages. A seed that lacks a pair of its group is NaN. Several rows that are one pair raise
+    SmallerError.
     """
     keys = list(dict.fromkeys([*by, *match, "language", "seed"]))
     on = [key for key in keys if key not in for_all]
@@ -140,11 +133,11 @@ def differences(
                 f"Several rows of the {name} table are one pair ({one}). Filter the table, or name what sets them "
                 "apart in `by` or `match`."
             )
-    both = sides[0].merge(sides[1].rename(columns={value: "_second"}), on=on)
-    both = both.assign(**{value: both[value] - both["_second"]}, _all=0)
+    both = sides[0].merge(sides[1].rename(columns={value: "_second"}), on=on).assign(_all=0)
+    both[value] -= both["_second"]
     group = ["_all", *by]
-    cells = both.drop_duplicates([*group, *match, "language"])[list(dict.fromkeys([*group, "language"]))]
-    cells = cells.assign(languages=cells["language"]).groupby(group, sort=False, dropna=False)["languages"]
+    cells = both.drop_duplicates([*group, *match, "language"]).assign(languages=lambda own: own["language"])
+    cells = cells.groupby(group, sort=False, dropna=False)["languages"]
     cells = cells.agg(wanted="size", languages=lambda codes: tuple(sorted(set(map(str, codes))))).reset_index()
     seeds = both.groupby(list(dict.fromkeys([*group, "seed", "language"])), sort=False, dropna=False)[value]
     seeds = seeds.agg(["mean", "size"]).groupby([*group, "seed"], sort=False, dropna=False)
@@ -158,29 +151,32 @@ def paired(
     second: pd.DataFrame,
     *,
     by: Sequence[str] = (),
-    match: Sequence[str] = (),
-    for_all: Sequence[str] = (),
-    value: str = "f1",
     drawn_once: Iterable[str] = (),
     over_sentences: bool = False,
+    **pairs: object,
 ) -> pd.DataFrame:
     """`value` of `first` minus `second` for each group of `by`, paired by seed: a row for each, with its `comparison`.
 
-    What is a pair, and what `match` and `for_all` are, stands at `differences`. `drawn_once` is written down with each
-    comparison. The p values are corrected for the number of groups. With `over_sentences` there is a column of that
-    name: the interval of the same difference by a paired bootstrap over the sentences of the test split.
+    `pairs` are `match`, `for_all` and `value` of `differences`, which says what a pair is. The p values are corrected
+    for the number of groups. With `over_sentences` there is a column of that name: the interval of the same difference
+    by a paired bootstrap over the sentences of the test split.
     """
-    each, once = differences(first, second, by=by, match=match, for_all=for_all, value=value), tuple(drawn_once)
-    rows = []
+    each, rows = differences(first, second, by=by, **pairs), []
+    value, once = pairs.get("value", "f1"), tuple(drawn_once)
     for names, own in each.groupby(list(by), sort=False, dropna=False) if by else [((), each)]:
         languages = own["languages"].iloc[0] if len(own) else ()
         comparison = between(own[value].dropna().to_numpy(), languages=languages, drawn_once=once)
-        rows.append(dict(zip(by, names, strict=True)) | {"comparison": comparison})
+        rows.append([*names, comparison])
     found = corrected(pd.DataFrame(rows, columns=[*by, "comparison"]))
     if over_sentences:
-        drawn = sentences.by_group(first, second, by=by, for_all=for_all)
+        drawn = sentences.by_group(first, second, by=by, for_all=pairs.get("for_all", ()))
         found[OVER_SENTENCES] = [drawn[names] for names in found[list(by)].itertuples(index=False, name=None)]
     return found
+
+
+def against(rows: pd.DataFrame, whole: pd.Series, *, by: Sequence[str], **about: object) -> pd.DataFrame:
+    """Rows where `whole` is false `paired` with those where it is true, to which `for_all` (else `by`) is unknown."""
+    return paired(rows[~whole], rows[whole], by=by, **{"for_all": by} | about).set_index(list(by))
 
 
 def corrected(found: pd.DataFrame) -> pd.DataFrame:

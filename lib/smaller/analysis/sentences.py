@@ -1,10 +1,7 @@
 """The test set as a sample: intervals over the sentences that models were scored on, by a paired bootstrap.
 
-The intervals of `comparison` are over seeds, on one test set. These keep the models that there are, and draw the
-sentences anew: another test set of the same size, from the same sources, would differ by as much.
+The intervals of `comparison` are over seeds, on one test set. These keep the models, and draw the sentences anew.
 """
-
-from __future__ import annotations
 
 import functools
 import json
@@ -33,17 +30,14 @@ _Cells = dict[tuple[str, object], list[str]]
 
 @dataclass(frozen=True)
 class Counts:
-    """What a record keeps of each sentence of a split: `numbers` is of shape (columns, sentences).
-
-    The columns are those of `evaluation.BY_SENTENCE[kind]`; `classes` are those that columns of classes refer to.
-    """
+    """What a record keeps of each sentence of a split: `numbers` has the columns of `evaluation.BY_SENTENCE[kind]`."""
 
     kind: str
     numbers: np.ndarray
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, packed: Mapping) -> Counts:
+    def of(cls, packed: Mapping) -> "Counts":
         """The counts that a record holds as `by_sentence`."""
         numbers = unpack(packed)
         return cls(packed["kind"], numbers, tuple(packed.get("classes", ())))
@@ -86,19 +80,18 @@ class Counts:
 def interval(rows: pd.DataFrame) -> Interval:
     """The mean test score of the models in the rows of the tidy table, with its bootstrap interval over sentences.
 
-    Scores are averaged over seeds and languages in each of `DRAWS` draws; all models of a language have the same
-    sentences in each draw. A seed counts where it has every language of the rows. n is the number of sentences, over
-    all languages; it is 0 where nothing was measured, and, with `LACKING` as its kind, where a record lacks counts.
+    Scores are averaged over seeds and languages in each of `DRAWS` draws, in which all models of a language have the
+    same sentences. A seed counts where it has every language of the rows. n is the number of sentences; it is 0 where
+    nothing was measured, and, with `LACKING` as its kind, where a record lacks counts.
     """
     return _interval(_cells(rows))
 
 
 def paired(first: pd.DataFrame, second: pd.DataFrame) -> Interval:
-    """The mean test score of `first` minus that of `second`, with its paired bootstrap interval over sentences.
+    """The mean test score of `first` minus that of `second`, in what both were scored on; otherwise as `interval`.
 
-    In each draw both models have the same sentences. Seeds and languages that only one of them has do not count;
-    otherwise as in `interval`. The test is that of Berg-Kirkpatrick et al. (2012), *An Empirical Investigation of
-    Statistical Significance in NLP*, as an interval.
+    The paired bootstrap of Berg-Kirkpatrick et al. (2012), *An Empirical Investigation of Statistical Significance in
+    NLP*.
     """
     return _interval(_cells(first), _cells(second))
 
@@ -123,16 +116,11 @@ def _cells(rows: pd.DataFrame) -> _Cells | None:
     cells: _Cells = {}
     for row in own.drop_duplicates(["identity", "dataset", "language", "seed"]).itertuples():
         place = f"{row.dataset}/{row.language}/test"
-        packed = _packed(row.identity, place)
-        if packed is None:
+        scores = (results.of_identity(row.identity) or {"scores": {}})["scores"].get(place, {})
+        if "by_sentence" not in scores:
             return None
-        cells.setdefault((place, row.seed), []).append(packed)
+        cells.setdefault((place, row.seed), []).append(json.dumps(scores["by_sentence"]))
     return cells
-
-
-def _packed(identity: str, place: str) -> str | None:
-    scores = (results.of_identity(identity) or {"scores": {}})["scores"].get(place, {})
-    return json.dumps(scores["by_sentence"]) if "by_sentence" in scores else None
 
 
 def _interval(*sides: _Cells | None) -> Interval:
@@ -148,23 +136,19 @@ def _interval(*sides: _Cells | None) -> Interval:
     sums, sentences = np.zeros((len(sides), 1 + DRAWS)), 0
     for place in places:
         models = [[[_drawn(place, packed) for packed in side[place, seed]] for seed in seeds] for side in sides]
-        sentences += _sentences_of_all(place, [truth for side in models for cell in side for truth, _ in cell])
+        first, *others = {truth for side in models for cell in side for truth, _ in cell}
+        if others:
+            raise SmallerError(
+                f"The models that are compared on {place} were scored on different sentences: their records "
+                "come from different versions of the data."
+            )
+        sentences += len(first)
         for total, side in zip(sums, models, strict=True):
             total += np.mean([np.mean([scores for _, scores in cell], axis=0) for cell in side], axis=0)
     means = sums / len(places)
     found = means[0] - means[1] if len(means) > 1 else means[0]
     low, high = np.quantile(found[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(found[0]), float(low), float(high), sentences, KIND)
-
-
-def _sentences_of_all(place: str, truths: Sequence[tuple]) -> int:
-    """How many sentences the models were scored on; SmallerError unless all had the same, as pairs need to."""
-    if len(set(truths)) > 1:
-        raise SmallerError(
-            f"The models that are compared on {place} were scored on different sentences: their records "
-            "come from different versions of the data."
-        )
-    return len(truths[0])
 
 
 @functools.lru_cache(maxsize=2048)
@@ -176,10 +160,7 @@ def _drawn(place: str, packed: str) -> tuple[tuple, np.ndarray]:
 
 @functools.lru_cache(maxsize=16)
 def _weights(place: str, sentences: int) -> np.ndarray:
-    """How often each draw holds each sentence, the same for all models of a place; shape (1 + `DRAWS`, sentences).
-
-    Before the draws stand the sentences as they are, each once.
-    """
+    """How often each draw holds each sentence, first each once; shape (1 + `DRAWS`, sentences), for all models."""
     generator = np.random.default_rng([_SEED, zlib.crc32(place.encode())])
     drawn = generator.multinomial(sentences, np.full(sentences, 1 / sentences), size=DRAWS)
     return np.concatenate([np.ones((1, sentences)), drawn]).astype(np.float32)

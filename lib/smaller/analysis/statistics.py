@@ -1,9 +1,8 @@
 """Intervals, correlations and read-outs of the tidy table; every answer carries its n. Comparisons: `comparison`."""
 
-from __future__ import annotations
-
 import itertools
 import math
+from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,22 +38,12 @@ class Interval:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation with its interval (NaN where n < 4) and two-sided p value (NaN where n < 3)."""
-
-    rho: float
-    low: float
-    high: float
-    p_value: float
-    n: int
+Correlation = namedtuple("Correlation", "rho low high n p_value")
+"""Spearman's rank correlation with its interval (NaN where n < 4) and two-sided p value (NaN where n < 3)."""
 
 
 def t_interval(values: Sequence[float]) -> Interval:
-    """Mean and Student t interval of `values`; missing values are left out and not counted in n.
-
-    Over three seeds the t interval covers as often as it says, which the percentile bootstrap does not.
-    """
+    """Mean and Student t interval, which over three seeds covers as often as it says; missing values are not in n."""
     present = np.asarray(values, dtype=float).ravel()
     present = present[~np.isnan(present)]
     n = len(present)
@@ -87,17 +76,17 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation:
     first, second = both[~np.isnan(both).any(axis=1)].T
     n = len(first)
     if n < 3 or len(set(first)) == 1 or len(set(second)) == 1:
-        return Correlation(math.nan, math.nan, math.nan, math.nan, n)
+        return Correlation(math.nan, math.nan, math.nan, n, math.nan)
     rho, p_value = (float(number) for number in stats.spearmanr(first, second))
     if n <= 8:
         ranks = stats.rankdata(second) - (n + 1) / 2
         reach = np.array(list(itertools.permutations(stats.rankdata(first) - (n + 1) / 2))) @ ranks
         p_value = float((np.abs(reach) >= abs(reach[0]) - 1e-9).mean())
     if n < 4 or abs(rho) > 1 - 1e-12:
-        return Correlation(rho, math.nan, math.nan, p_value, n)
+        return Correlation(rho, math.nan, math.nan, n, p_value)
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / (n - 3))
     low, high = np.tanh([np.arctanh(rho) - half, np.arctanh(rho) + half])
-    return Correlation(rho, float(low), float(high), p_value, n)
+    return Correlation(rho, float(low), float(high), n, p_value)
 
 
 def describe(interval: Interval) -> str:
@@ -110,10 +99,7 @@ def describe(interval: Interval) -> str:
 
 
 def plus_minus(interval: Interval, decimals: int = 1, *, sign: str = "") -> str:
-    """An interval for the cell of a table: "81.2 ± 0.4", or "81.2 [80.9, 81.4]" where it is not symmetric.
-
-    The mean alone where there is no interval. `sign` "+" writes the sign of positive means too.
-    """
+    """An interval for a cell: "81.2 ± 0.4", "81.2 [80.9, 81.4]" where it is not symmetric, or the mean alone."""
     if interval.n == 0:
         return LACKING if interval.kind == LACKING else "–"
     # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
@@ -128,10 +114,7 @@ def plus_minus(interval: Interval, decimals: int = 1, *, sign: str = "") -> str:
 
 
 def by_seed(rows: pd.DataFrame, value: str = "f1", *, by: Sequence[str] = ()) -> pd.Series:
-    """The mean of a column over languages for each group of `by` and seed, where that has all languages of its group.
-
-    The index has `by` and the seed. Several rows of one language and seed count as their mean.
-    """
+    """The mean of a column over languages by group and seed, where that has all languages of its group."""
     means = rows.groupby(list(dict.fromkeys([*by, "language", "seed"])), sort=False)[value].mean().dropna()
     means = means.reset_index().assign(_all=0)
     counts = [means.groupby(["_all", *by, *seed])["language"].transform("nunique") for seed in ([], ["seed"])]
@@ -144,11 +127,7 @@ def over_seeds(rows: pd.DataFrame, value: str = "f1", *, by: Sequence[str]) -> p
 
 
 def language_average(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each seed and series, with language "average": numbers are means over the languages.
-
-    A seed that lacks one of the languages at some sparsity is left out there: averages over different languages
-    are not comparable.
-    """
+    """One row for each seed and series with all languages, and with language "average": numbers are means over them."""
     told = [*SERIES, *STUDENTS, "split", "sparsity", "seed"]
     keys = [key for key in told if key in table and key != "language"]
     numbers = [column for column in table.select_dtypes("number") if column not in keys]
@@ -184,11 +163,7 @@ def one_kind(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> pd.DataFrame:
-    """The sparsity (0..1) at which mean F1 has first dropped by `points` below dense; NaN where it never does.
-
-    A row for each pruned series, with the columns `SERIES` and sparsity. Linear between the points of the grid, with
-    dense as the point at 0.
-    """
+    """The sparsity at which mean F1 has first dropped by `points` below dense, linear between grid points, or NaN."""
     rows, found = of_split(table, split), []
     dense = rows[rows["order"] == "dense"].groupby(["dataset", "encoder", "language"])["f1"].mean()
     for series, own in rows[rows["order"] != "dense"].groupby(SERIES, sort=False):

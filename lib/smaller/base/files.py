@@ -14,6 +14,9 @@ from pathlib import Path
 from smaller.base.errors import SmallerError
 from smaller.base.paths import expanded
 
+ABOUT_FILE = "smaller.json"
+"""What a shipped folder says of itself: its form, and whether plain loaders read it."""
+
 DRAFT = ".draft-"
 """How the names of drafts begin, before the name of what they are to become: a killed process leaves one behind."""
 

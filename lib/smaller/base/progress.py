@@ -25,8 +25,8 @@ class Progress:
     """Counts finished runs and says "run 17 of 60, about 22 min left", at most every `interval` seconds.
 
     Runs differ in cost, so the time left goes by `work`: what all runs take together, in any unit, of which every
-    `advance` names its part; without it each run counts the same. In a notebook that a person looks at, a tqdm bar is
-    drawn instead; a batch run and a pipe get plain lines, since a bar there becomes a thousand lines.
+    `advance` names its part; without it each run counts the same. In a notebook that a person looks at, a tqdm `bar` is
+    drawn instead (when None); a batch run and a pipe get plain lines, since a bar there becomes a thousand lines.
     """
 
     def __init__(
@@ -37,11 +37,13 @@ class Progress:
         say: Say | None = None,
         interval: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        bar: bool | None = None,
     ) -> None:
         self.total, self.done, self.interval, self.clock = total, 0, interval, clock
         self.work, self.worked = float(total if work is None else work), 0.0
         self.started = self.last_said = clock()
-        self.bar = _notebook_bar(total) if say is None else None
+        wanted = say is None and attended() if bar is None else bar
+        self.bar = _notebook_bar(total) if wanted else None
         self.say = say or _to_standard_error
 
     def advance(self, count: int = 1, *, work: float | None = None, note: str = "") -> None:
@@ -85,8 +87,6 @@ def attended() -> bool:
 
 
 def _notebook_bar(total: int):
-    if not attended():
-        return None
     from tqdm.auto import tqdm
 
     # Without tqdm's own time left, which takes all runs for equally long.

@@ -47,9 +47,9 @@ def measure(way: str, given: Material, *, updates: int) -> dict:
     layers = max(1, given.model.network.config.num_hidden_layers // 2)
     if way == "task":
         return _task(given, layers)
-    text = {"corpus": given.corpus, "languages": (LANGUAGE,), "lines": LINES}
     if way == "corpus":
-        _, about = Distil(layers, on="corpus", updates=updates, **text).apply(given.model)
+        step = Distil.on_text(given.corpus, (LANGUAGE,), layers=layers, updates=updates, lines=LINES)
+        _, about = step.apply(given.model)
         return {"tokens_per_second": about["pieces"] / about["seconds"]}
     if way == "plain-task":
         model = given.tagger()
@@ -62,7 +62,7 @@ def measure(way: str, given: Material, *, updates: int) -> dict:
 
 def _task(given: Material, layers: int) -> dict:
     """One epoch is run. What is done once, the teacher's pass above all, is shared by all epochs of the recipe."""
-    step = Distil(layers, on="task", dataset=given.dataset, language=LANGUAGE)
+    step = Distil.on_task(given.dataset, LANGUAGE, layers=layers)
     teacher = given.tagger()
     began = time.perf_counter()
     _, about = dataclasses.replace(step, epochs=1).apply(teacher)

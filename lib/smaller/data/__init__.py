@@ -1,36 +1,14 @@
 """Data: languages, data sets with their pinned sources, and readers; `smaller.data.fetch` downloads.
 
 table = load("masakhaner", "swa")                # a DatasetDict: tokens and ner_tags, or text and label, or text
-sentences = splits.sentences("sib200", "swa", "train")
 name, notes = bring("my/folder", language="lug") # files of one's own, or a DatasetDict in memory
 """
 
-from smaller.data.datasets import DATASETS, Dataset, Source, dataset
-from smaller.data.examples import Example, Sentence, Text
-from smaller.data.files import find, fingerprint, verify
-from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, Language, language
-from smaller.data.own import bring
-from smaller.data.readers import read
-from smaller.data.report import ReadReport
-from smaller.data.store import load
+from importlib import import_module
 
-__all__ = [
-    "DATASETS",
-    "LANGUAGES",
-    "MASAKHANER_LANGUAGES",
-    "Dataset",
-    "Example",
-    "Language",
-    "ReadReport",
-    "Sentence",
-    "Source",
-    "Text",
-    "bring",
-    "dataset",
-    "find",
-    "fingerprint",
-    "language",
-    "load",
-    "read",
-    "verify",
-]
+
+def __getattr__(name: str) -> object:
+    """`load` and `bring`, once somebody asks: this package alone loads nothing heavy, for whoever only splits text."""
+    if module := {"load": "store", "bring": "own"}.get(name):
+        return getattr(import_module(f"smaller.data.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -83,6 +83,18 @@ def as_bio(tags: Sequence[str], scheme: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def spans_of(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Type, first and last word of each span in BIO tags, IOB1 too, as seqeval finds them."""
+    found: list[tuple[str, int, int]] = []
+    for place, tag in enumerate(tags):
+        kind, start = tag[2:], place
+        if tag[0] == "I" and found and found[-1][0] == kind and found[-1][2] == place - 1:
+            start = found.pop()[1]
+        if tag != "O":
+            found.append((kind, start, place))
+    return found
+
+
 def from_bio(tags: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
     """BIO tags of a sentence (IOB1 too) in the scheme that a model's labels are in; as they are in "bio" and "none"."""
     scheme = scheme_of(labels)

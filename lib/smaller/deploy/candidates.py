@@ -1,70 +1,83 @@
-"""What may be tried: shapes that an encoder can be brought to, and the ways to get there."""
+"""What may be tried: the shapes that a student of an encoder can have, and the recipes that lead to them."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from smaller.data import splits
 from smaller.study.recipes import Recipe, imitation
-from smaller.study.steps import Cut, Distil, FineTune, PruneFeedForward, Quantize, Step, TrimVocabulary, TruncateHidden
+from smaller.study.steps import Distil, FineTune, Quantize, TrimVocabulary
 
-COVERAGES = (1.0, 0.999, 0.99)
-"""Shares of the text that a trimmed vocabulary covers; with 1.0 all tokens stay."""
+COVERAGES = (1.0, 0.999, 0.995, 0.99, 0.98, 0.95)
+"""Shares of the text that the tokens of a student cover; with 1.0 all tokens stay."""
 
-WIDTHS = (0.5, 0.25)
-"""Shares of the hidden size of those shapes that are narrower; only students of a teacher are."""
+NEURONS = (4, 2, 1)
+"""Feed-forward neurons of a layer for each dimension of its hidden states."""
+
+DRAWN = {"layers": 6, "heads": 12, "hidden": 384, "feed_forward": 1536}
+"""The largest student that begins with random weights: half of multilingual-e5-small's layers."""
+
+LEAST_WIDTH = 32
+HEAD_WIDTH = 4
+"""The least dimensions of a head: a narrower student has fewer heads."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A size that a model may be brought to.
-
-    Layers, feed-forward neurons, share of the text that its tokens cover, and hidden size; None for the encoder's.
+    """A size that a model may be brought to: layers, hidden size, feed-forward neurons, and the share of the text that
+    its tokens cover.
     """
 
     layers: int
+    hidden: int
     feed_forward: int
     coverage: float
-    hidden: int | None = None
 
     def within(self, other: Shape) -> bool:
         """Whether the other is at least as large in every part, and larger in one."""
-        mine, others = (
-            (shape.layers, shape.feed_forward, shape.coverage, math.inf if shape.hidden is None else shape.hidden)
-            for shape in (self, other)
-        )
+        mine, others = ((s.layers, s.hidden, s.feed_forward, s.coverage) for s in (self, other))
         return self != other and all(own <= its for own, its in zip(mine, others, strict=True))
 
+    @property
+    def work(self) -> float:
+        """Multiplications for a token in the layers: time grows with them."""
+        return self.layers * (4 * self.hidden**2 + 2 * self.hidden * self.feed_forward)
+
     def __str__(self) -> str:
-        wide = [] if self.hidden is None else [f"{self.hidden} wide"]
         tokens = [] if self.coverage == 1 else [f"tokens of {100 * self.coverage:g} % of the text"]
-        parts = [f"{self.layers} layer{'s' * (self.layers > 1)}", *wide, f"{self.feed_forward} neurons", *tokens]
-        return ", ".join(parts)
+        layers = f"{self.layers} layer{'s' * (self.layers > 1)}"
+        return ", ".join([layers, f"{self.hidden} wide", f"{self.feed_forward} neurons", *tokens])
 
 
-def shapes(of: Mapping[str, int], *, narrower: bool = True, trimmed: bool = True) -> list[Shape]:
-    """The shapes to look at, the largest first; `of` is the encoder's (see `encoders.shape`).
+def widths(of: Mapping[str, int]) -> list[int]:
+    """The hidden sizes that a student may have, the largest first: multiples of the encoder's heads, down to 32."""
+    unit = of["heads"] * math.ceil(8 / of["heads"])
+    least = min(LEAST_WIDTH, max(unit, of["hidden"] // 4))
+    found = {of["hidden"], *range(unit, of["hidden"], unit), least}
+    return sorted((width for width in found if width >= least), reverse=True)
 
-    `narrower` ones, of half the layers and no more than half the neurons, come last. In `trimmed` ones tokens go.
+
+def heads(hidden: int, of: Mapping[str, int]) -> int:
+    """As many heads as the encoder has, or the largest part of them that leaves each at least `HEAD_WIDTH` wide."""
+    fit = (part for part in range(of["heads"], 0, -1) if of["heads"] % part == 0 and hidden % part == 0)
+    return next((part for part in fit if hidden >= HEAD_WIDTH * part), 1)
+
+
+def depths(of: Mapping[str, int]) -> list[int]:
+    """Numbers of layers that a student may have, the largest first: all of them, shares, and down to one."""
+    shares = {max(1, round(of["layers"] * share)) for share in (1, 3 / 4, 1 / 2, 1 / 3, 1 / 4)}
+    return sorted(shares | {1, min(2, of["layers"])}, reverse=True)
+
+
+def learning_rate(hidden: int, *, rate: float = 5e-5, width: int = 768) -> float:
+    """A `rate` that is right for some width, by default the published one, at another width.
+
+    Narrower encoders learn better at more, up to 1e-3 (chosen on dev).
     """
-    coverages = COVERAGES if trimmed else COVERAGES[:1]
-    layers = sorted({max(1, round(of["layers"] * share)) for share in (1, 0.75, 0.5, 0.375, 0.25, 0.125)}, reverse=True)
-    neurons = sorted({max(1, round(of["feed_forward"] * share)) for share in (1, 0.5, 0.25)}, reverse=True)
-    found = [Shape(*sizes) for sizes in itertools.product(layers, neurons, coverages)]
-    heads = of["heads"]
-    widths = sorted({max(1, round(of["hidden"] * share / heads)) * heads for share in WIDTHS}, reverse=True)
-    few = [max(1, round(of["layers"] / 2))]
-    found += [
-        Shape(*sizes, width)
-        for width in widths
-        if narrower and width < of["hidden"]
-        for sizes in itertools.product(few, neurons[1:], coverages)
-    ]
-    return found
+    return round(max(rate, min(1e-3, rate * (width / hidden) ** 2)), 6)
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,9 @@ class Plan:
 
     `tuned` says that `start` gives a tagger already. `text` is the corpus that vocabularies are trimmed on; where it is
     unlabelled, `lines` of it teach students beside the task's sentences. `narrower` says that the hidden states may
-    become so, `trimmed` that tokens may go.
+    become so, `trimmed` that tokens may go. Students learn at the rate of fine-tuning, and narrower ones at more. With
+    `drawn` they begin with random weights and take no shape from their teacher, whose architecture no step knows; then
+    `of` is the largest shape that they may have.
     """
 
     start: Recipe
@@ -85,82 +100,69 @@ class Plan:
     lines: int
     narrower: bool = True
     trimmed: bool = True
+    drawn: bool = False
 
     @property
     def whole(self) -> Shape:
         """The shape of the model that is left whole."""
-        return Shape(self.of["layers"], self.of["feed_forward"], 1.0)
+        return Shape(self.of["layers"], self.of["hidden"], self.of["feed_forward"], 1.0)
 
     def shapes(self) -> list[Shape]:
-        """The shapes that may be reached."""
-        return shapes(self.of, narrower=self.narrower, trimmed=self.trimmed)
+        """The shapes that may be reached, the widest of a kind first."""
+        coverages = COVERAGES if self.trimmed else COVERAGES[:1]
+        wide = widths(self.of) if self.narrower else [self.of["hidden"]]
+        most = self.of["feed_forward"]
+        neurons = {width: dict.fromkeys(min(most, share * width) for share in NEURONS) for width in wide}
+        neurons[self.of["hidden"]] = dict.fromkeys([most, *neurons[self.of["hidden"]]])
+        return [
+            Shape(layers, width, count, coverage)
+            for layers in depths(self.of)
+            for coverage in coverages
+            for width in wide
+            for count in neurons[width]
+        ]
+
+    def keeps(self, shape: Shape) -> bool:
+        """Whether a shape loses tokens at most, so that nothing has to be taught."""
+        return not self.drawn and replace(shape, coverage=1.0) == self.whole
 
     @property
     def dense(self) -> Recipe:
         """The model that is left whole: what arrived, or the encoder fine-tuned."""
         return self.start if self.tuned else self.start.then(self.tuning)
 
-    def candidates(self, shape: Shape) -> Iterator[Candidate]:
-        """The ways to a shape. Without a teacher hidden states do not become narrower: too much is lost."""
-        if (shape.layers, shape.feed_forward, shape.hidden) == (self.of["layers"], self.of["feed_forward"], None):
-            yield Candidate(self, shape, "kept whole")
-            return
-        yield Candidate(self, shape, "distilled")
-        if shape.hidden is None:
-            yield Candidate(self, shape, "cut")
-
-    def smaller(self, shape: Shape) -> tuple[Step, ...]:
-        """The steps that drop layers, neurons and dimensions; no training."""
-        steps: list[Step] = []
-        if shape.layers < self.of["layers"]:
-            steps.append(Cut(shape.layers))
-        if shape.feed_forward < self.of["feed_forward"]:
-            steps.append(PruneFeedForward(shape.feed_forward, importance="magnitude"))
-        if shape.hidden is not None:
-            steps.append(TruncateHidden(shape.hidden))
-        return tuple(steps)
-
-    def student(self, shape: Shape, tuning: FineTune) -> Distil:
+    def student(self, shape: Shape, *, epochs: int) -> Distil:
         """The step that teaches a student of a shape: on the task, and on unlabelled text where there is some."""
-        fields: dict[str, Any] = {}
+        known = {} if self.drawn else {"rate": self.tuning.learning_rate, "width": self.of["hidden"]}
+        fields: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate(shape.hidden, **known)}
+        if shape.coverage < 1 or self.drawn:
+            fields["coverage"] = shape.coverage
+        if self.drawn:
+            fields |= {"start": "random", "heads": heads(shape.hidden, self.of)}
+            fields |= {"hidden_size": shape.hidden, "feed_forward": shape.feed_forward}
+            return self._on_text(fields, shape)
         if shape.feed_forward < self.of["feed_forward"]:
             fields["feed_forward"] = shape.feed_forward
-        if shape.hidden is not None:
+        if shape.hidden < self.of["hidden"]:
             fields |= {"hidden_size": shape.hidden, "width_by": "projection"}
+        if heads(shape.hidden, self.of) < self.of["heads"]:
+            fields["heads"] = heads(shape.hidden, self.of)
+        return self._on_text(fields, shape)
+
+    def _on_text(self, fields: dict[str, Any], shape: Shape) -> Distil:
         if splits.is_text(self.text):
             fields |= {"transfer_corpus": self.text, "transfer_lines": self.lines}
-        return imitation(tuning, shape.layers, **fields)
+        return imitation(self.tuning, shape.layers, **fields)
 
-    def closing(self, shape: Shape) -> tuple[Step, ...]:
-        """The steps at the end: the vocabulary is trimmed, and the weights take their format."""
-        trim = TrimVocabulary(
-            coverage=shape.coverage, corpus=self.text, languages=tuple(self.tuning.language.split("+"))
-        )
+    def trim(self, coverage: float) -> TrimVocabulary:
+        """The step that trims the vocabulary of the model that is left whole otherwise."""
+        languages = tuple(self.tuning.language.split("+"))
+        return TrimVocabulary(coverage=coverage, corpus=self.text, languages=languages)
+
+    def recipe(self, shape: Shape, *, epochs: int) -> Recipe:
+        """The whole recipe of a candidate: its student is taught for so many epochs."""
         data = {"dataset": self.tuning.dataset, "language": self.tuning.language}
         quantize = Quantize(self.form, **data if self.form == "openvino-int8" else {})
-        return (trim, quantize) if shape.coverage < 1 else (quantize,)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A shape and the way to it: "kept whole", "cut" (then fine-tuned), or "distilled" from the fine-tuned model."""
-
-    plan: Plan
-    shape: Shape
-    way: str
-
-    def recipe(self, *, epochs: int, seed: int) -> Recipe:
-        """The whole recipe, with so many epochs for whatever this candidate trains itself."""
-        plan = self.plan
-        full = replace(plan.tuning, seed=seed)
-        tuned = plan.start if plan.tuned else plan.start.then(full)
-        if self.way == "kept whole":
-            middle = tuned
-        elif self.way == "cut":
-            middle = plan.start.then(*plan.smaller(self.shape), replace(full, epochs=epochs))
-        else:
-            middle = tuned.then(plan.student(self.shape, replace(full, epochs=epochs)))
-        return middle.then(*plan.closing(self.shape))
-
-    def __str__(self) -> str:
-        return f"{self.way}: {self.shape}"
+        if not self.keeps(shape):
+            return self.dense.then(self.student(shape, epochs=epochs), quantize)
+        return self.dense.then(*([self.trim(shape.coverage)] if shape.coverage < 1 else []), quantize)

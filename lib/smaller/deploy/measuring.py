@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from typing import Any
 
 import torch
 
@@ -22,18 +20,16 @@ from smaller.data.encoding import encode
 from smaller.deploy.candidates import Plan, Shape
 from smaller.deploy.targets import Target
 from smaller.encoders import Model
+from smaller.encoders.folders import positions
 from smaller.formats.shipping import shipped_bytes
 from smaller.study import cost, results
 from smaller.study.cost import Setting
 from smaller.study.jobs import materialise
-from smaller.study.steps import TrimVocabulary
+from smaller.study.steps.students import drawn, with_own_tokenizer
 from smaller.study.timing.latency import sample_of, text_of
 
 SENTENCES = 24
 """Sentences of the dev split that latency is measured on, evenly over the lengths."""
-
-MARGIN = 1.2
-"""By how much an estimate of bytes may be over the limit before a shape is not even measured."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Scales:
         kept = json.loads(self.file.read_bytes()) if self.file.is_file() else {}
         # Earlier versions did not measure the time from text to labels: what they kept is measured again.
         self.known = {name: Measured(**found) for name, found in kept.items() if found.get("end_to_end", 0) > 0}
-        self._trimmed: dict[float, Model] = {}
+        self._trimmed: dict[tuple[float, bool], Model] = {}
 
     def of(self, shape: Shape | None) -> Measured:
         """The measures of a shape; those of the whole model in fp32 for None."""
@@ -80,7 +76,7 @@ class Scales:
         return self.known[name]
 
     def require_format(self) -> None:
-        """Raise SmallerError where the whole model cannot be brought to its format, and a person can mend the reason.
+        """Raise SmallerError where the largest shape cannot be brought to its format, and a person can mend the reason.
 
         What is wrong otherwise, such as a graph that is too large, may go with a smaller shape.
         """
@@ -93,53 +89,43 @@ class Scales:
 
     def measurable(self, shapes: Sequence[Shape]) -> list[Shape]:
         """Those of the shapes that could be measured; the others are left out, and `say` hears of each."""
-        return [shape for shape in shapes if self._try(shape, self.of)]
+        return [shape for shape in shapes if self.try_of(shape)]
 
-    def fitting(self, shapes: Sequence[Shape], target: Target) -> list[Shape]:
-        """The largest of the shapes that are within the limits of bytes and latency; no one contains another."""
-        found: list[Shape] = []
-        for shape in shapes:
-            if any(shape.within(other) for other in found):
-                continue
-            measured = self._try(shape, lambda shape: None if self._far_too_large(shape, target) else self.of(shape))
-            if measured and not target.missed(size=measured.size, milliseconds=measured.end_to_end):
-                found = [*(other for other in found if not other.within(shape)), shape]
-        return found
-
-    def least(self, shapes: Sequence[Shape]) -> None:
-        """Measure the shape of the fewest parameters that can be measured."""
-        counted = [(count, shape) for shape in shapes if (count := self._try(shape, self.parameters))]
-        any(self._try(shape, self.of) for _, shape in sorted(counted, key=lambda one: one[0]))
-
-    def _try(self, shape: Shape, look: Callable[[Shape], Any]) -> Any:
-        """What a look at a shape gives; None where it fails, and the shape is left out."""
+    def try_of(self, shape: Shape, look: Callable[[Shape], Measured] | None = None) -> Measured | None:
+        """The measures of a shape, or what else a `look` at it gives; None where that fails, and it is left out."""
         if str(shape) in self.left_out:
             return None
         try:
-            return look(shape)
+            return (look or self.of)(shape)
         except Exception as problem:  # one shape that cannot be is no reason to do without the others
             self._leave_out(shape, problem)
             return None
 
     def _leave_out(self, shape: Shape, problem: Exception) -> None:
-        self.left_out[str(shape)] = in_one_line(problem)
-        self.say(f"left out: {shape}: {in_one_line(problem)}")
-
-    def _far_too_large(self, shape: Shape, target: Target) -> bool:
-        """Whether parameters alone say that a shape is over the limit of bytes; int8 holds one in a byte or more."""
-        if not target.max_bytes or str(self.plan.whole) in self.left_out:
-            return False
-        share = self.parameters(shape) / encoders.parameter_count(self._tagger.network)
-        return self.of(self.plan.whole).size * share > MARGIN * target.max_bytes
+        why = in_one_line(problem)
+        if why not in self.left_out.values():  # what many shapes have in common is said once
+            self.say(f"left out: {shape}: {why}")
+        self.left_out[str(shape)] = why
 
     def parameters(self, shape: Shape) -> int:
-        """The parameters of a shape; no weights are drawn or held."""
-        network = self._at(shape.coverage).network
-        config = copy.deepcopy(network.config)
-        config.num_hidden_layers, config.intermediate_size = shape.layers, shape.feed_forward
-        config.hidden_size = shape.hidden or config.hidden_size
-        with torch.device("meta"):
-            return encoders.parameter_count(type(network)(config))
+        """The parameters of a shape, told by its sizes: those of the head's labels are left out."""
+        model = self._with_tokens(shape)
+        tables = len(model.tokenizer) + positions(model.network.config)
+        layer = 4 * shape.hidden**2 + 2 * shape.hidden * shape.feed_forward + 9 * shape.hidden + shape.feed_forward
+        return tables * shape.hidden + shape.layers * layer
+
+    def tokenizer_bytes(self, shape: Shape) -> int:
+        """About as many bytes as the tokenizer of a shape takes."""
+        return len(self._with_tokens(shape).tokenizer.backend_tokenizer.to_str().encode())
+
+    def untaught(self, shape: Shape) -> Model:
+        """A model of a shape with weights that nobody taught: bytes and time do not depend on what weights are."""
+        model = self._with_tokens(shape)
+        if self.plan.keeps(shape):
+            return model
+        if self.plan.drawn:
+            return drawn(self.plan.student(shape, epochs=1), model, model.tokenizer)
+        return replace(self.plan.student(shape, epochs=1), coverage=None, width_by="slice").untaught(model)
 
     @functools.cached_property
     def _tagger(self) -> Model:
@@ -149,22 +135,26 @@ class Scales:
         dataset = self.plan.tuning.dataset
         return encoders.with_classifier(model, splits.labels(dataset), seed=0, unit=splits.task(dataset).unit)
 
-    def _at(self, coverage: float) -> Model:
-        """The whole model with the tokens that cover so much of the text."""
-        if coverage not in self._trimmed:
-            model = self._tagger
-            for step in self.plan.closing(Shape(1, 1, coverage)):
-                if isinstance(step, TrimVocabulary):
-                    model, _ = step.apply(model)
-            self._trimmed[coverage] = model
-        return self._trimmed[coverage]
+    def _with_tokens(self, shape: Shape) -> Model:
+        """The whole model with the tokens of a shape: those of a student, or what trimming leaves."""
+        key = shape.coverage, self.plan.keeps(shape)
+        if key not in self._trimmed:
+            if self.plan.drawn:
+                step = self.plan.student(shape, epochs=1)
+                tokenizer = with_own_tokenizer(step, self._tagger, step.taught_on(self._tagger))
+                self._trimmed[key] = replace(self._tagger, tokenizer=tokenizer)
+            elif shape.coverage == 1:
+                self._trimmed[key] = self._tagger
+            elif self.plan.keeps(shape):
+                self._trimmed[key] = self.plan.trim(shape.coverage).apply(self._tagger)[0]
+            else:
+                self._trimmed[key] = self.plan.student(shape, epochs=1).with_its_tokens(self._tagger)
+        return self._trimmed[key]
 
     def _shaped(self, shape: Shape | None) -> Model:
         if shape is None:
             return formats.convert(self._tagger, "fp32")
-        model = self._at(shape.coverage)
-        for step in self.plan.smaller(shape):
-            model, _ = step.apply(model)
+        model = self.untaught(shape)
         return formats.convert(model, self.plan.form, rows=self._read(model)[0])
 
     def _read(self, model: Model) -> tuple[list[torch.Tensor], list[str]]:

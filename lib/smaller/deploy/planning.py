@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from smaller import encoders, formats
+from smaller.base import paths
 from smaller.base.errors import SmallerError
 from smaller.base.paths import expanded
 from smaller.data import datasets, hub, own, splits
 from smaller.data.languages import in_codes
-from smaller.deploy.candidates import Plan
+from smaller.deploy.candidates import DRAWN, Plan, learning_rate
 from smaller.encoders import Inspection
 from smaller.study.jobs import materialise
-from smaller.study.recipes import start
+from smaller.study.recipes import Recipe, start
 from smaller.study.steps import FineTune
 from smaller.study.steps.checks import labels_in
 
@@ -28,14 +30,16 @@ def plan_of(
 
     Raises SmallerError, before anything is measured or trained, for what is not served.
     """
-    model_start = start(encoder)
     formats.require_format(form)
+    model_start = _start(encoder)
     dataset, code, notes = _data(data, task=task, language=language)
     arrived, _ = materialise(model_start)
     found = encoders.inspect(arrived)
     occurring = _occurring(encoder, found, dataset, code) if arrived.labels else set()
-    shape = encoders.shape(arrived)
-    given = {"epochs": 10, "learning_rate": _learning_rate(shape["hidden"]), "warm_up": 0.1} | dict(tuning)
+    other = encoders.only_teaches(arrived)
+    shape = DRAWN if other else encoders.shape(arrived)
+    width = arrived.network.config.hidden_size
+    given = {"epochs": 10, "learning_rate": learning_rate(width), "warm_up": 0.1} | dict(tuning)
     plan = Plan(
         start=model_start,
         tuning=FineTune(dataset, code, seed=seed, **given),
@@ -45,9 +49,36 @@ def plan_of(
         text=_text(dataset, code),
         lines=lines,
         narrower=not arrived.masks and "TruncateHidden" not in found.not_served,
-        trimmed="TrimVocabulary" not in found.not_served,
+        trimmed=other or "TrimVocabulary" not in found.not_served,
+        drawn=other,
     )
+    if other:
+        notes = [
+            *notes,
+            f"{encoder}: It is a {found.architecture}, whose layers no step knows: it teaches students that begin with "
+            "random weights.",
+        ]
     return plan, [*notes, *(f"{encoder}: {note}" for note in _notes(found, plan, occurring))]
+
+
+def _start(encoder: str) -> Recipe:
+    """What a search starts from; of a folder with another architecture the model that teaches."""
+    try:
+        return start(encoder)
+    except SmallerError:
+        folder = next((place for place in _places(encoder) if (place / "config.json").is_file()), None)
+        if folder is None:
+            raise
+        with contextlib.suppress(SmallerError):
+            return start(f"{encoders.TEACHER}{folder}")
+        raise
+
+
+def _places(encoder: str) -> Iterator[Path]:
+    models = paths.models_folder()
+    yield paths.expanded(encoder)
+    if models:
+        yield models / encoder
 
 
 def _notes(found: Inspection, plan: Plan, occurring: set[str]) -> Iterator[str]:
@@ -90,11 +121,6 @@ def _occurring(encoder: str, found: Inspection, dataset: str, language: str) -> 
             "without a classifier."
         )
     return occurring
-
-
-def _learning_rate(hidden: int) -> float:
-    """The published 5e-5 at a width of 768; narrower encoders learn better at more, up to 1e-3 (chosen on dev)."""
-    return round(min(1e-3, 5e-5 * (768 / hidden) ** 2), 6)
 
 
 def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str]]:

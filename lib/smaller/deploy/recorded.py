@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from smaller.data import datasets, splits
 from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
 from smaller.encoders import canonical, licence
-from smaller.encoders.registry import UNKNOWN
+from smaller.encoders.registry import ENCODERS, UNKNOWN
 from smaller.formats.shipping import folder_bytes, ship
 from smaller.study import cost, results, run
 from smaller.study.jobs import materialise
@@ -73,6 +74,8 @@ def card_of(recipe: Recipe) -> dict:
         "scores": list(_scores(record, _siblings(recipe))),
         "cost": _cost(record["cost"]),
         "licence": licence_of(recipe, data),
+        "license": _license([_licence(recipe.encoder), *(found.licence for found in data)]),
+        "base_model": _repository(recipe.encoder),
     }
 
 
@@ -122,11 +125,42 @@ def _cost(measured: dict) -> dict[str, str]:
 
 def licence_of(recipe: Recipe, data: list[datasets.Dataset]) -> str:
     """The licences of a recipe's encoder and of the data that it was made with."""
-    try:
-        encoder = licence(recipe.encoder)
-    except SmallerError:  # its folder is not here any more
-        encoder = UNKNOWN
-    parts = [f"Encoder {recipe.encoder}: {encoder}.", *(f"Data {found.name}: {found.licence}." for found in data)]
+    parts = [
+        f"Encoder {recipe.encoder}: {_licence(recipe.encoder)}.",
+        *(f"Data {found.name}: {found.licence}." for found in data),
+    ]
     if any(found.non_commercial for found in data):
         parts.append("The data allow non-commercial use only, and whoever uses the model has to heed that.")
     return " ".join(parts)
+
+
+def _licence(encoder: str) -> str:
+    try:
+        return licence(encoder)
+    except SmallerError:  # its folder is not here any more
+        return UNKNOWN
+
+
+_LICENSES = {
+    "MIT": "mit",
+    "Apache-2.0": "apache-2.0",
+    "CC BY 4.0": "cc-by-4.0",
+    "CC BY-SA 4.0": "cc-by-sa-4.0",
+    "CC BY-NC 4.0": "cc-by-nc-4.0",
+}
+"""Licences by the hub's names, the strictest last."""
+
+
+def _license(said: list[str]) -> str:
+    """The hub's name of the strictest of the licences; empty where one is another, or unknown."""
+    places = [next((place for place, name in enumerate(_LICENSES) if text.startswith(name)), None) for text in said]
+    return "" if None in places else list(_LICENSES.values())[max(places)]
+
+
+def _repository(encoder: str) -> str:
+    """The encoder's name on the hub; empty for one that has none."""
+    if encoder in ENCODERS:
+        return ENCODERS[encoder].repository or ""
+    return (
+        encoder.split("@")[0] if re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", encoder) and not Path(encoder).exists() else ""
+    )

@@ -14,10 +14,12 @@ import pandas as pd
 from smaller import study
 from smaller.base.errors import SmallerError, in_one_line
 from smaller.base.files import require_place
-from smaller.base.progress import Say, silent
+from smaller.base.progress import Say, duration, silent
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
-from smaller.deploy.candidates import Candidate, Plan
+from smaller.deploy.budget import MOST_CANDIDATES, Schedule, paces, schedule
+from smaller.deploy.candidates import Plan, Shape
+from smaller.deploy.filling import filling, ladder
 from smaller.deploy.measuring import Measured, Scales, nearest
 from smaller.deploy.planning import plan_of
 from smaller.deploy.recorded import card_of
@@ -31,30 +33,28 @@ from smaller.study.recipes import Recipe
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-KEPT = 0.5
-"""The share of the candidates that a round leaves, the best of them."""
-
-FIRST_ROUND = 4
-"""The first round trains for one in so many epochs, and each later one for twice as many as the one before."""
-
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate as a round made it: its score on dev, what its shape costs, and the seconds that training it took."""
+    """A candidate as a round made it: its score on dev, what its shape costs, and the seconds that training it took.
 
-    candidate: Candidate
+    `way` is "kept whole", but for tokens, or "distilled" from the fine-tuned model.
+    """
+
+    way: str
+    shape: Shape
     epochs: int
     score: float
     measured: Measured
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.score:5.1f} on dev, {self.measured}, trained {self.seconds:.0f} s: {self.candidate}"
+        return f"{self.score:5.1f} on dev, {self.measured}, trained {self.seconds:.0f} s: {self.way}: {self.shape}"
 
     @property
     def row(self) -> dict:
         """A row of `Found.front`."""
-        about = {"way": self.candidate.way, "shape": str(self.candidate.shape), "epochs": self.epochs}
+        about = {"way": self.way, "shape": str(self.shape), "epochs": self.epochs}
         times = {"milliseconds": self.measured.milliseconds, "end_to_end_milliseconds": self.measured.end_to_end}
         sizes = {"score": self.score, "megabytes": self.measured.size / 1e6}
         return about | sizes | times | {"training_seconds": self.seconds}
@@ -64,7 +64,7 @@ class Tried:
 class Found:
     """What a search found: `dense` and `chosen` are finished recipes, `scores` has dev and test of both.
 
-    `candidate` and `measured` are of the chosen one, `whole` the measures of the model left whole in fp32. `tried` has
+    `shape` and `measured` are of the chosen one, `whole` the measures of the model left whole in fp32. `tried` has
     what each round made. `without` has the rows of a model without an encoder (`plain.run`), which every model that
     ships has to be ahead of; None where none could be fitted.
     """
@@ -73,7 +73,7 @@ class Found:
     metric: str
     dense: Recipe
     chosen: Recipe
-    candidate: Candidate
+    shape: Shape
     measured: Measured
     whole: Measured
     scores: Mapping[str, float]
@@ -127,7 +127,7 @@ def compress_command(encoder: str, data: str, folder: Path | str, *, say: Say, *
     require_place(folder, mark=ABOUT_FILE)
     found = compress(encoder, data, say=say, **options)
     place = found.ship(folder)
-    for line in (f"chosen: {found.candidate}", *found.notes()):
+    for line in (f"chosen: {found.shape}", *found.notes()):
         say(line)
     say(f"{place}: {shipping.folder_bytes(place) / 1e6:.2f} MB; README.md says how to use it")
     return found
@@ -145,6 +145,7 @@ def compress(
     form: str = "onnx-int8",
     seed: int = 1,
     lines: int = 8000,
+    budget: float | None = None,
     say: Say = silent,
     **tuning: Any,
 ) -> Found:
@@ -154,10 +155,12 @@ def compress(
     language, such as "masakhaner/swa", a data set of the hub, or one's own: a path, or a `DatasetDict` in memory (see
     `own.bring`, with `task` and `language`). `max_latency` is in milliseconds for a sentence, from text to labels.
     `tuning` sets fields of `FineTune`; what is not given follows the encoder's width. Where there is unlabelled text of
-    the language, tokens are chosen by it and students are taught on so many `lines` of it too. Limits of bytes and time
-    are checked before anything is trained. With `max_drop` alone the smallest model within it is searched, else the
-    best. `say` hears first what was noted about data and model. A shape or a candidate that fails is left out, in a
-    line. Raises SmallerError where no shape is within the limits, and says what comes nearest.
+    the language, students are taught on so many `lines` of it too. Limits of bytes and time are checked before anything
+    is trained, and filled (see `filling`). `budget` is in seconds, for the teaching of all candidates: it decides how
+    many are tried, and for how many epochs; without it the last round has as many as fine-tuning. With `max_drop` alone
+    the smallest model within it is searched, else the best. `say` hears first what was noted about data and model. A
+    shape or a candidate that fails is left out, in a line. Raises SmallerError where no shape is within the limits, and
+    says what comes nearest.
     """
     target = Target(max_bytes, max_latency, max_drop)
     plan, notes = plan_of(encoder, data, task=task, language=language, form=form, seed=seed, lines=lines, tuning=tuning)
@@ -165,16 +168,18 @@ def compress(
         say(line)
     scales = Scales(plan, say=say)
     whole = scales.of(None)
-    candidates = _candidates(plan, scales, target)
-    say(f"{_count(candidates)} within the limits; the whole is {whole}")
+    shapes = _shapes(plan, scales, target)
+    say(f"{len(shapes)} shapes within the limits; the whole is {whole}")
+    planned = schedule(paces(scales, shapes), budget=budget, epochs=plan.tuning.epochs if budget is None else None)
+    say(f"planned: {planned}{f' of the {duration(budget)} that were given' if budget else ''}")
     for why in _finish([plan.dense], plan, say).values():
         raise SmallerError(f"The model that is left whole could not be made. {why}")
     dense = _score(plan.dense, plan, "dev")
     say(f"left whole: {dense:.1f} on dev")
     without = _without_encoder(plan, say)
-    rounds = _rounds(plan, scales, candidates, target, dense, say)
+    rounds = _rounds(plan, scales, shapes, planned, target, dense, say)
     best = _ranked(rounds[-1], target, floor=dense - (target.max_drop or 0))[0]
-    recipe = best.candidate.recipe(epochs=best.epochs, seed=plan.tuning.seed)
+    recipe = plan.recipe(best.shape, epochs=best.epochs)
     scores = {
         prefix + split: _score(made, plan, split)
         for made, prefix in ((plan.dense, "dense "), (recipe, ""))
@@ -190,7 +195,7 @@ def compress(
         metric=splits.task(plan.tuning.dataset).metric_name,
         dense=plan.dense,
         chosen=recipe,
-        candidate=best.candidate,
+        shape=best.shape,
         measured=best.measured,
         whole=whole,
         scores=scores,
@@ -210,60 +215,53 @@ def _without_encoder(plan: Plan, say: Say) -> pd.DataFrame | None:
     return found
 
 
-def _candidates(plan: Plan, scales: Scales, target: Target) -> list[Candidate]:
-    looked_at = plan.shapes()
+def _shapes(plan: Plan, scales: Scales, target: Target) -> list[Shape]:
     scales.require_format()
-    if target.of_costs:
-        found = scales.fitting(looked_at, target)
-    else:
-        # Tokens that the text hardly ever needs cost nothing; where none can go, all stay.
-        by_coverage = ([shape for shape in looked_at if shape.coverage == coverage] for coverage in (0.999, 1.0))
-        found = next(filter(None, map(scales.measurable, by_coverage)), [])
-    if not found:
-        scales.least(looked_at)  # of all that can be had
-        if all(str(shape) in scales.left_out for shape in looked_at):
-            first, why = next(iter(scales.left_out.items()))
-            raise SmallerError(f"No shape of {plan.start.encoder} could be measured. {first}: {why}")
-        raise SmallerError(
-            f"No model of {plan.start.encoder} is within the limits ({target}); of all that was measured, "
-            f"{' and '.join(nearest(scales.known, target)) or 'nothing came near'}. Nothing was trained."
-        )
-    return [candidate for shape in found for candidate in plan.candidates(shape)]
+    found = filling(scales, target, count=MOST_CANDIDATES) if target.of_costs else ladder(scales, count=MOST_CANDIDATES)
+    if found:
+        return found
+    if all(str(shape) in scales.left_out for shape in plan.shapes()):
+        first, why = next(iter(scales.left_out.items()))
+        raise SmallerError(f"No shape of {plan.start.encoder} could be measured. {first}: {why}")
+    raise SmallerError(
+        f"No model of {plan.start.encoder} is within the limits ({target}); of all that was measured, "
+        f"{' and '.join(nearest(scales.known, target)) or 'nothing came near'}. Nothing was trained."
+    )
 
 
 def _rounds(
-    plan: Plan, scales: Scales, candidates: Sequence[Candidate], target: Target, dense: float, say: Say
+    plan: Plan, scales: Scales, shapes: Sequence[Shape], planned: Schedule, target: Target, dense: float, say: Say
 ) -> list[list[Tried]]:
     """What each round tried. The last one has all epochs. Of candidates that fail the next best take the place."""
-    epochs = plan.tuning.epochs
-    budgets = sorted({max(1, round(epochs * 2**power / FIRST_ROUND)) for power in range(int(math.log2(FIRST_ROUND)))})
     rounds: list[list[Tried]] = []
-    waiting, count = list(candidates), len(candidates)
-    for turn, budget in enumerate([*(budget for budget in budgets if budget < epochs), epochs], start=1):
-        say(f"round {turn}: {_count(waiting[:count])}, {_epochs(budget)}")
+    waiting = list(shapes)
+    for turn, (count, epochs) in enumerate(planned.rounds, start=1):
+        count = min(count, len(waiting))
+        say(f"round {turn} of {len(planned.rounds)}: {count} candidate{'s' * (count != 1)}, {_epochs(epochs)}")
         tried: list[Tried] = []
         failed: list[str] = []
         while len(tried) < count and len(tried) + len(failed) < len(waiting):
             chosen = waiting[len(tried) + len(failed) :][: count - len(tried)]
-            recipes = [candidate.recipe(epochs=budget, seed=plan.tuning.seed) for candidate in chosen]
+            recipes = [plan.recipe(shape, epochs=epochs) for shape in chosen]
             why = _finish(recipes, plan, say)
-            for candidate, recipe in zip(chosen, recipes, strict=True):
+            for shape, recipe in zip(chosen, recipes, strict=True):
                 if recipe in why:
-                    failed.append(f"{candidate}: {why[recipe]}")
+                    failed.append(f"{shape}: {why[recipe]}")
                     say(f"  left out: {failed[-1]}")
                     continue
+                way = "kept whole" if plan.keeps(shape) else "distilled"
                 seconds = results.read(recipe)["cost"]["training_seconds"]
-                score, costs = _score(recipe, plan, "dev"), scales.of(candidate.shape)
-                tried.append(Tried(candidate, budget, score, costs, seconds))
+                tried.append(Tried(way, shape, epochs, _score(recipe, plan, "dev"), scales.of(shape), seconds))
         if not tried:
             raise SmallerError(f"No candidate could be made. {failed[0]}")
         for one in tried:
             say(f"  {one}")
         rounds.append(tried)
         # In the middle of training the best candidate stands for what can be had; at the end the whole model does.
-        top = dense if budget == epochs else max(one.score for one in tried)
-        waiting = [one.candidate for one in _ranked(tried, target, floor=top - (target.max_drop or 0))]
-        count = max(2, math.ceil(KEPT * len(waiting)))
+        top = dense if turn == len(planned.rounds) else max(one.score for one in tried)
+        ranked = _ranked(tried, target, floor=top - (target.max_drop or 0))
+        say(f"best so far: {ranked[0]}")
+        waiting = [one.shape for one in ranked]
     return rounds
 
 
@@ -295,10 +293,6 @@ def _set(plan: Plan, split: str) -> EvaluationSet:
 
 def _score(recipe: Recipe, plan: Plan, split: str) -> float:
     return results.read(recipe)["scores"][_set(plan, split).key][splits.task(plan.tuning.dataset).metric]
-
-
-def _count(candidates: Sequence[Candidate]) -> str:
-    return f"{len(candidates)} candidate{'s' * (len(candidates) != 1)}"
 
 
 def _epochs(count: int) -> str:

@@ -9,6 +9,7 @@ from smaller.base.errors import SmallerError
 
 _BYTES = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _TIME = {"": 1, "MS": 1, "S": 1000}
+_LONG = {"S": 1, "": 60, "MIN": 60, "M": 60, "H": 3600}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ def parse_bytes(text: str) -> float:
 def parse_milliseconds(text: str) -> float:
     """Milliseconds from text such as 10ms, 0.2s or 10."""
     return _parse(text, _TIME, what="a time", example="10ms")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from text such as 30min, 1h, 90s; a number alone is of minutes."""
+    return _parse(text, _LONG, what="a duration", example="30min")
 
 
 def _parse(text: str, units: dict[str, float], *, what: str, example: str) -> float:

@@ -23,11 +23,13 @@ from smaller.encoders.model import (
 )
 from smaller.encoders.registry import ENCODERS, Encoder
 from smaller.encoders.shapes import configuration
+from smaller.encoders.teachers import TEACHER, only_teaches, open_any
 
 __all__ = [
     "ABOUT_FILE",
     "ENCODERS",
     "MASKS_FILE",
+    "TEACHER",
     "TRAINED",
     "Encoder",
     "Fetched",
@@ -45,6 +47,8 @@ __all__ = [
     "licence",
     "linear_weights",
     "load",
+    "only_teaches",
+    "open_any",
     "open_folder",
     "parameter_count",
     "plan_fetch",

@@ -18,6 +18,7 @@ from smaller.encoders.layout import checksum
 from smaller.encoders.model import Model
 from smaller.encoders.registry import ENCODERS, Encoder
 from smaller.encoders.shapes import configuration, with_shape
+from smaller.encoders.teachers import TEACHER, open_teacher, require_teacher_folder
 
 OF_ITS_FOLDER = "that of its folder"
 """The licence of weights that lie in somebody's folder, which nobody looks at."""
@@ -36,6 +37,12 @@ def source(name: str) -> Encoder | Path:
 
 
 def _found(name: str) -> Encoder | Path:
+    if name.startswith(TEACHER):
+        folder = paths.expanded(name.removeprefix(TEACHER))
+        if not folder.is_dir():
+            raise SmallerError(f"There is no folder {folder} with a model that could teach.")
+        require_teacher_folder(folder)
+        return folder
     if name in ENCODERS and not ENCODERS[name].pretrained:
         return ENCODERS[name]
     models, place = paths.models_folder(), paths.expanded(name)
@@ -93,6 +100,8 @@ def load(name: str) -> Model:
         return Model(network, tokenizer)
     if isinstance(found, Encoder) and found.made_from:
         raise SmallerError(f"The encoder {name} is made from {found.made_from}: study.jobs.open_encoder makes it.")
+    if name.startswith(TEACHER):
+        return open_teacher(found)
     return open_folder(found) if isinstance(found, Path) else _from_hub(found)
 
 

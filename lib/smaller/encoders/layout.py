@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smaller.base.errors import SmallerError
+from smaller.base.files import ABOUT_FILE
 from smaller.encoders.adapters import ADAPTED_FILE
 from smaller.encoders.model import TRAINED
 
 MASKS_FILE = "masks.safetensors"
-ABOUT_FILE = "smaller.json"
-"""What a shipped folder says of itself: its form, and whether plain loaders read it."""
 
 CONFIGURATION = "config.json"
 WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"

@@ -109,7 +109,7 @@ def shape(model: Model) -> dict[str, int]:
         "layers": config.num_hidden_layers,
         "heads": config.num_attention_heads,
         "hidden": config.hidden_size,
-        "feed_forward": config.intermediate_size,
+        "feed_forward": getattr(config, "intermediate_size", 0) or getattr(config, "hidden_dim", 0),  # DistilBERT's
         "vocabulary": config.vocab_size,
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
 from smaller.base.errors import SmallerError
 
 SERVED = ("xlm-roberta", "roberta", "bert")
@@ -43,3 +45,12 @@ def require_served(config: dict, *, where: str) -> None:
         why = f"is of the type {what} but a decoder"
     if why:
         raise SmallerError(f"{where} {why}. Encoders of the types {', '.join(SERVED)} are served: choose one of them.")
+
+
+def require_teacher(config: dict, *, where: str) -> None:
+    """Raise SmallerError for a model that cannot even teach: one with code of its own, and a decoder."""
+    what = str(config.get("model_type") or "unnamed")
+    if config.get("auto_map") or what not in CONFIG_MAPPING:
+        raise SmallerError(f"{where} is of the type {what}, which needs code of its own, and that is never run.")
+    if config.get("is_decoder") or config.get("is_encoder_decoder"):
+        raise SmallerError(f"{where} is of the type {what} but a decoder, which labels no words.")

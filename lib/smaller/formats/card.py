@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
 from jinja2 import Environment
 
 from smaller import formats
+from smaller.serving.folder import GRAPHS
 
 _SENTENCE = "Wizkid yayi wasa a Lagos ranar Asabar."
 """The example's sentence, in Hausa, where the card brings none in the model's language."""
@@ -28,11 +30,13 @@ def model_card(about: Mapping, card: Mapping, *, name: str, shipped_bytes: int) 
     `title`, `languages` (codes), `licence` and `notes` are text or lists of it; `recipe` is one line; `example` is a
     sentence in the model's language; `data` rows have `name`, `licence` and `citation`; `scores` rows have `set`,
     `metric`, `score`, `seeds`, and `mean`, `low` and `high` where there is an interval; `cost` is what to say of each
-    name. What is not given is said to be not given.
+    name; `base_model` and `license` are names that the hub has. What is not given is said to be not given.
     """
     return filled(
         Path(__file__).with_suffix(".md.j2"),
         about=about,
+        front=yaml.safe_dump(metadata(about, card, name=name), sort_keys=False, allow_unicode=True),
+        graphs=GRAPHS,
         card={"cost": {}} | dict(card),
         name=name,
         shipped_bytes=shipped_bytes,
@@ -40,3 +44,34 @@ def model_card(about: Mapping, card: Mapping, *, name: str, shipped_bytes: int) 
         held=formats.FORMATS.get(about["form"], "weights in 32-bit floats"),
         example=json.dumps(card.get("example") or _SENTENCE, ensure_ascii=False),
     )
+
+
+def metadata(about: Mapping, card: Mapping, *, name: str) -> dict:
+    """What the hub reads of a card: task, languages, origin, licence, and the scores as its `model-index` has them."""
+    task = "token-classification" if about["unit"] == "word" else "text-classification"
+    graph = about["form"] in GRAPHS
+    results = [
+        {
+            "task": {"type": task},
+            "dataset": {"type": row["set"].split("/")[0], "name": row["set"]},
+            "metrics": [
+                {
+                    "type": "accuracy" if row["metric"] == "accuracy" else "f1",
+                    "name": row["metric"],
+                    "value": round(row["score"], 2),
+                }
+            ],
+        }
+        for row in card.get("scores", ())
+    ]
+    found = {
+        "language": [code for code in card.get("languages", ()) if code != "und"],
+        "license": card.get("license"),
+        "base_model": card.get("base_model"),
+        "pipeline_tag": task,
+        "library_name": "transformers.js" if graph else "transformers" if about["plain"] else None,
+        "tags": [*["onnx"] * graph, about["form"]],
+        "widget": [{"text": card["example"]}] if card.get("example") else None,
+        "model-index": [{"name": card.get("title") or name, "results": results}] if results else None,
+    }
+    return {key: value for key, value in found.items() if value}

@@ -15,25 +15,28 @@ from smaller.base.errors import SmallerError
 from smaller.encoders import canonical
 from smaller.formats.base import Folder, Format, Stored, missing, parameter_count, quietly
 from smaller.formats.eager import on_processor
-
-ONNX_FILE = "model.onnx"
+from smaller.serving.folder import GRAPHS, Graph, graph_of
 
 
 class Runtime(Format):
     """A format that is a graph in files, run by a library that compiles it once for every number of threads.
 
-    The number is PyTorch's, `torch.get_num_threads()`, at the time of the call. Copies share the files, which are
-    those of `FILES` in a folder that goes with its last `owner`. A graph merges equal tensors and folds others, so the
-    number of parameters is that of the network that it was made from.
+    The number is PyTorch's, `torch.get_num_threads()`, at the time of the call. Copies share the `files`, which are in
+    a folder that goes with its last `owner`. A graph merges equal tensors and folds others, so the number of parameters
+    is that of the network that it was made from.
     """
 
-    FILES: tuple[str, ...] = ()
     on_processor = True
 
     def __init__(self, name: str, config: PreTrainedConfig, folder: Path, *, parameters: int, owner: object = None):
         super().__init__(name, config)
         self.folder, self.owner, self.parameters_of_network = folder, owner, parameters
         self._compiled: dict[int, object] = {}
+
+    @property
+    @abc.abstractmethod
+    def files(self) -> list[Path]:
+        """What the graph is in."""
 
     def compiled(self):
         """What runs the graph with as many threads as PyTorch has now."""
@@ -53,8 +56,10 @@ class Runtime(Format):
         return {"parameters": self.parameters_of_network}
 
     def write(self, folder: Path) -> None:
-        for file in self.FILES:
-            shutil.copyfile(self.folder / file, folder / file)
+        for file in self.files:
+            copied = folder / file.relative_to(self.folder)
+            copied.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copied)
         self.config.save_pretrained(folder)
 
     @classmethod
@@ -68,19 +73,19 @@ class Runtime(Format):
         return type(self)(self.name, self.config, self.folder, parameters=self.parameters_of_network, owner=self.owner)
 
 
-def sample_inputs(network: PreTrainedModel) -> dict[str, Tensor]:
+def sample_inputs(network: PreTrainedModel, mask: torch.dtype) -> dict[str, Tensor]:
     """Two short sentences of arbitrary tokens, by which a network is traced; no size of theirs is kept."""
     tokens = torch.arange(2 * 16).reshape(2, 16) % (network.config.vocab_size - 5) + 5
-    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens, dtype=torch.bool)}
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens, dtype=mask)}
 
 
 class Onnx(Runtime):
     """A graph for ONNX Runtime: in fp32, or with Linear and embedding weights in int8 (QInt8, one scale for a tensor).
 
-    Activations are quantized as they come. QUInt8, the library's default, is 1.6 times as slow at the same size.
+    Activations are quantized as they come, with one scale for a whole batch, so that an answer depends a little on what
+    else is in it. QUInt8, the library's default, is 1.6 times as slow at the same size. Token ids and mask are int64,
+    as every runtime feeds them.
     """
-
-    FILES = (ONNX_FILE,)
 
     @classmethod
     def of(cls, network: PreTrainedModel, name: str) -> Onnx:
@@ -91,34 +96,27 @@ class Onnx(Runtime):
         with quietly():
             program = _graph(plain)
             if name == "onnx-int8":
-                program = quantizer.quantize(program, sample_inputs(plain), "onnx")
+                program = quantizer.quantize(program, sample_inputs(plain, torch.int64), "onnx")
+                setattr(plain.config, "transformers.js_config", {"dtype": "q8"})  # the name of the graph that it reads
+            _without_fusion(program)
             _without_notes(program)
-            onnx_ir.save(program, str(owner.path / ONNX_FILE))
+            file = owner.path / GRAPHS[name]
+            file.parent.mkdir()
+            onnx_ir.save(program, str(file))
         return cls(name, plain.config, owner.path, parameters=parameter_count(plain), owner=owner)
 
-    def compile(self, threads: int):
-        try:
-            import onnxruntime
-        except ImportError as problem:
-            raise _missing(problem) from None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # The runtime's fused sum and norm takes five times as long as the two one after the other: with it, int8 at
-        # AfriBERTa-base's shape is a fifth slower (onnxruntime 1.31, two threads).
-        return onnxruntime.InferenceSession(
-            str(self.folder / ONNX_FILE),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
+    @property
+    def files(self) -> list[Path]:
+        return [graph_of(self.folder, self.name)]
+
+    def compile(self, threads: int) -> Graph:
+        return Graph(self.files[0], threads=threads)
 
     def logits(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        feeds = {"input_ids": tokens.numpy(), "attention_mask": mask.numpy()}
-        return torch.from_numpy(self.compiled().run(["logits"], feeds)[0])
+        return torch.from_numpy(self.compiled().logits(tokens.numpy(), mask.numpy()))
 
     def stored(self) -> Iterator[Stored]:
-        tensors = _libraries()[0].load(str(self.folder / ONNX_FILE)).graph.initializers
+        tensors = _libraries()[0].load(str(self.files[0])).graph.initializers
         return (_stored(name, value, tensors) for name, value in tensors.items())
 
 
@@ -154,7 +152,7 @@ def _graph(network: PreTrainedModel):
     if key not in _traced:
         network.set_attn_implementation("eager")  # plain products run faster there than what stands for the fused ones
         options = config(dynamic=True, optimize=False)  # which would merge and turn weights, so that no name is left
-        _traced[key] = exporter().export(network, sample_inputs(network), config=options).program
+        _traced[key] = exporter().export(network, sample_inputs(network, torch.int64), config=options).program
         for name in weights:
             _traced[key].graph.initializers[name].const_value = None
     program = _traced[key].clone()
@@ -165,14 +163,35 @@ def _graph(network: PreTrainedModel):
     return optimized.model
 
 
+def _without_fusion(program) -> None:
+    """Have each sum before a norm be a Sum, not an Add, which the runtime would fuse with the norm.
+
+    The two fused take five times as long as one after the other: int8 at AfriBERTa-base's shape would be a fifth slower
+    (onnxruntime 1.31, two threads). They also round otherwise, and not every runtime fuses them: a difference in the
+    last digit becomes one of an int8 step.
+    """
+    for node in program.graph:
+        before = node.inputs[0].producer() if node.op_type == "LayerNormalization" else None
+        if before is not None and before.op_type == "Add":
+            before.op_type = "Sum"
+
+
 def _without_notes(program) -> None:
-    """Clear what the exporter notes of each node: half of a small file, with paths of the machine that made it."""
+    """Clear what no runtime reads: the exporter's notes, with paths of the machine, and of what is between two nodes.
+
+    Half of a small file. The names of weights stay: they say what part of the network each belongs to.
+    """
     graph, nodes = program.graph, list(program.graph.all_nodes())
-    outputs = [value for node in nodes for value in node.outputs]
-    for noted in (program, graph, *nodes, *outputs, *graph.inputs, *graph.initializers.values()):
+    ends = [*graph.inputs, *graph.outputs]
+    between = [value for node in nodes for value in node.outputs if value not in graph.outputs]
+    for noted in (program, graph, *nodes, *ends, *between, *graph.initializers.values()):
         noted.metadata_props.clear()
     for node in nodes:
-        node.doc_string = None
+        node.name = node.doc_string = None
+    for value in (*between, *graph.initializers.values()):
+        value.type = value.shape = None
+    for number, value in enumerate(between):
+        value.name = str(number)
 
 
 def _libraries():

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -26,7 +27,9 @@ class OpenVino(Runtime):
     so whoever makes this format compares F1 before and after.
     """
 
-    FILES = ("openvino_model.xml", "openvino_model.bin")
+    @property
+    def files(self) -> list[Path]:
+        return [self.folder / "openvino_model.xml", self.folder / "openvino_model.bin"]
 
     @classmethod
     def of(cls, network: PreTrainedModel, *, rows: Sequence[Tensor]) -> OpenVino:
@@ -40,20 +43,20 @@ class OpenVino(Runtime):
         ]
         with quietly(), _without_bars():
             exporter, config = _exporter(samples)
-            program = exporter.export(plain, sample_inputs(plain), config=config).program
-            _openvino().save_model(program, str(owner.path / cls.FILES[0]), compress_to_fp16=False)
+            program = exporter.export(plain, sample_inputs(plain, torch.bool), config=config).program
+            _openvino().save_model(program, str(owner.path / "openvino_model.xml"), compress_to_fp16=False)
         return cls("openvino-int8", plain.config, owner.path, parameters=parameter_count(plain), owner=owner)
 
     def compile(self, threads: int):
         options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        return _openvino().Core().compile_model(str(self.folder / self.FILES[0]), "CPU", options)
+        return _openvino().Core().compile_model(str(self.files[0]), "CPU", options)
 
     def logits(self, tokens: Tensor, mask: Tensor) -> Tensor:
         answer = self.compiled()({"input_ids": tokens.numpy(), "attention_mask": mask.numpy()})
         return torch.from_numpy(answer["logits"].copy())
 
     def stored(self) -> Iterator[Stored]:
-        for node in _openvino().Core().read_model(str(self.folder / self.FILES[0])).get_ordered_ops():
+        for node in _openvino().Core().read_model(str(self.files[0])).get_ordered_ops():
             if node.get_type_name() == "Constant":
                 values = torch.from_numpy(node.get_data().copy())
                 users = _users(node)

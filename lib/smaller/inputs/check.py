@@ -104,26 +104,30 @@ def render(rows: list[Requirement]) -> str:
 
 
 @_told("smaller", "pip install -e . in the folder of the checkout")
-def packages() -> Iterator[Requirement]:
+def packages(
+    *,
+    installed: Callable[[str], metadata.Distribution] = metadata.distribution,
+    python: str = platform.python_version(),
+) -> Iterator[Requirement]:
     """The versions of Python and each declared package, against the bounds of pyproject.toml; extras are optional."""
-    project, declared = metadata.metadata("smaller"), metadata.requires("smaller") or []
-    bound, version = project["Requires-Python"] or "", platform.python_version()
-    ok = SpecifierSet(bound).contains(version, prereleases=True)
+    project = installed("smaller")
+    bound = project.metadata["Requires-Python"] or ""
+    ok = SpecifierSet(bound).contains(python, prereleases=True)
     advice = f"Python {bound} is needed. Make the environment with it: make PYTHON=python3.12"
-    yield Requirement("Python", ok, f"{version} at {sys.executable}", advice)
-    for wanted in map(Specification, declared):
+    yield Requirement("Python", ok, f"{python} at {sys.executable}", advice)
+    for wanted in map(Specification, project.requires or []):
         # With no extra in force, or with one: a marker may also speak of the system, and hold under neither.
-        for extra in ("", *(project.get_all("Provides-Extra") or [])):
+        for extra in ("", *(project.metadata.get_all("Provides-Extra") or [])):
             if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
-                yield _package(wanted, extra)
+                yield _package(wanted, extra, installed)
                 break
 
 
-def _package(wanted: Specification, extra: str) -> Requirement:
+def _package(wanted: Specification, extra: str, installed: Callable[[str], metadata.Distribution]) -> Requirement:
     name = f"{wanted.name} (extra {extra})" if extra else wanted.name
     install = f"pip install -e '.[{extra}]'" if extra else INSTALL
     try:
-        version = metadata.version(wanted.name)
+        version = installed(wanted.name).version
     except metadata.PackageNotFoundError:
         return Requirement(name, None if extra else False, "not installed", install)
     ok = wanted.specifier.contains(version, prereleases=True)
@@ -131,12 +135,17 @@ def _package(wanted: Specification, extra: str) -> Requirement:
 
 
 @_told("processor", REBUILD)
-def processor() -> Iterator[Requirement]:
-    """The processor, its cores, and which of the instructions it has that make small models fast."""
-    model, flags = _processor()
+def processor(
+    *, system: str = sys.platform, machine: str = platform.machine(), told: str | None = None
+) -> Iterator[Requirement]:
+    """The processor, its cores, and which of the instructions it has that make small models fast.
+
+    `told` is what the system tells of it (from `sysctl -a` or /proc/cpuinfo; empty for nothing), asked now when None.
+    """
+    model, flags = _processor(system, machine, _asked(system) if told is None else told)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Requirement("processor", True, f"{model}, {cores} {'core' if cores == 1 else 'cores'}")
-    table = X86_FEATURES if platform.machine().lower() in {"x86_64", "amd64"} else ARM_FEATURES
+    table = X86_FEATURES if machine.lower() in {"x86_64", "amd64"} else ARM_FEATURES
     for name, (spellings, use) in table.items():
         if not flags.isdisjoint(spellings):
             yield Requirement(f"  {name}", True, use)
@@ -145,22 +154,24 @@ def processor() -> Iterator[Requirement]:
             yield Requirement(f"  {name}", None, f"{why}; it would give {use}")
 
 
-def _processor() -> tuple[str, set[str]]:
+def _asked(system: str) -> str:
+    if system == "darwin":
+        return _output("sysctl", "-a")
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _processor(system: str, machine: str, told: str) -> tuple[str, set[str]]:
     """The processor's name, and its features in lower case without separators (empty where the system tells none)."""
-    if sys.platform == "darwin":
-        lines = _output("sysctl", "-a").splitlines()
-        values = dict(line.split(": ", 1) for line in lines if ": " in line)
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in told.splitlines())}
+    if system == "darwin":
         intel = values.get("machdep.cpu.features", "") + " " + values.get("machdep.cpu.leaf7_features", "")
         arm = [key.rpartition("FEAT_")[2] for key, value in values.items() if "FEAT_" in key and value == "1"]
-        words = intel.split() + arm
-        return values.get("machdep.cpu.brand_string", platform.machine()), _plain(words)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine(), set()
-    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        return values.get("machdep.cpu.brand_string", machine), _plain(intel.split() + arm)
     words = (values.get("flags") or values.get("Features") or "").split()
-    return values.get("model name", platform.machine()), _plain(words)
+    return values.get("model name") or (machine if told else platform.processor() or machine), _plain(words)
 
 
 def _plain(words: list[str]) -> set[str]:
@@ -175,27 +186,28 @@ def _output(*command: str) -> str:
 
 
 @_told("memory", INSTALL)
-def memory() -> Iterator[Requirement]:
-    """Main memory that is free now."""
+def memory(now: object | None = None) -> Iterator[Requirement]:
+    """Main memory that is free `now`, with its `available` and `total` bytes as psutil tells them."""
     import psutil
 
-    now = psutil.virtual_memory()
+    now = now or psutil.virtual_memory()
     found = f"{now.available / GIGABYTE:.1f} GB free of {now.total / GIGABYTE:.1f} GB"
     advice = f"Less than {FREE_MEMORY / GIGABYTE:.0f} GB are free: close other programs."
     yield Requirement("memory", now.available >= FREE_MEMORY, found, advice)
 
 
 @_told("GPU", REBUILD)
-def accelerators() -> Iterator[Requirement]:
-    """Each CUDA GPU with its memory and whether it computes in bf16; optional, since small encoders run without one."""
+def accelerators(cuda: object | None = None) -> Iterator[Requirement]:
+    """Each GPU of `torch.cuda` with its memory and whether it computes in bf16; optional: small encoders need none."""
     import torch
 
-    if not torch.cuda.is_available():
+    cuda = cuda or torch.cuda
+    if not cuda.is_available():
         yield Requirement("GPU", None, "none", "sample and mini run on the processor; the paper profile wants a GPU")
         return
-    bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
-    for index in range(torch.cuda.device_count()):
-        device = torch.cuda.get_device_properties(index)
+    bf16 = "bf16" if cuda.is_bf16_supported() else "no bf16"
+    for index in range(cuda.device_count()):
+        device = cuda.get_device_properties(index)
         yield Requirement("GPU", True, f"{device.name}, {device.total_memory / GIGABYTE:.0f} GB, {bf16}")
 
 
@@ -209,13 +221,13 @@ def bitsandbytes() -> Iterator[Requirement]:
 
 
 @_told("Jupyter kernel python3", f"{INSTALL}; or set HOME to a folder of your own, where there is none")
-def kernel() -> Iterator[Requirement]:
-    """The Jupyter kernel `python3` that the notebooks name, which has to start this very Python."""
+def kernel(manager: object | None = None) -> Iterator[Requirement]:
+    """The Jupyter kernel `python3` of a KernelSpecManager, which has to start this very Python."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     advice = "The notebooks would run in another Python: python -m ipykernel install --sys-prefix"
     try:
-        command = KernelSpecManager().get_kernel_spec("python3").argv[0]
+        command = (manager or KernelSpecManager()).get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
         yield Requirement("Jupyter kernel python3", False, "not registered", advice)
         return
@@ -224,23 +236,23 @@ def kernel() -> Iterator[Requirement]:
     yield Requirement("Jupyter kernel python3", ours, "this Python" if ours else command, advice)
 
 
-def folders() -> list[Requirement]:
-    """The folders that are written to: free disk, and the permission to write."""
+def folders(*, needed: float = FREE_DISK) -> list[Requirement]:
+    """The folders that are written to: free disk, at least the bytes `needed`, and the permission to write."""
     rows = []
     for name, place in (("outputs", paths.outputs_folder), ("cache", paths.cache_folder)):
         variable = f"SMALLER_{name.upper()}"
         advice = f"Nothing can be written there. Change its permissions, or set {variable} to another folder."
-        rows += _told(name, advice)(_folder)(name, place, variable)
+        rows += _told(name, advice)(_folder)(name, place, variable, needed)
     return rows
 
 
-def _folder(name: str, place: Callable[[], Path], variable: str) -> Iterator[Requirement]:
+def _folder(name: str, place: Callable[[], Path], variable: str, needed: float) -> Iterator[Requirement]:
     folder = place()
     standing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     with tempfile.TemporaryFile(dir=standing):
         free = shutil.disk_usage(standing).free
-    advice = f"Less than {FREE_DISK / GIGABYTE:.0f} GB are free: clear the disk, or set {variable} elsewhere."
-    yield Requirement(name, free >= FREE_DISK, f"{folder}, {free / GIGABYTE:.0f} GB free", advice)
+    advice = f"Less than {needed / GIGABYTE:.0f} GB are free: clear the disk, or set {variable} elsewhere."
+    yield Requirement(name, free >= needed, f"{folder}, {free / GIGABYTE:.0f} GB free", advice)
 
 
 @_told("data", REBUILD)

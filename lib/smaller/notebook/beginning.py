@@ -161,17 +161,19 @@ def preview(
 ) -> None:
     """Display versions, device, how much of the work is done, how long the rest should take, and what is to score.
 
-    Where each language has sets of its own, `sets` go by language. A dry run ends with the cell that calls this, which
-    is tagged `plan`, and reads the plan from its output. Raises SmallerError for a step that cannot be taken.
+    Where groups of recipes, or languages, have sets of their own, `sets` go by their names. A dry run ends with the
+    cell that calls this, which is tagged `plan`, and reads the plan from its output. Raises SmallerError for a step
+    that cannot be taken.
     """
-    recipes, by_language = study.flat(recipes), sets if isinstance(sets, Mapping) else {"": sets}
-    require_possible(recipes)
-    unscored = sum(
-        len(study.pending([recipe for recipe in recipes if language in ("", recipe.fine_tuning.language)], own))
-        for language, own in by_language.items()
-        if own
-    )
-    plan = replace(study.estimate(recipes), unscored=unscored)
+    groups = recipes if isinstance(recipes, Mapping) else {}
+    every, by_name = study.flat(recipes), sets if isinstance(sets, Mapping) else {"": sets}
+    require_possible(every)
+    plan = study.estimate(every)
+    unscored = set()
+    for name, own in by_name.items():
+        scored = groups.get(name) or [recipe for recipe in every if name in ("", recipe.fine_tuning.language)]
+        unscored.update(study.pending(scored, own) if own else ())
+    plan = replace(plan, unscored=len(unscored))
     about = results.provenance_of_process()
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     rows = {

@@ -24,12 +24,12 @@ from smaller.analysis.statistics import AVERAGE
 from smaller.base.progress import attended
 
 
-def explore(table: pd.DataFrame) -> Explorer | None:
+def explore(table: pd.DataFrame, *, looked_at: bool | None = None) -> Explorer | None:
     """Display sliders over a table of `findings.summary.recipes`; in a batch run there is nothing, and None comes back.
 
-    Every move redraws from the table, which is in memory.
+    Every move redraws from the table, which is in memory. Whether it is `looked_at` is found out when None.
     """
-    if not attended():
+    if not (attended() if looked_at is None else looked_at):
         return None
     from IPython.display import display
 

@@ -89,8 +89,6 @@ def _require_language(language: str, tasks: Iterable[str], corpus: str, least: i
             ) from error
     splits.check_text(corpus, language)
     text = splits.text(corpus, language)
-    if not any(map(str.strip, text)):
-        raise SmallerError(f"The text of {corpus}/{language} is empty, and every step before fine-tuning reads it.")
     needed = SPECIAL + len(set("".join("".join(text).split()))) if least < LETTERS else 0
     if least < needed:
         raise SmallerError(

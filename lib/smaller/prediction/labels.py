@@ -6,18 +6,17 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smaller.base.errors import SmallerError
-from smaller.data.encoding import IGNORED, Encoded, batch_of, budget_batches, encode, pad
+from smaller.data.encoding import IGNORED, Encoded, batch_of, encode, pad
 from smaller.data.examples import Example, Text
-from smaller.data.schemes import WrongTag, labels_of_words, scheme_of
+from smaller.data.tokens import budget_batches
 from smaller.encoders import TRAINED, Model
 from smaller.encoders.device import device, mixed_precision, placed
 from smaller.encoders.folders import positions
+from smaller.serving import answers
 
 
 @dataclass(frozen=True)
@@ -86,23 +85,17 @@ def read_encoded(model: Model, encoded: Encoded, examples: Sequence[Example]) ->
 
 def labels_of(model: Model, probabilities: Tensor) -> list[str]:
     """The likeliest label of each word, from probabilities of shape (words, labels); O where there are none."""
-    own = own_labels(model)
-    names = np.array([label if label in own else "O" for label in (*model.labels, "O")], dtype=object)
-    best = torch.where(probabilities.isnan().any(-1), len(model.labels), probabilities.max(-1).indices)
-    return names[best.numpy()].tolist()
+    return answers.likeliest(probabilities.numpy(), model.labels, model.unit)
 
 
 def own_labels(model: Model) -> tuple[str, ...]:
     """The labels that a word, or a text, may have: of a tagger without those of special tokens."""
-    return labels_of_words(model.labels) if model.unit == "word" else model.labels
+    return answers.own_labels(model.labels, model.unit)
 
 
 def scheme(model: Model) -> str:
-    """The scheme of a tagger's labels: see `data.schemes.scheme_of`. Raises SmallerError if they do not go together."""
-    try:
-        return scheme_of(own_labels(model))
-    except WrongTag as problem:
-        raise SmallerError(f"The model's labels do not go together: {problem}") from None
+    """The scheme of a tagger's labels. Raises SmallerError if they do not go together."""
+    return answers.scheme(model.labels)
 
 
 def by_place(logits: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from smaller.data.encoding import IGNORED, budget_batches, pad
+from smaller.data.encoding import IGNORED, pad
+from smaller.data.tokens import budget_batches
 from smaller.encoders import Model
 from smaller.encoders.device import device, mixed_precision, placed
 from smaller.study.steps.pretraining import mask_tokens

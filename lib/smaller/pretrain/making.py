@@ -18,11 +18,11 @@ from smaller.base.files import draft_of, require_room, told, write_whole
 from smaller.base.progress import Say, duration, silent
 from smaller.encoders import Model
 from smaller.encoders.initialisation import look_at_neighbours
+from smaller.encoders.learned import learn_tokenizer
 from smaller.pretrain.card import card
 from smaller.pretrain.held_out import HeldOut, frequency_perplexity, held_out_scores, masked_rows
 from smaller.pretrain.settings import DEPTHS, Family
 from smaller.pretrain.text import Rows, checksum, encoded, licence_of, readable, sampled_lines, text_files, texts
-from smaller.pretrain.tokenizer import learn_tokenizer
 from smaller.study import cost
 from smaller.study.results import now, provenance_of_process
 from smaller.study.steps.base import require

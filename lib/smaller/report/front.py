@@ -20,6 +20,9 @@ from smaller.report.page import Page, style, template
 HEADLINES = ("choices-by-language", "pareto")
 """The table and the figure that the index shows whole, from the first page that has them."""
 
+BOX = "box-quickstart"
+"""The box in which a reader tries models, from the first page that has it."""
+
 
 def index(pages: Sequence[Page], records: Sequence[dict] = ()) -> str:
     """The index: what `records` are of and what they took; a line and a card for each page; the headline figures."""
@@ -29,6 +32,7 @@ def index(pages: Sequence[Page], records: Sequence[dict] = ()) -> str:
         pages=[(page, _thumbnail(page.figure)) for page in ordered],
         rows=[page for page in ordered if page.answer or page.error],
         summary=summary,
+        box=next((Markup(page.parts[BOX]) for page in ordered if BOX in page.parts), ""),
         headlines=[Markup(summary.parts[name]) for name in HEADLINES if name in summary.parts] if summary else [],
         studied=_studied(records),
         sample=any(page.sample for page in pages),

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from smaller.analysis.figures import FILES
 from smaller.base.errors import SmallerError
-from smaller.base.paths import project_root
+from smaller.base.paths import outputs_folder, project_root
 from smaller.base.progress import duration
 from smaller.notebook import files
 from smaller.notebook.display import SORT
@@ -43,8 +43,8 @@ class Page:
     """A rendered notebook, and what the index shows of it.
 
     `answer` is all text of its first box, in paragraphs; `headline`, `lead` (its first paragraph) and `verdict` are
-    those of the first finding in it that was measured. `parts` are its figures and tables by name, as HTML; `figure`
-    describes the first figure (`name`, `alt`, `files`).
+    those of the first finding in it that was measured. `parts` are its figures, tables and boxes by name, as HTML;
+    `figure` describes the first figure (`name`, `alt`, `files`).
     """
 
     name: str
@@ -96,6 +96,7 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
     title = heading.extract().get_text().strip() if heading else executed.stem
     contents = _contents(soup)
     _check_offline(soup, executed)
+    _open_boxes(soup)
     _make_readable(soup)
     _make_accessible(soup)
     _lead_to_pages(soup, pages or {})
@@ -267,13 +268,28 @@ def _lead_to_pages(soup, pages: Mapping[str, str]) -> None:
             link.unwrap()
 
 
+def _open_boxes(soup) -> None:
+    """Show the pages that models run in where a notebook leads to them, in a frame; where there is none, nothing."""
+    for box in soup.select("div.try"):
+        link = box.find("a")
+        if (
+            not re.fullmatch(r"\.\./demo/[\w-]+\.html", link["href"])
+            or not (outputs_folder() / link["href"][3:]).is_file()
+        ):
+            box.decompose()
+            continue
+        frame = {"src": link["href"], "title": "One sentence, tagged by several models", "loading": "lazy"}
+        box.insert(0, soup.new_tag("iframe", attrs=frame))
+        link.string = "The box as a page of its own"
+
+
 def _parts(soup, cards: Sequence[Mapping[str, object]]) -> dict[str, str]:
-    """The figures and tables of a page by name, for another page that shows them."""
+    """The figures, tables and boxes of a page by name, for another page that shows them."""
     parts = {}
     for card in cards:
-        found = soup.find(id=f"{card['kind']}-{card.get('name')}")
+        found = soup.find(id=card.get("name") if card["kind"] == "box" else f"{card['kind']}-{card.get('name')}")
         if found is not None:
-            parts[card["name"]] = (found if card["kind"] == "figure" else found.find_parent(class_="scroll")).decode()
+            parts[card["name"]] = (found.find_parent(class_="scroll") if card["kind"] == "table" else found).decode()
     return parts
 
 

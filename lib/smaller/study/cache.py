@@ -21,8 +21,9 @@ from smaller.base import paths, settings
 from smaller.base.errors import SmallerError
 from smaller.base.files import DRAFT, draft_of, remove, require_room, sweep, told, write_whole
 from smaller.base.progress import Say, silent
-from smaller.encoders import Model, open_folder, save
+from smaller.encoders import Model, open_any, save
 from smaller.study.recipes import Recipe
+from smaller.study.steps import teaching
 
 FORMAT = 1
 ABOUT = "about.json"
@@ -68,7 +69,7 @@ def read(recipe: Recipe) -> tuple[Model, list[dict]] | None:
     """The model behind a trained prefix and its step reports, or None."""
     found = find(recipe)
     try:
-        return found and (open_folder(found[0]), found[1])
+        return found and (open_any(found[0]), found[1])
     except SmallerError:  # damaged, or removed by another study in this moment; it can be made again
         return None
 
@@ -133,6 +134,8 @@ def clean() -> int:
         with contextlib.suppress(Timeout), FileLock(_lock_file(place.name.removeprefix(_SCRATCH)), timeout=0):
             freed += _bytes(place)
             shutil.rmtree(place, ignore_errors=True)
+    freed += _bytes(teaching.folder())
+    remove(teaching.folder())
     return freed
 
 

@@ -25,11 +25,10 @@ from smaller import formats
 from smaller.base.settings import changed
 from smaller.data.encoding import Batch, batch_of, encode, pad
 from smaller.data.examples import Text
-from smaller.data.text import composed
+from smaller.data.text import as_sentence, composed
 from smaller.encoders import Model
 from smaller.encoders.device import device, placed
 from smaller.prediction.labels import by_place, labels_of
-from smaller.prediction.tagging import as_sentence
 
 BATCHES = (1, 8)
 """Sentences in a call: one that somebody waits for, and as many as a small server collects."""

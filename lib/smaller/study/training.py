@@ -22,6 +22,7 @@ from smaller.base.progress import Say, duration, silent
 from smaller.data.encoding import IGNORED, Batch
 from smaller.encoders import Model
 from smaller.encoders.device import device, mixed_precision, placed
+from smaller.encoders.served import SERVED
 from smaller.prediction.labels import by_place
 from smaller.study.checkpoints import Checkpoint
 
@@ -92,8 +93,8 @@ ALL_MASK_ATTENTION_FUNCTIONS.register("smaller", eager_mask)
 @contextlib.contextmanager
 def fast_dropout(network: PreTrainedModel) -> Iterator[None]:
     """On the processor, swap the network's dropout for `FastDropout`, also inside attention, while it trains."""
-    if device().type != "cpu":
-        yield
+    if device().type != "cpu" or network.config.model_type not in SERVED:
+        yield  # of another architecture nobody knows what its attention is given
         return
     swapped = [module for module in network.modules() if type(module) is nn.Dropout]
     before = network.config._attn_implementation

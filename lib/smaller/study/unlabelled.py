@@ -13,13 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from smaller.base.errors import SmallerError
-from smaller.data.encoding import budget_batches, pad, piece_limit
+from smaller.data.encoding import pad, piece_limit
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.schemes import as_bio, labels_of_words, scheme_of
+from smaller.data.text import as_sentence
+from smaller.data.tokens import budget_batches
 from smaller.encoders import Model
 from smaller.encoders.device import device, mixed_precision, placed
 from smaller.prediction.labels import labels_of, read
-from smaller.prediction.tagging import as_sentence
 from smaller.study.evaluation import span_scores
 from smaller.study.training import logits_at
 
@@ -85,13 +86,13 @@ def _tags(found: dict) -> list[list[str]]:
 
 
 def pseudo_perplexity(model: Model, examples: Sequence[Example], *, max_length: int = 128) -> dict:
-    """How well a masked-language model guesses text that it has not seen, by every piece of it once.
+    """How well a masked-language model guesses text that it has not seen, by every token of it once.
 
-    `pseudo_perplexity` is exp of the mean cross-entropy of the pieces, each hidden by itself (Salazar et al. 2020,
+    `pseudo_perplexity` is exp of the mean cross-entropy of the tokens, each hidden by itself (Salazar et al. 2020,
     *Masked Language Model Scoring*, section 2). It compares models of one vocabulary: where a word falls into more
-    pieces, the rest of the word gives each of them away. `word_perplexity` and `bits_per_character` compare any: a
-    piece is guessed with the later pieces of its word hidden too (Kauf and Ivanova 2023, *A Better Way to Do Masked
-    Language Model Scoring*), so that a word's pieces multiply to its probability, whatever they are, and the sum is
+    tokens, the rest of the word gives each of them away. `word_perplexity` and `bits_per_character` compare any: a
+    token is guessed with the later tokens of its word hidden too (Kauf and Ivanova 2023, *A Better Way to Do Masked
+    Language Model Scoring*), so that a word's tokens multiply to its probability, whatever they are, and the sum is
     taken by word and by character without spaces. `unknown_pieces`, in per cent, says how much no vocabulary spells.
     """
     sentences = [sentence for sentence in map(_sentence, examples) if sentence.words]

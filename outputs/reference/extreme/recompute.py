@@ -3,8 +3,8 @@
 Run as `PYTHONPATH=lib python outputs/reference/extreme/recompute.py`. The records do not hold the timings in several
 settings, the learning curves and the guessing of text: these are read from `tables/extreme-times.csv`,
 `figures/P2-F4.csv` and `tables/pseudo-perplexity.csv`, which keep them as they were measured. `plain.csv` holds the
-scores of the models without an encoder on the same data, `topics.csv` those of the dense encoder at other learning rates
-and passes (seed 1).
+scores of the models without an encoder on the same data, `topics.csv` those of the dense encoder at other learning
+rates and passes (seed 1).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.figures import extreme as drawings
-from smaller.analysis.findings import claims, extreme_claims, extreme_curves
+from smaller.analysis.findings import claims, extreme_claims
 from smaller.analysis.findings import extreme as findings
 from smaller.report.reference import ReferenceRun
 from smaller.study.pipelines import (
@@ -157,15 +157,15 @@ times, within = timed(), findings.smallest_within(table)
 costs = claims.gated(findings.costs(table), ahead)
 smallest = claims.gated(findings.smallest(within, currency), ahead)
 curve = tested[tested["stage"].isin([NARROWER, TRIMMED, "1,500 tokens"])]
-sizes = claims.gated(extreme_curves.vocabulary(curve), ahead)
+sizes = claims.gated(extreme_claims.vocabulary(curve), ahead)
 frozen = named(ADAPTERS, seeds=CHANGED)
-adapted = extreme_curves.adapter_curve(table, frozen.assign(group=frozen["group"].str[0]))
-adapters = extreme_curves.adapters(adapted)
-lose = extreme_curves.shown(adapters["difference"], -1, "adapters score significantly less than full fine-tuning")
+adapted = extreme_claims.adapter_curve(table, frozen.assign(group=frozen["group"].str[0]))
+adapters = extreme_claims.adapters(adapted)
+lose = extreme_claims.shown(adapters["difference"], -1, "adapters score significantly less than full fine-tuning")
 equal = findings.at_equal_bytes(table)
 best = claims.gated(findings.best_families(equal), ahead)
-lost = extreme_curves.drops(table, LINES)
-by_text = claims.gated(extreme_curves.drop_and_text(lost), ahead)
+lost = extreme_claims.drops(table, LINES)
+by_text = claims.gated(extreme_claims.drop_and_text(lost), ahead)
 speed = extreme_claims.faster(table, times)
 
 parts = [

@@ -1,7 +1,5 @@
 """What all figures share: the style, panels, curves, dots with intervals, heat maps, and ticks."""
 
-from __future__ import annotations
-
 import functools
 import math
 import warnings
@@ -16,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import Locator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from smaller.analysis.findings.words import name_of
 from smaller.analysis.statistics import AVERAGE, Interval, language_average, t_interval
@@ -42,6 +40,9 @@ def styled(draw: Callable) -> Callable:
             return draw(*args, **kwargs)
 
     return wrapper
+
+
+Draw = Callable[[Axes, pd.DataFrame], None]
 
 
 def language_name(code: str) -> str:
@@ -71,7 +72,7 @@ def new_axes(panels: int, *, height: float | None = None, share_x: bool = True) 
 
 def panels(
     parts: Mapping[str, pd.DataFrame],
-    draw: Callable[[Axes, pd.DataFrame], None],
+    draw: Draw,
     *,
     x: str,
     y: str,
@@ -106,10 +107,7 @@ def look(place: int) -> dict[str, object]:
 
 
 def bounds(values: Iterable[float], *, score: bool = True) -> tuple[float, float]:
-    """The 95 % t interval of values, as seaborn's `errorbar` asks for it; the mean itself where there is none.
-
-    That of a score stays within 0 to 100.
-    """
+    """The 95 % t interval of values for seaborn, or their mean; that of a score stays within 0 to 100."""
     interval = t_interval(list(values))
     low, high = (interval.low, interval.high) if interval.known else (interval.mean, interval.mean)
     return (max(low, 0.0), min(high, 100.0)) if score else (low, high)
@@ -130,26 +128,17 @@ def curve(
     bars: bool = False,
     **look: object,
 ) -> None:
-    """Seeds as faint dots, their mean as a line with markers, their t interval as a band; shares `x` in per cent.
-
-    A band has no width at a single place, so a bar stands there, and with `bars` everywhere; without `band` there is
-    no interval. `look` is what matplotlib's `plot` takes: label, color, marker, linestyle.
-    """
+    """Seeds as faint dots, their mean as a line, their t interval as a band, or bars; shares `x` in per cent."""
     if rows.empty:
         return
     own = rows.assign(**{x: rows[x] * (100 if x in SHARES else 1)})
-    bars = bars or own[x].nunique() == 1
     common = {"data": own, "x": x, "y": y, "ax": axes, "legend": False}
     sns.scatterplot(**common, color=look["color"], s=8, alpha=0.4, linewidth=0, zorder=1.5)
-    sns.lineplot(
-        **common,
-        errorbar=errorbar_of(y) if band else None,
-        err_style="bars" if bars else "band",
-        err_kws={"linewidth": 1} if bars else {"alpha": 0.15, "linewidth": 0},
-        markerfacecolor="white",
-        markeredgecolor=look["color"],
-        **look,
-    )
+    as_bars = {"err_style": "bars", "err_kws": {"linewidth": 1}}
+    as_band = {"err_style": "band", "err_kws": {"alpha": 0.15, "linewidth": 0}}
+    look |= {"markerfacecolor": "white", "markeredgecolor": look["color"]}
+    look |= as_bars if bars or own[x].nunique() == 1 else as_band
+    sns.lineplot(**common, errorbar=errorbar_of(y) if band else None, **look)
     axes.set(xlabel="", ylabel="")
 
 
@@ -164,32 +153,18 @@ def dots_mean_interval(
     hue_order: Iterable[str] = (),
     spread: float = 0.5,
 ) -> None:
-    """Each group's seeds as faint dots, their mean as a marker with its 95 % t interval; groups stand side by side.
-
-    `x` or `y` holds the names of the groups; hues have colours and markers of their own, in `hue_order`. `spread` is
-    the width that the hues of one group share.
-    """
+    """Each group's seeds as faint dots beside their mean with its 95 % t interval; its hues share a width `spread`."""
     hues = list(hue_order or dict.fromkeys(rows[hue])) if hue else [""]
     looks = [look(place) for place in range(len(hues))]
     groups, values = (y, x) if pd.api.types.is_numeric_dtype(rows[x]) else (x, y)
     dodge = spread * (len(hues) - 1) / len(hues)
-    sns.pointplot(
-        rows,
-        x=x,
-        y=y,
-        hue=hue,
-        order=order,
-        hue_order=hues if hue else None,
-        palette=[each["color"] for each in looks] if hue else None,
-        color=None if hue else COLOURS[0],
-        markers=[each["marker"] for each in looks] if hue else MARKERS[0],
-        errorbar=errorbar_of(values),
-        dodge=dodge or False,
-        linestyle="none",
-        markersize=4.5,
-        err_kws={"linewidth": 1.1},
-        ax=axes,
-    )
+    style = {"linestyle": "none", "markersize": 4.5, "err_kws": {"linewidth": 1.1}, "order": order, "ax": axes}
+    if hue:
+        style |= {"hue": hue, "hue_order": hues, "dodge": dodge or False}
+        style |= {"palette": [each["color"] for each in looks], "markers": [each["marker"] for each in looks]}
+    else:
+        style |= {"color": COLOURS[0], "markers": MARKERS[0]}
+    sns.pointplot(rows, x=x, y=y, errorbar=errorbar_of(values), **style)
     axes.set(xlabel="", ylabel="")
     if legend := axes.get_legend():  # the figure has one for all panels
         legend.remove()
@@ -219,37 +194,16 @@ def note(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float,
 
 
 def heat_map(
-    axes: Axes,
-    wide: pd.DataFrame,
-    *,
-    label: str,
-    framed: np.ndarray,
-    centre: float | None = None,
-    sign: str = "",
-    **look: object,
+    axes: Axes, wide: pd.DataFrame, *, framed: np.ndarray, centre: float | None = None, sign: str = "", **look: object
 ) -> None:
-    """A table of numbers as coloured cells with the numbers in them; what was not measured stays blank.
-
-    Colours run from light to dark, or from blue through white to orange around `centre`; `sign` "+" marks gains. Cells
-    where `framed` is true have a frame.
-    """
-    colours = "cividis_r" if centre is None else sns.diverging_palette(245, 40, s=80, l=55, as_cmap=True)
+    """A table of numbers as coloured cells, around `centre` if there is one, with frames where `framed` is true."""
+    look["cmap"] = "cividis_r" if centre is None else sns.diverging_palette(245, 40, s=80, l=55, as_cmap=True)
+    look["cbar_kws"] = {"label": look.pop("label"), "pad": 0.02}
+    look |= {"annot": True, "fmt": f"{sign}.1f", "annot_kws": {"fontsize": 6.5}, "linewidths": 0.6}
     with warnings.catch_warnings():
         # Seaborn colours missing cells in a way that matplotlib is going to deprecate.
         warnings.simplefilter("ignore", PendingDeprecationWarning)
-        sns.heatmap(
-            wide.astype(float),
-            ax=axes,
-            annot=True,
-            fmt=f"{sign}.1f",
-            cmap=colours,
-            center=centre,
-            linewidths=0.6,
-            linecolor="white",
-            cbar_kws={"label": label, "pad": 0.02},
-            annot_kws={"fontsize": 6.5},
-            **look,
-        )
+        sns.heatmap(wide.astype(float), ax=axes, center=centre, linecolor="white", **look)
     for row, column in np.argwhere(framed):
         frame = {"fill": False, "color": COLOURS[1] if centre is None else "black", "linewidth": 1.3}
         axes.add_patch(Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, **frame))
@@ -260,37 +214,24 @@ def heat_map(
 
 
 def log_scale(axis: Axis) -> None:
-    """Make an axis logarithmic, with the ticks of `log_ticks` as plain numbers."""
+    """Make an axis logarithmic, with ticks as plain numbers."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    axis.set_major_locator(_LogTicks())
+    axis.set_major_locator(LogTicks())
     axis.set_major_formatter("{x:,.10g}")
     axis.set_minor_formatter(NullFormatter())
 
 
-class _LogTicks(Locator):
-    def __call__(self) -> list[float]:
-        # Matplotlib counts a tick for every five letters.
-        return log_ticks(*sorted(self.axis.get_view_interval()), letters=5 * self.axis.get_tick_space())
+class LogTicks(LogLocator):
+    """1, 2, 5, 10, 20 ... where their numbers have room on the axis, else powers of ten; on a short axis even steps."""
 
-
-def log_ticks(low: float, high: float, *, letters: int) -> list[float]:
-    """Ticks of a logarithmic axis that is as long as so many letters, so that their numbers stand apart.
-
-    They are 1, 2, 5, 10, 20 ... as far as these have room, then powers of ten, then some of those. Where less than two
-    of them lie between `low` and `high`, the axis is so short that ticks in equal steps serve.
-    """
-    linear = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
-    found = [tick for tick in linear if low <= tick <= high]
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps, stride in ((1, 2, 5), 1), ((1,), 1), ((1,), 2), ((1,), 3):
-        ticks = [step * 10.0**power for power in powers if not power % stride for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) < 2:
-            break
-        found, half = ticks, np.array([len(f"{tick:,.10g}") for tick in ticks]) / 2
-        if (letters * np.diff(np.log10(ticks)) / math.log10(high / low) >= half[1:] + half[:-1] + 0.5).all():
-            break
-    return found
+    def tick_values(self, low: float, high: float) -> np.ndarray:
+        """The ticks from `low` to `high`; matplotlib counts a tick for every five letters."""
+        letters = 0.5 + max(len(f"{10.0 ** math.floor(math.log10(end)):,.10g}") for end in (low, high))
+        room = 5 * self.axis.get_tick_space() / letters
+        self.set_params(subs=(1, 2, 5) if 3.3 * math.log10(high / low) <= room else (1,))
+        found = super().tick_values(low, high)
+        few = np.sum((low <= found) & (found <= high)) < 2
+        return MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high) if few else found
 
 
 def sparsity_axis(axes: Axes) -> None:

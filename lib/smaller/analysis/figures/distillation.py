@@ -1,7 +1,5 @@
 """Figures of distillation: students by strategy, what they keep as they shrink, temperatures, and learning curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,11 +21,7 @@ STUDENT = "student (layers x heads)"
 
 @styled
 def f1_by_student(table: pd.DataFrame) -> np.ndarray:
-    """F1 of students and controls on test, a panel for each teacher and a row for each shape (P1-T1).
-
-    Averages over languages: markers are means over seeds with t intervals, dots single seeds. The grey line is the
-    teacher with its interval.
-    """
+    """F1 of students and controls on test, a panel a teacher, a row a shape; grey: the teacher (P1-T1)."""
     rows = of_average(distillation.averages(distillation.plain(table)))
     whole = rows["strategy"] == TEACHER
     teachers = {encoder: t_interval(own) for encoder, own in rows[whole].groupby("encoder")["f1"]}
@@ -44,29 +38,19 @@ def retention(table: pd.DataFrame) -> np.ndarray:
 
 @styled
 def temperatures(table: pd.DataFrame) -> np.ndarray:
-    """F1 of one student at each temperature minus its F1 at the first, a panel for each teacher (P1-T6).
-
-    Dots are seeds (averages over languages, paired by seed), markers means with t intervals.
-    """
+    """F1 of one student at each temperature minus its F1 at the first, a panel for each teacher (P1-T6)."""
     rows = of_average(distillation.averages(one_kind(of_split(table, "test"), "dataset")))
     tried, first = rows[rows["variant"].str.startswith(TEMPERATURE)], rows[rows["variant"] == ""]
     both = distillation.beside(tried, first, on=[*distillation.MODELS, "seed"]).sort_values("temperature")
     name = f"temperature {first['temperature'].min():g}"
     both = both.assign(temperature=both["temperature"].map("{:g}".format))
     zero = dict.fromkeys(both["encoder"], Interval(0.0, np.nan, np.nan, 1))
-    about = {"by": "temperature", "y": "temperature", "line": name, "x": f"F1 minus that at {name} (points)"}
+    about = {"by": "temperature", "y": "temperature", "level": name, "x": f"F1 minus that at {name} (points)"}
     return _rows_of_dots(both, zero, value="change", **about)
 
 
 def _rows_of_dots(
-    rows: pd.DataFrame,
-    lines: Mapping[str, Interval],
-    *,
-    value: str,
-    by: str = "shape",
-    line: str = TEACHER,
-    x: str,
-    y: str = STUDENT,
+    rows: pd.DataFrame, own: dict[str, Interval], *, value: str, by: str = "shape", level: str = TEACHER, **axis: str
 ) -> np.ndarray:
     """A panel for each teacher, with a row for each value of the column `by` and a grey line at the teacher's own."""
     if by == "shape":
@@ -74,23 +58,19 @@ def _rows_of_dots(
     groups = list(dict.fromkeys(rows[by]))
     present = [strategy for strategy in distillation.STRATEGIES if strategy in set(rows["strategy"])]
 
-    def draw(panel: Axes, own: pd.DataFrame) -> None:
-        base.level(panel, lines[own["encoder"].iloc[0]], label=line, upright=True)
-        base.dots_mean_interval(panel, own, x=value, y=by, hue="strategy", order=groups, hue_order=present, spread=0.7)
+    def draw(panel: Axes, rows: pd.DataFrame) -> None:
+        base.level(panel, own[rows["encoder"].iloc[0]], label=level, upright=True)
+        base.dots_mean_interval(panel, rows, x=value, y=by, hue="strategy", order=groups, hue_order=present, spread=0.7)
         panel.set_ylim(len(groups) - 0.5, -0.5)
         panel.grid(visible=False, axis="y")
 
-    parts = {f"Teacher: {encoder}": own for encoder, own in rows.groupby("encoder")}
-    return base.panels(parts, draw, x=x, y=y, height=1.2 + 0.75 * len(groups))
+    parts = {f"Teacher: {encoder}": part for encoder, part in rows.groupby("encoder")}
+    return base.panels(parts, draw, **{"y": STUDENT} | axis, height=1.2 + 0.75 * len(groups))
 
 
 @styled
 def change_by_language(table: pd.DataFrame) -> np.ndarray:
-    """F1 against the own teacher over the share of its parameters that is gone, a panel for each language (P1-T8).
-
-    The average comes first; students of one teacher with its number of heads, seeds as dots, bands t intervals over
-    seeds.
-    """
+    """F1 against the own teacher over the share of its parameters that is gone, a panel for each language (P1-T8)."""
     found = one_kind(beside_teacher(table), "encoder")
     found = found[found["heads"] == table.loc[table["strategy"] == TEACHER, "heads"].iloc[0]]
 
@@ -107,10 +87,7 @@ def change_by_language(table: pd.DataFrame) -> np.ndarray:
 
 @styled
 def learning_curves(curves: Mapping[str, pd.DataFrame]) -> np.ndarray:
-    """Training loss over updates, a panel for each title, with at most six series each (columns series, update, loss).
-
-    Losses of different panels are different losses and have scales of their own.
-    """
+    """Training loss over updates, a panel for each title, with at most six series (columns series, update, loss)."""
     axes = Figure(figsize=(7, 1.8 * len(curves))).subplots(len(curves), squeeze=False).ravel()
     for panel, (title, frame) in zip(axes, curves.items(), strict=True):
         if (many := frame["series"].nunique()) > len(COLOURS):

@@ -1,7 +1,5 @@
 """Figures of the second paper's pipeline: sizes by stage, and scores over tokens, adapters, text and bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np
@@ -23,11 +21,7 @@ LINKED = (PIPELINE, "pruned", "cut", "distilled", "trimmed")
 
 @styled
 def pipeline_diagram(table: pd.DataFrame) -> np.ndarray:
-    """The stages of the pipeline from top to bottom: a bar for the bytes, beside it the score on test (P2-F1).
-
-    One encoder. Bars are labelled with parameters, bytes and share of the dense bytes; beside them stand seeds, means
-    and t intervals, a marker for each data set. Returns the two axes.
-    """
+    """The stages of one encoder's pipeline: a bar for the bytes, beside it the score on test (P2-F1)."""
     rows = averaged(of_split(table[table["family"] == PIPELINE], "test"))
     rows = rows.assign(task=_tasks(rows))
     sizes = rows.groupby("stage", sort=False)[["bytes", "share", "parameters"]].max()
@@ -49,20 +43,13 @@ def pipeline_diagram(table: pd.DataFrame) -> np.ndarray:
 
 @styled
 def vocabulary_curve(rows: pd.DataFrame) -> np.ndarray:
-    """Score over the size of the vocabulary, a panel for each data set and a line for each language (P2-F2).
-
-    `rows` are the stages that differ in their vocabulary alone, on one split. Returns the axes.
-    """
+    """Score over the vocabulary of stages that differ in it alone, a panel a data set, a line a language (P2-F2)."""
     return _panels(rows.assign(name=rows["language"].map(base.language_name)), "vocabulary", "tokens in the vocabulary")
 
 
 @styled
 def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
-    """Score over the share of the dense bytes, a panel for each data set and a line for each family (X1).
-
-    One encoder. Of each family stand the models that none of the family with as few bytes matches on dev, with their
-    test scores: seeds, means, t intervals. Models that are no series have no line. Grey: dense. Returns the axes.
-    """
+    """Score of the `front` over the share of the dense bytes, a panel a data set, a line a family; grey: dense (X1)."""
     rows, whole = front(table), averaged(of_split(table[table["stage"] == DENSE], "test"))
     small = rows[rows["stage"] != DENSE]
     small = small.assign(name=small["family"], percent=100 * small["share"])
@@ -72,10 +59,7 @@ def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
 
 @styled
 def adapter_curve(rows: pd.DataFrame) -> np.ndarray:
-    """Score over the parameters of the adapters, a panel for each data set and a line for each frozen stage (P2-F3).
-
-    `rows` are what `extreme_curves.adapter_curve` gives, of one encoder; dotted: full fine-tuning. Returns the axes.
-    """
+    """Score over the parameters of `extreme_claims.adapter_curve`, a line a stage; dotted: full fine-tuning (P2-F3)."""
     keys = ["encoder", "dataset", "task", "metric", "stage", "size", "seed"]
     rows = rows.groupby(keys, sort=False, as_index=False)[["score", "full"]].mean()
     return _panels(rows.assign(name=rows["stage"] + ", adapters"), "size", "parameters of the adapters", bars=True)
@@ -83,10 +67,7 @@ def adapter_curve(rows: pd.DataFrame) -> np.ndarray:
 
 @styled
 def drop_and_text(found: pd.DataFrame) -> np.ndarray:
-    """What the pipeline loses over the lines of text of each language, a panel for each data set (P2-F5).
-
-    `found` is what `findings.extreme_curves.drops` gives, of one encoder. Returns the axes.
-    """
+    """The `extreme_claims.drops` over the lines of text of each language, a panel for each data set (P2-F5)."""
     zero = pd.Series(0.0, index=found["dataset"].unique())
     found = found.assign(name="mean over seeds")
     axes = _panels(found, "amount", "lines of text", y="lost", bars=True, linked=(), dense=zero)
@@ -109,10 +90,7 @@ def _panels(
     linked: Collection[str] | None = None,
     dense: pd.Series | None = None,
 ) -> np.ndarray:
-    """A panel for each data set, with a series for each `name`; those of `linked` (or all) have a line.
-
-    `dense` is the height of the dense model's line by data set, a column `full` that of a dotted line for each series.
-    """
+    """A panel a data set of one encoder, a series a `name`, with a line if `linked`; `dense` and `full` are levels."""
     rows = rows.assign(title=_tasks(rows))
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:

@@ -1,7 +1,5 @@
 """Figures of whole models: F1 by language, over size, and over each cost, with the front that is chosen on dev."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 
@@ -12,51 +10,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smaller.analysis.figures import base
-from smaller.analysis.figures.base import COLOURS, GREY, styled
+from smaller.analysis.figures.base import COLOURS, GREY, MARKERS, styled
 from smaller.analysis.findings import summary
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind
 
-COSTS = {
-    "bytes": (1e-6, "weights (MB)"),
-    "time_ratio": (100.0, "time (% of uncompressed)"),
-    "training_seconds": (1.0, "training (s)"),
-}
+COSTS = {"bytes": (1e-6, "weights (MB)"), "time_ratio": (100.0, "time (% of uncompressed)")}
+COSTS |= {"training_seconds": (1.0, "training (s)")}
 """The costs that a model has: what one unit is in the unit of its axis, and the label of that."""
 
 BELOW = 15.0
 """Points under the best F1 at which a panel ends."""
 
 WHOLE, SEVERAL, CLOSED = "uncompressed", "several steps", "several steps, then quantized"
-LOOKS = {
-    WHOLE: (GREY, "*"),
-    "pruned": (COLOURS[0], "o"),
-    "fewer layers": (COLOURS[1], "s"),
-    "quantized": (COLOURS[2], "^"),
-    "trimmed vocabulary": (COLOURS[3], "D"),
-    SEVERAL: (COLOURS[4], "v"),
-    CLOSED: (COLOURS[5], "P"),
-    "no encoder": (GREY, "X"),
-}
+SINGLE = ("pruned", "fewer layers", "quantized", "trimmed vocabulary")
+LOOKS = {WHOLE: (GREY, "*")} | dict(zip((*SINGLE, SEVERAL, CLOSED), zip(COLOURS, MARKERS, strict=True), strict=True))
+LOOKS |= {"no encoder": (GREY, "X")}
 """The kinds of technique that the fronts tell apart, each with the same colour and marker in every figure."""
 
-_SINGLE = {
-    "dense": WHOLE,
-    "pruned": "pruned",
-    "distilled": "fewer layers",
-    "cut": "fewer layers",
-    "quantized": "quantized",
-    "trimmed": "trimmed vocabulary",
-    "plain": "no encoder",
-}
+_SINGLE = {"dense": WHOLE, "distilled": "fewer layers", "cut": "fewer layers", "trimmed": "trimmed vocabulary"}
+_SINGLE |= {"plain": "no encoder", "pruned": "pruned", "quantized": "quantized"}
 
 
 @styled
 def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: pd.DataFrame | None = None) -> Axes:
-    """Test F1 of the dense encoders, a row for each language, beside a model without an encoder and published numbers.
-
-    Filled markers are means over seeds with t intervals, dots single seeds. `plain`, rows of `study.plain.run`,
-    becomes grey crosses. Each row of `published.published()` becomes grey hollow markers of one shape.
-    """
+    """Test F1 of the dense encoders by language; hollow: rows of `published()`, crosses: those of `study.plain.run`."""
     dense = one_kind(of_split(table, "test").query("order == 'dense'"), "dataset")
     means = dense.groupby("language")["f1"].mean().sort_values(ascending=False)
     codes = [*means.index, *[AVERAGE] * (len(means) > 1)]
@@ -81,10 +58,7 @@ def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: 
 
 @styled
 def size_and_f1(table: pd.DataFrame) -> Axes:
-    """Test F1 over size in MB, two points for each group: hollow as the file is, filled after compression.
-
-    Means over languages and seeds of each group, with t intervals over seeds; faint dots are single seeds.
-    """
+    """Test F1 over size in MB, two points for each group: hollow as the file is, filled after compression."""
     axes = base.new_axes(1, height=3.6)[0]
     for number, (label, own) in enumerate(of_split(table, "test").groupby("group", sort=False)):
         whole, packed = own["dense_bytes"].mean() / 1e6, own["compressed_bytes"].mean() / 1e6
@@ -104,10 +78,7 @@ def size_and_f1(table: pd.DataFrame) -> Axes:
 
 
 def look_of(technique: str, *, whole: bool) -> str:
-    """The kind, a key of `LOOKS`, of a technique such as "distilled + trimmed + quantized".
-
-    A model that no technique made smaller is still not uncompressed if it was trained in several steps.
-    """
+    """The kind of a technique such as "distilled + trimmed", a key of `LOOKS`; `whole`: nothing was taken away."""
     parts = technique.split(" + ")
     if len(parts) == 1 and whole == (technique == "dense"):
         return _SINGLE.get(technique, SEVERAL)
@@ -116,11 +87,7 @@ def look_of(technique: str, *, whole: bool) -> str:
 
 @styled
 def pareto(found: pd.DataFrame) -> list[Axes]:
-    """F1 against each cost, a marker for each kind; the line joins those that no other beats on dev, with intervals.
-
-    `found` is what `summary.families` gives, or `families_by_language`: then each language has a row of panels. A cost
-    is left out where nothing has it; what lies more than `BELOW` points under the best is outside the panels.
-    """
+    """F1 against each known cost of `families` or `families_by_language`, a marker a kind, with the front on dev."""
     costs = [cost for cost in COSTS if (found[cost] > 0).any()]
     titles = found["language"].map(base.language_name) if "language" in found else pd.Series("", found.index)
     rows = list(found.groupby(titles))

@@ -1,7 +1,5 @@
 """Figures of pruning: F1, time and kernels over sparsity."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 
@@ -29,10 +27,7 @@ def curves(axes: Axes, rows: pd.DataFrame, *, column: str = "order", labels: Map
 
 @styled
 def f1_against_sparsity(table: pd.DataFrame) -> Axes:
-    """Mean F1 of all languages over sparsity, a line for each order and encoder (paper 1, its first figure).
-
-    Dots are the language means of single seeds, bands t intervals over seeds, grey lines the dense encoders.
-    """
+    """Mean F1 of all languages over sparsity, a line for each order and encoder (paper 1, its first figure)."""
     rows = one_kind(language_average(of_split(table, "test")), "dataset", *MASKS)
     axes = base.new_axes(1, height=3.8)[0]
     encoders = dict(list(rows.groupby("encoder", sort=False)))
@@ -52,21 +47,14 @@ def f1_against_sparsity(table: pd.DataFrame) -> Axes:
 
 @styled
 def f1_by_language(table: pd.DataFrame) -> np.ndarray:
-    """F1 over sparsity in a panel for each language, the average first (paper 1, per-language pruning figures).
-
-    Both orders of one encoder, seeds as dots, bands t intervals over seeds, grey the dense encoder with its band.
-    Returns the axes, one a panel.
-    """
+    """F1 over sparsity in a panel for each language, the average first (paper 1, per-language pruning figures)."""
     rows = one_kind(of_split(table, "test"), "dataset", "encoder", *MASKS)
     return base.panels(base.by_language(rows), curves, x=base.SPARSITY, y=base.F1)
 
 
 @styled
 def masks_compared(table: pd.DataFrame) -> np.ndarray:
-    """Magnitude against random masks at equal sparsity, a panel for each order: the break condition T22 of paper 1.
-
-    Means over languages; dots are seeds, bands t intervals over seeds. Returns the axes, one an order.
-    """
+    """Magnitude against random masks at equal sparsity, a panel for each order: the break condition T22 of paper 1."""
     rows = language_average(one_kind(of_split(table, "test"), "dataset", "encoder", "scope", "include"))
     masks = {method: f"{method} mask" for method in ("magnitude", "random")}
     parts = {
@@ -80,12 +68,7 @@ def masks_compared(table: pd.DataFrame) -> np.ndarray:
 
 @styled
 def time_by_language(table: pd.DataFrame, *, noise_floor: float) -> np.ndarray:
-    """Milliseconds for a sentence over sparsity in a panel for each language (paper 1, its question on time).
-
-    Bars are `milliseconds_low` to `milliseconds_high`, the repeats of a model. The grey band is the noise floor: dense
-    give or take `noise_floor` (a share, from the dense model timed against itself). A pruned model is faster only where
-    it leaves the band. Returns the axes, one a panel.
-    """
+    """Milliseconds for a sentence over sparsity by language (paper 1); bars: repeats, grey band: the noise floor."""
     rows = one_kind(of_split(table, "test"), "dataset", "encoder", *MASKS, "device").dropna(subset="milliseconds")
     if rows.empty:
         raise SmallerError("No time was measured in this table; run the study with latency switched on.")
@@ -112,11 +95,7 @@ def time_by_language(table: pd.DataFrame, *, noise_floor: float) -> np.ndarray:
 
 @styled
 def sparse_kernel(frame: pd.DataFrame) -> Axes:
-    """Milliseconds of one matrix product over sparsity, with a dense and with a sparse kernel.
-
-    `frame` has the columns sparsity (0..1), kernel ('dense' or 'sparse'), milliseconds, milliseconds_low and
-    milliseconds_high. The time axis is logarithmic where the kernels differ more than tenfold.
-    """
+    """Milliseconds of one matrix product over sparsity, by `kernel`: "dense" or "sparse"."""
     axes = base.new_axes(1, height=3.2)[0]
     for place, (kernel, own) in enumerate(frame.sort_values("sparsity").groupby("kernel")):
         x, style = 100 * own["sparsity"], base.look(place) | {"color": (GREY, base.look(0)["color"])[place]}

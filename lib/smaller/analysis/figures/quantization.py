@@ -1,7 +1,5 @@
 """Figures of quantization: F1 against fp32, bytes by part, time by format, and F1 under fewer bits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,13 +24,10 @@ WHERE = {
 
 @styled
 def f1_by_format(table: pd.DataFrame, published: pd.DataFrame) -> Axes:
-    """What each format does to F1: differences to fp32, beside the printed changes as hollow squares.
-
-    Dots are seeds (averages over the languages), markers their mean with its t interval; the grey band is the margin
-    within which F1 counts as kept. `published` has a row "average" and the columns dense, dynamic and llm.int8.
-    """
+    """What each format does to F1, with the margin in grey; hollow: the changes that `published` has printed."""
     rows = quantization.plain(table)
-    rows = _changes(rows[rows["form"] != REFERENCE], rows[rows["form"] == REFERENCE], by=["form"])
+    whole = rows["form"] == REFERENCE
+    rows = _changes(rows[~whole], rows[whole], by=["form"])
     names = _present(rows)
     axes = _dots(rows, x="form", order=names)
     printed = (published.loc[AVERAGE] - published.loc[AVERAGE, "dense"]).filter(names)
@@ -61,8 +56,7 @@ def _present(rows: pd.DataFrame) -> list[str]:
 
 def _changes(rows: pd.DataFrame, whole: pd.DataFrame, *, by: list[str]) -> pd.DataFrame:
     """The differences of F1 to fp32, seed by seed, averaged over the languages."""
-    fp32 = whole.set_index(["language", "seed"])["f1"].rename("fp32")
-    both = rows.join(fp32, on=["language", "seed"])
+    both = rows.join(whole.set_index(["language", "seed"])["f1"].rename("fp32"), on=["language", "seed"])
     return by_seed(both.assign(change=both["f1"] - both["fp32"]), "change", by=by).reset_index()
 
 
@@ -80,11 +74,7 @@ def _dots(rows: pd.DataFrame, **groups: object) -> Axes:
 
 @styled
 def size_waterfall(parts: pd.DataFrame, published: Mapping[str, float]) -> Axes:
-    """What the cast to fp16, and then LLM.int8(), remove: full bars are formats, pale ones what is cut, part by part.
-
-    `parts` has the columns form, part and bytes; `published` gives printed sizes in MB by name, drawn as lines. What is
-    less than half a per cent of fp32 is no cut.
-    """
+    """What the cast to fp16, then LLM.int8(), remove (pale: cuts above 0.5 % of fp32); lines: printed sizes in MB."""
     (axes,) = base.new_axes(1, height=2.8)
     wide = parts.pivot(index="form", columns="part", values="bytes")[list(WHERE)] / 1e6
     bars = {REFERENCE: (0.0, wide.loc[REFERENCE])}
@@ -115,11 +105,7 @@ def size_waterfall(parts: pd.DataFrame, published: Mapping[str, float]) -> Axes:
 
 @styled
 def time_by_format(settings: pd.DataFrame) -> np.ndarray:
-    """Milliseconds for a sentence by format on one device, a panel for each number of threads and batch size.
-
-    Dots are languages, bars from their fastest to their slowest round, diamonds the mean over languages. The grey band
-    is fp32 give or take the noise floor: a format within it is as fast. Returns the axes.
-    """
+    """Milliseconds a sentence by format, threads and batch: languages with their rounds, means, the noise floor."""
     rows = one_kind(settings, "device")
     names = _present(rows)
 

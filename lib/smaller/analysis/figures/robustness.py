@@ -1,7 +1,5 @@
 """Figures of models under noise: what they keep, beside the dense model, and whether their confidence says so."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,10 +14,7 @@ from smaller.data.noise import KINDS
 
 @base.styled
 def noise_curves(table: pd.DataFrame) -> np.ndarray:
-    """F1 kept over the rate of each kind of noise: the dense model, and each technique at the last of its strengths.
-
-    Means over languages, seeds as dots; the band is the dense model's t interval over seeds. Returns an axes per kind.
-    """
+    """F1 kept over the rate of each kind of noise: the dense model, and each technique at the last of its strengths."""
     rows = under_noise(table).dropna(subset="kept")
     if rows.empty:
         raise SmallerError("No model of this table has enough F1 on clean text for a share of it to say anything.")
@@ -43,10 +38,7 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
 
 @base.styled
 def brittleness(table: pd.DataFrame) -> Axes:
-    """What each model keeps under the strongest noise of each kind, minus what the dense model keeps, as a heat map.
-
-    Points of the share of clean F1, means over languages and seeds; framed where the comparison differs.
-    """
+    """What each model keeps under the strongest noise of each kind, minus the dense one's; framed: it differs."""
     found = by_kind(table)
     found = found[found["strongest"].astype(bool)]
     if found.empty:
@@ -64,10 +56,7 @@ def brittleness(table: pd.DataFrame) -> Axes:
 
 @base.styled
 def calibration_errors(table: pd.DataFrame) -> Axes:
-    """Calibration error of each model on clean text, under the strongest typing noise, and in other languages.
-
-    Small dots are seeds (means over languages), large markers their means with t intervals.
-    """
+    """Calibration error of each model on clean text, under the strongest typing noise, and in other languages."""
     errors = by_seed(calibration(table), "error", by=["model", "place"]).reset_index()
     models, places = errors["model"].unique(), [place for place in PLACES if place in set(errors["place"])]
     axes = base.new_axes(1, height=1.2 + 0.3 * len(models))[0]
@@ -79,11 +68,7 @@ def calibration_errors(table: pd.DataFrame) -> Axes:
 
 @base.styled
 def attack_success(table: pd.DataFrame) -> np.ndarray:
-    """The share of correctly tagged sentences that a search for harmful edits breaks, a panel for each budget.
-
-    Small dots are seeds (means over languages), large markers their means with t intervals, beside those of as many
-    random edits. Returns the axes, one a panel.
-    """
+    """The share of correctly tagged sentences that a search for harmful edits, or random edits, break, by budget."""
     rows = attacks(table).dropna(subset="attack_success")
     if rows.empty:
         raise SmallerError("No model of this table was attacked: give study.run evaluation sets of the kind 'attack'.")

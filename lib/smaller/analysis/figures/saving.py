@@ -1,7 +1,5 @@
 """A figure as files: PNG, SVG and its data as CSV, with a caption and an alternative text."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -61,11 +59,10 @@ def save(
     over: str = "",
     folder: Path | None = None,
 ) -> FigureCard:
-    """Write a figure as PNG (200 dots per inch) and SVG, and its data as CSV, under `outputs/figures`.
+    """Write a figure as PNG and SVG, the same bytes each time, and its data as CSV, under `outputs/figures`.
 
-    The caption states the finding; `alt` describes the picture to somebody who cannot see it. Where seeds are drawn as
-    in `dots_mean_interval`, `over` names languages and seeds, and the caption ends with them and with what dots and
-    intervals are. The same drawing gives the same bytes each time.
+    The caption states the finding; `alt` describes the picture to somebody who cannot see it. Where seeds are drawn,
+    `over` names languages and seeds, and the caption ends with them and with what dots and intervals are.
     """
     caption = f"{caption} {over}. {SEEDS}" if over else caption
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):

@@ -1,7 +1,5 @@
 """Figures of models away from home: other domains, unseen languages, and what goes with transfer and compression."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -18,11 +16,7 @@ from smaller.data.features import DISTANCES
 
 @styled
 def out_of_domain(table: pd.DataFrame) -> np.ndarray:
-    """F1 in another domain over sparsity, a panel for each language, the average first (paper 1, out of domain).
-
-    Seeds as dots, bands t intervals over seeds. Grey: the dense model out of domain with its band; dotted: in domain.
-    Returns the axes, one a panel.
-    """
+    """F1 in another domain over sparsity, a panel for each language; dotted: the dense model in domain (P1-F4)."""
     rows = of_pruned(domains(table))
     if rows.empty:
         raise SmallerError("No model of this table was tested in another data set of its own language.")
@@ -37,11 +31,7 @@ def out_of_domain(table: pd.DataFrame) -> np.ndarray:
 
 @styled
 def zero_shot(table: pd.DataFrame, *, trained: str = ONE) -> np.ndarray:
-    """Zero-shot F1 over sparsity, a panel for each language that no pruned model was fine-tuned on, the average first.
-
-    Of models of one language, as means over the source languages, or of the joint model (`trained` "joint"); seeds as
-    dots, bands t intervals over seeds, grey the dense model (paper 1, cross-lingual zero-shot). Returns the axes.
-    """
+    """Zero-shot F1 over sparsity, a panel for each language that no pruned model was fine-tuned on (P1-F5)."""
     rows = unseen(table)
     rows = rows[rows["trained"] == trained]
     if rows.empty:
@@ -51,10 +41,7 @@ def zero_shot(table: pd.DataFrame, *, trained: str = ONE) -> np.ndarray:
 
 @styled
 def transfer_matrix(table: pd.DataFrame) -> Axes:
-    """F1 of the dense models as a heat map, targets by sources, means over seeds in the cells.
-
-    The first row is each source on its own test set. Framed cells are languages that the source was fine-tuned on.
-    """
+    """F1 of the dense models as a heat map, targets by sources; framed are languages of the source's training."""
     wide = matrix(table)
     several = wide.index.get_level_values("language").duplicated(keep=False)
     names = [
@@ -72,11 +59,7 @@ def transfer_matrix(table: pd.DataFrame) -> Axes:
 
 @styled
 def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> np.ndarray:
-    """Zero-shot F1 of the dense models over overlap of tokens and over unknown tokens: a dot for each target.
-
-    Means over the same source languages for every target; colours and markers tell what the encoder has seen of it.
-    Returns the axes, one a panel.
-    """
+    """Zero-shot F1 of the dense models, means over the same sources, over overlap of tokens and over unknown tokens."""
     means = over_sources(with_distances(table, distances)).reset_index()
     if means.empty:
         raise SmallerError("No target of this table was tested zero-shot by all of the sources.")

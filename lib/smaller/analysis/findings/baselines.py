@@ -1,13 +1,11 @@
 """How good the dense encoders are, and what a first look at pruning does to one of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import MARGIN, OVER_SENTENCES, paired
+from smaller.analysis.comparison import MARGIN, OVER_SENTENCES, against, paired
 from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import AVERAGE, by_seed, describe, of_split, over_seeds, t_interval
@@ -27,10 +25,7 @@ def at_every_seed(plain: pd.DataFrame, seeds: Iterable[int]) -> pd.DataFrame:
 
 
 def dense(table: pd.DataFrame) -> Finding:
-    """How good the best dense encoder is: mean test F1 over the languages, with both of its sources of chance.
-
-    It is chosen on dev. `values` has the row of the means of each encoder, as `by_language` gives it.
-    """
+    """How good the encoder is that is best on dev: mean test F1 over the languages, with both sources of chance."""
     found = by_language(table)
     if found.empty:
         return missing("Dense encoders")
@@ -53,10 +48,7 @@ def dense(table: pd.DataFrame) -> Finding:
 
 
 def by_language(table: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Test F1 of each dense encoder in each language, then on average, with intervals over seeds and over sentences.
-
-    `published` has the columns of `smaller.analysis.published.published()`; each of its rows becomes a column.
-    """
+    """Test F1 of each dense encoder by language and on average, in both sources of chance, beside `published`."""
     found = []
     for encoder, own in of_split(table, "test").query("order == 'dense'").groupby("encoder", sort=False):
         parts = dict(list(own.groupby("language")))
@@ -70,12 +62,7 @@ def by_language(table: pd.DataFrame, published: pd.DataFrame | None = None) -> p
 
 
 def against_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
-    """Each dense encoder beside the model without an encoder, a row for each data set: the mean over languages.
-
-    `plain` has the rows of `study.plain.run`, of any seed; the languages are those that both have. Columns: data set,
-    encoder, score (an Interval over seeds), plain model ("crf" or "linear"), its score, and two differences: over seeds
-    (a Comparison, corrected for the number of rows) and over sentences (an Interval).
-    """
+    """Each dense encoder beside the model without an encoder (`study.plain.run`), a row for each data set."""
     whole, by = of_split(table, "test").query("order == 'dense'"), ["dataset", "encoder"]
     without = at_every_seed(of_split(plain, "test"), whole["seed"])
     whole = whole.merge(without[["dataset", "language"]].drop_duplicates())
@@ -89,10 +76,7 @@ def against_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
 
 
 def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
-    """Whether the dense encoders are ahead of a model without an encoder: what is said of compression rests on it.
-
-    The headline and the quantity are of the encoder with the least lead.
-    """
+    """Whether the dense encoders are ahead of a model without one; headline and quantity are of the least lead."""
     found = pd.DataFrame() if plain is None or plain.empty else against_plain(table, plain)
     rows = [row for _, row in found.iterrows() if row[PLAIN_OVER_SEEDS].interval.n]
     if not rows:
@@ -115,18 +99,15 @@ def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
 
 
 def ways(table: pd.DataFrame) -> pd.DataFrame:
-    """Each group of the table beside the dense model: test F1, its difference in both sources of chance, and size.
-
-    Differences are paired: by seed (a `Comparison`, corrected for their number), and by sentence.
-    """
+    """Each group of the table beside the dense model: test F1, differences in both sources of chance, and sizes."""
     rows, by = of_split(table, "test"), ["group"]
-    whole = rows["order"] == "dense"
-    each = paired(rows[~whole], rows[whole], by=by, for_all=by, over_sentences=True).set_index("group")
-    sizes = rows.groupby("group", sort=False)[["dense_bytes", "compressed_bytes", "achieved_sparsity"]].mean()
+    each = against(rows, rows["order"] == "dense", by=by, over_sentences=True)
     found = {F1_OVER_SEEDS: over_seeds(rows, by=by), DENSE_OVER_SEEDS: each["comparison"]}
-    found |= {DENSE_OVER_SENTENCES: each[OVER_SENTENCES], "file (MB)": sizes["dense_bytes"] / 1e6}
-    found |= {"compressed (MB)": sizes["compressed_bytes"] / 1e6, "zero share": sizes["achieved_sparsity"]}
-    return pd.DataFrame(found).reindex(sizes.index).rename_axis("model").reset_index()
+    found = pd.DataFrame(found | {DENSE_OVER_SENTENCES: each[OVER_SENTENCES]}).reindex(rows["group"].unique())
+    sizes = {"shipped_bytes": "ships (MB)", "dense_bytes": "weights (MB)", "compressed_bytes": "compressed (MB)"}
+    columns = rows.reindex(columns=[*sizes, "achieved_sparsity"]).groupby(rows["group"]).mean()
+    columns = columns.assign(**columns[list(sizes)] / 1e6).rename(columns=sizes | {"achieved_sparsity": "zero share"})
+    return found.join(columns.dropna(axis="columns", how="all")).rename_axis("model").reset_index()
 
 
 def closest(table: pd.DataFrame) -> Finding:

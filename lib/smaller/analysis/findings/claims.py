@@ -1,11 +1,9 @@
 """The claims and questions of both papers as data, and one rule that judges each by what a page has measured.
 
 A page gives a `Finding` for each claim that it takes up, shows the rows that `of_page` makes of them, and saves them as
-`verdicts-<topic>.csv`; the summary gathers them all with `gathered`. The gate stands here too: nothing is claimed of
+`verdicts-<topic>.csv`; the summary gathers them with `gathered`. The gate stands here too: nothing is claimed of
 compression where the dense encoder is not shown to be ahead of a model without an encoder.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
@@ -44,12 +42,10 @@ ID = re.compile(r"\b(?:(?:Q|M|D|OQ|NC|T)\d+|P[12]-[FT]\d+|X1)\b")
 
 @cache
 def listed() -> pd.DataFrame:
-    """Every claim, question and misprint that touches a number, in reading order.
+    """Every claim, question and misprint that touches a number, in reading order; several ids may be about one number.
 
-    Columns: id, paper, encoders (those whose number is printed; all of the paper's where it is empty), claim, printed,
-    source (where it is printed), misprint (what is known to be wrong in it), kind, says, value, margin, gated (whether
-    it is about what compression does to a score), notebook (that takes it up) and figure (the anchor on its page). What
-    `kind` and `says` may be stands at `judged`. Several ids may be about one number.
+    `encoders` are those whose number is printed (all of the paper's where it is empty), `misprint` what is known to be
+    wrong, `gated` whether it is about what compression does to a score; `kind` and `says` stand at `judged`.
     """
     return pd.read_csv(Path(__file__).with_name("claims.csv"), dtype=str, keep_default_na=False)
 
@@ -60,10 +56,7 @@ def may_claim(ahead: Finding) -> bool:
 
 
 def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Finding]) -> dict[tuple, Finding]:
-    """Findings on compression by encoder, data set and more, as far as `ahead` allows them by encoder and data set.
-
-    Where it does not, one finding for the encoder and data set says so in their place.
-    """
+    """Findings on compression by encoder, data set and more, as far as `ahead` allows them by encoder and data set."""
     told: dict[tuple, Finding] = {}
     for key, one in found.items():
         encoder, dataset = place = key[:2]
@@ -80,10 +73,9 @@ def judged(claim: Mapping[str, str], found: Finding, *, encoder: str | Sequence[
     """The verdict on a claim of the list by what a page has found on an encoder, or on several together.
 
     A `kind` of "question" is answered, not decided or not measured, as the finding itself is. An "arithmetic" claim is
-    judged on any encoder, a "relation" ("more", "less", "same", "keeps") and a "level" (a number) on the claim's own
-    encoders; elsewhere the verdict on a relation says so, and a level is not comparable. `says` is "more", "less" or
-    "same" of a comparison; "keeps" of one that loses less than two points; "is", "least" or "most" of a number, which
-    `value` and `margin` give in the number's own unit.
+    judged on any encoder, a "relation" and a "level" (a number) on the claim's own: elsewhere the verdict on a relation
+    says so, and a level is not comparable. `says` is "more", "less" or "same" of a comparison; "keeps" of one that
+    loses less than two points; "is", "least" or "most" of a number, which `value` and `margin` give in its own unit.
     """
     if not found.measured:
         return NOT_MEASURED
@@ -102,9 +94,8 @@ def judged(claim: Mapping[str, str], found: Finding, *, encoder: str | Sequence[
 
 def _named(encoder: str) -> str:
     """The study's own name of an encoder that is given by its place on the hub, at any revision."""
-    name = encoder.partition("@")[0]
     places = {known.repository: known.name for known in ENCODERS.values() if not known.made_from}
-    return places.get(name, name)
+    return places.get(name := encoder.partition("@")[0], name)
 
 
 def _borne_out(claim: Mapping[str, str], quantity: Quantity) -> str:
@@ -133,12 +124,11 @@ def of_page(
 ) -> pd.DataFrame:
     """A page's verdicts on the claims that it takes up, with the columns `COLUMNS`: one row for each finding.
 
-    A key may name several claims that one measurement decides, "Q9, D9": the first is the one that is judged. An id
-    that is not listed raises SmallerError. `encoder` is the one that was measured, or all of several; `ahead` is what
-    `baselines.ahead` says of it: where it is not ahead, no claim on compression is judged.
+    A key may name several claims that one measurement decides, "Q9, D9": the first is judged. `encoder` is the one that
+    was measured, or all of several, unless the finding's values name its own; `ahead` is what `baselines.ahead` says.
+    An unknown id raises SmallerError.
     """
-    known = listed().set_index("id", drop=False)
-    rows = []
+    known, rows = listed().set_index("id", drop=False), []
     for key, findings in found.items():
         first, *_ = names = key.split(", ")
         if unknown := [name for name in names if name not in known.index]:
@@ -147,7 +137,8 @@ def of_page(
         claim = known.loc[first].to_dict()
         for one in [findings] if isinstance(findings, Finding) else findings:
             refused = claim["gated"] and one.measured and not may_claim(ahead)
-            verdict = NOT_COMPARABLE + BEHIND if refused else judged(claim, one, encoder=encoder)
+            verdict = judged(claim, one, encoder=one.values.get("encoder", encoder))
+            verdict = NOT_COMPARABLE + BEHIND if refused else verdict
             rows.append([key, claim["claim"], _printed(claim), claim["source"], one.headline, verdict, claim["figure"]])
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -157,11 +148,7 @@ def _printed(claim: Mapping[str, str]) -> str:
 
 
 def gathered(pages: Sequence[str]) -> pd.DataFrame:
-    """What was made of every claim in the list by the pages that were run: one row or more for each, in its order.
-
-    `pages` are the stems of the notebooks that were run. Columns: those of a page, and `page`, its notebook; where that
-    was run, the cell of the figure leads to it. A claim that no page decides says so, and which page would.
-    """
+    """What the pages made of every claim in the list, or which page would; `pages` are the notebooks that were run."""
     known = listed().set_index("id", drop=False)
     files = sorted((outputs_folder() / "tables").glob("verdicts-*.csv"))
     parts = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]

@@ -1,7 +1,5 @@
 """Answers on what goes with transfer and with compression: features of languages, rank by rank."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping
@@ -22,11 +20,10 @@ NEVER = 1.0
 
 
 def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlations of zero-shot F1 of the dense models with what sets a target apart; the columns are `COLUMNS`.
+    """Rank correlations of zero-shot F1 of the dense models with what sets a target apart (`data.features.distances`).
 
-    `distances` is the table of `data.features.distances`. Two questions are kept apart. Which targets are easy: means
-    `over_sources`, n targets. Which source suits a target: a correlation over the sources for each target, of which
-    the mean and its t interval over targets are given, n again targets.
+    Two questions are kept apart. Which targets are easy: means `over_sources`. Which source suits a target: the mean of
+    a correlation over the sources for each target, with its t interval over targets.
     """
     pairs = with_distances(table, distances)
     found = _each(over_sources(pairs), {BETWEEN: over_sources(pairs)["f1"]}, DISTANCES)
@@ -39,13 +36,11 @@ def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> pd.Da
 
 
 def with_distances(table: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
-    """`distances`, and beside each source and target the zero-shot F1 of the dense models: a mean over seeds.
+    """`distances` with the zero-shot F1 of the dense models, means over seeds.
 
-    `equal` marks the cells of the sources that were pruned, in the targets that all of them were tested on zero-shot:
-    only there are means over sources means over the same ones.
+    `equal` marks the sources that were pruned, in the targets of all of them: only there are means over the same ones.
     """
-    rows, place = settings(table), ["dataset", "language"]
-    rows = rows[rows["trained"] == ONE]
+    rows, place = settings(table).loc[lambda own: own["trained"] == ONE], ["dataset", "language"]
     sources = of_pruned(rows)["trained_on"].unique()
     away = rows[(rows["order"] == "dense") & (rows["setting"] == ZERO_SHOT)]
     pairs = away.groupby(["trained_on", *place], as_index=False)["f1"].mean().merge(distances)
@@ -60,30 +55,25 @@ def over_sources(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def features_and_compression(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlations of features of languages with where pruning begins to cost, and with time (paper 1, OQ2).
-
-    `features` is the table of `data.features.language_features`. F1 that never falls on the grid counts as falling
-    last. Time is that of the dense models, in milliseconds for a sentence. Columns are `COLUMNS`.
-    """
-    rows = at_home(table)
-    rows = rows[rows["trained"] == ONE]
+    """Rank correlations of `language_features` with where pruning begins to cost (never is last) and time (OQ2)."""
+    rows = at_home(table).loc[lambda own: own["trained"] == ONE]
     drops = drop_at(rows, points=DEPARTURE).set_index("language").fillna({"sparsity": NEVER})
     outcomes = {
         f"sparsity where F1 loses {DEPARTURE:g} points, {words}": drops.loc[drops["order"] == order, "sparsity"]
         for order, words in ORDERS.items()
     }
-    times = rows[rows["order"] == "dense"].groupby("language")["milliseconds"].mean()
-    outcomes["milliseconds for a sentence, dense"] = times
+    timed = rows[(rows["order"] == "dense") & rows["milliseconds"].notna()]
+    if timed["device"].nunique() == 1:  # times of several devices are not compared
+        outcomes["milliseconds for a sentence, dense"] = timed.groupby("language")["milliseconds"].mean()
     return _corrected(_each(features.set_index("language"), outcomes, FEATURES))
 
 
 def _each(features: pd.DataFrame, outcomes: Mapping[str, pd.Series], words: Mapping[str, str]) -> list[list]:
     """The rank correlation of each feature with each outcome, as the columns `COLUMNS` have it."""
-    found = []
-    for (outcome, values), name in itertools.product(outcomes.items(), words):
-        one = spearman(features[name].reindex(values.index), values)
-        found.append([words[name], outcome, one.rho, one.low, one.high, one.n, one.p_value])
-    return found
+    return [
+        [words[name], outcome, *spearman(features[name].reindex(values.index), values)]
+        for (outcome, values), name in itertools.product(outcomes.items(), words)
+    ]
 
 
 def _corrected(found: list[list]) -> pd.DataFrame:

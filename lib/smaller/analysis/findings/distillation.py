@@ -1,7 +1,5 @@
 """What students keep of their teachers' F1. `table` is what `by_strategy` makes; 4x6 is four layers of six heads."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,11 +43,7 @@ def layers_and_heads(shape: str) -> tuple[int, int]:
 
 
 def by_strategy(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of named groups with `strategy` (one of `STRATEGIES`), `variant` (empty for none) and `shape`.
-
-    A group's name is its strategy, or its strategy and its variant. Rows go by strategy and teacher, the largest shape
-    first.
-    """
+    """The table, whose groups are strategies, or pairs with a variant, with `strategy`, `variant` and `shape`."""
     named = [group if isinstance(group, tuple) else (group, "") for group in table["group"]]
     names = pd.DataFrame(named, table.index, columns=["strategy", "variant"])
     whole = _shaped(table.assign(strategy=names["strategy"], variant=names["variant"]))
@@ -89,11 +83,7 @@ def once(*strategies: str) -> tuple[str, ...]:
 
 
 def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: str = "test") -> pd.DataFrame:
-    """F1 of models minus that of others of the same teacher and shape, or of the teacher itself, paired by seed.
-
-    `pairs` name strategies, or "strategy: variant". Columns: model, minus, teacher, student, difference (points), whose
-    p values are corrected for the number of rows, and on test the same difference over sentences.
-    """
+    """F1 of models, "strategy" or "strategy: variant", minus that of others of their teacher and shape, by seed."""
     rows = one_kind(of_split(table, split), "dataset")
     names, by = rows["strategy"].where(rows["variant"] == "", rows["strategy"] + ": " + rows["variant"]), MODELS[1:]
     found = [pd.DataFrame(columns=["model", "minus", *by, "comparison", DRAWN])]
@@ -106,11 +96,7 @@ def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: st
 
 
 def beside(first: pd.DataFrame, second: pd.DataFrame, *, on: Sequence[str]) -> pd.DataFrame:
-    """Rows of `first` that have one of `second` with the same `on`, which figures draw seed by seed.
-
-    New columns: `change` (F1 minus the other's, in points), `kept` (F1 in per cent of it; NaN where that is 0) and
-    `saved` (parameters that are gone, in per cent of its).
-    """
+    """Rows of `first` beside those of `second` with the same `on`: `change` in points, `kept`, `saved` in per cent."""
     other = second.set_index(list(on))[["f1", "parameters"]]
     found = first.join(other, on=list(on), suffixes=("", "_other")).dropna(subset="f1_other")
     return found.assign(
@@ -132,11 +118,7 @@ def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
 
 
 def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """What each student and control saves and loses against its own teacher (P1-T7, P1-T8), averaged over languages.
-
-    One row a model: its parameters in millions, the share saved, what it loses in points (over seeds, and over
-    sentences), and what it keeps in per cent.
-    """
+    """What each student and control saves and loses against its own teacher (P1-T7, P1-T8), averaged over languages."""
     names = ["strategy", "teacher", "student"]
     found = of_average(beside_teacher(table, split=split)).groupby(MODELS, sort=False)
     saved = pd.DataFrame({"parameters (M)": found["parameters"].first() / 1e6, SAVED: found["saved"].mean()})
@@ -217,10 +199,7 @@ def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
 
 
 def curves(found: Mapping[str, Iterable[tuple[Recipe, list[float], int]]]) -> pd.DataFrame:
-    """Learning curves as a table with the columns series, update and loss, from what `timing.training_curves` gives.
-
-    The losses of single batches are noisy: each is the mean of up to five neighbouring points.
-    """
+    """Learning curves of `timing.training_curves` as a table: series, update, and loss (a mean of five neighbours)."""
     rows = []
     for name, own in found.items():
         for _, losses, stride in own:

@@ -1,7 +1,5 @@
 """The paper's distillation table beside what was measured, its misprints, and its claims."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 
@@ -27,10 +25,7 @@ STUDENT = ["strategy", "teacher", "layers", "heads"]
 
 
 def printed() -> pd.DataFrame:
-    """The sixteen rows of P1-T1 as printed, with the paper's parameter counts; marked as `distillation.with_best` does.
-
-    The underlining is lost in the paper's text, and is computed here from the numbers.
-    """
+    """The sixteen rows of P1-T1 as printed, marked as `distillation.with_best` does: their underlining is lost."""
     numbers = published(table="P1-T1")
     wide = numbers.pivot(index=["row", "encoder"], columns="language", values="value").reset_index()
     scores = wide[[code for code in numbers["language"].unique() if code]]
@@ -42,11 +37,7 @@ def printed() -> pd.DataFrame:
 
 
 def beside_printed(table: pd.DataFrame) -> pd.DataFrame:
-    """Our F1 beside each printed one of the same teacher and shape, with the verdict; empty where there is none.
-
-    Averages stand beside each other where the languages are the paper's. A row that is printed twice is not comparable:
-    which of the two is a copy is unknown.
-    """
+    """Our F1 beside each printed one of the same teacher and shape, with the verdict; copies are not comparable."""
     paper = printed().melt([*STUDENT, "parameters (M)", "note"], var_name="language", value_name="printed")
     rows = plain(table)
     if set(rows["language"].map(name_of)) == set(paper["language"]) - {AVERAGE}:
@@ -80,10 +71,7 @@ def misprints() -> Finding:
 
 
 def exact() -> pd.DataFrame:
-    """The paper's students against their teachers: exact parameters of the masked-language models, and the share saved.
-
-    Computed from the shapes alone; heads do not change the number.
-    """
+    """The paper's students against their teachers: parameters of the masked-language models, from their shapes."""
     places = itertools.product(TEACHERS, DEPTHS)
     rows = [(teacher, _millions(teacher), layers, _millions(teacher, layers=layers)) for teacher, layers in places]
     table = pd.DataFrame(rows, columns=["teacher", "teacher (M)", "layers", "student (M)"])
@@ -119,10 +107,7 @@ def claims(table: pd.DataFrame) -> dict[str, Finding]:
 
 
 def _drop(measured: pd.DataFrame, encoder: str, *, worst: bool = False) -> Finding:
-    """What the best or the worst student keeps, chosen on dev and reported on test; the quantity is the loss in %.
-
-    Of the claim's own encoder, where it was measured, only the paper's depths are evidence.
-    """
+    """What the best or worst student keeps, chosen on dev; of the claim's own encoder only at the paper's depths."""
     here = encoder in set(measured["teacher"])
     if here:
         measured = measured[(measured["teacher"] == encoder) & measured["student"].str.startswith(("4x", "6x"))]
@@ -135,5 +120,5 @@ def _drop(measured: pd.DataFrame, encoder: str, *, worst: bool = False) -> Findi
         f"keeps this share of its teacher's F1 on test, in per cent: {describe(kept)}.",
         quantity=Interval(kept.mean - 100, kept.low - 100, kept.high - 100, kept.n) if here else None,
         verdict="" if here else NOT_COMPARABLE,
-        values={"model": row},
+        values={"model": row, "encoder": row["teacher"]},
     )

@@ -1,7 +1,5 @@
 """What a study is of and what it has taken, counted from its records: trainings, hours, and an estimate of energy."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -20,11 +18,7 @@ processor (Lannelongue, Grealey and Inouye 2021, Advanced Science 8, 2100707).""
 
 @dataclass(frozen=True)
 class Expense:
-    """What a study has taken: trainings, each counted once; seconds of them and of scoring; kilowatt hours.
-
-    `kilowatt_hours` is an estimate: seconds on processors times their threads times `WATTS_PER_CORE`. Memory, cooling
-    and idle cores are not in it, nor the `elsewhere` seconds on other devices.
-    """
+    """Trainings, each counted once; seconds of them, of scoring, and `elsewhere`: on other devices; kilowatt hours."""
 
     trainings: int
     training: float

@@ -1,10 +1,7 @@
 """The second paper's pipeline: what each stage costs, which family is best at equal bytes (X1), and the smallest model.
 
-`table` is what `by_family` makes of the tidy tables of a study. Scores are the main one of each task, in points.
-Findings go by encoder and data set.
+`table` is what `by_family` makes. Scores are the main one of each task. Findings go by encoder and data set.
 """
-
-from __future__ import annotations
 
 import itertools
 import math
@@ -14,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_DECIDED, OVER_SENTENCES, Comparison, corrected, paired
+from smaller.analysis.comparison import NOT_DECIDED, OVER_SENTENCES, Comparison, against, corrected, paired
 from smaller.analysis.findings import baselines, units
 from smaller.analysis.findings.finding import ANSWERED, Finding
 from smaller.analysis.statistics import of_split, t_interval
@@ -30,8 +27,9 @@ ONCE = "the adaptation and the distillations on text"
 """What all seeds of these families share in each language: no interval over seeds covers its chance."""
 
 TAUGHT, UNTAUGHT = "taught on the task", "without a teacher"
-"""Students as small as the pipeline's that learn from a fine-tuned model on its task and on unlabelled text; and
-models of the same shape that are trained on the labels with as many updates."""
+"""Students as small as the pipeline's that learn from a fine-tuned model on its task and on unlabelled text; and models
+of the same shape that are trained on the labels with as many updates.
+"""
 
 SHARES = (0.5, 0.1, 0.05, 0.03)
 """Shares of the dense bytes at which families are compared."""
@@ -41,24 +39,16 @@ TOLERATED = {"1 point": (1.0, 0.0), "2 points": (2.0, 0.0), "5 points": (5.0, 0.
 
 MODEL = ["encoder", "dataset", "family", "stage"]
 PLACE = MODEL[:2]
-MEASURES = {
-    "parameters": "parameters (M)",
-    "nonzero_parameters": "not zero (M)",
-    "parameter_share": "parameters (%)",
-    "bytes": "MB",
-    "share": "of dense (%)",
-    "dense_bytes": "MB in memory",
-    "compressed_bytes": "MB compressed",
-}
+MEASURES = {"parameters": "parameters (M)", "nonzero_parameters": "not zero (M)", "parameter_share": "parameters (%)"}
+MEASURES |= {"bytes": "MB", "share": "of dense (%)", "dense_bytes": "MB in memory", "compressed_bytes": "MB compressed"}
 """The sizes of a model, and what they are called in tables."""
 
 Findings = dict[tuple[str, ...], Finding]
 
 
 def by_family(whole: pd.DataFrame) -> pd.DataFrame:
-    """The table of a study whose `group` is a family and a stage, with both, `bytes`, and shares of dense.
+    """The table of a study whose `group` is a family and a stage, with both, `bytes`, and their `share` of dense.
 
-    `share` is that of the bytes, `parameter_share` that of the parameters.
     `bytes` are those of the folder that ships where every row knows them, else those of the weights, which of masked
     weights are a bitmap and what is left; `counted` says which. SmallerError where an encoder has no dense model.
     """
@@ -78,10 +68,7 @@ def by_family(whole: pd.DataFrame) -> pd.DataFrame:
 
 
 def averaged(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scores as means over languages, a row for each stage, data set and seed; seeds that lack a language are left out.
-
-    Sizes are those of the largest language: trimming to a share of the text leaves some with more tokens.
-    """
+    """Scores as means over languages by model and seed, where it has all of them; sizes are the largest language's."""
     languages = rows.groupby([*MODEL, "seed"])["language"].transform("nunique")
     rows = rows[languages == rows.groupby(PLACE)["language"].transform("nunique")]
     wanted = {"score": "mean"} | dict.fromkeys(MEASURES, "max") | {"task": "first", "metric": "first"}
@@ -89,10 +76,7 @@ def averaged(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(table: pd.DataFrame) -> pd.DataFrame:
-    """Each model's sizes, metric and, as an `Interval` over seeds, its test score and what it `kept` of dense, in %.
-
-    The index is `MODEL`, the sizes are called as in `MEASURES`. A dense score of 0 leaves nothing to keep.
-    """
+    """Each model's `MEASURES`, metric, and the `Interval`s of its test score and of what it `kept` of dense, in %."""
     rows, pair = averaged(of_split(table, "test")), [*PLACE, "seed"]
     dense = rows.join(rows[rows["stage"] == DENSE].set_index(pair)["score"].rename("dense"), on=pair)["dense"]
     models = rows.assign(kept=100 * rows["score"] / dense.where(dense > 0)).groupby(MODEL, sort=False)
@@ -109,20 +93,15 @@ def on_dev(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_dense(table: pd.DataFrame) -> pd.DataFrame:
-    """The difference on test of each model from the dense ones, by `MODEL`, in both sources of chance.
-
-    "minus dense" is a `Comparison` over seeds, corrected for their number; "over sentences" has the `Interval` of the
-    paired bootstrap.
-    """
+    """The difference on test of each model from the dense ones, by `MODEL`, over seeds and over sentences."""
     rows = of_split(table, "test")
-    dense = rows["stage"] == DENSE
-    found = paired(rows[~dense], rows[dense], by=MODEL, for_all=MODEL[2:], value="score", over_sentences=True)
-    found = with_once(found).rename(columns={"comparison": "minus dense"})
-    return found.set_index(MODEL)[["minus dense", OVER_SENTENCES]]
+    dense, about = rows["stage"] == DENSE, {"value": "score", "over_sentences": True}
+    found = with_once(against(rows, dense, by=MODEL, for_all=MODEL[2:], **about).reset_index())
+    return found.rename(columns={"comparison": "minus dense"}).set_index(MODEL)[["minus dense", OVER_SENTENCES]]
 
 
 def with_once(found: pd.DataFrame, *others: str) -> pd.DataFrame:
-    """The comparisons, with what was drawn once for all seeds where the family, or one of `others`, learned on text."""
+    """The comparisons, with what was drawn once where the family, or one of `others`, learned on text."""
     made = found["family"].isin(ON_TEXT) | bool(set(others) & set(ON_TEXT))
     pairs = zip(found["comparison"], made, strict=True)
     return found.assign(comparison=[replace(one, drawn_once=(ONCE,)) if once else one for one, once in pairs])
@@ -169,11 +148,7 @@ def costs(table: pd.DataFrame) -> Findings:
 
 
 def ablations(table: pd.DataFrame, variants: pd.DataFrame, *, stage: str) -> pd.DataFrame:
-    """Each variant minus the pipeline at `stage` on the test split: numbered rows (P2-T2, T21).
-
-    The `group` of `variants` is a key of `pipelines.QUESTIONS`. Columns: no., question, encoder, data set, the
-    variant's `parameters (M)`, and `difference`, p after Holm over all rows.
-    """
+    """Each variant, a key of `pipelines.QUESTIONS`, minus the pipeline at `stage`: numbered rows (P2-T2, T21)."""
     rows, keys = of_split(table, "test"), ["question", *PLACE]
     base = rows[(rows["family"] == PIPELINE) & (rows["stage"] == stage)]
     changed = of_split(variants.assign(question=variants["group"].map(QUESTIONS)), "test")
@@ -187,8 +162,7 @@ def ablations(table: pd.DataFrame, variants: pd.DataFrame, *, stage: str) -> pd.
 def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
     """For each share of the dense bytes the best model of each family that takes no more, chosen on dev (X1).
 
-    Rows go by encoder, data set and share; the family that is best on dev comes first and is bold. `score` is of the
-    test split. That row names the `closest other` family on test, with the `difference` of its model from the best. A
+    The best on dev comes first and is bold; it has the closest other family on test, and the `difference` from it. A
     family is ahead of all others where the closest is behind, so p is corrected for the number of sizes alone.
     """
     dev, test, found = on_dev(table), of_split(table, "test"), []
@@ -211,10 +185,9 @@ def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.
 
 
 def _closest(rows: pd.DataFrame, first: str) -> tuple[str, Comparison | None]:
-    """The family of the rows that is least clearly behind the `first` on test, and its difference from that one.
+    """The family that is least clearly behind the `first` on test, and its difference from that one.
 
-    Of those that no single test shows to be behind it is the one with the highest mean; only where all are shown to be
-    behind it is the one with the highest p.
+    The highest mean of those that are not shown to be behind; else the highest p, since all have to be behind.
     """
     best = rows["family"] == first
     each = with_once(paired(rows[~best], rows[best], by=["family"], for_all=["family"], value="score"), first)
@@ -253,11 +226,7 @@ def front(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def smallest_within(table: pd.DataFrame) -> pd.DataFrame:
-    """The smallest model of all families whose mean dev score is within each tolerated loss of the dense model's.
-
-    Chosen on dev over all seeds, reported on test. A row for each encoder, data set and tolerance; `minus dense` is a
-    comparison with p after Holm over the models that were chosen. The dense model is always within.
-    """
+    """The smallest model of all families whose mean dev score is within each tolerated loss of the dense one's."""
     found = []
     for place, own in on_dev(table).groupby(PLACE, sort=False):
         models = own.groupby(MODEL, sort=False).agg(score=("score", "mean"), bytes=("bytes", "max"))
@@ -274,10 +243,7 @@ def smallest_within(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def smallest(found: pd.DataFrame, counted: str) -> Findings:
-    """The first row of `smallest_within` for each encoder and data set; `counted` names what its bytes are of.
-
-    It is answered where the interval on test excludes that loss, or a smaller one.
-    """
+    """The first row of `smallest_within`; answered where the interval on test excludes that loss, or a smaller one."""
     told = {}
     for row in found.drop_duplicates(["encoder", "data set"]).to_dict("records"):
         change, (limit, _) = row["minus dense"], TOLERATED[row["loss up to"]]

@@ -1,61 +1,40 @@
-"""What the study of extreme compression says of each claim, and how much faster its models are."""
+"""The second paper's curves (P2-F2, P2-F3, P2-F5), controls and speeds, and what the study says of each claim."""
 
-from __future__ import annotations
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_COMPARABLE
-from smaller.analysis.findings import claims, units
-from smaller.analysis.findings.extreme import (
-    MODEL,
-    ON_TEXT,
-    PIPELINE,
-    PLACE,
-    TAUGHT,
-    Findings,
-    best_families,
-    costs,
-    measured,
-    on_dev,
-)
-from smaller.analysis.findings.extreme_curves import drop_and_text
-from smaller.analysis.findings.finding import Finding, missing
-from smaller.analysis.statistics import Interval
-from smaller.study.pipelines import DENSE, TRIMMED
+from smaller.analysis.comparison import NOT_COMPARABLE, NOT_DECIDED, Comparison, paired
+from smaller.analysis.findings import claims, extreme, units
+from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
+from smaller.analysis.findings.finding import ANSWERED, Finding, missing
+from smaller.analysis.findings.words import count_of, name_of
+from smaller.analysis.statistics import Interval, of_split, spearman, t_interval
+from smaller.data.sets import EvaluationSet
+from smaller.study.pipelines import DENSE, TRIMMED, UNTAUGHT_KINDS
+from smaller.study.recipes import Recipe
+from smaller.study.results import read
 
 MARK = {"parameters": 35, "time": 51}
 """XtremeDistil on the named entities of 41 languages (Mukherjee and Awadallah 2020): how many times fewer parameters
 than mBERT, and how many times faster in batches."""
 
-TITLES = {
-    "encoder": "encoder",
-    "dataset": "data set",
-    "family": "family",
-    "stage": "model",
-    "batch": "batch",
-    "threads": "threads",
-    "end_to_end_milliseconds": "ms, from text to labels",
-    "milliseconds": "ms, network alone",
-    "noise_floor": "noise floor",
-    "faster": "times faster",
-    "time": "time",
-    "share": "share of the bytes",
-    "parameter_share": "share of the parameters",
-}
-"""What the columns of the table of times are called."""
+COLUMNS = [*MODEL, "batch", "threads", *units.TIME, "noise_floor", "faster", "time", "share", "parameter_share"]
+TITLES = (
+    "encoder; data set; family; model; batch; threads; ms, from text to labels; ms, network alone; noise floor; "
+    "times faster; time; share of the bytes; share of the parameters"
+).split("; ")
+"""What the columns of the table of times are, and what they are called."""
 
 
 def speeds(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Milliseconds for a sentence and how many times faster than dense, of what `timing.settings_table` gives.
-
-    `time`, a value of `units.TIME`, says what is compared: from text to labels where every model was timed so.
-    """
+    """Milliseconds for a sentence, and times faster than dense on the same device (`timing.settings_table`)."""
     about = table[["identity", *MODEL, "share", "parameter_share"]].drop_duplicates(["identity", "stage"])
-    rows, setting = times.merge(about, on=["identity", "encoder"]), [*PLACE, "batch", "threads"]
-    column = units.everywhere(rows, units.TIME)
+    rows, setting = times.merge(about, on=["identity", "encoder"]), [*PLACE, "device", "batch", "threads"]
+    rows, column = rows.assign(device=rows.get("device", "")), units.everywhere(rows, units.TIME)
     dense = rows[rows["stage"] == DENSE].groupby(setting)[column].first().rename("dense")
     rows = rows.assign(faster=rows.join(dense, on=setting)["dense"] / rows[column], time=units.TIME[column])
-    return rows[list(TITLES)].rename(columns=TITLES)
+    return rows[COLUMNS].set_axis(TITLES, axis="columns")
 
 
 def with_speed(found: pd.DataFrame, table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
@@ -84,13 +63,10 @@ def faster(table: pd.DataFrame, times: pd.DataFrame) -> Findings:
 def judged(
     table: pd.DataFrame, times: pd.DataFrame, *, equal: pd.DataFrame, lost: pd.DataFrame, ahead: Findings
 ) -> pd.DataFrame:
-    """The rows of `claims.of_page` for each encoder and data set, by claim.
-
-    `equal` is what `extreme.at_equal_bytes` gives, `lost` what `extreme_curves.drops`, `ahead` what `beside_plain`.
-    """
+    """The rows of `claims.of_page` by claim, from `extreme.at_equal_bytes`, `drops`, `beside_plain`."""
     speed, taken = faster(table, times), parameters(table)
     parts = {
-        "P2-T1": costs(table),
+        "P2-T1": extreme.costs(table),
         "D23": whole_pipeline(table),
         "D24": taken,
         "D24b": taken,
@@ -98,7 +74,7 @@ def judged(
             place: [one, *filter(None, [speed.get(place)])] for place, one in thirty_five_times_fewer(table).items()
         },
         "D25": drop_and_text(lost),
-        "X1": best_families(equal),
+        "X1": extreme.best_families(equal),
     }
     rows = [
         claims.of_page({name: own[place] for name, own in parts.items() if place in own}, encoder=place[0], ahead=one)
@@ -121,7 +97,7 @@ def parameters(table: pd.DataFrame) -> Findings:
 def whole_pipeline(table: pd.DataFrame) -> Findings:
     """What the pipeline loses before quantization, as paper 2 counts it, in per cent of the dense score (D23)."""
     found = {}
-    for (encoder, dataset, *model), left in measured(table)["kept"].items():
+    for (encoder, dataset, *model), left in extreme.measured(table)["kept"].items():
         if model == [PIPELINE, TRIMMED] and left.n:
             said = f"On {dataset}, {encoder} keeps {left.mean:.1f} % of its score in the pipeline before quantization."
             lost = Interval(100 - left.mean, 100 - left.high, 100 - left.low, left.n)
@@ -131,16 +107,133 @@ def whole_pipeline(table: pd.DataFrame) -> Findings:
 
 def thirty_five_times_fewer(table: pd.DataFrame) -> Findings:
     """What the best model keeps that has 35 times fewer parameters; chosen on dev."""
-    models, found = measured(table), {}
-    for place, dev in on_dev(table).groupby(PLACE, sort=False):
-        small = dev[dev["family"].isin([*ON_TEXT, TAUGHT]) & (dev["parameter_share"] <= 1.005 / MARK["parameters"])]
-        if small.empty:
-            found[place] = Finding(f"No student of {place[0]} on {place[1]} is so small.", verdict=NOT_COMPARABLE)
-            continue
-        best = models.loc[small.groupby(MODEL)["score"].mean().idxmax()]
-        found[place] = Finding(
-            f"On {place[1]}, “{best.name[-1]}” keeps {best['kept'].mean:.1f} % of the dense score "
-            f"with {best['parameters (%)']:.1f} % of the parameters.",
-            quantity=best["kept"],
-        )
+    models, found = extreme.measured(table), {}
+    for place, dev in extreme.on_dev(table).groupby(PLACE, sort=False):
+        small = dev[
+            dev["family"].isin([*extreme.ON_TEXT, TAUGHT]) & (dev["parameter_share"] <= 1.005 / MARK["parameters"])
+        ]
+        found[place] = Finding(f"No student of {place[0]} on {place[1]} is so small.", verdict=NOT_COMPARABLE)
+        if len(small):
+            best = models.loc[small.groupby(MODEL)["score"].mean().idxmax()]
+            found[place] = Finding(
+                f"On {place[1]}, “{best.name[-1]}” keeps {best['kept'].mean:.1f} % of the dense score "
+                f"with {best['parameters (%)']:.1f} % of the parameters.",
+                quantity=best["kept"],
+            )
     return found
+
+
+_GUESSED = {
+    "unknown_pieces": "unknown tokens (%)",
+    "pseudo_perplexity": "pseudo-perplexity of a token",
+    "word_perplexity": "perplexity of a word",
+    "bits_per_character": "bits per character",
+}
+
+
+def vocabulary(curve: pd.DataFrame) -> Findings:
+    """What each smaller vocabulary costs against the whole one; `curve` holds stages that differ in it alone."""
+    found = {}
+    for place, own in curve.groupby(PLACE, sort=False):
+        whole, value = own["vocabulary"].max(), {"value": "score", "drawn_once": [ONCE]}
+        smaller, all_tokens = (own[own["vocabulary"] < whole], own[own["vocabulary"] == whole])
+        each = paired(smaller, all_tokens, by=["vocabulary"], for_all=["vocabulary"], **value)
+        for size, one in each.set_index("vocabulary")["comparison"].sort_index().items():
+            said = f"On {place[1]}, {place[0]} with {size:,.0f} tokens {scores(one)} that with all {whole:,.0f}: {one}."
+            found[*place, size] = Finding(said, quantity=one)
+    return found or {("", ""): missing("Trimmed vocabularies")}
+
+
+def teacher(table: pd.DataFrame) -> pd.DataFrame:
+    """The first taught student minus each of `pipelines.UNTAUGHT_KINDS` of its shape, at as many updates."""
+    rows, by = of_split(table, "test"), ["kind", *PLACE]
+    students = rows[rows["family"] == TAUGHT]
+    kinds = rows[(rows["family"] == UNTAUGHT) & rows["stage"].isin(UNTAUGHT_KINDS)].rename(columns={"stage": "kind"})
+    first = students[students["stage"].isin(students["stage"].head(1))]
+    found = paired(kinds[by].drop_duplicates().merge(first), kinds, by=by, value="score")
+    return found.rename(columns={"dataset": "data set"})
+
+
+def shown(comparisons: Sequence[Comparison], sign: int, says: str) -> Finding:
+    """In how many comparisons, of `teacher` or of `adapters`, the first is ahead (sign 1) or behind (-1)."""
+    number = sum(one.sign == sign for one in comparisons)
+    said = f"In {number} of {count_of(len(comparisons), 'comparison')}, {says}."
+    return Finding(said, values={"shown": number}) if len(comparisons) else missing("These pairs of models")
+
+
+def adapter_curve(table: pd.DataFrame, with_adapters: pd.DataFrame) -> pd.DataFrame:
+    """Test scores by the number of the adapters' parameters, `size`, beside `full` fine-tuning of the same stage."""
+    whole, keys = of_split(table[table["family"] == PIPELINE], "test"), [*PLACE, "stage", "language", "seed"]
+    both = of_split(with_adapters.rename(columns={"group": "stage"}), "test")
+    width = (both["hidden"] // both["adapter"]).clip(lower=1)
+    size = both["layers"] * (2 * both["hidden"] * width + width + both["hidden"])
+    return both.assign(width=width, size=size).merge(whole[[*keys, "score"]].rename(columns={"score": "full"}), on=keys)
+
+
+def adapters(curve: pd.DataFrame) -> pd.DataFrame:
+    """The adapters of a curve against full fine-tuning, for each encoder, data set, frozen stage and size."""
+    keys = [*PLACE, "stage", "adapter"]
+    found = paired(curve, curve.assign(score=curve["full"]), by=keys, value="score")
+    # All stages but the dense one are the pipeline's.
+    found = extreme.with_once(found.assign(family=found["stage"].map({DENSE: ""}).fillna(PIPELINE)))
+    seeds = curve.groupby([*keys, "seed"])[["score", "full"]].mean().groupby(keys).agg(list).map(t_interval)
+    sizes = curve.groupby(keys).agg(width=("width", "first"), thousands=("size", lambda size: size.iloc[0] / 1e3))
+    told = found.join(sizes, on=keys).join(seeds, on=keys)
+    names = ["encoder", "data set", "frozen", "reduction", "adapter width", "adapters (thousand parameters)"]
+    told = told[[*keys, "width", "thousands", "score", "full", "comparison"]]
+    return told.set_axis([*names, "score", "full fine-tuning", "difference"], axis="columns")
+
+
+def drops(table: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
+    """What the pipeline loses by language, in per cent of the seed's dense score, beside its amount of text (P2-F5)."""
+    rows, keys = of_split(table[table["family"] == PIPELINE], "test"), [*PLACE, "language", "seed"]
+    dense = rows[rows["stage"] == DENSE].set_index(keys)["score"].rename("dense")
+    last = rows[rows["stage"] == list(dict.fromkeys(rows["stage"]))[-1]].join(dense, on=keys)
+    lost = (100 * (1 - last["score"] / last["dense"].where(last["dense"] > 0))).fillna(0.0)
+    told = last.assign(lost=lost, amount=last["language"].map(amounts))
+    return told[[*keys, "task", "metric", "stage", "amount", "lost"]]
+
+
+def drop_and_text(found: pd.DataFrame) -> Findings:
+    """What each language loses, and whether that goes with its amount of text (D25)."""
+    told = {}
+    for place, own in found.groupby(PLACE, sort=False):
+        means = own.groupby("language", sort=False).agg(lost=("lost", "mean"), amount=("amount", "first"))
+        each = " and ".join(f"{100 - row.lost:.1f} % in {name_of(code)}" for code, row in means.iterrows())
+        one = spearman(means["amount"], means["lost"])
+        bounds = f" [{one.low:+.2f}, {one.high:+.2f}]" if pd.notna(one.low) else ""
+        rank = f"{one.rho:+.2f}{bounds}, p = {one.p_value:.2f}, n = {one.n} languages"
+        told[place] = Finding(
+            f"On {place[1]}, the whole pipeline from {place[0]} keeps this share of the dense score: {each}.",
+            f"No rank correlation with the lines of text can be computed from {count_of(one.n, 'language')}."
+            if pd.isna(one.rho)
+            else f"Spearman's rank correlation of the loss with the lines of text is {rank}.",
+            values={"lost": means["lost"].to_dict(), "correlation": one},
+            verdict=ANSWERED if one.p_value < 0.05 else NOT_DECIDED,
+        )
+    return told
+
+
+def guessing(untuned: Mapping[tuple[str, str], Sequence[Recipe]], texts: Mapping[str, EvaluationSet]) -> pd.DataFrame:
+    """How well the masked-language model of each stage guesses held-out text (`study.unlabelled.pseudo_perplexity`)."""
+    rows = []
+    for (language, stage), recipes in untuned.items():
+        for recipe in recipes:
+            found = (read(recipe) or {"scores": {}})["scores"].get(texts[language].key)
+            if found:
+                told = [found["pieces"] / found["words"], *(found[name] for name in _GUESSED)]
+                rows.append([recipe.encoder, name_of(language), stage, *told])
+    return pd.DataFrame(rows, columns=["encoder", "language", "stage", "tokens per word", *_GUESSED.values()])
+
+
+def guessed(found: pd.DataFrame) -> Finding:
+    """Which stage costs most of what a model knows of the text, in bits per character; without an interval."""
+    steps = found.groupby(["encoder", "language"])["bits per character"].diff()
+    if steps.isna().all():
+        return missing("Guesses of text")
+    worst = found.loc[steps.idxmax()]
+    return Finding(
+        f"What {worst['encoder']} knows of {worst['language']} changes most for the worse at “{worst['stage']}”: "
+        f"{steps.max():+.2f} bits per character.",
+        values={"worst": worst["stage"], "bits": steps.max()},
+    )

@@ -1,7 +1,5 @@
 """A finding: what one part of a page found out, as values, with the sentences that say it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 

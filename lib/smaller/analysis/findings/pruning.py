@@ -1,18 +1,17 @@
 """What pruning costs: where F1 falls, which order keeps more of it, which weights stay, and what zeros save."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, differences, paired
+from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, differences, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of, percent
-from smaller.analysis.statistics import drop_at, language_average, of_split, over_seeds, spearman
+from smaller.analysis.statistics import drop_at, language_average, of_split, one_kind, over_seeds, spearman
 
 ORDERS = {"before": "before fine-tuning", "after": "after fine-tuning"}
+NOWHERE = "nowhere on this grid"
 HIGH = 0.7
 """The sparsity from which on the study calls pruning high."""
 
@@ -20,16 +19,11 @@ HIGH = 0.7
 def against_dense(table: pd.DataFrame, *, by: Sequence[str] = ("order", "sparsity")) -> pd.DataFrame:
     """A `comparison` of each order and sparsity with the dense models of the same seeds, averaged over languages."""
     rows = of_split(table, "test")
-    dense = rows["order"] == "dense"
-    found = paired(rows[~dense], rows[dense], by=by, for_all=["order", "sparsity"])
-    return found.sort_values(list(by), ignore_index=True)
+    return against(rows, rows["order"] == "dense", by=by, for_all=["order", "sparsity"]).sort_index().reset_index()
 
 
 def shown_from(found: pd.DataFrame) -> float:
-    """The smallest sparsity from which on every interval excludes a loss of less than two points; NaN for none.
-
-    `found` has the comparisons of one order, as `against_dense` gives them.
-    """
+    """The smallest sparsity of one order from which on every interval excludes a loss below two points, or NaN."""
     falls = [one.departs() == AGREES for one in found["comparison"]]
     count = [*falls[::-1], False].index(False)
     return float(found["sparsity"].iloc[-count]) if count else math.nan
@@ -42,25 +36,17 @@ def near(shares: Iterable[float], goal: float) -> float:
 
 
 def limits(table: pd.DataFrame) -> Finding:
-    """Where average F1 has dropped by two points in both orders, and from where on that is shown (paper 1, Q2).
-
-    The quantity is the comparison at the sparsity nearest to a half, of the order that loses more there.
-    """
+    """Where mean F1 has dropped by two points (paper 1, Q2); the quantity is of the worse order at half the weights."""
     found = against_dense(table)
     if found.empty:
         return missing("Pruned models")
-    drops = drop_at(language_average(of_split(table, "test")), points=DEPARTURE).set_index("order")["sparsity"]
-    orders = dict(list(found.groupby("order")))
-    shown = {order: shown_from(orders[order]) for order in ORDERS if order in orders}
+    drops, places = fallen(language_average(of_split(table, "test")))
+    shown = {order: shown_from(own) for order, own in found.groupby("order")}
     decided = any(one.departs() != NOT_DECIDED for one in found["comparison"])
-    nowhere = "nowhere on this grid"
-    places = [
-        f"{f'at {percent(drops[order])} sparsity' if drops.get(order, math.nan) > 0 else nowhere} when pruned "
-        f"{ORDERS[order]}"
-        for order in shown
-    ]
     told = "; ".join(
-        f"{f'from {percent(least)} on' if least > 0 else nowhere} ({order})" for order, least in shown.items()
+        f"{f'from {percent(shown[order])} on' if shown[order] > 0 else NOWHERE} ({order})"
+        for order in ORDERS
+        if order in shown
     )
     half = found[found["sparsity"] == near(found["sparsity"], 0.5)]
     return Finding(
@@ -69,9 +55,19 @@ def limits(table: pd.DataFrame) -> Finding:
         f"{f'The interval excludes a smaller loss {told}.' if decided else 'No interval shows it.'} "
         f"{weight(table)}",
         quantity=min(half["comparison"], key=lambda one: one.interval.mean, default=None),
-        values={"drop": drops.to_dict(), "shown": shown},
+        values={"drop": drops, "shown": shown},
         verdict=ANSWERED if decided else NOT_DECIDED,
     )
+
+
+def fallen(average: pd.DataFrame) -> tuple[dict[str, float], list[str]]:
+    """The sparsity at which the F1 of a `language_average` has lost two points, by order, as numbers and in words."""
+    drops = drop_at(average, points=DEPARTURE).set_index("order")["sparsity"].to_dict()
+    return drops, [
+        f"{f'at {percent(drops[order])} sparsity' if drops[order] > 0 else NOWHERE} when pruned {words}"
+        for order, words in ORDERS.items()
+        if order in drops
+    ]
 
 
 def weight(table: pd.DataFrame, *, at: float = 0.6) -> Finding:
@@ -97,12 +93,12 @@ def weight(table: pd.DataFrame, *, at: float = 0.6) -> Finding:
 def departures(table: pd.DataFrame) -> pd.DataFrame:
     """Per language and order: dense F1, where mean F1 has dropped by two points, and from where on that is shown."""
     rows, place = of_split(table, "test"), ["language", "order"]
-    drops = drop_at(rows, points=DEPARTURE).set_index(place)["sparsity"]
-    shown = {names: shown_from(own) for names, own in against_dense(rows, by=[*place, "sparsity"]).groupby(place)}
+    shown = against_dense(rows, by=[*place, "sparsity"]).groupby(place)[["sparsity", "comparison"]].apply(shown_from)
+    lost = {"2 points lost at": drop_at(rows, points=DEPARTURE).set_index(place)["sparsity"], "shown from": shown}
     found = pd.DataFrame({"dense F1": over_seeds(rows[rows["order"] == "dense"], by=["language"]).sort_index()})
     for order in (order for order in ORDERS if order in set(rows["order"])):
-        for name, sparsity in (("2 points lost at", drops), ("shown from", shown)):
-            found[f"{order}: {name} (%)"] = [100 * sparsity.get((code, order), math.nan) for code in found.index]
+        for name, at in lost.items():
+            found[f"{order}: {name} (%)"] = 100 * at.xs(order, level="order").reindex(found.index)
     return found.rename(index=name_of).rename_axis("language").reset_index()
 
 
@@ -140,11 +136,7 @@ def stability(table: pd.DataFrame) -> Finding:
 
 
 def masks(table: pd.DataFrame) -> Finding:
-    """Do magnitude masks beat random masks of equal sparsity (paper 1, mechanism 1; its break condition is T22)?
-
-    If random masks did as well, which weights survive would not matter, and there would be no subnetwork to speak of.
-    The quantity is the comparison at the sparsity where the masks are least apart, which speaks for all of them.
-    """
+    """Do magnitude masks beat random ones (paper 1, mechanism 1; T22)? The quantity is where they are least apart."""
     rows = of_split(table, "test").query("order == 'before'")
     each, text = _by_sparsity(*(rows[rows["method"] == method] for method in ("magnitude", "random")))
     if each.empty:
@@ -162,7 +154,7 @@ def masks(table: pd.DataFrame) -> Finding:
 
 def time(table: pd.DataFrame, floors: Mapping[str, float]) -> Finding:
     """Does inference get faster with sparsity (paper 1, OQ2)? Per language, against the noise floor of A/A timing."""
-    rows = of_split(table, "test").dropna(subset="milliseconds")
+    rows = one_kind(of_split(table, "test").dropna(subset="milliseconds"), "device")
     sentences, gains = [], {}
     for language, own in rows.groupby("language"):
         base, pruned = own.loc[own["order"] == "dense", "milliseconds"].median(), own[own["order"] != "dense"]
@@ -188,12 +180,7 @@ def time(table: pd.DataFrame, floors: Mapping[str, float]) -> Finding:
 
 
 def best_sparsity(table: pd.DataFrame) -> pd.DataFrame:
-    """Per language the highest sparsity whose mean dev F1 over all seeds is at most two points below dense.
-
-    It is chosen on dev and reported on test: F1, its difference from dense over seeds (corrected for the number of
-    languages) and over sentences, and the network's time. OQ2 of paper 1 asks for the sparsity that balances F1 and
-    time; where time does not change, F1 alone decides.
-    """
+    """Per language the highest sparsity whose mean dev F1 is within two points of dense; its scores on test (OQ2)."""
     dev, test = (of_split(table, split) for split in ("dev", "test"))
     means = dev.groupby(["language", "order", "sparsity"])["f1"].mean().reset_index()
     dense = means[means["order"] == "dense"].set_index("language")["f1"]
@@ -201,7 +188,7 @@ def best_sparsity(table: pd.DataFrame) -> pd.DataFrame:
     best = kept.sort_values(["sparsity", "f1"]).groupby("language").tail(1).drop(columns="f1").sort_values("language")
     chosen, whole = best.merge(test, on=list(best)), test[test["order"] == "dense"]
     each = paired(chosen, whole, by=["language"], over_sentences=True).set_index("language")
-    time, base = (rows.groupby("language")["milliseconds"].mean() for rows in (chosen, whole))
+    time, base = (rows.groupby(["language", "device"])["milliseconds"].mean() for rows in (chosen, whole))
     best = best.set_index("language")
     found = {
         "highest sparsity (%)": 100 * best["sparsity"],
@@ -209,7 +196,7 @@ def best_sparsity(table: pd.DataFrame) -> pd.DataFrame:
         "F1": over_seeds(chosen, by=["language"]),
         "minus dense": each["comparison"],
         f"minus dense, {OVER_SENTENCES}": each[OVER_SENTENCES],
-        "time against dense (%)": 100 * time / base,
+        "time against dense (%)": (100 * time / base).groupby("language").mean(),
     }
     return pd.DataFrame(found).reindex(best.index).rename(index=name_of).reset_index()
 

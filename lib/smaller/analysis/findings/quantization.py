@@ -1,11 +1,8 @@
 """What quantization saves and costs: F1, loss, bytes and time of every format of a model, and of rounded weights (T23).
 
-`table` is the tidy table of one encoder with one recipe for each format, language and seed; its column `form` names the
-format, and rows of pruned models and of rounded weights are left out where they do not belong. `settings` is the table
-of `timing.settings_table`, of one device; `parts` are sizes as `measured` gives them.
+`table` is the tidy table of one encoder, whose column `form` names the format; `settings` is that of
+`timing.settings_table`, of one device.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -49,14 +46,10 @@ def in_order(found: pd.DataFrame, axis: str = "columns") -> pd.DataFrame:
     return found.reindex([form for form in FORMATS if form in getattr(found, axis)], axis=axis)
 
 
-def against_fp32(
-    table: pd.DataFrame, *, of: str = "f1", split: str = "test", over_sentences: bool = False
-) -> pd.DataFrame:
-    """A `comparison` of each other format with fp32, a row for each."""
-    rows, by = plain(table, split=split), ["form"]
-    whole = rows["form"] == REFERENCE
-    found = paired(rows[~whole], rows[whole], by=by, for_all=by, value=of, over_sentences=over_sentences)
-    return in_order(found.set_index("form"), "index")
+def against_fp32(table: pd.DataFrame, *, of: str = "f1", split: str = "test", **about: object) -> pd.DataFrame:
+    """A `comparison` of each other format with fp32, a row for each; `about` is what `comparison.paired` takes."""
+    rows = plain(table, split=split)
+    return in_order(comparison.against(rows, rows["form"] == REFERENCE, by=["form"], value=of, **about), "index")
 
 
 def scores(table: pd.DataFrame, *, of: str = "f1", decimals: int = 1) -> pd.DataFrame:
@@ -75,7 +68,7 @@ def differences(table: pd.DataFrame, *, of: str = "f1") -> pd.DataFrame:
 
 
 def _by_format(table: pd.DataFrame, found: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
-    """What is `found` by format in the rows of each language; of several, all of them come first, as their average."""
+    """What is `found` by format in the rows of each language; of several, the average of all comes first."""
     rows = plain(table)
     languages = dict(sorted((name_of(code), own) for code, own in rows.groupby("language")))
     groups = ({"Average": rows} if len(languages) > 1 else {}) | languages
@@ -102,10 +95,7 @@ def _one_at_a_time(settings: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_ratios(settings: pd.DataFrame, *, base: str = REFERENCE) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Language by format: the time over that of `base`, the verdict on whether it is shorter, and what it is a time of.
-
-    It is from text to labels, or of the network alone where a record knows no other; shorter is beyond the noise floor.
-    """
+    """Language by format: time over that of `base`, whether it is shorter beyond the noise floor, and which time."""
     rows = _one_at_a_time(settings)
     time = units.everywhere(rows, units.TIME)
     wide = in_order(rows.pivot(index="language", columns="form", values=time))
@@ -136,9 +126,9 @@ def all_settings(settings: pd.DataFrame) -> pd.DataFrame:
     columns |= {"end_to_end_milliseconds": "text to labels (ms)", "sentences_per_second": "sentences/s"}
     columns |= {"noise_floor": "noise floor (%)", "memory_bytes": "memory (MB)"}
     scaled = {"noise_floor": 100 * settings["noise_floor"], "memory_bytes": settings["memory_bytes"] / 1e6}
-    rows = one_kind(settings, "device").assign(format=pd.Categorical(settings["form"], list(FORMATS)), **scaled)
-    rows = rows.rename(columns=columns).reindex(columns=["threads", "batch", "format", *columns.values()])
-    found = rows.groupby(["threads", "batch", "format"]).mean().dropna(axis="columns", how="all")
+    rows, by = one_kind(settings, "device"), ["threads", "batch", "format"]
+    rows = rows.assign(format=pd.Categorical(settings["form"], list(FORMATS)), **scaled).rename(columns=columns)
+    found = rows.reindex(columns=[*by, *columns.values()]).groupby(by).mean().dropna(axis="columns", how="all")
     found.insert(1, "of fp32", found["ms"].div(found["ms"].xs(REFERENCE, level="format")))
     return found.reset_index()
 
@@ -168,9 +158,9 @@ def overview(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -
     files = {"shipped_bytes": "ships (MB)", "disk_bytes": "on disk (MB)"}
     known = settings.reindex(columns=list(files)).groupby(settings["form"]).first().dropna(axis="columns", how="all")
     found = sizes(parts).set_index("format").join(known.iloc[:, :1].div(1e6).rename(columns=files))
-    against = against_fp32(table, over_sentences=True)
-    told = {"time (of fp32)": time_ratios(settings)[0].mean(), "F1 against fp32": against["comparison"]}
-    return found.assign(**told, **{f"F1 against fp32, {OVER_SENTENCES}": against[OVER_SENTENCES]}).reset_index()
+    names = {"comparison": "F1 against fp32", OVER_SENTENCES: f"F1 against fp32, {OVER_SENTENCES}"}
+    f1 = against_fp32(table, over_sentences=True).rename(columns=names)[list(names.values())]
+    return found.assign(**{"time (of fp32)": time_ratios(settings)[0].mean()}).join(f1).reset_index()
 
 
 def keeps(table: pd.DataFrame, *, split: str = "test") -> Finding:
@@ -186,10 +176,10 @@ def keeps(table: pd.DataFrame, *, split: str = "test") -> Finding:
 
 
 def best(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> Finding:
-    """The smallest and the fastest format, chosen among those that keep F1 on dev and reported on test (paper 1, Q3).
+    """The smallest and the fastest format of those that keep F1 on dev (Q3).
 
-    The quantity is for LLM.int8(): the share of three conditions that hold, that it keeps F1 on test, and that no other
-    format which keeps F1 on dev has fewer bytes, or less time.
+    The quantity is the share of three conditions that LLM.int8() meets: it keeps F1 on test, and no other format that
+    keeps it on dev has fewer bytes, or less time.
     """
     on_dev, test = keeps(table, split="dev"), against_fp32(table)["comparison"]
     kept, conditions = on_dev.values["kept"], [test["llm.int8"].bears_out("same")] if "llm.int8" in test else []
@@ -225,10 +215,7 @@ def holding(words: Sequence[str]) -> Interval:
 
 
 def against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> Finding:
-    """Is LLM.int8() ahead of dynamic quantization in F1, loss and time in each language (paper 1, Q9)?
-
-    The quantity is the share of these comparisons in which it is, a time beyond the noise floor only.
-    """
+    """In how many comparisons is LLM.int8() ahead of dynamic quantization in F1, loss and time (paper 1, Q9)?"""
     rows = plain(table).assign(less=lambda own: -own["loss"])
     ours, theirs = (rows[rows["form"] == form] for form in ("llm.int8", "dynamic"))
     if ours.empty or theirs.empty:
@@ -250,22 +237,19 @@ def against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> Finding:
 
 
 def after_pruning(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each format and sparsity of models that are pruned and then quantized: their F1 against dense fp32.
-
-    The comparison is of what quantization changes in a pruned model with what it changes in a dense one.
-    """
+    """Pruned, then quantized models by format and sparsity; the comparison is with what it changes in dense ones."""
     rows, by = one_kind(of_split(table, "test"), "dataset", "encoder"), ["form", "sparsity"]
     rows = rows[rows["form"].isin(FORMATS) & rows["bits"].isna()]
-    pruned, packed = rows[rows["sparsity"] > 0], rows.groupby(by)["compressed_bytes"].mean() / 1e6
-    loss = paired(pruned, plain(rows[rows["form"] == REFERENCE]), by=by, for_all=by).set_index(by)["comparison"]
+    whole, packed = rows["form"] == REFERENCE, rows.groupby(by)["compressed_bytes"].mean() / 1e6
+    dense = paired(rows[rows["sparsity"] > 0], plain(rows[whole]), by=by, for_all=by).set_index(by)["comparison"]
     # What quantization changes in a model is its difference to the fp32 model of the same sparsity.
-    whole = rows["form"] == REFERENCE
     step = comparison.differences(rows[~whole], rows[whole], by=[*by, "language"], for_all=["form"])
-    more = paired(step[step["sparsity"] > 0], step[step["sparsity"] == 0], by=by, for_all=["sparsity"])
-    found = []
-    for form, share, one, _ in more.sort_values(["sparsity", "form"]).itertuples(index=False):
-        both = [loss[name, share].interval for name in (REFERENCE, form)]
-        found.append((form, round(100 * share), *both, one, packed[form, 0.0], packed[form, share]))
+    more = comparison.against(step, step["sparsity"] == 0, by=by, for_all=["sparsity"])["comparison"]
+    found = [
+        (form, round(100 * share), dense[REFERENCE, share].interval, dense[form, share].interval, one)
+        + (packed[form, 0.0], packed[form, share])
+        for (form, share), one in more.sort_index(level=["sparsity", "form"]).items()
+    ]
     names = ["format", "sparsity (%)", "pruned", "pruned, quantized", "pruned minus dense"]
     return pd.DataFrame(found, columns=[*names, "quantized (MB)", "pruned, quantized (MB)"])
 
@@ -321,10 +305,7 @@ def sensitivity(found: pd.DataFrame) -> Finding:
 
 
 def looked(recipes: Iterable[Recipe]) -> pd.DataFrame:
-    """The outliers that LLM.int8() met, a row for each recipe that has looked at sentences.
-
-    Columns: identity, threshold, columns and values (shares of the inputs of Linear layers), largest (magnitude).
-    """
+    """The outliers that LLM.int8() met: shares of the inputs of Linear layers, and the largest magnitude."""
     found = []
     for recipe in recipes:
         step = (read(recipe) or {"steps": [{}]})["steps"][-1]
@@ -335,9 +316,9 @@ def looked(recipes: Iterable[Recipe]) -> pd.DataFrame:
 
 def thresholds(found: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """A row for each outlier threshold of LLM.int8(): what `looked` found, and F1 against fp32."""
-    rows = of_split(table, "test").drop(columns="threshold", errors="ignore").merge(found, on="identity")
-    each, by = found.groupby("threshold").agg({"columns": "mean", "values": "mean", "largest": "max"}), ["threshold"]
-    f1 = paired(rows, both(table)[1], by=by, for_all=by).set_index("threshold")["comparison"]
-    told = {"outlier columns (%)": 100 * each["columns"], "outlier values (%)": 100 * each["values"]}
-    told |= {"largest magnitude": each["largest"], "F1 against fp32": f1.reindex(each.index)}
-    return pd.DataFrame(told).reset_index()
+    rows, by = of_split(table, "test").drop(columns="threshold", errors="ignore"), ["threshold"]
+    f1 = paired(rows.merge(found, on="identity"), both(table)[1], by=by, for_all=by).set_index(by[0])["comparison"]
+    each = found.groupby("threshold").agg({"columns": "mean", "values": "mean", "largest": "max"})
+    each = each.mul({"columns": 100, "values": 100, "largest": 1}).assign(f1=f1)
+    names = ["outlier columns (%)", "outlier values (%)", "largest magnitude", "F1 against fp32"]
+    return each.set_axis(names, axis="columns").reset_index()

@@ -1,7 +1,5 @@
 """What the first paper prints on quantization, and what a page says of each of its claims."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from dataclasses import replace
@@ -46,11 +44,7 @@ def beside_published(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def unit_of_time() -> pd.DataFrame:
-    """Do the printed times grow with the number of test sentences, so that they are of a whole split (D12)?
-
-    For each column the correlation (Pearson) with that number, and the milliseconds for a sentence that follow if the
-    numbers are seconds for a split.
-    """
+    """Do printed times correlate with the number of test sentences, as seconds for a split do (D12)?"""
     theirs = printed("time").drop(index=AVERAGE)
     count = pd.Series(TEST_SENTENCES)[theirs.index]
     each = 1000 * theirs.div(count, axis="index")
@@ -60,11 +54,7 @@ def unit_of_time() -> pd.DataFrame:
 
 
 def exact(encoder: str, *, labels: int = 9) -> pd.DataFrame:
-    """Bytes by format and part of a named encoder under a token classifier, computed from its shape alone.
-
-    LLM.int8() keeps the classifier in fp16 and has a scale in fp32 for each output; the one scale for a tensor that the
-    other int8 formats have is not counted.
-    """
+    """Bytes by format and part of a named encoder with a token classifier, from its shape; single scales are not in."""
     config = configuration(encoder)
     config.num_labels = labels
     with torch.device("meta"):
@@ -96,10 +86,7 @@ def explained(parts: pd.DataFrame) -> Finding:
 
 
 def dynamic_loss(table: pd.DataFrame) -> Finding:
-    """Is the paper's loss by dynamic quantization reproduced, in the languages that were measured here?
-
-    The quantity is our change minus the printed one of the same languages; not comparable where the paper lacks one.
-    """
+    """Is the paper's loss by dynamic quantization reproduced, in the languages that were measured here?"""
     found, theirs = quantization.against_fp32(table)["comparison"], printed("f1")
     if "dynamic" not in found:
         return missing("Dynamically quantized models")
@@ -144,10 +131,7 @@ def gains(table: pd.DataFrame) -> Finding:
 def claims(
     table: pd.DataFrame, parts: pd.DataFrame, exact: pd.DataFrame, settings: pd.DataFrame, rounded: pd.DataFrame
 ) -> dict[str, Finding | list[Finding]]:
-    """What this page says of each claim on quantization.
-
-    `parts` are our sizes, `exact` those of the paper's encoder, `rounded` is what `quantization.rounded` gives.
-    """
+    """What this page says of each claim on quantization; `parts` are our sizes, `exact` the paper's encoder's."""
     f1, time = printed("f1").loc[AVERAGE], printed("time").drop(AVERAGE)
     unit = unit_of_time().set_index("column").loc["llm.int8", "correlation with sentences"]
     slower = time.index[time["llm.int8"] >= time["dynamic"]]

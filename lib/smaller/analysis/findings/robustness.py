@@ -1,17 +1,14 @@
 """Robustness: what noise, unseen names and attacks take from compressed models, and whether their confidence says so.
 
-`table` is what `by_model` makes of the tidy tables of a study. Every model is compared with the dense model of the same
-languages and seeds under the very same noise, which is drawn once.
+`table` is what `by_model` makes. Models are compared under the very same noise, which is drawn once.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, paired
+from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
 from smaller.analysis.findings.words import are, name_of, some_of
@@ -51,15 +48,14 @@ def by_model(table: pd.DataFrame) -> pd.DataFrame:
 
 def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
     """What each kind of noise does at each rate: the share of sentences that it changes, and the first change."""
-    rows = []
+    columns, rows = ["noise", "rate", "strikes", "languages", "sentences struck (%)", "example"], []
     for place in (place for place in sets if place.noise):
         clean, noisy = EvaluationSet(place.dataset, place.language, place.split).sentences(), place.sentences()
         told = (affected(place.noise), place.language, 100 * struck(clean, noisy), _example(clean, noisy))
         rows.append((place.noise, place.rate, *told))
-    sheet = pd.DataFrame(rows, columns=["noise", "rate", "strikes", "languages", "sentences struck (%)", "example"])
+    sheet, told = pd.DataFrame(rows, columns=columns), dict(zip(columns[3:], ("nunique", "mean", "first"), strict=True))
     codes = sheet["languages"].unique()
-    told = {"languages": "nunique", "sentences struck (%)": "mean", "example": "first"}
-    sheet = sheet.groupby(["noise", "rate", "strikes"], sort=False, as_index=False).agg(told)
+    sheet = sheet.groupby(columns[:3], sort=False, as_index=False).agg(told)
     sheet.attrs["languages"] = {"example": codes[0]} if len(codes) == 1 else {}
     return sheet
 
@@ -80,11 +76,9 @@ def _shared(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def under_noise(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with noise of the kinds of `data.noise`, each with the scores of the same model on clean text.
+    """The rows with noise of `KINDS` beside the scores of the same model on clean text; `strongest`: its highest rate.
 
-    `clean` is its F1 there and `clean_calibration` its calibration error; `lost` is what noise takes, in points, and
-    `kept` what is left in per cent of the clean F1, missing where that is below `LEAST`. `strongest` marks the highest
-    rate of a kind.
+    `lost` is in points, `kept` in per cent of the `clean` F1, missing where that is below `LEAST`.
     """
     home, kept = table[table["home"]], {"f1": "clean", "calibration_error": "clean_calibration"}
     clean = home.loc[home["noise"] == "", ["model", *PAIR, *kept]].rename(columns=kept)
@@ -100,8 +94,7 @@ def under_noise(table: pd.DataFrame) -> pd.DataFrame:
 
 def strongest(table: pd.DataFrame, kinds: Sequence[str] = TYPING) -> pd.DataFrame:
     """The rows of `under_noise` with noise of some kinds at their highest rates."""
-    rows = under_noise(table)
-    return rows[rows["strongest"] & rows["noise"].isin(kinds)]
+    return under_noise(table).query("strongest and noise in @kinds")
 
 
 def attacks(table: pd.DataFrame) -> pd.DataFrame:
@@ -110,58 +103,43 @@ def attacks(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration(table: pd.DataFrame) -> pd.DataFrame:
-    """Expected calibration error by model, language and seed: columns `place` (`OWN`, `NOISE`, `ELSEWHERE`), `error`.
-
-    Of noise the mean over kinds of typing noise at their highest rate; of other languages that over labelled test sets
-    that all models were scored on.
-    """
+    """Expected calibration `error` by model, language, seed and `place`; of sets that all models were scored on."""
     noisy, home = strongest(table), table["trained_on"].str.rpartition("/")[2]
     away = _shared(table[(table["noise"] == "") & (table["language"] != home)]).assign(language=home)
-    errors = {
-        OWN: noisy.assign(error=noisy["clean_calibration"]),
-        NOISE: noisy.assign(error=noisy["calibration_error"]),
-        ELSEWHERE: away.assign(error=away["calibration_error"]),
-    }
-    rows = pd.concat(own.assign(place=place) for place, own in errors.items())
-    return rows.groupby(["model", *PAIR, "place"], sort=False)["error"].mean().dropna().reset_index()
+    own = {OWN: noisy.assign(calibration_error=noisy["clean_calibration"]), NOISE: noisy, ELSEWHERE: away}
+    rows = pd.concat(part.assign(place=place) for place, part in own.items())
+    errors = rows.groupby(["model", *PAIR, "place"], sort=False)["calibration_error"].mean()
+    return errors.dropna().rename("error").reset_index()
 
 
-def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.DataFrame:
+def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.Series:
     """A `comparison` of each compressed model with the dense one; of several kinds of noise the mean counts."""
-    dense, by = rows["model"] == DENSE, ["model"]
-    match = [column for column in ("noise", "rate", "place") if column in rows]
-    return paired(rows[~dense], rows[dense], by=by, match=match, for_all=by, value=value, drawn_once=drawn_once)
+    about = {"match": [column for column in ("noise", "rate", "place") if column in rows], "drawn_once": drawn_once}
+    return against(rows, rows["model"] == DENSE, by=["model"], value=value, **about)["comparison"]
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
     """A `comparison` in F1 kept for each kind, rate and compressed model; `strongest` marks the highest rate."""
     rows, by = under_noise(table), ["noise", "rate", "model"]
-    dense = rows["model"] == DENSE
-    found = paired(rows[~dense], rows[dense], by=by, for_all=["model"], value="kept", drawn_once=NOISES)
+    about = {"for_all": ["model"], "value": "kept", "drawn_once": NOISES}
+    found = against(rows, rows["model"] == DENSE, by=by, **about).reset_index()
     found = found.join(rows.groupby(by[:2])["strongest"].any(), on=by[:2])
-    places = {kind: place for place, kind in enumerate(KINDS)}
-    return found.sort_values(by[:2], key=lambda own: own.map(places) if own.name == "noise" else own, kind="stable")
+    kinds = pd.Categorical(found["noise"], list(KINDS))
+    return found.assign(kind=kinds).sort_values(["kind", "rate"], kind="stable").drop(columns="kind")
 
 
 def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn: Sequence[str]) -> pd.DataFrame:
     """A row for each model: the interval of each column over seeds, and the last column beside the dense model."""
     shown = pd.DataFrame({header: over_seeds(rows, column, by=["model"]) for header, column in columns.items()})
-    *_, last = columns
-    change = against_dense(rows, columns[last], **drawn).set_index("model")["comparison"]
-    shown = shown.reindex(dict.fromkeys(rows["model"])).rename_axis("model")
-    return shown.assign(**{f"{last}, minus dense": change}).reset_index()
+    shown[f"{list(columns)[-1]}, minus dense"] = against_dense(rows, list(columns.values())[-1], **drawn)
+    return shown.reindex(dict.fromkeys(rows["model"])).rename_axis("model").reset_index()
 
 
 def noise_by_model(table: pd.DataFrame) -> pd.DataFrame:
-    """`beside_dense` under the strongest typing noise, and clean F1 minus the dense model's over sentences.
-
-    Records keep the counts of each sentence for clean text alone.
-    """
-    clean, by = table[table["home"] & (table["noise"] == "")], ["model"]
-    dense = clean["model"] == DENSE
-    drawn = paired(clean[~dense], clean[dense], by=by, for_all=by, over_sentences=True).set_index("model")
-    name = f"clean F1, minus dense, {OVER_SENTENCES}"
-    return beside_dense(strongest(table)).join(drawn[OVER_SENTENCES].rename(name), on="model")
+    """`beside_dense` under the strongest typing noise, and clean F1 minus the dense model's over sentences."""
+    clean = table[table["home"] & (table["noise"] == "")]
+    drawn = against(clean, clean["model"] == DENSE, by=["model"], over_sentences=True)[OVER_SENTENCES]
+    return beside_dense(strongest(table)).join(drawn.rename(f"clean F1, minus dense, {OVER_SENTENCES}"), on="model")
 
 
 def attacks_by_model(table: pd.DataFrame) -> pd.DataFrame:
@@ -183,24 +161,18 @@ def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
 
 def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
     """What this page says of typing noise, unseen names, the attack, and the confidence of dense and other models."""
-    errors = calibration(table)
-    noisy = errors[errors["place"] == NOISE]
+    errors, typed = calibration(table), "under the strongest typing noise"
     less, kept = "keep a smaller share of F1", "keeps {:.1f} % of its clean F1"
     worse, error = "be worse calibrated", "has a calibration error of {:.1f} points"
-    typing = judged(strongest(table), "kept", "under the strongest typing noise", less, kept)
+    typing = judged(strongest(table), "kept", typed, less, kept)
     names = judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept)
-    calibrated = judged(noisy, "error", "under the strongest typing noise", worse, error, worse=1)
+    calibrated = judged(errors[errors["place"] == NOISE], "error", typed, worse, error, worse=1)
     return {"NC3": [typing, names, attacked(table), says_so(errors), calibrated]}
 
 
 def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, *, worse: int = -1) -> Finding:
-    """Whether any compressed model is shown to be worse than the dense one in a column, corrected for all of them.
-
-    `worse` is the sign of a change for the worse, `behind` says it in words ("be easier to attack"); `level` has a
-    place for the dense model's mean.
-    """
-    once = EDITS if value == "attack_success" else NOISES
-    found = against_dense(rows, value, drawn_once=once).set_index("model")["comparison"]
+    """Whether any compressed model is shown to be worse than the dense one; `behind` and `level` are the words."""
+    found = against_dense(rows, value, drawn_once=EDITS if value == "attack_success" else NOISES)
     if found.empty:
         return missing(f"compressed models {where}")
     lost = [model for model, one in found.items() if one.sign == worse]
@@ -247,36 +219,21 @@ def says_so(errors: pd.DataFrame) -> Finding:
 
 
 def texts(table: pd.DataFrame, recipes: Mapping[str, Iterable[Recipe]]) -> pd.DataFrame:
-    """What each model does with text whose labels are not looked at: a row for each model and text.
-
-    `language` and `seed` are the model's, `text` says what it read, and the rest are the columns `MEASURES`. Agreement
-    is with the dense model of the same language and seed; it is missing for that model itself, and where `recipes` has
-    no record with tags.
-    """
+    """What each model does with text without labels: `MEASURES` by model and text; agreement is with the dense one."""
     rows = table[table["noise"] == UNLABELLED]
-    names, own = [_text_name(row) for row in rows.itertuples()], rows["trained_on"].str.rpartition("/")[2]
-    rows = rows.assign(place=rows["dataset"] + "/" + rows["language"], text=names, language=own)
+    own, dataset, language = rows["trained_on"].str.rpartition("/")[2], rows["dataset"], rows["language"]
+    elsewhere = language.map(name_of) + " (" + dataset + ")"
+    text = (dataset + ", same language").where(language == own, elsewhere).mask(rows["home"].astype(bool), OWN)
+    rows = rows.assign(place=dataset + "/" + language, text=text, language=own)
+    dense, agreements = {recipe.fine_tuning: _tags(recipe) for recipe in recipes.get(DENSE, ())}, []
+    for model, recipe in ((model, one) for model, every in recipes.items() if model != DENSE for one in every):
+        tuning, known = recipe.fine_tuning, dense.get(recipe.fine_tuning, {})
+        for place, tags in _tags(recipe).items():
+            if place in known:
+                agreements.append((model, tuning.language, tuning.seed, place, agreement(tags, known[place])))
     key = ["model", *PAIR, "place"]
-    dense = {recipe.fine_tuning: _tags(recipe) for recipe in recipes.get(DENSE, ())}
-    agreements = [
-        (model, recipe.fine_tuning.language, recipe.fine_tuning.seed, place, agreement(tags, known[place]))
-        for model, own in recipes.items()
-        if model != DENSE
-        for recipe in own
-        for known in [dense.get(recipe.fine_tuning, {})]
-        for place, tags in _tags(recipe).items()
-        if place in known
-    ]
     agreed = pd.DataFrame(agreements, columns=[*key, "agreement"])
     return rows[[*key, "text", "confidence", "tagged"]].merge(agreed, on=key, how="left")
-
-
-def _text_name(row: tuple) -> str:
-    """What a text is to a model: its own test set, other text in its language, or another language."""
-    if row.home:
-        return OWN
-    same = row.language == row.trained_on.rpartition("/")[2]
-    return f"{row.dataset}, same language" if same else f"{name_of(row.language)} ({row.dataset})"
 
 
 def _tags(recipe: Recipe) -> dict[str, dict]:

@@ -1,7 +1,5 @@
 """All recipes that have a record, side by side: which is the best for its size, its time and its training."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math
@@ -9,16 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import (
-    AGREES,
-    DIFFERS,
-    NOT_COMPARABLE,
-    NOT_DECIDED,
-    NOT_MEASURED,
-    OVER_SENTENCES,
-    corrected,
-    paired,
-)
+from smaller.analysis import comparison
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, OVER_SENTENCES
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.baselines import PLAIN, at_every_seed
 from smaller.analysis.findings.claims import may_claim
@@ -29,49 +19,23 @@ from smaller.analysis.statistics import by_seed, t_interval
 from smaller.study import results, timing
 from smaller.study.steps.base import STEPS
 
-_VERBS = {
-    "FineTune": "fine-tune",
-    "Pretrain": "pre-train",
-    "Adapt": "adapt to the language",
-    "Distil": "distil",
-    "Cut": "cut",
-    "Prune": "prune",
-    "PruneHeads": "prune heads",
-    "PruneFeedForward": "prune feed-forward neurons",
-    "TruncateHidden": "narrow the hidden states",
-    "TrimVocabulary": "trim the vocabulary",
-    "Quantize": "quantize",
-}
+_VERBS = {"FineTune": "fine-tune", "Pretrain": "pre-train", "Adapt": "adapt to the language", "Distil": "distil"}
+_VERBS |= {"Cut": "cut", "Prune": "prune", "PruneHeads": "prune heads", "TrimVocabulary": "trim the vocabulary"}
+_VERBS |= {"PruneFeedForward": "prune feed-forward neurons", "TruncateHidden": "narrow the hidden states"}
+_VERBS |= {"Quantize": "quantize"}
 _SHARES = {"sparsity": "{} % of the weights", "coverage": "{} % of the text"}
-_SAID = (
-    _SHARES
-    | {
-        "layers": "{} layers",
-        "heads": "{} heads",
-        "keep": "{} heads",
-        "hidden_size": "{} wide",
-        "size": "to {:,}",
-        "feed_forward": "{} neurons",
-        "transfer_lines": "{:,} unlabelled lines",
-        "width_by": "width by {}",
-        "by": "by {}",
-        "on": "on the {}",
-        "start": "{} start",
-    }
-    | dict.fromkeys(("form", "method", "scope", "include", "logits"), "{}")
-)
+_SAID = _SHARES | dict.fromkeys(("form", "method", "scope", "include", "logits"), "{}")
+_SAID |= {"layers": "{} layers", "heads": "{} heads", "keep": "{} heads", "feed_forward": "{} neurons"}
+_SAID |= {"hidden_size": "{} wide", "width_by": "width by {}", "size": "to {:,}", "by": "by {}"}
+_SAID |= {"transfer_lines": "{:,} unlabelled lines", "on": "on the {}", "start": "{} start"}
 _SETTINGS = (
     "step seed dataset language languages corpus transfer_corpus lines updates rate epochs learning_rate batch_size "
     "max_length warm_up weight_decay calibration tolerance"
 ).split()
 """What a step is given and no kind of recipe is known by: its data, its seed, and how long it trains."""
 
-ONCE = {
-    "Adapt": "the adaptation",
-    "Distil": "the distillation on text",
-    "Pretrain": "the pre-training",
-    "plain": "the model without an encoder",
-}
+ONCE = {"Adapt": "the adaptation", "Distil": "the distillation on text", "Pretrain": "the pre-training"}
+ONCE |= {"plain": "the model without an encoder"}
 """What may be trained once for all seeds, by its step."""
 
 WITHOUT = "plain"
@@ -79,10 +43,7 @@ WITHOUT = "plain"
 
 
 def kind(steps: Sequence[Mapping]) -> str:
-    """A recipe without data, language, seed and length of training: "fine-tune, then quantize (onnx-int8)".
-
-    `steps` are canonical forms. The pre-training that makes an encoder is not named.
-    """
+    """A recipe without its data, languages, seeds, length of training and making of an encoder, in words."""
     return ", then ".join(map(_words, _from_the_encoder(steps)))
 
 
@@ -130,11 +91,9 @@ def of_table(
     """Test scores at home, a row for each model, of the kinds of recipe that have every one of the languages.
 
     `steps` has the canonical steps of each identity, `shares` the share of the dense model's time by column of the time
-    and identity; models without an encoder, `plain`, stand beside every seed of the dense one, and no run times them
-    with others. Rounded weights save nothing and are left out. Of several settings of a kind, each language takes the
-    one with most seeds, then the best on dev. Columns besides those of `results.table`: kind, whole, dev_f1, draws
-    (seeds of what is trained before fine-tuning), bytes, counted (a key of `units.SIZE`), time_ratio (NaN where not
-    timed) and timed (a key of `units.TIME`).
+    and identity; models without an encoder, `plain`, stand beside every seed of the dense one. Rounded weights save
+    nothing and are left out. Of several settings of a kind, each language takes the one with most seeds, then the best
+    on dev.
     """
     if plain is not None:
         dense = table["identity"].map(lambda identity: is_whole(steps[identity]))
@@ -191,24 +150,20 @@ def _shares(records: Sequence[dict], field: str) -> dict[str, float]:
 
 
 def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFrame:
-    """One row for each kind, the smallest first; `table` is what `recipes` gives.
+    """One row for each kind of `recipes`, the smallest first; `minus` is its Comparison with the uncompressed model.
 
-    `F1` is an Interval over seeds of the mean over languages, `f1` its mean, and `minus` a Comparison with the
-    uncompressed model (None of itself), corrected for the number of kinds; with `over_sentences` there is its interval
-    over sentences too. One chooses by `dev_f1` and `dev_drop`, among the `complete` kinds, which have all seeds of the
-    uncompressed model.
+    One chooses by `dev_f1` and `dev_drop` among the `complete` kinds, which have all seeds of the uncompressed model.
     """
-    whole, rest = table[table["whole"]], table[~table["whole"]]
-    minus = paired(rest, whole, by=["kind"], for_all=["kind"], over_sentences=over_sentences).set_index("kind")
-    dense, rows = by_seed(whole, "dev_f1"), []
+    minus = comparison.against(table, table["whole"], by=["kind"], over_sentences=over_sentences)
+    dense, rows = by_seed(table[table["whole"]], "dev_f1"), []
     for name, own in table.groupby("kind", sort=False):
         first, f1, on_dev = own.iloc[0], by_seed(own), by_seed(own, "dev_f1")
         one, several = minus["comparison"].get(name), own["seed"].nunique() > 1
         once = tuple(step for step in first["draws"] if several and len({draw[step] for draw in own["draws"]}) == 1)
-        # A model without an encoder is the same at every seed, so its own F1 has no interval.
         rows.append(
             first[["kind", "technique", "whole", "counted", "timed"]].to_dict()
             | {
+                # A model without an encoder is the same at every seed, so its own F1 has no interval.
                 "F1": t_interval(f1[:1] if first["technique"] == WITHOUT else f1),
                 "f1": f1.mean(),
                 "minus": one and dataclasses.replace(one, drawn_once=once),
@@ -235,10 +190,7 @@ def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def front(found: pd.DataFrame, *, cost: str = "bytes") -> pd.DataFrame:
-    """The kinds that no other beats on dev: every one that costs no more has a lower F1 there. Rising in cost.
-
-    Only kinds that have all seeds can be on it, so that none is by a single lucky run.
-    """
+    """The `complete` kinds that no other beats on dev: all that cost no more have a lower F1 there. Rising in cost."""
     ordered = found[found["complete"]].dropna(subset=[cost, "dev_f1"])
     ordered = ordered.sort_values([cost, "dev_f1"], ascending=[True, False])
     best = ordered["dev_f1"].cummax()
@@ -246,10 +198,7 @@ def front(found: pd.DataFrame, *, cost: str = "bytes") -> pd.DataFrame:
 
 
 def fronts(found: pd.DataFrame) -> Finding:
-    """How many kinds stand on the front of every language, how many on one, and with which the fronts end.
-
-    `found` is what `families_by_language` gives.
-    """
+    """How many kinds stand on the front of every language of `families_by_language`, and where fronts end."""
     each = [front(own) for _, own in found.groupby("language")]
     on = pd.concat(each).groupby("kind")["bytes"].agg(["size", "mean"])
     shared, alone = on.loc[on["size"] == len(each), "mean"], int((on["size"] == 1).sum())
@@ -270,12 +219,10 @@ def ahead(table: pd.DataFrame) -> Finding:
 
 
 def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
-    """For each loss that one may accept, in points on dev, the smallest kind of recipe; F1 and comparison are of test.
+    """For each loss on dev that one may accept the smallest kind of recipe, with its scores on test.
 
-    `minus uncompressed` is a Comparison, corrected for the number of kinds that were chosen; whether its interval
-    excludes a loss of that many points is in `loses less` ("shown", "not decided", or "loses more"). Sizes and times
-    are in per cent of the uncompressed model's, and without one there is no row. Where the uncompressed model is not
-    ahead of one without an encoder, no recipe is chosen, and that model has the one row.
+    `loses less` says whether the interval excludes a loss of that many points. Where the uncompressed model is not
+    ahead of a model without an encoder, the latter alone stands there.
     """
     found, claimed = families(table), may_claim(ahead(table))
     able = found[found["complete"] & ((found["technique"] != WITHOUT) if claimed else (found["technique"] == WITHOUT))]
@@ -311,15 +258,12 @@ def choices_by_language(table: pd.DataFrame, *, drop: float) -> pd.DataFrame:
     if found.empty:
         return found
     compared = found[["minus uncompressed"]].dropna().set_axis(["comparison"], axis="columns")
-    found["minus uncompressed"] = corrected(compared)["comparison"].reindex(found.index)
+    found["minus uncompressed"] = comparison.corrected(compared)["comparison"].reindex(found.index)
     return found[["language", *found.columns.drop("language")]]
 
 
 def recommendation(table: pd.DataFrame, *, drops: Sequence[float]) -> Finding:
-    """Which recipe to use for the first of `drops`, and what is shown of it on test; the table of `choices` has more.
-
-    Nothing is recommended where the uncompressed model is not shown to be ahead of one without an encoder.
-    """
+    """Which recipe to use for the first of `drops`, and what is shown of it on test; `choices` has more."""
     if not table["whole"].any():
         return missing("Uncompressed models in all of the languages")
     chosen, lead, number = choices(table, drops=drops), ahead(table), count_of(table["kind"].nunique(), "kind")
@@ -344,16 +288,8 @@ def recommendation(table: pd.DataFrame, *, drops: Sequence[float]) -> Finding:
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
     """The families as a reader's table, the smallest first; "compressed" is what zlib leaves of the weights."""
-    return pd.DataFrame(
-        {
-            "recipe": found["kind"],
-            "F1": found["F1"],
-            "minus uncompressed": found["minus"],
-            OVER_SENTENCES: found[OVER_SENTENCES],
-            "dev F1": found["dev_f1"],
-            "MB": found["bytes"] / 1e6,
-            "compressed (MB)": found["compressed_bytes"] / 1e6,
-            "time (%)": 100 * found["time_ratio"],
-            "training (s)": found["training_seconds"],
-        }
-    )
+    names = {"kind": "recipe", "F1": "F1", "minus": "minus uncompressed", OVER_SENTENCES: OVER_SENTENCES}
+    names |= {"dev_f1": "dev F1", "bytes": "MB", "compressed_bytes": "compressed (MB)", "time_ratio": "time (%)"}
+    names |= {"training_seconds": "training (s)"}
+    sizes = found[["bytes", "compressed_bytes"]] / 1e6
+    return found.assign(**sizes, time_ratio=100 * found["time_ratio"])[list(names)].rename(columns=names)

@@ -1,9 +1,4 @@
-"""What makes students better: their teacher, their shape, the way of distillation, other losses and temperatures.
-
-`table` is what `distillation.by_strategy` makes.
-"""
-
-from __future__ import annotations
+"""What makes students better: teachers, shapes, ways of distillation, losses, temperatures; of `by_strategy`."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -22,10 +17,7 @@ TEMPERATURE = "temperature "
 
 
 def _pairwise(pairs: Iterable[tuple[tuple, tuple]], *, on: Sequence[str], nothing: str, **values: str) -> Finding:
-    """A sentence for each two groups of students, names with rows, in each column that `values` names in words.
-
-    Models with the same `on` are fixed, as languages are; seeds are drawn.
-    """
+    """A sentence for each two groups of students, names with rows, in each column that `values` names in words."""
     found = []
     for (first, one), (second, other) in pairs:
         drawn = distillation.once(*one["strategy"], *other["strategy"])
@@ -125,10 +117,7 @@ def what_the_teacher_adds(table: pd.DataFrame) -> Finding:
 
 
 def variants(table: pd.DataFrame, *, temperatures: bool = False, split: str = "test") -> pd.DataFrame:
-    """F1 of each variant, and that minus the plain student's of the same strategy, shape and seeds (P1-T6).
-
-    Of the temperatures after the first, or of all other variants.
-    """
+    """F1 of each variant, or of each further temperature, and that minus the plain student's (P1-T6)."""
     rows = of_split(table, split)
     rows = rows[(rows["variant"] != "") & (rows["variant"].str.startswith(TEMPERATURE) == temperatures)]
     names = rows[["strategy", "variant"]].drop_duplicates().itertuples(index=False)

@@ -1,12 +1,8 @@
 """Answers on models away from home: in another domain of their language, and in languages never fine-tuned on.
 
 `table` is the tidy table of one encoder with the rows of further evaluation sets (`study.run(recipes, sets=...)`).
-A model is in domain in the data set and language that it was fine-tuned on, out of domain in another data set of its
-language, and transfers zero-shot to a language that it was not fine-tuned on. Languages, and pairs of source and
-target, are fixed; seeds are the sample. All of this is about the test split.
+Languages, and pairs of source and target, are fixed; seeds are the sample.
 """
-
-from __future__ import annotations
 
 import itertools
 import math
@@ -15,12 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, OVER_SENTENCES, paired
+from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, against, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
-from smaller.analysis.findings.pruning import against_dense, departures
+from smaller.analysis.findings.pruning import against_dense, departures, fallen
 from smaller.analysis.findings.words import count_of, name_of, percent
 from smaller.analysis.published import published
-from smaller.analysis.statistics import describe, drop_at, language_average, of_split, over_seeds, t_interval
+from smaller.analysis.statistics import describe, language_average, of_split, over_seeds, t_interval
 from smaller.encoders import TRAINED
 
 ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
@@ -66,10 +62,7 @@ def masked_only(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_pruned(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of those sources that were also pruned, so that every mean over sources is over the same ones.
-
-    Where no model of a language, or no joint model, was pruned, all of that kind.
-    """
+    """The rows of those sources that were also pruned, so that means are over the same; all of a kind if none was."""
     pruned = rows["trained_on"].isin(rows.loc[rows["order"].isin(ORDERS), "trained_on"])
     return rows[pruned | ~pruned.groupby(rows["trained"]).transform("any")]
 
@@ -81,10 +74,7 @@ def at_home(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def domains(table: pd.DataFrame) -> pd.DataFrame:
-    """Dense and pruned models of one language that were also tested in another domain of it.
-
-    One row for each model and other data set: `f1` there, `in_domain`, and `gap`, in domain minus out of domain.
-    """
+    """Dense and pruned models of one language in another domain of it: `f1` there, `in_domain`, and their `gap`."""
     rows = masked_only(table).query("trained == @ONE")
     home = rows.loc[rows["setting"] == IN_DOMAIN, ["identity", "language", "f1"]]
     away = rows[rows["setting"] == OUT_OF_DOMAIN].merge(home.rename(columns={"f1": "in_domain"}))
@@ -92,11 +82,7 @@ def domains(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_language(table: pd.DataFrame, features: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
-    """The dense models in both domains of their language, and how the encoder's tokenizer cuts the words of each.
-
-    `features` and `distances` are the tables of `data.features`. More tokens to a word out of domain mean another
-    spelling or another vocabulary.
-    """
+    """The dense models in both domains of their language, and how the encoder's tokenizer cuts the words of each."""
     dense, place = domains(table).query("order == 'dense'"), ["dataset", "language"]
     found = dense.groupby(place)[["in_domain", "f1", "gap"]].agg(list).map(t_interval)
     cut = features.set_index("language")["pieces_per_word"].rename("tokens per word, training")
@@ -107,27 +93,18 @@ def by_language(table: pd.DataFrame, features: pd.DataFrame, distances: pd.DataF
 
 
 def changes(table: pd.DataFrame, *, language: str = "") -> pd.DataFrame:
-    """What pruning does to F1 out of domain, a row for each order and sparsity, against the dense models.
-
-    `change` is the comparison out of domain, also with its interval over sentences; `beyond` is that of the change out
-    of domain with the change in domain. With `language`, of that one alone.
-    """
-    found = domains(table)
-    found = found[found["language"] == language] if language else found
+    """What pruning does to F1 out of domain by order and sparsity, and `beyond` that: compared with in domain."""
     # F1 away minus F1 at home, pruned minus dense: the same as the change away minus the change at home.
-    found, key = found.assign(beyond=-found["gap"]), ["order", "sparsity"]
-    dense, same = found["order"] == "dense", {"by": key, "match": ["dataset"], "for_all": key}
-    away = paired(found[~dense], found[dense], **same, over_sentences=True).rename(columns={"comparison": "change"})
-    beyond = paired(found[~dense], found[dense], **same, value="beyond")["comparison"]
-    told = away[[*key, "change", OVER_SENTENCES]].assign(beyond=beyond)
-    return told.sort_values(key, ascending=[False, True], ignore_index=True)
+    found = domains(table).assign(beyond=lambda own: -own["gap"])
+    found = found[found["language"] == language] if language else found
+    dense, about = found["order"] == "dense", {"by": ["order", "sparsity"], "match": ["dataset"]}
+    told = against(found, dense, **about, over_sentences=True).rename(columns={"comparison": "change"})
+    told["beyond"] = against(found, dense, **about, value="beyond")["comparison"]
+    return told.drop(columns="verdict").sort_index(ascending=[False, True]).reset_index()
 
 
 def pruning_helps(table: pd.DataFrame) -> Finding:
-    """Does pruning help out of domain (paper 1, Q4)?
-
-    It helps where a gain is shown, and does not where no interval holds a gain of the margin; else nothing is decided.
-    """
+    """Does pruning help out of domain (Q4)? It does not where no interval holds a gain of the margin."""
     found = changes(table)
     if found.empty:
         return missing("models out of domain")
@@ -154,18 +131,14 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
 
 
 def techniques(table: pd.DataFrame, *, sparsity: float = 0.5) -> pd.DataFrame:
-    """F1 of models of one language, a row for each model and setting, and its change against the dense models.
-
-    Of the pruned ones those whose sparsity is nearest to `sparsity`; of the sources those that were pruned. Sources are
-    averaged first, then targets; p is corrected for all rows. Columns: model, setting, F1 (an Interval over seeds) and
-    change (a Comparison).
-    """
+    """F1 of models of one language by model and setting, and its change against dense; pruned near `sparsity`."""
     rows, key = of_pruned(settings(table)).query("trained == @ONE"), ["model", "setting"]
     grid = rows.loc[rows["sparsity"] > 0, "sparsity"].unique()
     rows = rows[rows["sparsity"].isin([0.0, min(grid, key=lambda share: abs(share - sparsity), default=0.0)])]
     rows = rows.assign(model=[_model(row) for row in rows.to_dict("records")])
-    dense, match = rows["order"] == "dense", ["trained_on", "dataset"]
-    each = paired(rows[~dense], rows[dense], by=key, match=match, for_all=["model"]).set_index(key)["comparison"]
+    # Sources are averaged first, then targets.
+    about = {"match": ["trained_on", "dataset"], "for_all": ["model"]}
+    each = against(rows, rows["order"] == "dense", by=key, **about)["comparison"]
     found = pd.DataFrame({"F1": over_seeds(rows, by=key), "change": each}).reset_index()
     names = sorted(rows["model"].unique(), key=lambda name: name != "dense")
     rank = {"model": names.index, "setting": SETTINGS.index}
@@ -181,11 +154,7 @@ def _model(row: Mapping) -> str:
 
 
 def matrix(table: pd.DataFrame) -> pd.DataFrame:
-    """F1 of the dense models by target and source: means over seeds.
-
-    Rows are data set and language, first (`HOME`, `HOME`), each source's own test set, last the languages that no
-    source knows. Columns are sources as in `trained_on`.
-    """
+    """F1 of the dense models by target and source: means over seeds; `HOME` is each source's own test set."""
     rows = settings(table).query("order == 'dense'")
     own, places = at_own_set(rows), rows["dataset"] + "/" + rows["language"]
     rows = pd.concat([rows[own].assign(dataset=HOME, language=HOME), rows[places.isin(places[~own])]])
@@ -196,11 +165,7 @@ def matrix(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def unseen(table: pd.DataFrame) -> pd.DataFrame:
-    """Zero-shot F1 of dense and pruned models in the languages that none of the pruned ones was fine-tuned on.
-
-    Rows of `trained` "one language" are means over the source languages, those of "joint" are of the joint model. Only
-    sources that were pruned count, dense and pruned, so that every point of a curve has the same sources.
-    """
+    """Zero-shot F1 of dense and pruned models in languages without a pruned model: means over the same sources."""
     rows = of_pruned(masked_only(table))
     known = {code for source in rows["trained_on"].unique() for code in languages_of(source)}
     rows = rows[(rows["setting"] == ZERO_SHOT) & ~rows["language"].isin(known)]
@@ -228,10 +193,7 @@ def reach(table: pd.DataFrame) -> Finding:
 
 
 def lost_at(table: pd.DataFrame) -> pd.DataFrame:
-    """Dense F1, and where pruning has cost two points: a row for each kind of model, zero-shot and on own test sets.
-
-    Means over languages; columns are `models`, `tested` and those of `pruning.departures`.
-    """
+    """Dense F1, and where pruning has cost two points: a row for each kind of model, zero-shot and on own test sets."""
     tested = {HOME: at_home(table), ZERO_SHOT: unseen(table)}
     parts = {
         (KINDS[kind], place): language_average(own)
@@ -244,20 +206,13 @@ def lost_at(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def breaks(table: pd.DataFrame) -> Finding:
-    """Where zero-shot transfer breaks as sparsity rises (paper 1, OQ1): of models of one language, where there are any.
-
-    `values` has the sparsity by order at which mean F1 has lost two points, NaN where it does so nowhere.
-    """
+    """Where zero-shot transfer has lost two points (paper 1, OQ1): of models of one language, where there are any."""
     found = unseen(table)
     kind = next((kind for kind in KINDS if (found["trained"].eq(kind) & found["order"].isin(ORDERS)).any()), "")
     if not kind:
         return missing("pruned models in unseen languages")
     rows = language_average(found[found["trained"] == kind])
-    lost = drop_at(rows, points=DEPARTURE).set_index("order")["sparsity"].to_dict()
-    places = [
-        f"{'nowhere on this grid' if math.isnan(at) else f'at {percent(at)} sparsity'} when {ORDERS[order]}"
-        for order, at in sorted(lost.items(), reverse=True)  # before, then after
-    ]
+    lost, places = fallen(rows)
     decided = any(one.departs() == AGREES for one in against_dense(rows)["comparison"])
     return Finding(
         f"Mean zero-shot F1 of {KINDS[kind]} has fallen by {DEPARTURE:g} points {' and '.join(places)}.",
@@ -268,11 +223,7 @@ def breaks(table: pd.DataFrame) -> Finding:
 
 
 def by_target(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each unseen language, as `pruning.departures`: dense zero-shot F1, and where pruning has cost 2 points.
-
-    "dense F1, joint" is that of the joint model, "supervised, printed" a published score after fine-tuning on the
-    language itself (AfriBERTa-large on MasakhaNER 2.0).
-    """
+    """A row for each unseen language, as `departures`, with a published F1 after fine-tuning on it (MasakhaNER 2.0)."""
     found = unseen(table)
     alone, joint = (found[found["trained"] == kind] for kind in KINDS)
     further = {
@@ -291,25 +242,24 @@ def claims(table: pd.DataFrame, correlations: Finding) -> dict[str, Finding | li
         changes(table, language=code).rename(columns={"change": "comparison"}).assign(trained=ONE)
         for code in ("swa", "yor")
     )
-    low = swahili[swahili["sparsity"] == swahili["sparsity"].where(lambda share: share <= 0.6).max()]
-    high = yoruba[yoruba["sparsity"] == yoruba["sparsity"].where(lambda share: share > 0.5).min()]
+    low = swahili[swahili["sparsity"] == swahili.loc[swahili["sparsity"] <= 0.6, "sparsity"].max()]
+    high = yoruba[yoruba["sparsity"] == yoruba.loc[yoruba["sparsity"] > 0.5, "sparsity"].min()]
     grid = [share for share in found["sparsity"].unique() if 0.5 < share < 0.9]
     above = min(grid, key=lambda share: abs(share - 0.7), default=math.nan)  # the nearest point to 70 %
     half, more = (found[found["sparsity"].sub(share).abs() < 1e-6] for share in (0.5, above))
     further = paired(more, half, by=["trained", "order"]).assign(sparsity=above)
-    dense = [rows[rows["order"] == "dense"] for rows in (away, found)]
     pruned = away[(away["language"] == "swa") & away["sparsity"].isin(low["sparsity"])]
     return {
         "Q4": pruning_helps(table),
         "P1-F4a": _each("Out of domain, Swahili F1", low),
         "P1-F4b": _each("Out of domain, Yoruba F1", high),
         "P1-F4c": _each("Out of domain, Swahili F1", pruned),
-        "D22": _each("Out of domain, Yoruba F1", dense[0][dense[0]["language"] == "yor"]),
+        "D22": _each("Out of domain, Yoruba F1", away.query("order == 'dense' and language == 'yor'")),
         "OQ1": breaks(table),
         "P1-F5": _each("Zero-shot F1", half),
         "D17": _each("Compared with 50 % sparsity, zero-shot F1", further),
         "OQ2": correlations,
-        "NC2": _each("Zero-shot Slovak F1", dense[1][dense[1]["language"] == "slk"]),
+        "NC2": _each("Zero-shot Slovak F1", found.query("order == 'dense' and language == 'slk'")),
     }
 
 

@@ -1,7 +1,5 @@
 """The currencies of size and of time: what is counted, the same for every model that stands beside another."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Shares, names and counts in words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from smaller.data.languages import LANGUAGES

@@ -12,7 +12,7 @@ from smaller import formats
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.progress import Say, silent
 from smaller.data import splits
-from smaller.encoders import Model
+from smaller.encoders import Model, only_teaches
 
 STEPS: dict[str, type[Step]] = {}
 
@@ -34,6 +34,11 @@ class Step:
 
     needs_classifier: ClassVar[bool | None] = None
     """Whether the model that arrives has a classifier (True) or a head for masked language (False); None for either."""
+
+    @property
+    def takes_any_architecture(self) -> bool:
+        """Whether the step needs no more of a model than what it says of words or texts."""
+        return False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -86,6 +91,11 @@ def _checked(apply: Callable) -> Callable:
     def checked(step: Step, model: Model, **options: Any) -> tuple[Model, dict]:
         name, before = type(step).__name__, formats.parameter_count(model.network)
         formats.require_trainable(model, what=name)
+        require(
+            step.takes_any_architecture or not only_teaches(model),
+            f"{name} does not know the layers of a {model.network.config.model_type}: it can be fine-tuned, and teach "
+            "a student that is drawn at random and has tokens of its own (Distil with start='random', and a coverage).",
+        )
         if step.needs_classifier is not None:
             kinds = ("a masked-language model", "a model with a classifier")
             wanted, other = kinds[step.needs_classifier], kinds[not step.needs_classifier]

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from smaller.data import splits
-from smaller.data.encoding import Encoded, encode
+from smaller.data.encoding import Encoded, encode, pad
 from smaller.data.examples import Example, Sentence, Text
-from smaller.encoders import Model
+from smaller.encoders import Model, only_teaches
 from smaller.encoders.device import device, placed
 from smaller.study.steps import checks
 from smaller.study.steps.base import Step, later, require, text_inputs
@@ -21,7 +21,18 @@ from smaller.study.steps.cutting import check_shape, layers_kept, shape_label
 from smaller.study.steps.finetuning import FineTune, train_on_labels
 from smaller.study.steps.imitation import HIDDEN, LOGITS, Imitation, first_tokens, teacher_logits
 from smaller.study.steps.pretraining import SETTINGS, Pretrain, train_on_text
-from smaller.study.steps.students import check_width, student_of, widened, width_label
+from smaller.study.steps.students import (
+    check_tokens,
+    check_width,
+    drawn,
+    student_of,
+    tokens_label,
+    widened,
+    width_label,
+    with_own_tokenizer,
+    with_own_tokens,
+)
+from smaller.study.steps.teaching import of_words, what_it_says
 from smaller.study.steps.texts import lines_of, rows_of, unknown_share
 from smaller.study.training import Objective, Report, ends
 
@@ -61,6 +72,10 @@ class Distil(Step):
     A student may be narrower: `hidden_size` wide, reached by `width_by` as in `TruncateHidden` with a look at what it
     is trained on, and with only the `feed_forward` neurons of greatest magnitude. Hidden states of unequal width are
     compared through a linear map that is learned beside the student and thrown away (see `students.widened`).
+
+    A student of a task may have tokens of its own, fewer ones from the beginning: so many `tokens`, or those that cover
+    a share (`coverage`) of what it is taught on. Each of the two then reads words by its own tokenizer, and the teacher
+    tells what it makes of each word: of the losses there are `logits` by "kl", and `labels`.
     """
 
     layers: int
@@ -93,6 +108,8 @@ class Distil(Step):
     hidden_size: int | None = later(None)
     feed_forward: int | None = later(None)
     width_by: str = later("slice")
+    tokens: int | None = later(None)
+    coverage: float | None = later(None)
 
     trains: ClassVar[bool] = True
     technique: ClassVar[str] = "distilled"
@@ -147,6 +164,7 @@ class Distil(Step):
         self._fill_mode()
         checks.require_counts(self, "seed", "batch_size", "max_length")
         checks.require_small(self, "learning_rate")
+        require(self.on == "task" or not self.own_tokens, "Distil(on='corpus') takes no tokens and no coverage.")
         if self.on == "corpus":
             checks.require_languages(self)
             checks.require_counts(self, "updates")
@@ -185,6 +203,7 @@ class Distil(Step):
         checks.require_counts(self, "epochs")
         checks.require_counts(self, "transfer_lines", least=0)
         checks.require_share(self, "warm_up")
+        check_tokens(self)
         require(
             bool(self.transfer_corpus) == bool(self.transfer_lines),
             "Distil's transfer_corpus names a text and transfer_lines the number of its lines, both or neither; "
@@ -196,6 +215,11 @@ class Distil(Step):
     @property
     def needs_classifier(self) -> bool:
         return self.on == "task"
+
+    @property
+    def own_tokens(self) -> bool:
+        """Whether the student reads by a vocabulary of its own."""
+        return self.tokens is not None or self.coverage is not None
 
     @property
     def weights(self) -> dict[str, float]:
@@ -212,7 +236,7 @@ class Distil(Step):
             for name in LOSSES
             if (weight := getattr(self, f"{name}_weight")) != getattr(Distil, f"{name}_weight")
         ]
-        shape = [*shape_label(self), *width_label(self)]
+        shape = [*shape_label(self), *width_label(self), *tokens_label(self)]
         return f"Distil({', '.join([*shape, place + transfer, temperature, *losses])}, seed {self.seed})"
 
     def columns(self) -> dict[str, Any]:
@@ -220,8 +244,13 @@ class Distil(Step):
         said = {"on": self.on, "temperature": temperature, "start": self.start, "layer_map": str(self.layer_map)}
         return said | ({"method": self.width_by} if self.hidden_size is not None else {})
 
+    @property
+    def takes_any_architecture(self) -> bool:
+        return self.start == "random" and self.own_tokens
+
     def resize(self, shape: dict[str, int]) -> dict[str, int]:
         given = {"heads": self.heads, "hidden": self.hidden_size, "feed_forward": self.feed_forward}
+        given["vocabulary"] = self.tokens and min(self.tokens, shape["vocabulary"])
         return shape | {"layers": self.layers} | {name: size for name, size in given.items() if size is not None}
 
     def inputs(self) -> dict[str, str]:
@@ -231,8 +260,8 @@ class Distil(Step):
         """The student; the report gives the losses by name, at the beginning and at the end."""
         if self.on == "task":
             self._check_labels(model)
-        layer_map = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
-        student, basis = student_of(self, model, layer_map, self._examples(model))
+        taught_on = self.taught_on(model) if self.on == "task" else []
+        layer_map, student, basis = self._student(model, taught_on)
         with widened(student.network, basis if self.hidden_weight else None) as projection:
             imitation = Imitation(
                 teacher=placed(model.network),
@@ -244,7 +273,7 @@ class Distil(Step):
                 projection=projection,
             )
             if self.on == "task":
-                report, about = self._learn_task(model, student, imitation, **run)
+                report, about = self._learn_task(model, student, imitation, taught_on, **run)
             else:
                 report, about = train_on_text(self, student, imitation, warm_up=self.updates // 10, **SETTINGS, **run)
         curves = zip(self.weights.items(), zip(*report.terms, strict=True), strict=True)
@@ -253,6 +282,27 @@ class Distil(Step):
             for (name, weight), curve in curves
         }
         return student, report.as_record() | about | {"losses": losses, "layer_map": list(layer_map)}
+
+    def untaught(self, model: Model) -> Model:
+        """The student as it is before it learns: its shape, its tokenizer, and the weights that it begins with."""
+        return self._student(model, self.taught_on(model))[1]
+
+    def with_its_tokens(self, model: Model) -> Model:
+        """The teacher's network with the student's own tokens."""
+        return with_own_tokens(model, self.taught_on(model), size=self.tokens, coverage=self.coverage)
+
+    def _student(self, model: Model, taught_on: list[Example]) -> tuple[tuple[int, ...], Model, Tensor | None]:
+        """Which layers of the teacher it has, the student, and the basis of its hidden states if it is narrower."""
+        if only_teaches(model):
+            return (), drawn(self, model, with_own_tokenizer(self, model, taught_on)), None
+        layer_map = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
+        if self.own_tokens:
+            model = with_own_tokens(model, taught_on, size=self.tokens, coverage=self.coverage)
+        return layer_map, *student_of(self, model, layer_map, self._examples(model))
+
+    def taught_on(self, model: Model) -> list[Example]:
+        """The sentences that it is taught on, with labels and without."""
+        return [*self._sentences(model), *self._unlabelled(model)]
 
     def _sentences(self, model: Model) -> list[Example]:
         given = splits.sentences(self.dataset, self.language, "train")
@@ -290,26 +340,29 @@ class Distil(Step):
             f"{self.language} besides: it cannot teach what it does not know.",
         )
 
-    def _learn_task(self, model: Model, student: Model, imitation: Imitation, **run: Any) -> tuple[Report, dict]:
-        sentences = self._sentences(model)
-        encoded = self._encode([*sentences, *self._unlabelled(model)], model)
+    def _learn_task(
+        self, model: Model, student: Model, imitation: Imitation, taught_on: list[Example], **run: Any
+    ) -> tuple[Report, dict]:
+        encoded = self._encode(taught_on, student)
         alone = set(self.weights) <= {"logits", "labels"} and self.logits_weight
-        imitation = dataclasses.replace(
-            imitation,
-            places=lambda batch: first_tokens(encoded, batch.rows),
-            targets=teacher_logits(model, encoded) if alone else None,
-        )
+        imitation = dataclasses.replace(imitation, places=lambda batch: first_tokens(encoded, batch.rows))
+        if alone and self.own_tokens:
+            read, targets = of_words(what_it_says(model, taught_on), encoded)
+            places = {"places": lambda batch: pad([read[row] for row in batch.rows], value=False)}
+            imitation = dataclasses.replace(imitation, targets=targets, **places)
+        elif alone:
+            imitation = dataclasses.replace(imitation, targets=teacher_logits(model, encoded))
 
         def objective(used: Tensor | None) -> Objective:
             return dataclasses.replace(imitation, original=None if used is None else used.to(device()))
 
         report = train_on_labels(self, student, encoded, objective, **run)
         return report, {
-            "sentences": len(sentences),
-            "transfer_sentences": len(encoded) - len(sentences),
+            "sentences": len(self._sentences(model)),
+            "transfer_sentences": len(encoded) - len(self._sentences(model)),
             "truncated_words": encoded.truncated_words,
             "words_without_pieces": encoded.words_without_pieces,
-            "unknown_rate": unknown_share(encoded.pieces, model.tokenizer),
+            "unknown_rate": unknown_share(encoded.pieces, student.tokenizer),
         }
 
     def _unlabelled(self, model: Model) -> list[Example]:

@@ -64,6 +64,10 @@ class FineTune(Step):
     def columns(self) -> dict[str, Any]:
         return {"adapter": self.adapter}
 
+    @property
+    def takes_any_architecture(self) -> bool:
+        return not self.adapter
+
     def apply(self, model: Model, *, say: Say = silent, scratch: Path | None = None) -> tuple[Model, dict]:
         """A classifier with the data set's labels. Masks of the model that comes in are held throughout."""
         task, labels = splits.task(self.dataset), splits.labels(self.dataset)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smaller.data.encoding import IGNORED, Batch, Encoded, batch_of, budget_batches, pad
+from smaller.data.encoding import IGNORED, Batch, Encoded, batch_of, pad
+from smaller.data.tokens import budget_batches
 from smaller.encoders import Model
 from smaller.encoders.device import device, mixed_precision, placed
 from smaller.study.training import cross_entropy_sum, labels_in, logits_at

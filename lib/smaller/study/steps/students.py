@@ -6,13 +6,22 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase, XLMRobertaConfig
 
-from smaller.encoders import Model
+from smaller.data.examples import Example
+from smaller.encoders import Model, build, with_classifier
+from smaller.encoders.learned import learn_tokenizer
+from smaller.encoders.tokenizers import why_not_trimmed
+from smaller.encoders.vocabulary import frequent, token_counts, trimmed
 from smaller.study.steps.base import Step, require
-from smaller.study.steps.checks import require_choice, require_counts
+from smaller.study.steps.checks import require_choice, require_counts, require_number
 from smaller.study.steps.cutting import cut
 from smaller.study.steps.feedforward import magnitudes, strongest, with_neurons
+from smaller.study.steps.trimming import with_tokens
 from smaller.study.steps.truncation import WAYS, truncated
+
+POSITIONS = 512
+"""What a student reads at once that takes no shape from its teacher."""
 
 
 def check_width(step: Step) -> None:
@@ -33,6 +42,84 @@ def width_label(step: Step) -> list[str]:
         *([f"{step.hidden_size} wide{by}"] if step.hidden_size is not None else []),
         *([f"{step.feed_forward} neurons"] if step.feed_forward is not None else []),
     ]
+
+
+def check_tokens(step: Step) -> None:
+    """The fields that give a student tokens of its own."""
+    both = step.tokens is not None and step.coverage is not None
+    require(not both, "Distil takes tokens (how many to keep) or a coverage (share of the text), one of them.")
+    if step.tokens is not None:
+        require_counts(step, "tokens")
+    if step.coverage is not None:
+        require_number(step, "coverage", lambda value: 0 < value <= 1, "a share of the text, from 0 to 1")
+    require(
+        not step.own_tokens or (set(step.weights) <= {"logits", "labels"} and step.logits == "kl"),
+        'A student with tokens of its own learns from its teacher\'s logits ("kl") and from labels alone: leave '
+        "hidden_weight and attention_weight at 0, and logits at 'kl'.",
+    )
+
+
+def tokens_label(step: Step) -> list[str]:
+    """What names a student's own vocabulary in a label."""
+    size = [] if step.tokens is None else [f"{step.tokens:,} tokens"]
+    return size if step.coverage is None else [f"tokens of {100 * step.coverage:g} %"]
+
+
+def with_own_tokens(model: Model, examples: Sequence[Example], *, size: int | None, coverage: float | None) -> Model:
+    """The model with the tokens alone that are most frequent in what a student will be taught on.
+
+    Raises SmallerError for a tokenizer whose tokens cannot go one by one.
+    """
+    why = why_not_trimmed(model.tokenizer)
+    require(not why, why)
+    counts = token_counts((" ".join(each.words) for each in examples), model.tokenizer)
+    size = None if size is None else min(size, len(counts))
+    return with_tokens(model, frequent(counts, model.tokenizer, size=size, coverage=coverage))
+
+
+LEARNED = 16_000
+"""The tokens that are learned from text before the rare ones go, where the teacher's own cannot be taken over."""
+
+
+def with_own_tokenizer(step: Step, model: Model, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
+    """A tokenizer for a student of any teacher: of the teacher's tokens the frequent ones, else learned from the text.
+
+    XLM-R counts positions from the id of the padding token, so that one has to be among the first.
+    """
+    lines = [" ".join(each.words) for each in examples]
+    found = model.tokenizer
+    special = [getattr(found, f"{name}_token_id") for name in ("pad", "cls", "sep", "unk", "mask")]
+    if why_not_trimmed(found) or None in special or found.pad_token_id > 3:
+        found = learn_tokenizer(lines, vocabulary=LEARNED, exactly=False)
+    counts = token_counts(lines, found)
+    size = None if step.tokens is None else min(step.tokens, len(counts))
+    made = trimmed(found, frequent(counts, found, size=size, coverage=step.coverage))
+    made.model_max_length = min(made.model_max_length, POSITIONS)
+    return made
+
+
+def drawn(step: Step, labelled: Model, tokenizer: PreTrainedTokenizerBase) -> Model:
+    """A student of XLM-R's kind with random weights, in the shape of a step's fields, with its teacher's labels."""
+    require(
+        None not in (step.hidden_size, step.heads, step.feed_forward),
+        "Of a teacher of another architecture a student takes no shape: give Distil hidden_size, heads and "
+        "feed_forward.",
+    )
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=step.hidden_size,
+        num_hidden_layers=step.layers,
+        num_attention_heads=step.heads,
+        intermediate_size=step.feed_forward,
+        max_position_embeddings=POSITIONS + tokenizer.pad_token_id + 1,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+    )
+    encoder = Model(build(config, seed=step.seed), tokenizer)
+    return with_classifier(encoder, labelled.labels, seed=step.seed, unit=labelled.unit)
 
 
 def student_of(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from smaller.data import splits
 from smaller.data.encoding import encode
+from smaller.data.examples import Sentence
 from smaller.study import results
 from smaller.study.evaluation import predict
 from smaller.study.jobs import materialise
@@ -23,13 +24,18 @@ def training_curves(recipes: Iterable[Recipe]) -> Iterator[tuple[Recipe, list[fl
             yield recipe, reports[-1]["loss_curve"], reports[-1]["loss_curve_stride"]
 
 
+def telling(dataset: str, language: str) -> list[Sentence]:
+    """The test sentences of at most 16 words that hold two entities or more; where there are none, all."""
+    sentences = splits.sentences(dataset, language, "test")
+    return [s for s in sentences if len(s.words) <= 16 and sum(tag[0] == "B" for tag in s.tags) > 1] or sentences
+
+
 def predictions(recipes: Mapping[str, Recipe], dataset: str, language: str, *, place: int = 0) -> pd.DataFrame:
     """The tags that models give one test sentence, a column each, beside the words and the gold tags.
 
-    `place` counts through the test sentences of at most 16 words that hold two entities or more.
+    `place` counts through those that tell most: see `telling`.
     """
-    sentences = splits.sentences(dataset, language, "test")
-    short = [s for s in sentences if len(s.words) <= 16 and sum(tag[0] == "B" for tag in s.tags) > 1] or sentences
+    short = telling(dataset, language)
     sentence = short[place % len(short)]
     columns = {"word": sentence.words, "gold": sentence.tags}
     for name, recipe in recipes.items():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -29,6 +30,8 @@ def time_side_by_side(
     sparse_from: float = 0.5,
     settings: Sequence[Setting] = (),
     whole_split: bool = False,
+    latency: Callable[..., dict[str, dict]] = cost.latency,
+    machine: Callable[[str], str] = cost.machine,
 ) -> float:
     """Measure latency for recipes of one language side by side, write it into their records, return the noise floor.
 
@@ -39,7 +42,8 @@ def time_side_by_side(
     the whole split once. A format that runs on the processor alone is not timed in a GPU's settings.
 
     What these recipes were timed together before is not timed again, also where an earlier version did not measure the
-    time end to end. If any of it is missing, all of them are timed: times are compared only within one run.
+    time end to end. If any of it is missing, all of them are timed: times are compared only within one run. What is
+    measured is what `latency` gives, on the `machine` of a kind.
     """
     recipes = list(dict.fromkeys(recipes))
     settings = tuple(settings) or (Setting(device=device().type),)
@@ -51,7 +55,7 @@ def time_side_by_side(
     known = [_entry(records[name], group, setting) for setting, names in able.items() for name in names]
     missing = not all(entry and (entry["seconds_per_split"] or not whole_split) for entry in known)
     if missing:
-        measured = _measure(recipes, able, sentences, rounds, sparse_from, whole_split)
+        measured = _measure(recipes, able, sentences, rounds, sparse_from, whole_split, latency, machine)
         for name, found in measured.items():
             new = {_key(entry): entry for entry in ({"group": group} | entry for entry in found)}
             old = {_key(entry): entry for entry in entries(records[name])}
@@ -100,6 +104,8 @@ def _measure(
     rounds: int,
     sparse_from: float,
     whole_split: bool,
+    latency: Callable[..., dict[str, dict]],
+    machine: Callable[[str], str],
 ) -> dict[str, list[dict]]:
     """What the record of each recipe is to say of each setting."""
     models = {recipe.identity: materialise(recipe)[0] for recipe in recipes}
@@ -111,13 +117,14 @@ def _measure(
     for setting, names in able.items():
         own = {name: models[name] for name in names}
         sparse = _sparse(own, sparse_from) if setting == next(iter(able)) else {}
-        timed, floor = _timed(own, sparse, sample, texts, setting=setting, rounds=rounds)
-        passes = cost.latency(own, whole, setting=setting, rounds=1) if whole_split else {}
+        run = functools.partial(latency, setting=setting)
+        timed, floor = _timed(own, sparse, sample, texts, run=functools.partial(run, rounds=rounds))
+        passes = run(own, whole, rounds=1) if whole_split else {}
         shared = {
             "batch": setting.batch,
             "threads": setting.threads,
             "device_type": setting.device,
-            "device": cost.machine(setting.device),
+            "device": machine(setting.device),
             "noise_floor": floor,
             "sentences": len(chosen),
             "split_sentences": len(split) if whole_split else None,
@@ -136,7 +143,7 @@ def _tokens(models: Mapping[str, Model], sentences: Sequence[Sentence]) -> dict[
 
 
 def sample_of(split: Sequence[Sentence], model: Model, *, count: int) -> list[Sentence]:
-    """`count` sentences of a split, spread evenly over the lengths that occur in the model's pieces."""
+    """`count` sentences of a split, spread evenly over the lengths that occur in the model's tokens."""
     order = np.argsort(encode(split, model.tokenizer, model.labels).lengths, kind="stable")
     return [split[row] for row in order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]]
 
@@ -165,8 +172,7 @@ def _timed(
     pieces: Mapping[str, list[Tensor]],
     texts: Sequence[str],
     *,
-    setting: Setting,
-    rounds: int,
+    run: Callable[..., dict[str, dict]],
 ) -> tuple[dict[str, dict], float]:
     """The times of all models, and the noise floor: the first one's against those of its copy."""
     first, *others = models
@@ -175,5 +181,5 @@ def _timed(
     order = [first, *others[:half], "again", *others[half:], *sparse]
     able = {**models, **sparse, "again": models[first].copy()}
     rows = {**pieces, "again": pieces[first], **{_on_sparse(name): own for name, own in pieces.items()}}
-    timed = cost.latency({name: able[name] for name in order}, rows, texts=texts, setting=setting, rounds=rounds)
+    timed = run({name: able[name] for name in order}, rows, texts=texts)
     return timed, cost.noise_floor(timed[first], timed["again"])

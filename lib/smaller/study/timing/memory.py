@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TextIO
 
@@ -26,7 +27,9 @@ from smaller.study.recipes import Recipe
 from smaller.study.timing.latency import finished, runs_on, sample_of
 
 
-def weigh(recipes: Iterable[Recipe], *, sentences: int = 24) -> None:
+def weigh(
+    recipes: Iterable[Recipe], *, sentences: int = 24, scale: Callable[[], AbstractContextManager] | None = None
+) -> None:
     """Measure bytes on disk and peak memory for each recipe and write them into its record, unless they are there.
 
     `disk_bytes` are the weights and configuration of the shipped folder, without tokenizer, card and masks. `memory` is
@@ -40,7 +43,7 @@ def weigh(recipes: Iterable[Recipe], *, sentences: int = 24) -> None:
     todo = {recipe: record for recipe, record in records.items() if "memory" not in record["cost"]}
     if not todo:
         return
-    with Scale() as scale:
+    with (scale or Scale)() as own:
         for recipe, record in todo.items():
             model, _ = materialise(recipe)
             split = home_sets(recipe)[-1].sentences()
@@ -50,7 +53,7 @@ def weigh(recipes: Iterable[Recipe], *, sentences: int = 24) -> None:
                 folder = ship(model, Path(parent) / "model")
                 record["cost"]["disk_bytes"] = weight_bytes(folder)
                 record["cost"]["memory"] = [
-                    found for kind in kinds for found in scale.peak_memory(folder, rows, kind=kind)
+                    found for kind in kinds for found in own.peak_memory(folder, rows, kind=kind)
                 ]
             results.write(record)
 
@@ -80,7 +83,7 @@ class Scale:
         self.process.communicate()
 
     def peak_memory(self, folder: Path, rows: Sequence[Tensor], *, kind: str = "cpu") -> list[dict]:
-        """The peak memory of inference with a shipped folder on rows of piece ids, at each batch size, on a device."""
+        """The peak memory of inference with a shipped folder on rows of token ids, at each batch size, on a device."""
         asked = {"folder": str(folder), "rows": [row.tolist() for row in rows], "kind": kind}
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
@@ -90,13 +93,13 @@ class Scale:
         return answer
 
 
-def serve(questions: TextIO, answers: TextIO) -> None:
+def serve(questions: TextIO, answers: TextIO, weighed: Callable[[dict], list[dict]] | None = None) -> None:
     """What the process of a `Scale` does: fork for every line, and answer with figures or with what went wrong."""
     for line in questions:
         child = os.fork()
         if not child:
             try:
-                answer = _weighed(json.loads(line))
+                answer = (weighed or _weighed)(json.loads(line))
             except Exception as problem:  # whatever it is, the process that asked is the one to tell it
                 answer = str(problem).rstrip(".") or type(problem).__name__
             answers.write(json.dumps(answer) + "\n")

@@ -1,4 +1,4 @@
-"""The tokenizer of a family: SentencePiece Unigram, as AfriBERTa's."""
+"""Tokenizers that are learned from text: SentencePiece Unigram, as AfriBERTa's."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from smaller.base.errors import SmallerError
 _FIRST = ("<s>", "<pad>", "</s>", "<unk>")
 
 
-def learn_tokenizer(lines: Iterable[str], *, vocabulary: int) -> XLMRobertaTokenizer:
+def learn_tokenizer(lines: Iterable[str], *, vocabulary: int, exactly: bool = True) -> XLMRobertaTokenizer:
     """A Unigram tokenizer with XLM-R's five special tokens among its `vocabulary`; text is taken as it is written.
+
+    Unless `exactly` so many are asked for, a small text gives fewer.
 
     Letters that make up less than a ten-thousandth of the text are unknown to it. Raises SmallerError where the lines
     do not give so many tokens, or have more letters than that.
@@ -35,6 +37,7 @@ def learn_tokenizer(lines: Iterable[str], *, vocabulary: int) -> XLMRobertaToken
             bos_id=-1,
             eos_id=-1,
             num_threads=1,
+            hard_vocab_limit=exactly,
             minloglevel=2,
         )
     except RuntimeError as problem:

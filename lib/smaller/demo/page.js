@@ -1,0 +1,167 @@
+/* The page: what is typed is read after a short rest, in slices that leave typing its time, and shown as text. */
+"use strict";
+
+const REST = 120, SLICE = 8;  // milliseconds without a key before reading begins, and of reading at a stretch
+const SURE = 0.5;  // below it a mark is dashed
+
+const percent = (share) => `${share > 0.995 && share < 1 ? 99 : Math.round(100 * share)} %`;
+const several = (count, one, many = one + "s") => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+/* One model with the place where its answers go. */
+class Pane {
+  constructor(root, reader) {
+    this.root = root;
+    this.reader = reader;
+    this.known = new Map();  // answers by line: who types at the end of a text waits for its last line alone
+    this.types = [...new Set(this.reader.labels.filter((label) => label !== "O").map((label) =>
+      this.ofWords() || this.bare() ? label : label.slice(2)))];
+  }
+
+  ofWords() { return this.reader.unit === "word" && this.reader.scheme === "none"; }
+  bare() { return this.reader.unit === "text" || this.reader.scheme === "flat"; }
+  at(part) { return this.root.querySelector(`[data-part=${part}]`); }
+
+  /* Reads a text; a generator that yields often and shows the answer at its end. */
+  *read(text) {
+    const lines = this.reader.unit === "text" ? [text] : text.split(/\r?\n/), found = [];
+    const started = performance.now();
+    let fresh = 0;
+    for (const line of lines) {
+      let answer = this.known.get(line);
+      if (!answer) {
+        fresh++;
+        answer = yield* this.reader.read(line);
+        if (this.known.size > 200) this.known.clear();
+        this.known.set(line, answer);
+      }
+      found.push(answer);
+    }
+    this.show(text, found, fresh ? performance.now() - started : 0);
+  }
+
+  show(text, found, time) {
+    const empty = !text.trim();
+    this.at("answer").replaceChildren(...(empty ? [] : this.reader.unit === "text" ? this.shares(found[0]) : this.lines(found)));
+    this.at("notes").replaceChildren(...(empty ? [] : this.notes(found)).map((note) => element("li", { textContent: note })));
+    const table = this.at("table");
+    if (table) this.tabled(table, empty ? [] : found);
+    this.at("summary").textContent = empty ? this.root.dataset.empty : `${this.summary(found)}.`;
+    this.at("time").textContent = time && !empty ? `Read in ${time < 10 ? time.toFixed(1) : Math.round(time)} ms.` : "";
+  }
+
+  summary(found) {
+    if (this.reader.unit === "text")
+      return found[0].label ? `${found[0].label}, ${percent(found[0].score)}` : "No words";
+    const words = found.reduce((sum, line) => sum + line.words.length, 0);
+    const entities = found.reduce((sum, line) => sum + line.entities.length, 0);
+    if (!words) return "No words";
+    if (this.ofWords()) return `${several(words, "word")} with ${words === 1 ? "its tag" : "their tags"}`;
+    return `${entities ? several(entities, "entity", "entities") : "No entities"} in ${several(words, "word")}`;
+  }
+
+  notes(found) {
+    const notes = [], least = Math.max(...found.map((line) => line.unknown)), parts = Math.max(...found.map((line) => line.windows || 1));
+    if (least > 0.2)
+      notes.push(`${percent(least)} of the words hold characters that the model's vocabulary does not have: it was not made for this script, and its answer means little.`);
+    if (parts > 1) notes.push(`Longer than the model reads at once, so read in ${parts} parts that overlap.`);
+    if (found.some((line) => line.truncated)) notes.push("Longer than the model reads at once, so only its beginning was read.");
+    return notes;
+  }
+
+  /* Each line with its entities marked; the text itself stays as it was typed. */
+  lines(found) {
+    return found.map(({ text, entities }) => {
+      const line = element("p", { dir: "auto" });
+      let end = 0;
+      for (const entity of entities) {
+        line.append(text.slice(end, entity.start), this.mark(entity));
+        end = entity.end;
+      }
+      line.append(text.slice(end) || (text ? "" : "\u00a0"));
+      return line;
+    });
+  }
+
+  mark({ text, type, score }) {
+    const name = element("span", { className: "type", dir: "ltr" }, type, element("span", { className: "share" }, ` ${percent(score)}`));
+    const kind = `${this.ofWords() ? "word" : "entity"} hue${this.types.indexOf(type) % 8}${score < SURE ? " unsure" : ""}`;
+    // A name stays with the last word of its entity; below a word it stands alone.
+    return element("mark", { className: kind }, element("span", { className: "own" }, text), this.ofWords() ? "" : "\u00a0", name);
+  }
+
+  /* The labels of a text, the likeliest first, each with a bar. */
+  shares({ scores }) {
+    const rows = [...scores].sort((a, b) => b.score - a.score).map(({ label, score }, place) => {
+      const bar = element("span", { className: `bar hue${this.types.indexOf(label) % 8}` });
+      bar.style.setProperty("--share", score);
+      return element("li", { className: place ? "" : "first" }, element("span", { className: "label" }, label), bar, element("span", { className: "share" }, percent(score)));
+    });
+    return [element("ol", { className: "shares" }, ...rows)];
+  }
+
+  tabled(table, found) {
+    const rows = found.flatMap((line) => (line.entities || []).map(({ text, type, score }) =>
+      element("tr", {}, element("td", { dir: "auto", textContent: text }), element("td", { textContent: type }), element("td", { className: "number", textContent: percent(score) }))));
+    table.querySelector("tbody").replaceChildren(...rows);
+    table.hidden = table.parentElement.hidden = !rows.length;
+  }
+}
+
+/* The reader of a model that lies in a page, perhaps compressed. */
+async function readerOf(id) {
+  const model = JSON.parse(document.getElementById(id).textContent);
+  for (const name of model.compressed ? ["scores", "floats", "bytes"] : []) {
+    const stream = new Blob([unpacked(model[name])]).stream().pipeThrough(new DecompressionStream("gzip"));
+    model[name] = await new Response(stream).arrayBuffer();
+  }
+  return new Reader(model);
+}
+
+/* A box with a field, examples, and one pane or several that answer the same text. */
+async function open(box) {
+  const field = box.querySelector("textarea"), panes = [];
+  for (const root of box.querySelectorAll("[data-model]")) panes.push(new Pane(root, await readerOf(root.dataset.model)));
+  let waiting = 0, turn = 0;
+  const read = () => {
+    const own = ++turn, text = field.value;
+    const work = (function* () { for (const pane of panes) yield* pane.read(text); })();
+    box.dataset.state = "reading";
+    const go = () => {
+      if (own !== turn) return;  // something newer was typed
+      const until = performance.now() + SLICE;
+      do if (work.next().done) return void (box.dataset.state = "ready");
+      while (performance.now() < until);
+      setTimeout(go);
+    };
+    go();
+  };
+  field.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(read, REST);
+  });
+  for (const button of box.querySelectorAll("[data-example]"))
+    button.addEventListener("click", () => {
+      field.value = button.dataset.example;
+      read();
+      field.focus({ preventScroll: true });
+    });
+  const given = () => {
+    const asked = new URLSearchParams(location.hash.slice(1).replace(/\+/g, "%2B")).get("text");
+    if (asked !== null) field.value = asked;
+    read();
+  };
+  addEventListener("hashchange", given);
+  given();
+}
+
+if (typeof document !== "undefined")
+  for (const box of document.querySelectorAll("[data-try]")) {
+    box.dataset.opened = "";
+    open(box).catch(() => tooOld(box));
+  }
