@@ -1,6 +1,6 @@
-/* The network: an encoder of XLM-R's or BERT's kind whose weights are whole numbers of 8 bits, run as ONNX Runtime runs
-   it. What goes into a product of matrices is quantized as it comes, over all tokens; sums are exact. All else is rounded
-   to 32 bits where it is there. */
+/* The network: an encoder of XLM-R's or BERT's kind whose weights are whole numbers of 8 bits, run as ONNX Runtime does.
+   What goes into a product of matrices is quantized as it comes, over all tokens; sums are exact. All else differs in
+   its last digits, as between two of the runtime's own kernels: now and then a number is rounded to its neighbour. */
 "use strict";
 
 const round = Math.fround;
@@ -8,7 +8,7 @@ const PAIR = 2 ** 26;    // two weights in one number: the sums of both fit into
 const EXACT = 512;       // so many products of 255 * 255 at most, before the two sums could touch
 const ROUNDING = 1.5 * 2 ** 52;  // adding and taking it off rounds to the nearest whole number, halves to the even one
 
-/* The error function and its slope at steps from 0 on; between them cubic pieces come as near as 1e-10. Beyond it is 1. */
+/* The error function and its slope at steps from 0 on; between them cubic pieces come as near as 1e-10. */
 const STEPS = 64, REACH = 6;
 const height = new Float64Array(REACH * STEPS + 1), slope = new Float64Array(height.length);
 for (let place = 0; place < height.length; place++) {
@@ -194,7 +194,7 @@ function attended(query, own, keys, values, shares, length, found) {
 }
 
 class Network {
-  /* `shape` is what Python says of it; `numbers` (Float32Array) and `bytes` (Uint8Array) hold all weights in one order. */
+  /* `shape` is what Python says of it; `numbers` (Float32Array) and `bytes` (Uint8Array) hold all weights in order. */
   constructor(shape, numbers, bytes) {
     let number = 0, byte = 0;
     const floats = (count) => numbers.subarray(number, (number += count));
@@ -229,21 +229,22 @@ class Network {
     let states = this.embedded(row);
     for (const layer of this.layers) {
       const input = quantized(states, row.length, hidden), width = layer.output.inputs;
-      const query = yield* layer.query.of(input), key = yield* layer.key.of(input), value = yield* layer.value.of(input);
-      const seen = yield* attention(query, key, value, width, headWidth);
+      const query = yield* layer.query.of(input), key = yield* layer.key.of(input);
+      const seen = yield* attention(query, key, yield* layer.value.of(input), width, headWidth);
       states = added(yield* layer.output.of(quantized(seen, row.length, width)), states, layer.attended, epsilon);
       const inner = yield* layer.up.of(quantized(states, row.length, hidden));
       gelu(inner);
-      states = added(yield* layer.down.of(quantized(inner, row.length, layer.down.inputs)), states, layer.norm, epsilon);
+      const { down, norm } = layer;
+      states = added(yield* down.of(quantized(inner, row.length, down.inputs)), states, norm, epsilon);
     }
-    const last = this.head[this.head.length - 1];
+    const last = this.head[this.head.length - 1], count = last.outputs;
     let places = row.length;
     if (this.head.length > 1) {  // of texts: the first token speaks for all
       states = (yield* this.head[0].of(quantized(states, 1, hidden))).map(Math.tanh);
       places = 1;
     }
     const found = yield* last.of(quantized(states, places, last.inputs));
-    return Array.from({ length: places }, (_, place) => found.subarray(place * last.outputs, (place + 1) * last.outputs));
+    return Array.from({ length: places }, (_, place) => found.subarray(place * count, (place + 1) * count));
   }
 
   /* Tokens, their type and their positions, which XLM-R counts from one after the padding token, leaving that out. */

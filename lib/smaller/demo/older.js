@@ -4,7 +4,8 @@ function tooOld(box) {
   box.innerHTML = "";
   told.className = "failed";
   told.setAttribute("role", "alert");
-  told.appendChild(document.createTextNode("This browser is too old to run the model: it lacks what every browser since 2021 has. Please open the page in a newer one."));
+  told.appendChild(document.createTextNode("This browser is too old to run the model: it lacks what every browser " +
+    "since 2021 has. Please open the page in a newer one."));
   box.appendChild(told);
 }
 if (typeof window !== "undefined")

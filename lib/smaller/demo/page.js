@@ -19,12 +19,13 @@ class Pane {
     this.root = root;
     this.reader = reader;
     this.known = new Map();  // answers by line: who types at the end of a text waits for its last line alone
-    this.types = [...new Set(this.reader.labels.filter((label) => label !== "O").map((label) =>
-      this.ofWords() || this.bare() ? label : label.slice(2)))];
+    const labels = this.reader.labels.filter((label) => label !== "O");
+    this.types = [...new Set(labels.map((label) => (this.ofWords() || this.bare() ? label : label.slice(2))))];
   }
 
   ofWords() { return this.reader.unit === "word" && this.reader.scheme === "none"; }
   bare() { return this.reader.unit === "text" || this.reader.scheme === "flat"; }
+  hue(type) { return this.types.indexOf(type) % 8; }
   at(part) { return this.root.querySelector(`[data-part=${part}]`); }
 
   /* Reads a text; a generator that yields often and shows the answer at its end. */
@@ -46,9 +47,10 @@ class Pane {
   }
 
   show(text, found, time) {
-    const empty = !text.trim();
-    this.at("answer").replaceChildren(...(empty ? [] : this.reader.unit === "text" ? this.shares(found[0]) : this.lines(found)));
-    this.at("notes").replaceChildren(...(empty ? [] : this.notes(found)).map((note) => element("li", { textContent: note })));
+    const empty = !text.trim(), answer = () => (this.reader.unit === "text" ? this.shares(found[0]) : this.lines(found));
+    const notes = empty ? [] : this.notes(found).map((note) => element("li", { textContent: note }));
+    this.at("answer").replaceChildren(...(empty ? [] : answer()));
+    this.at("notes").replaceChildren(...notes);
     const table = this.at("table");
     if (table) this.tabled(table, empty ? [] : found);
     this.at("summary").textContent = empty ? this.root.dataset.empty : `${this.summary(found)}.`;
@@ -66,12 +68,15 @@ class Pane {
   }
 
   notes(found) {
-    const notes = [], least = Math.max(...found.map((line) => line.unknown)), parts = Math.max(...found.map((line) => line.windows || 1));
-    if (least > 0.2)
-      notes.push(`${percent(least)} of the words hold characters that the model's vocabulary does not have: it was not made for this script, and its answer means little.`);
-    if (parts > 1) notes.push(`Longer than the model reads at once, so read in ${parts} parts that overlap.`);
-    if (found.some((line) => line.truncated)) notes.push("Longer than the model reads at once, so only its beginning was read.");
-    return notes;
+    const unknown = Math.max(...found.map((line) => line.unknown));
+    const parts = Math.max(...found.map((line) => line.windows || 1)), long = "Longer than the model reads at once, so";
+    const notes = {
+      [`${percent(unknown)} of the words hold characters that the model's vocabulary does not have: it was not made ` +
+        "for this script, and its answer means little."]: unknown > 0.2,
+      [`${long} read in ${parts} parts that overlap.`]: parts > 1,
+      [`${long} only its beginning was read.`]: found.some((line) => line.truncated),
+    };
+    return Object.keys(notes).filter((note) => notes[note]);
   }
 
   /* Each line with its entities marked; the text itself stays as it was typed. */
@@ -89,25 +94,31 @@ class Pane {
   }
 
   mark({ text, type, score }) {
-    const name = element("span", { className: "type", dir: "ltr" }, type, element("span", { className: "share" }, ` ${percent(score)}`));
-    const kind = `${this.ofWords() ? "word" : "entity"} hue${this.types.indexOf(type) % 8}${score < SURE ? " unsure" : ""}`;
+    const share = element("span", { className: "share" }, ` ${percent(score)}`);
+    const name = element("span", { className: "type", dir: "ltr" }, type, share);
+    const kind = `${this.ofWords() ? "word" : "entity"} hue${this.hue(type)}${score < SURE ? " unsure" : ""}`;
     // A name stays with the last word of its entity; below a word it stands alone.
-    return element("mark", { className: kind }, element("span", { className: "own" }, text), this.ofWords() ? "" : "\u00a0", name);
+    const between = this.ofWords() ? "" : "\u00a0";
+    return element("mark", { className: kind }, element("span", { className: "own" }, text), between, name);
   }
 
   /* The labels of a text, the likeliest first, each with a bar. */
   shares({ scores }) {
     const rows = [...scores].sort((a, b) => b.score - a.score).map(({ label, score }, place) => {
-      const bar = element("span", { className: `bar hue${this.types.indexOf(label) % 8}` });
+      const bar = element("span", { className: `bar hue${this.hue(label)}` });
+      const name = element("span", { className: "label" }, label);
+      const share = element("span", { className: "share" }, percent(score));
       bar.style.setProperty("--share", score);
-      return element("li", { className: place ? "" : "first" }, element("span", { className: "label" }, label), bar, element("span", { className: "share" }, percent(score)));
+      return element("li", { className: place ? "" : "first" }, name, bar, share);
     });
     return [element("ol", { className: "shares" }, ...rows)];
   }
 
   tabled(table, found) {
-    const rows = found.flatMap((line) => (line.entities || []).map(({ text, type, score }) =>
-      element("tr", {}, element("td", { dir: "auto", textContent: text }), element("td", { textContent: type }), element("td", { className: "number", textContent: percent(score) }))));
+    const row = ({ text, type, score }) =>
+      element("tr", {}, element("td", { dir: "auto", textContent: text }), element("td", { textContent: type }),
+        element("td", { className: "number", textContent: percent(score) }));
+    const rows = found.flatMap((line) => line.entities.map(row));
     table.querySelector("tbody").replaceChildren(...rows);
     table.hidden = table.parentElement.hidden = !rows.length;
   }
@@ -126,7 +137,8 @@ async function readerOf(id) {
 /* A box with a field, examples, and one pane or several that answer the same text. */
 async function open(box) {
   const field = box.querySelector("textarea"), panes = [];
-  for (const root of box.querySelectorAll("[data-model]")) panes.push(new Pane(root, await readerOf(root.dataset.model)));
+  for (const root of box.querySelectorAll("[data-model]"))
+    panes.push(new Pane(root, await readerOf(root.dataset.model)));
   let waiting = 0, turn = 0;
   const read = () => {
     const own = ++turn, text = field.value;

@@ -64,7 +64,8 @@ function spans(tags, scheme) {
   tags.forEach((tag, word) => {
     const bare = scheme === "none" || scheme === "flat";
     const type = tag === "O" ? "" : bare ? tag : tag.slice(2), position = bare ? "I" : tag[0];
-    if (type && (scheme === "none" || "BSU".includes(position) || closed || type !== before)) found.push({ type, first: word, last: word });
+    const opens = scheme === "none" || "BSU".includes(position) || closed || type !== before;
+    if (type && opens) found.push({ type, first: word, last: word });
     else if (type) found[found.length - 1].last = word;
     closed = !bare && "ESLU".includes(position);
     before = type;
@@ -77,7 +78,8 @@ class Reader {
   constructor(model) {
     Object.assign(this, model.reader);
     this.tokenizer = new Tokenizer(model.tokenizer, new Float64Array(unpacked(model.scores)));
-    this.network = new Network(model.network, new Float32Array(unpacked(model.floats)), new Uint8Array(unpacked(model.bytes)));
+    const floats = new Float32Array(unpacked(model.floats));
+    this.network = new Network(model.network, floats, new Uint8Array(unpacked(model.bytes)));
   }
 
   /* Reads a line. A generator that yields often, so that it can be stopped, and returns what was found. */
@@ -87,14 +89,15 @@ class Reader {
 
   *tagged(line) {
     const { text, place } = composed(line);
-    const words = Array.from(text.matchAll(APART), (match) => ({ text: match[0], at: match.index, score: 1, tag: "O" }));
-    const found = { text: line, entities: [], words, tokens: 0, unknown: 0, windows: 1 };
+    const word = (match) => ({ text: match[0], at: match.index, score: 1, tag: "O" });
+    const words = Array.from(text.matchAll(APART), word);
+    const found = { text: line, entities: [], words, unknown: 0, windows: 1 };
     if (!words.length) return found;
     const { before, after, unknown } = this.tokenizer;
     const pieces = words.map((word) => this.tokenizer.tokens(word.text));
     const sizes = pieces.map((piece) => piece.length), room = this.room - before.length - after.length;
-    found.tokens = sizes.reduce((a, b) => a + b);
-    const parts = found.tokens <= room ? [[0, words.length, 0, words.length]] : windows(sizes, room);
+    const whole = sizes.reduce((a, b) => a + b) <= room;
+    const parts = whole ? [[0, words.length, 0, words.length]] : windows(sizes, room);
     for (const [first, last, low, high] of parts) {
       const row = [...before, ...pieces.slice(first, last).flat().slice(0, room), ...after];
       const logits = yield* this.network.logits(row);
@@ -119,7 +122,8 @@ class Reader {
   }
 
   *classified(line) {
-    const text = line.normalize("NFC"), found = { text: line, label: "", score: 0, scores: [], tokens: 0, unknown: 0, truncated: false };
+    const text = line.normalize("NFC");
+    const found = { text: line, label: "", score: 0, scores: [], unknown: 0, truncated: false };
     const words = text.split(new RegExp(`${SPACE}+`, "u")).filter(Boolean);
     if (!words.length) return found;
     const { before, after, unknown } = this.tokenizer, pieces = this.tokenizer.tokens(text);
@@ -130,7 +134,6 @@ class Reader {
     return Object.assign(found, {
       label: this.labels[shares.indexOf(most)],
       score: most,
-      tokens: pieces.length,
       truncated: pieces.length > room,
       unknown: words.filter((word) => this.tokenizer.tokens(word).includes(unknown)).length / words.length,
     });

@@ -4,7 +4,7 @@
 
 const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";  // Python's
 const WHITE = "[\\t-\\r\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";  // Unicode's
-const MARK = "▁", UNKNOWN_PENALTY = 10;
+const UNKNOWN_PENALTY = 10;
 
 /* A step of normalization as a function from text to text; Python has checked that there are no other kinds. */
 function normalizer(step) {
@@ -27,8 +27,8 @@ function normalizer(step) {
   return (text) => steps.reduce((found, one) => one(found), text);
 }
 
-/* SentencePiece's table: of a short cluster of letters the first entry that it begins with stands for all of it, which is
-   how `tokenizers` reads the table; else each letter has its entry or stays. */
+/* SentencePiece's table: of a short cluster of letters the first entry that it begins with stands for all of it, which
+   is how `tokenizers` reads the table; else each letter has its entry or stays. */
 function precompiled(text, map) {
   const parts = [];
   for (const cluster of clusters(text)) {
@@ -157,7 +157,8 @@ function matcher(added) {
     for (const match of text.matchAll(any)) {
       const token = known.get(match[0]);
       let start = match.index, stop = start + match[0].length;
-      if (token.single_word && (/[\p{L}\p{N}\p{M}\p{Pc}]$/u.test(text.slice(0, start)) || /^[\p{L}\p{N}\p{M}\p{Pc}]/u.test(text.slice(stop)))) continue;
+      const goesOn = /[\p{L}\p{N}\p{M}\p{Pc}]$/u.test(text.slice(0, start)) || /^[\p{L}\p{N}\p{M}\p{Pc}]/u.test(text.slice(stop));
+      if (token.single_word && goesOn) continue;
       if (token.lstrip) start = Math.max(end, text.slice(0, start).replace(new RegExp(`${WHITE}+$`, "u"), "").length);
       if (token.rstrip) stop = text.length - text.slice(stop).replace(new RegExp(`^${WHITE}+`, "u"), "").length;
       if (end < start) found.push({ text: text.slice(end, start), atStart: end === 0 });
