@@ -7,6 +7,7 @@ import pytest
 from smaller import encoders
 from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
+from smaller.study.recipes import Recipe
 from smaller.study.steps import (
     Adapt,
     Cut,
@@ -126,3 +127,34 @@ def test_a_step_that_does_not_say_how_it_is_applied_is_a_mistake_of_the_programm
     with pytest.raises(TypeError, match="Step does not say"):
         Step().apply(tiny)
     assert Step().inputs() == {} and (FineTune.trains, Pretrain.trains, Prune.trains) == (True, True, False)
+
+
+def defined(body: str, name: str = "Shrink") -> type[Step]:
+    """A step as a notebook's cell defines it."""
+    scope = {"dataclass": dataclass, "Step": Step, "__name__": "__main__"}
+    source = f"@dataclass(frozen=True)\nclass {name}(Step):\n    share: float\n    def apply(self, model, **_):\n{body}"
+    exec(compile(source, "<cell>", "exec"), scope)
+    return scope[name]
+
+
+def test_a_step_from_outside_is_stale_once_its_code_is_edited(own_steps) -> None:
+    """Its identity stays, for that is its name and fields; what it reads includes what its methods do."""
+    first = defined("        return model.copy(), {'share': self.share}\n")(0.1)
+    commented = defined("        # a comment\n        return model.copy(), {'share': self.share}\n")(0.1)
+    edited = defined("        return model.copy(), {'share': 2 * self.share}\n")(0.1)
+    inner = defined("        return model.copy(), {'share': [one + 1 for one in [self.share]]}\n")(0.1)
+    assert first.canonical() == edited.canonical() == inner.canonical()
+    assert first.inputs() == commented.inputs()
+    assert len({step.inputs()["code/Shrink"] for step in (first, edited, inner)}) == 3
+    assert not any(name.startswith("code/") for step in EACH for name in step.inputs())
+
+
+def test_no_step_from_outside_takes_the_name_of_one_that_is_here(own_steps) -> None:
+    with pytest.raises(SmallerError, match="There is a step Prune already"):
+        defined("        return model, {}\n", name="Prune")
+    assert base.STEPS["Prune"] is Prune
+
+
+def test_a_kind_of_step_without_parameters_is_told_apart() -> None:
+    with pytest.raises(SmallerError, match=r"Cut is a kind of step; give its parameters: Cut\(\.\.\.\)"):
+        Recipe("sample-small", (Cut,))

@@ -59,6 +59,9 @@ class _Command(argparse.ArgumentParser):
 
     _mixed = False
 
+    def __init__(self, *args, **options):
+        super().__init__(*args, allow_abbrev=False, **options)
+
     def parse_known_args(self, args=None, namespace=None):
         if self._mixed:
             return super().parse_known_args(args, namespace)

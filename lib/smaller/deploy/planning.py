@@ -131,7 +131,12 @@ def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str
             code = in_codes(rest[0])
             splits.check(name, code, "train", "dev", "test")
             return name, code, []
-        if not expanded(data).exists() and "/" in data and not data.startswith((".", "/", "~")):
+        if (
+            not expanded(data).exists()
+            and "/" in data
+            and not data.startswith((".", "/", "~"))
+            and not data.endswith("/")
+        ):
             hub.check(data, language)  # a data set of the hub, or nearly a name: an error with a suggestion
             return data, in_codes(language), []
     name, notes = own.bring(data, task=task, language=language)

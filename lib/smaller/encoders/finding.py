@@ -61,10 +61,10 @@ def _found(name: str) -> Encoder | Path:
             f"There is no encoder {name!r}: {why} ({place.resolve()}). Name the folder that holds its config.json."
         )
     local = sorted(path.parent.name for path in models.glob("*/config.json")) if models else []
-    where = f"under SMALLER_MODELS ({models})" if models else "and SMALLER_MODELS is not set"
+    where = f" or under SMALLER_MODELS ({models})" if models else " (SMALLER_MODELS is not set)"
     raise SmallerError(
         f"There is no encoder {name!r}: it is not one of {', '.join([*ENCODERS, *local])}, there is no such folder "
-        f"here or {where}, and an encoder of the hub is named owner/name."
+        f"here{where}, and an encoder of the hub is named owner/name."
         + did_you_mean(name, [*ENCODERS, *local, *(path.parent.name for path in Path().glob("*/config.json"))])
     )
 

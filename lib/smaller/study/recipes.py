@@ -40,6 +40,8 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(self.steps))
         for step in self.steps:
+            if isinstance(step, type):
+                raise SmallerError(f"{step.__name__} is a kind of step; give its parameters: {step.__name__}(...).")
             if not isinstance(step, Step):
                 raise SmallerError(
                     f"The steps of a recipe are {', '.join(STEPS)}, each with its parameters; "

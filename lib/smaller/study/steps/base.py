@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import CodeType
 from typing import Any, ClassVar
 
 from smaller import formats
@@ -42,6 +45,9 @@ class Step:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        taken = STEPS.get(cls.__name__)
+        if _is_ours(taken) and not _is_ours(cls):
+            raise SmallerError(f"There is a step {cls.__name__} already, and records go by that name: choose another.")
         STEPS[cls.__name__] = cls
         if "apply" in vars(cls):
             cls.apply = _checked(cls.apply)
@@ -70,11 +76,14 @@ class Step:
     def inputs(self) -> dict[str, str]:
         """Checksums of the data that the step reads, by name; a changed file makes old records stale.
 
-        The data are those of the fields `dataset` and `language`, and of `corpus` and `languages`.
+        The data are those of the fields `dataset` and `language`, and of `corpus` and `languages`. A step from outside
+        the package adds its own code: once that is edited, what it made is stale.
         """
+        digest = _code_digest(type(self))
+        code = {f"code/{type(self).__name__}": digest} if digest else {}
         dataset, language = getattr(self, "dataset", None), getattr(self, "language", None)
         labelled = {f"{dataset}/{language}": splits.fingerprint(dataset, language)} if dataset and language else {}
-        return labelled | text_inputs(getattr(self, "corpus", None), getattr(self, "languages", None))
+        return code | labelled | text_inputs(getattr(self, "corpus", None), getattr(self, "languages", None))
 
     def canonical(self) -> dict[str, Any]:
         """The step as plain JSON values; equal steps have equal forms."""
@@ -82,6 +91,40 @@ class Step:
         values = {field.name: getattr(self, field.name) for field in fields}  # plain, so that no copy is needed
         unused = [field.name for field in fields if field.metadata.get("later") and values[field.name] == field.default]
         return {"step": type(self).__name__} | {name: value for name, value in values.items() if name not in unused}
+
+
+def _is_ours(kind: type | None) -> bool:
+    """Whether a step is one of the package's, whose code changes with its version."""
+    return kind is not None and kind.__module__.startswith("smaller.")
+
+
+def _code_digest(kind: type) -> str:
+    """A checksum of what the methods do that a class has from outside the package; empty where there are none.
+
+    It is the same in the processes that the class is sent to. What methods call in other modules is not in it, nor what
+    they say in docstrings and comments.
+    """
+    found = [
+        item for owner in kind.__mro__ if owner is not object and not _is_ours(owner) for item in vars(owner).items()
+    ]
+    digest = hashlib.sha256()
+
+    def add(code: CodeType, doc: str | None) -> None:
+        digest.update(code.co_code + repr(code.co_names).encode())
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                add(constant, None)
+            elif constant != doc or doc is None:
+                digest.update(repr(constant).encode())
+
+    read = 0
+    for name, value in sorted(found, key=lambda item: item[0]):
+        method = inspect.unwrap(value.fget if isinstance(value, property) else getattr(value, "__func__", value))
+        if inspect.isfunction(method) and method.__code__.co_filename != "<string>":  # dataclasses write the others
+            digest.update(name.encode())
+            read += 1
+            add(method.__code__, method.__doc__)
+    return f"sha256:{digest.hexdigest()[:32]}" if read else ""
 
 
 def _checked(apply: Callable) -> Callable:
