@@ -368,7 +368,7 @@ def test_a_tagger_with_other_labels_in_another_order_is_compressed_and_shipped(t
     plain = deploy.compress(ordered, own, max_drop=100, **FAST)
     assert found.scores["dense dev"] == plain.scores["dense dev"] > 50
     assert found.scores["dense test"] == plain.scores["dense test"]
-    assert {"distilled", "cut"} <= set(found.front["way"])
+    assert set(found.front["way"]) == {"distilled"}
     assert found.front["score"].max() == pytest.approx(plain.front["score"].max(), abs=10)
     shipped = open_shipped(found.ship(tmp_path / "shipped"))
     assert shipped.labels in (OTHERS, LABELS)
@@ -452,7 +452,7 @@ def test_an_encoder_whose_tokenizer_cannot_be_trimmed_is_compressed_without_that
     found = deploy.compress(folder, own, max_drop=100, say=said.append, **FAST)
     first = next(place for place, line in enumerate(said) if line.startswith("whole, fp32"))
     assert any("cannot be trimmed" in line for line in said[:first])
-    assert len(found.front) > 2 and not any("left out" in line for line in said)
+    assert len(found.front) > 1 and not any("left out" in line for line in said)
     by_size = deploy.compress(folder, own, max_bytes=0.7 * found.whole.size, **FAST)
     assert by_size.missed == ()
     for one in (found, by_size):

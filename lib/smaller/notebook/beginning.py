@@ -171,7 +171,7 @@ def preview(
     plan = study.estimate(every)
     unscored = set()
     for name, own in by_name.items():
-        scored = groups.get(name) or [recipe for recipe in every if name in ("", recipe.fine_tuning.language)]
+        scored = groups.get(name) or [recipe for recipe in every if not name or recipe.fine_tuning.language == name]
         unscored.update(study.pending(scored, own) if own else ())
     plan = replace(plan, unscored=len(unscored))
     about = results.provenance_of_process()
