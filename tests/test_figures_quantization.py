@@ -72,11 +72,13 @@ def points(axes, marker):
 
 
 def test_f1_has_a_place_for_each_format_with_the_printed_change():
-    printed = pd.DataFrame({"dense": [79.0], "dynamic": [68.0]}, index=["average"])
+    columns = {"dense": [79.0, 80.0, 82.0], "dynamic": [60.0, 70.0, 70.0]}
+    printed = pd.DataFrame(columns, index=["average", "swa", "yor"])
     axes = figures.f1_by_format(table(), printed)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["dynamic", "llm.int8"]
     assert np.concatenate(points(axes, "o"))[:, 1] == pytest.approx([-2.4, 0.12])
-    assert points(axes, "s")[0].tolist() == [[0, pytest.approx(-11)]] and axes.get_ylim()[0] < -11
+    assert points(axes, "s")[0].tolist() == [[0, pytest.approx(-11)]], "of the languages that are shown"
+    assert axes.get_ylim()[0] < -11
     (dots,) = points(axes, ".")
     assert len(dots) == 6, "a dot for each format and seed: languages are averaged first"
     band = axes.patches[0].get_bbox()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import stats
 
 from smaller.analysis import figures
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, between
+from smaller.analysis.figures import base
 from smaller.analysis.findings import claims, correlations, transfer
 from smaller.analysis.findings.finding import Finding
 from smaller.analysis.published import published
@@ -153,6 +155,8 @@ def test_few_seeds_decide_nothing_and_say_which_gain_they_exclude() -> None:
     noise = shaken(flat, by=1.0)
     found = transfer.pruning_helps(noise[noise["seed"] < 3])
     assert found.verdict == NOT_DECIDED and found.values["unsure"] > 0
+    excluded = sum(one.interval.high < 0.5 for one in found.values["changes"]["change"])
+    assert f"excludes a gain of 0.5 points at {excluded or 'none'} of 6 settings" in found.headline
     highest = max(one.interval.high for one in found.values["changes"]["change"])
     assert max(found.values["excluded"].values()) == pytest.approx(highest)
     single = transfer.pruning_helps(noise[noise["seed"] == 1])
@@ -522,6 +526,14 @@ def test_distance_has_a_point_for_each_target() -> None:
     axes = figures.transfer_and_distance(table, far)
     assert len(axes) == 2 and sorted(text.get_text() for text in axes[0].texts) == ["bam", "fon", "luo", "nya"]
     assert axes[0].get_ylim() == axes[1].get_ylim()
+
+
+def test_texts_beside_close_places_do_not_cover_each_other() -> None:
+    (axes,) = base.new_axes(1, height=3)
+    axes.set(xlim=(0, 10), ylim=(0, 10))
+    base.notes(axes, {"aaa": (5, 5), "bbb": (5, 5.1), "ccc": (5.2, 5)})
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 3 and not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_columns_that_findings_read_are_those_of_the_table() -> None:

@@ -92,6 +92,7 @@ for name, (axes, data, finding) in drawn.items():
     RUN.figure(axes, name, table=data, caption=finding.headline)
 
 findings = [
+    ahead,
     found["Q3"],
     kept,
     fast,

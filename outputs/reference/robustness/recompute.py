@@ -44,7 +44,7 @@ whole = RUN.records()
 whole["group"] = pd.Categorical(whole.apply(model_of, axis="columns"), ORDER)
 table = robustness.by_model(whole.sort_values("group", kind="stable").astype({"group": str}))
 strange = robustness.texts(table, {})
-found = robustness.claims(table)
+found, ahead = robustness.claims(table), RUN.ahead(table)
 
 tables = {
     "noise-by-model": robustness.noise_by_model(table),
@@ -53,7 +53,7 @@ tables = {
     "calibration": robustness.calibration_by_model(table),
     "strange-text-confidence": robustness.texts_by_model(strange, of="confidence"),
     "strange-text-tagged": robustness.texts_by_model(strange, of="tagged"),
-    "verdicts-robustness": claims.of_page(found, encoder="mini-base", ahead=RUN.ahead(table)),
+    "verdicts-robustness": claims.of_page(found, encoder="mini-base", ahead=ahead),
 }
 RUN.tables(tables)
 
@@ -66,4 +66,4 @@ drawn = {
 }
 for name, (axes, data, finding) in drawn.items():
     RUN.figure(axes, name, table=data, caption=finding.headline)
-RUN.findings(["\n".join(f"- {finding}" for finding in [*found["NC3"], robustness.strangers(strange)])])
+RUN.findings(["\n".join(f"- {finding}" for finding in [ahead, *found["NC3"], robustness.strangers(strange)])])

@@ -21,6 +21,9 @@ from smaller.analysis.statistics import AVERAGE, Interval, language_average, t_i
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLOURS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#ca9161", "#56b4e9")
+FURTHER = ("#5b3a8e", "#a50f2d", "#6b7a00", "#000000")
+"""Colours of the seventh to the tenth series, where a figure has so many."""
+
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 GREY = "#4d4d4d"
@@ -136,7 +139,7 @@ def curve(
     sns.scatterplot(**common, color=look["color"], s=8, alpha=0.4, linewidth=0, zorder=1.5)
     as_bars = {"err_style": "bars", "err_kws": {"linewidth": 1}}
     as_band = {"err_style": "band", "err_kws": {"alpha": 0.15, "linewidth": 0}}
-    look |= {"markerfacecolor": "white", "markeredgecolor": look["color"]}
+    look = {"markerfacecolor": "white", "markeredgecolor": look["color"]} | look
     look |= as_bars if bars or own[x].nunique() == 1 else as_band
     sns.lineplot(**common, errorbar=errorbar_of(y) if band else None, **look)
     axes.set(xlabel="", ylabel="")
@@ -186,6 +189,29 @@ def level(axes: Axes, interval: Interval, *, label: str, upright: bool = False, 
         draw(interval.mean, color=GREY, linewidth=1, linestyle=line, label=label, zorder=0.9)
     if interval.known:
         span(max(interval.low, 0), min(interval.high, 100), color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
+
+
+def notes(axes: Axes, places: Mapping[str, tuple[float, float]], **look: object) -> None:
+    """A `note` for each place, on the side of it where the text covers the least of the places and of other texts."""
+    axes.figure.draw_without_rendering()  # so that places in points are known
+    at = {text: 72 / axes.figure.dpi * axes.transData.transform(place) for text, place in places.items()}
+    taken = [(*(point - 3), *(point + 3)) for point in at.values()]
+    for text, point in at.items():
+        width = 4.2 * len(text)
+        sides = [(x, y) for x in (4, -4 - width) for y in (-2.5, 1, -6)] + [(-width / 2, y) for y in (4, -10)]
+
+        def covered(side: tuple[float, float], *, point: np.ndarray = point, width: float = width) -> float:
+            left, low = point + side
+            each = [
+                max(0.0, min(left + width, box[2]) - max(left, box[0]))
+                * max(0.0, min(low + 6, box[3]) - max(low, box[1]))
+                for box in taken
+            ]
+            return sum(each)
+
+        side = min(sides, key=covered)
+        taken.append((*(point + side), *(point + side + (width, 6))))
+        note(axes, text, places[text], side, **look)
 
 
 def note(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **look: object) -> None:

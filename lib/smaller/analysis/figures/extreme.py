@@ -7,6 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, styled
@@ -76,7 +77,8 @@ def drop_and_text(found: pd.DataFrame) -> np.ndarray:
             place = (seeds["amount"].iloc[0], seeds["lost"].mean())
             base.note(panel, base.language_name(language), place, (5, 3))
         panel.margins(x=0.3)
-        panel.ticklabel_format(axis="x", style="plain")
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 46k
     return axes
 
 
@@ -97,8 +99,10 @@ def _panels(
         if dense is not None:
             panel.axhline(dense[own["dataset"].iloc[0]], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
         for place, (name, mine) in enumerate(own.groupby("name", sort=False)):
-            style = base.look(place) | {"marker": (*base.MARKERS, "X", "p", "h", "<")[place % 10]}
-            style |= {"color": GREY} if place >= len(COLOURS) else {}
+            style = base.look(place) | {"marker": (*base.MARKERS, "<", "p", "h", "X")[place % 10]}
+            if place >= len(COLOURS):
+                # Large and hollow, so that what lies at the same place is seen through it.
+                style |= {"color": base.FURTHER[(place - 6) % 4], "markersize": 7, "markerfacecolor": "none"}
             style |= {} if linked is None or name in linked else {"linestyle": ""}
             base.curve(panel, mine, x=x, y=y, bars=bars, label=name, **style)
             if "full" in mine:

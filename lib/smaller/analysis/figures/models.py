@@ -1,8 +1,5 @@
 """Figures of whole models: F1 by language, over size, and over each cost, with the front that is chosen on dev."""
 
-import re
-import textwrap
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -22,18 +19,22 @@ BELOW = 15.0
 """Points under the best F1 at which a panel ends."""
 
 WHOLE, SEVERAL, CLOSED = "uncompressed", "several steps", "several steps, then quantized"
+NONE = "no encoder"
 SINGLE = ("pruned", "fewer layers", "quantized", "trimmed vocabulary")
 LOOKS = {WHOLE: (GREY, "*")} | dict(zip((*SINGLE, SEVERAL, CLOSED), zip(COLOURS, MARKERS, strict=True), strict=True))
-LOOKS |= {"no encoder": (GREY, "X")}
+LOOKS |= {NONE: (GREY, "X")}
 """The kinds of technique that the fronts tell apart, each with the same colour and marker in every figure."""
 
 _SINGLE = {"dense": WHOLE, "distilled": "fewer layers", "cut": "fewer layers", "trimmed": "trimmed vocabulary"}
-_SINGLE |= {"plain": "no encoder", "pruned": "pruned", "quantized": "quantized"}
+_SINGLE |= {"plain": NONE, "pruned": "pruned", "quantized": "quantized"}
 
 
 @styled
 def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: pd.DataFrame | None = None) -> Axes:
-    """Test F1 of the dense encoders by language; hollow: rows of `published()`, crosses: those of `study.plain.run`."""
+    """Test F1 of the dense encoders by language; crosses: those of `study.plain.run`.
+
+    Hollow are rows of `published()`, whose average is taken over the languages that are shown.
+    """
     dense = one_kind(of_split(table, "test").query("order == 'dense'"), "dataset")
     means = dense.groupby("language")["f1"].mean().sort_values(ascending=False)
     codes = [*means.index, *[AVERAGE] * (len(means) > 1)]
@@ -49,7 +50,9 @@ def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: 
     others = [] if published is None else published.groupby("row", sort=False)
     for number, (row, own) in enumerate(others, len(encoders)):
         hollow = {"color": GREY, "markersize": 6.5, "markerfacecolor": "none", "label": f"{row}, published"}
-        axes.plot(own.set_index("language")["value"].reindex(codes), lines, base.look(number)["marker"], **hollow)
+        printed = own.set_index("language")["value"].reindex(means.index)
+        printed[AVERAGE] = printed.mean(skipna=False)
+        axes.plot(printed[codes], lines, base.look(number)["marker"], **hollow)
     axes.set_yticks(lines, list(map(base.language_name, codes)))
     axes.set(xlabel=base.F1, ylim=(len(codes) - 0.5, -0.5))
     base.legend_above(axes.figure, [axes])
@@ -97,16 +100,8 @@ def pareto(found: pd.DataFrame) -> list[Axes]:
         highest = own["f1"].max()
         lowest = max(0.0, highest - BELOW)
         for panel, cost in zip(line, costs, strict=True):
-            best = _front(panel, own, cost=cost)
-            if "language" not in found and len(best):
-                # The cheapest recipe of the front; a long one stands there without its details.
-                name, place = best["kind"].iloc[0], (best["x"].iloc[0], best["f1"].iloc[0])
-                name = textwrap.fill(name if len(name) < 60 else re.sub(r" \([^)]*\)", "", name), 30)
-                above = place[1] < lowest + BELOW / 3
-                box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
-                where = {"va": "bottom" if above else "top", "color": GREY, "zorder": 1.8, "bbox": box}
-                base.note(panel, name, place, (0, 8 if above else -14), **where)
-        line[0].set(ylabel=base.F1, ylim=(lowest, highest + BELOW / 8))
+            _front(panel, own, cost=cost, lowest=lowest)
+        line[0].set(ylabel=base.F1, ylim=(lowest - BELOW / 20, highest + BELOW / 8))
         line[0].set_title(title, loc="left")
     shipped = found["counted"].iloc[0] == "shipped_bytes"
     for panel, cost in zip(grid[-1], costs, strict=True):
@@ -116,18 +111,20 @@ def pareto(found: pd.DataFrame) -> list[Axes]:
     return list(grid.ravel())
 
 
-def _front(panel: Axes, found: pd.DataFrame, *, cost: str) -> pd.DataFrame:
-    """Draw the kinds over a cost, and the front that is chosen on dev, at its F1 on test; returns the front."""
+def _front(panel: Axes, found: pd.DataFrame, *, cost: str, lowest: float) -> None:
+    """Draw the kinds with an F1 of `lowest` or more over a cost, and the front chosen on dev, at its F1 on test."""
     points = found[found[cost] > 0].assign(x=lambda own: COSTS[cost][0] * own[cost])
     looks = pd.Series([look_of(row.technique, whole=row.whole) for row in points.itertuples()], points.index)
     for look, (colour, marker) in LOOKS.items():
-        if (looks == look).any():
+        drawn = points[(looks == look) & (points["f1"] >= lowest)]
+        if len(drawn):
             size, order = (80, 3) if look == WHOLE else (24, 2)
             style = {"color": colour, "marker": marker, "alpha": 0.75, "s": size, "linewidth": 0, "zorder": order}
-            sns.scatterplot(points[looks == look], x="x", y="f1", ax=panel, label=look, legend=False, **style)
+            # Where sizes are those of weights, a model without an encoder has its whole file there.
+            name = look + " (its whole file)" * (look == NONE and points["counted"].iloc[0] != "shipped_bytes")
+            sns.scatterplot(drawn, x="x", y="f1", ax=panel, label=name, legend=False, **style)
     best = summary.front(points, cost=cost)
     panel.step(best["x"], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front, chosen on dev")
     spread = [[getattr(one, end) for one in best["F1"]] for end in ("low", "high")]
     panel.vlines(best["x"], *spread, color=GREY, linewidth=0.8, alpha=0.8, zorder=1)
     panel.set(xlabel="", ylabel="")
-    return best

@@ -48,7 +48,10 @@ def dense(table: pd.DataFrame) -> Finding:
 
 
 def by_language(table: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Test F1 of each dense encoder by language and on average, in both sources of chance, beside `published`."""
+    """Test F1 of each dense encoder by language and on average, in both sources of chance, beside `published`.
+
+    The published averages are over the languages of that encoder.
+    """
     found = []
     for encoder, own in of_split(table, "test").query("order == 'dense'").groupby("encoder", sort=False):
         parts = dict(list(own.groupby("language")))
@@ -58,7 +61,12 @@ def by_language(table: pd.DataFrame, published: pd.DataFrame | None = None) -> p
     if published is None:
         return found
     known = published.pivot(index="language", columns="row", values="value").rename(columns="{}, published".format)
-    return found.merge(known, left_on="language", right_index=True, how="left")
+    parts = []
+    for _, own in found.groupby("encoder", sort=False):
+        printed = known.reindex(own["language"])
+        printed[printed.index == AVERAGE] = printed.drop(index=AVERAGE, errors="ignore").mean(skipna=False).array
+        parts.append(printed)
+    return found.join(pd.concat(parts).reset_index(drop=True).rename_axis(None, axis="columns"))
 
 
 def against_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:

@@ -229,8 +229,9 @@ def against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> Finding:
     }
     every = sum(words.values(), [])
     return Finding(
-        f"LLM.int8() is shown to be better than dynamic quantization in {every.count(AGREES)} of {len(every)} "
-        f"comparisons of F1, loss and time {counted}, and is shown not to be in {every.count(DIFFERS)}.",
+        f"LLM.int8() is shown to be better than dynamic quantization in {every.count(AGREES) or 'none'} of "
+        f"{len(every)} comparisons of F1, loss and time {counted}. In {every.count(DIFFERS) or 'none'} of them it is "
+        "shown to be the same or worse.",
         quantity=holding(every),
         values=words,
     )

@@ -35,9 +35,10 @@ def printed(metric: str) -> pd.DataFrame:
 
 
 def beside_published(table: pd.DataFrame) -> pd.DataFrame:
-    """F1 of fp32, and what dynamic quantization and LLM.int8() change: ours beside the printed numbers."""
+    """F1 of fp32, and what dynamic quantization and LLM.int8() change: ours beside the print on the same languages."""
     ours = quantization.scores(table)[["language", "fp32"]].merge(quantization.differences(table), on="language")
-    theirs = printed("f1").rename(index=lambda code: "Average" if code == AVERAGE else name_of(code))
+    theirs = printed("f1").drop(index=AVERAGE).rename(index=name_of)
+    theirs.loc["Average"] = theirs.reindex(ours["language"].drop(0)).mean(skipna=False)
     theirs = theirs.sub(theirs["dense"], axis="index").assign(dense=theirs["dense"]).add_suffix(", printed")
     ours = ours.set_index("language").filter(["fp32", "dynamic", "llm.int8"]).add_suffix(", ours")
     return ours.join(theirs, how="inner").reset_index()

@@ -178,8 +178,10 @@ def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFra
 
 
 def units(found: pd.DataFrame) -> str:
-    """What the sizes and times of `families` are, for captions."""
+    """What the sizes and times of `families` are, for captions; files stand beside weights where no folder is known."""
     size, time = SIZE[found["counted"].iloc[0]], TIME[found["timed"].iloc[0]]
+    if found["counted"].iloc[0] == "dense_bytes" and (found["technique"] == WITHOUT).any():
+        size += ", but the whole file of a model without an encoder"
     return f"Size: {size}. Time: {time}, for one sentence; as a share of the uncompressed model's in the same run."
 
 

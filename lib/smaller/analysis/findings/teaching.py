@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_DECIDED, NOT_MEASURED, corrected, paired
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, corrected, paired
 from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import AGNOSTIC, DIFFERENCE, MODELS, SPECIFIC, compared, of_students
 from smaller.analysis.findings.finding import Finding, missing, settled
@@ -57,11 +57,29 @@ def heads(table: pd.DataFrame) -> Finding:
 
 
 def agnostic_or_specific(table: pd.DataFrame) -> Finding:
-    """Whether task-agnostic students are better than task-specific ones (paper 1, Q6)."""
+    """Whether task-agnostic students are better than task-specific ones, shape by shape (paper 1, Q6).
+
+    The quantity is the shape that speaks most against it, since the claim is on all of them.
+    """
     rows = distillation.plain(table)
     first, second = (rows[rows["strategy"] == strategy] for strategy in (AGNOSTIC, SPECIFIC))
-    pair = (("Task-agnostic students", first), ("task-specific students of the same shape", second))
-    return _pairwise([pair], on=["encoder", "shape"], nothing="Task-agnostic and task-specific students of one shape")
+    found = compared(table, [(AGNOSTIC, SPECIFIC)])
+    found = found[[one.verdict != NOT_MEASURED for one in found[DIFFERENCE]]]
+    if found.empty:
+        return missing("Task-agnostic and task-specific students of one shape")
+    told = [
+        f"Task-agnostic {row.student} students of {row.teacher} {distillation.relation(one)} task-specific ones: {one}."
+        for row, one in zip(found.itertuples(), found[DIFFERENCE], strict=True)
+    ]
+    (mean,) = paired(first, second, match=["encoder", "shape"], drawn_once=distillation.once(AGNOSTIC))["comparison"]
+    words = [one.bears_out("more") for one in found[DIFFERENCE]]
+    against = next(word for word in (DIFFERS, NOT_DECIDED, AGREES) if word in words)
+    return Finding(
+        " ".join(told),
+        f"On average over {count_of(len(found), 'shape')}: {mean}." if len(found) > 1 else "",
+        quantity=found[DIFFERENCE].iloc[words.index(against)],
+        values={"each": found, "mean": mean},
+    )
 
 
 def above_teachers(table: pd.DataFrame) -> Finding:

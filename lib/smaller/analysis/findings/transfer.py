@@ -115,7 +115,10 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
     if up:
         headline = f"Pruning raises F1 out of domain at {up} of {of}."
     elif unsure:
-        headline = f"Whether pruning helps out of domain is not decided at {unsure} of {of}."
+        headline = (
+            f"Pruning is not shown to help out of domain: the interval excludes a gain of {MARGIN:g} points at "
+            f"{len(found) - unsure or 'none'} of {of}."
+        )
     else:
         headline = f"Pruning does not help out of domain: no interval of {of} holds a gain of {MARGIN:g} points."
     highest = found["change"].map(lambda one: one.interval.high).groupby(found["order"]).max()
