@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import unicodedata
 import urllib.parse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -127,12 +128,18 @@ def units(text: str, place: int) -> int:
     return len(text[:place].encode("utf-16-le")) // 2
 
 
+def answered(name: str, ask: Callable, shipped, pages, folder: Path) -> Iterator[tuple]:
+    """Each of the lines, what the page says of it, and what the package says of it alone."""
+    reader = open_graph(shipped[name])
+    for line, found in zip(LINES, read_in_node(pages[name], LINES, folder), strict=True):
+        [expected] = ask(reader, [line])
+        yield line, found, expected
+
+
 @with_node
 @pytest.mark.parametrize("name", ["entities", "parts of speech"])
 def test_page_marks_the_words_that_the_package_marks(name: str, shipped, pages, tmp_path: Path) -> None:
-    reader = open_graph(shipped[name])
-    for line, found in zip(LINES, read_in_node(pages[name], LINES, tmp_path), strict=True):
-        [expected] = answers.tag(reader, [line])
+    for line, found, expected in answered(name, answers.tag, shipped, pages, tmp_path):
         entities = [(e["text"], e["type"], e["start"], e["end"]) for e in found["entities"]]
         places = [(e.text, e.type, units(line, e.start), units(line, e.end)) for e in expected.entities]
         assert entities == places, line
@@ -145,9 +152,7 @@ def test_page_marks_the_words_that_the_package_marks(name: str, shipped, pages, 
 @with_node
 @pytest.mark.parametrize("name", ["topics", "topics of a BERT"])
 def test_page_gives_a_text_the_label_that_the_package_gives(name: str, shipped, pages, tmp_path: Path) -> None:
-    reader = open_graph(shipped[name])
-    for line, found in zip(LINES, read_in_node(pages[name], LINES, tmp_path), strict=True):
-        [expected] = answers.classify(reader, [line])
+    for _, found, expected in answered(name, answers.classify, shipped, pages, tmp_path):
         assert (found["label"], found["truncated"]) == (expected.label, expected.truncated)
         scores = {score["label"]: score["score"] for score in found["scores"]}
         assert scores == pytest.approx(expected.scores, abs=0.03)
