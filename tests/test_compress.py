@@ -111,6 +111,7 @@ def test_students_are_taught_on_text_where_there_is_some(tiny_folder, small):
     slow = dataclasses.replace(plan, tuning=dataclasses.replace(plan.tuning, learning_rate=1e-4))
     rates = [slow.student(Shape(1, wide, 24, 1.0), epochs=1).learning_rate for wide in (24, 12, 6)]
     assert rates == [1e-4, 4e-4, 1e-3] and candidates.learning_rate(384) == 2e-4
+    assert candidates.learning_rate(1024) == 2.8e-5, "a wider encoder learns at less"
     without = dataclasses.replace(plan, text="masakhaner").student(shape, epochs=2)
     assert without.transfer_lines == 0 and not without.transfer_corpus
     kept = plan.recipe(Shape(2, 24, 48, 0.99), epochs=2)
@@ -140,14 +141,14 @@ def test_shapes_fill_the_limit(tiny_folder, small):
 def test_a_budget_decides_how_many_are_tried_and_for_how_long(monkeypatch):
     monkeypatch.setenv("SMALLER_WORKERS", "2")
     assert budget.schedule([60] * 20, budget=None, epochs=4).rounds == [(8, 1), (4, 2), (2, 4)]
-    ample = budget.schedule([10] * 8, budget=1e5, epochs=None)
+    ample = budget.schedule([10] * 8, budget=1e5, epochs=10)
     assert (ample.candidates, ample.epochs) == (8, budget.MOST_EPOCHS)
-    some = budget.schedule([60] * 8, budget=1800, epochs=None)
+    some = budget.schedule([60] * 8, budget=1800, epochs=10)
     # 4 pairs for a quarter of the epochs, 2 for half, 1 for all of them: three times the last round.
     assert some.candidates == 8 and some.seconds <= 1800 < some.seconds + 3 * 60 + 60
-    scarce = budget.schedule([600] * 8, budget=60, epochs=None)
+    scarce = budget.schedule([600] * 8, budget=60, epochs=10)
     assert (scarce.candidates, scarce.epochs) == (2, budget.LEAST_EPOCHS) and scarce.seconds > 60
-    assert budget.schedule([5], budget=60, epochs=None).candidates == 1
+    assert budget.schedule([5], budget=60, epochs=10).candidates == 1
 
 
 def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small):

@@ -111,6 +111,7 @@ def test_what_cannot_teach_is_refused_by_its_configuration(tmp_path):
     for change, words in (
         ({"auto_map": {"AutoModel": "modeling.Own"}}, "code of its own, and that is never run"),
         ({"model_type": "of-somebody"}, "code of its own, and that is never run"),
+        ({"model_type": "bert", "position_embedding_type": "relative_key"}, "or is not served"),
         ({"is_decoder": True}, "a decoder, which labels no words"),
     ):
         file.write_text(json.dumps(kept | change))

@@ -51,22 +51,20 @@ class Schedule:
         return f"{many}, up to {self.epochs} epochs: about {duration(self.seconds)}"
 
 
-def schedule(seconds: Sequence[float], *, budget: float | None, epochs: int | None) -> Schedule:
+def schedule(seconds: Sequence[float], *, budget: float | None, epochs: int) -> Schedule:
     """What fits into a budget of seconds; `seconds` are those of an epoch of each candidate, the first to try first.
 
     As many candidates as leave each of the last round `LEAST_EPOCHS`, then as many epochs as there is time for. Without
     a budget all candidates are tried, with so many `epochs` at the end.
     """
     if budget is None:
-        return _timed(min(len(seconds), MOST_CANDIDATES), epochs or 10, seconds)
+        return _timed(min(len(seconds), MOST_CANDIDATES), epochs, seconds)
     for count in range(min(len(seconds), MOST_CANDIDATES), 1, -1):
-        found = _timed(count, epochs or 2 * LEAST_EPOCHS, seconds)
+        found = _timed(count, 2 * LEAST_EPOCHS, seconds)
         if found.seconds <= budget:
             break
     else:
-        found = _timed(min(2, len(seconds)), epochs or LEAST_EPOCHS, seconds)
-    if epochs is not None:
-        return found
+        found = _timed(min(2, len(seconds)), LEAST_EPOCHS, seconds)
     more = (_timed(found.candidates, count, seconds) for count in range(MOST_EPOCHS, found.epochs, -1))
     return next((longer for longer in more if longer.seconds <= budget), found)
 

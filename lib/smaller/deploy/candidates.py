@@ -77,7 +77,7 @@ def learning_rate(hidden: int, *, rate: float = 5e-5, width: int = 768) -> float
 
     Narrower encoders learn better at more, up to 1e-3 (chosen on dev).
     """
-    return round(max(rate, min(1e-3, rate * (width / hidden) ** 2)), 6)
+    return round(min(max(1e-3, rate), rate * (width / hidden) ** 2), 6)
 
 
 @dataclass(frozen=True)

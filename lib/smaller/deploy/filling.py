@@ -94,12 +94,14 @@ def _fit(
     return lambda shape: float(np.dot((*known(shape), 1.0) / scale, slopes))
 
 
-def filling(scales: Scales, target: Target, *, count: int) -> list[Shape]:
+def filling(
+    scales: Scales, target: Target, *, count: int, told: Callable[[Shape], Measured] | None = None
+) -> list[Shape]:
     """At most so many shapes that are within the limits of bytes and time, each as wide as they allow; measured.
 
-    No one contains another.
+    No one contains another. `told` is what `estimate` gives, where it is there already.
     """
-    told = estimate(scales)
+    told = told or estimate(scales)
     likely = [
         [shape for shape in shapes if not _missed(target, scales.try_of(shape, told))] for shapes in kinds(scales.plan)
     ]
@@ -118,10 +120,9 @@ def filling(scales: Scales, target: Target, *, count: int) -> list[Shape]:
 
 def ladder(scales: Scales, *, count: int) -> list[Shape]:
     """Shapes of falling size, where only the loss is limited."""
-    whole = scales.of(scales.plan.whole).size
-    found: Iterable[Shape] = (
-        shape for share in LADDER for shape in filling(scales, Target(max_bytes=share * whole), count=1)
-    )
+    whole, told = scales.of(scales.plan.whole).size, estimate(scales)
+    limits = (Target(max_bytes=share * whole) for share in LADDER)
+    found: Iterable[Shape] = (shape for limit in limits for shape in filling(scales, limit, count=1, told=told))
     return list(dict.fromkeys(found))[:count]
 
 

@@ -170,7 +170,7 @@ def compress(
     whole = scales.of(None)
     shapes = _shapes(plan, scales, target)
     say(f"{len(shapes)} shapes within the limits; the whole is {whole}")
-    planned = schedule(paces(scales, shapes), budget=budget, epochs=plan.tuning.epochs if budget is None else None)
+    planned = schedule(paces(scales, shapes), budget=budget, epochs=plan.tuning.epochs)
     say(f"planned: {planned}{f' of the {duration(budget)} that were given' if budget else ''}")
     for why in _finish([plan.dense], plan, say).values():
         raise SmallerError(f"The model that is left whole could not be made. {why}")

@@ -50,6 +50,8 @@ def require_served(config: dict, *, where: str) -> None:
 def require_teacher(config: dict, *, where: str) -> None:
     """Raise SmallerError for a model that cannot even teach: one with code of its own, and a decoder."""
     what = str(config.get("model_type") or "unnamed")
+    if what in SERVED:
+        raise SmallerError(f"{where} is of the type {what}, which is opened by its own name, or is not served.")
     if config.get("auto_map") or what not in CONFIG_MAPPING:
         raise SmallerError(f"{where} is of the type {what}, which needs code of its own, and that is never run.")
     if config.get("is_decoder") or config.get("is_encoder_decoder"):

@@ -57,6 +57,15 @@ def frequent(
     return np.sort(np.concatenate([first, rest[: size - len(first)]])).astype(np.int64)
 
 
+def most_frequent(
+    lines: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, size: int | None = None, coverage: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `frequent` keeps by the counts in some lines, and the counts; a size may be larger than the vocabulary."""
+    counts = token_counts(lines, tokenizer)
+    size = None if size is None else min(size, len(counts))
+    return frequent(counts, tokenizer, size=size, coverage=coverage), counts
+
+
 def _is_single(token: str) -> bool:
     return len(token.removeprefix("##").removeprefix("▁")) <= 1
 

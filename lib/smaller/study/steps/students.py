@@ -12,7 +12,7 @@ from smaller.data.examples import Example
 from smaller.encoders import Model, build, with_classifier
 from smaller.encoders.learned import learn_tokenizer
 from smaller.encoders.tokenizers import why_not_trimmed
-from smaller.encoders.vocabulary import frequent, token_counts, trimmed
+from smaller.encoders.vocabulary import most_frequent, trimmed
 from smaller.study.steps.base import Step, require
 from smaller.study.steps.checks import require_choice, require_counts, require_number
 from smaller.study.steps.cutting import cut
@@ -72,9 +72,8 @@ def with_own_tokens(model: Model, examples: Sequence[Example], *, size: int | No
     """
     why = why_not_trimmed(model.tokenizer)
     require(not why, why)
-    counts = token_counts((" ".join(each.words) for each in examples), model.tokenizer)
-    size = None if size is None else min(size, len(counts))
-    return with_tokens(model, frequent(counts, model.tokenizer, size=size, coverage=coverage))
+    lines = (" ".join(each.words) for each in examples)
+    return with_tokens(model, most_frequent(lines, model.tokenizer, size=size, coverage=coverage)[0])
 
 
 LEARNED = 16_000
@@ -91,9 +90,7 @@ def with_own_tokenizer(step: Step, model: Model, examples: Sequence[Example]) ->
     special = [getattr(found, f"{name}_token_id") for name in ("pad", "cls", "sep", "unk", "mask")]
     if why_not_trimmed(found) or None in special or found.pad_token_id > 3:
         found = learn_tokenizer(lines, vocabulary=LEARNED, exactly=False)
-    counts = token_counts(lines, found)
-    size = None if step.tokens is None else min(step.tokens, len(counts))
-    made = trimmed(found, frequent(counts, found, size=size, coverage=step.coverage))
+    made = trimmed(found, most_frequent(lines, found, size=step.tokens, coverage=step.coverage)[0])
     made.model_max_length = min(made.model_max_length, POSITIONS)
     return made
 

@@ -13,7 +13,7 @@ import torch
 from smaller.encoders import Model
 from smaller.encoders.adapters import with_adapters
 from smaller.encoders.tokenizers import why_not_trimmed
-from smaller.encoders.vocabulary import frequent, token_counts, trimmed
+from smaller.encoders.vocabulary import most_frequent, trimmed
 from smaller.study.steps.base import Step, later, require
 from smaller.study.steps.checks import require_counts, require_languages, require_number
 from smaller.study.steps.texts import lines_of
@@ -67,9 +67,8 @@ class TrimVocabulary(Step):
         why = why_not_trimmed(model.tokenizer)
         require(not why, why)
         texts = [lines_of(self.corpus, language, limit=self.lines) for language in self.languages]
-        counts = token_counts(itertools.chain(*texts), model.tokenizer)
-        size = None if self.size is None else min(self.size, len(counts))
-        kept = frequent(counts, model.tokenizer, size=size, coverage=self.coverage)
+        lines = itertools.chain(*texts)
+        kept, counts = most_frequent(lines, model.tokenizer, size=self.size, coverage=self.coverage)
         return with_tokens(model, kept), {
             "pieces_before": len(counts),
             "pieces_after": len(kept),
