@@ -1,5 +1,8 @@
 """What every step is: its canonical form, the data that its fields name, and what surrounds `apply`."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -147,6 +150,23 @@ def test_a_step_from_outside_is_stale_once_its_code_is_edited(own_steps) -> None
     assert first.inputs() == commented.inputs()
     assert len({step.inputs()["code/Shrink"] for step in (first, edited, inner)}) == 3
     assert not any(name.startswith("code/") for step in EACH for name in step.inputs())
+
+
+def test_the_code_of_a_step_is_the_same_in_every_process() -> None:
+    """Also where it holds a set, which each process orders in its own way."""
+    program = (
+        "from dataclasses import dataclass\nfrom smaller.study.steps import Step\n"
+        "@dataclass(frozen=True)\nclass Own(Step):\n    def apply(self, model, **_):\n"
+        "        return model, {'kept': model in {'a', 'bb', 'ccc', 'dddd', 'e5'}}\n"
+        "print(Own().inputs()['code/Own'])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(told) == 1
 
 
 def test_no_step_from_outside_takes_the_name_of_one_that_is_here(own_steps) -> None:

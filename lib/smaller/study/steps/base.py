@@ -115,12 +115,15 @@ def _code_digest(kind: type) -> str:
             if isinstance(constant, CodeType):
                 add(constant, None)
             elif constant != doc or doc is None:
-                digest.update(repr(constant).encode())
+                # A set has another order in each process.
+                plain = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+                digest.update(repr(plain).encode())
 
     read = 0
     for name, value in sorted(found, key=lambda item: item[0]):
         method = inspect.unwrap(value.fget if isinstance(value, property) else getattr(value, "__func__", value))
-        if inspect.isfunction(method) and method.__code__.co_filename != "<string>":  # dataclasses write the others
+        own = name == "__post_init__" or not name.startswith("__")  # dataclasses write the others
+        if own and inspect.isfunction(method):
             digest.update(name.encode())
             read += 1
             add(method.__code__, method.__doc__)
