@@ -63,7 +63,10 @@ def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
     for frame in ({"a": [1.0]}, {"F1": [seeds]}, {"F1": [drawn]}, {"change": [Comparison(seeds)]}):
         display.show(pd.DataFrame(frame), "F1.", "x")
     over_seeds, over_sentences = "±: half a 95 % t interval over seeds.", "[low, high]: a 95 % bootstrap interval"
-    verdict = "In parentheses: the verdict, after Holm's correction."
+    verdict = (
+        "In parentheses: the verdict, after Holm's correction. That two agree, or that a loss is excluded, rests on "
+    )
+    verdict += "a single interval, which is not corrected."
     captions = [card["caption"] for *_, card in parts(displayed)]
     assert captions[:2] == ["F1.", f"F1. {over_seeds}"] and captions[2].startswith(f"F1. {over_sentences}")
     assert captions[3] == f"F1. {over_seeds} {verdict}"

@@ -18,6 +18,7 @@ from smaller.analysis.findings.distillation import (
     LABELS,
     SCRATCH,
     SPECIFIC,
+    STRATEGIES,
     TEACHER,
 )
 from smaller.analysis.findings.finding import ANSWERED, Finding
@@ -26,6 +27,9 @@ from smaller.analysis.statistics import AVERAGE, LACKING, Interval
 from smaller.base.errors import SmallerError
 
 AHEAD = Finding("The dense encoder is ahead.", quantity=Comparison(Interval(5.0, 4.0, 6.0, 3), 0.01, 0.01))
+UNEVEN = 2**-26
+"""Points by which seeds are uneven, since differences that are the same at each seed have no interval."""
+
 SEEDS = (1, 2, 3)
 SHAPES = ((6, 6), (4, 6), (4, 4), (2, 6), (1, 6))
 LOSSES = {6: 1.0, 4: 2.0, 2: 6.0, 1: 20.0}
@@ -55,7 +59,8 @@ def row(strategy, encoder, layers, heads, language, seed, f1, *, temperature=mat
         "method": "",
         "scope": "",
         "include": "",
-        "f1": f1,
+        "f1": f1
+        + UNEVEN * (seed - 2) * (layers + STRATEGIES.index(strategy) + bool(variant) + (encoder != "mini-base")),
         "parameters": (3.0 + (full if strategy == TEACHER else layers)) * 1e6,
         "strategy": strategy,
         "variant": variant,
@@ -170,7 +175,7 @@ def test_an_average_needs_every_language_of_a_seed():
     lost = (table["language"] == "yor") & (table["seed"] == 3) & (table["layers"] == 6)
     found = distillation.results(table[~lost])
     cells = found[(found["strategy"] == AGNOSTIC) & (found["layers"] == 6)].iloc[0]
-    assert (cells[AVERAGE].n, cells[AVERAGE].mean) == (2, 75.5)
+    assert (cells[AVERAGE].n, cells[AVERAGE].mean) == (2, pytest.approx(75.5))
     assert (cells["Swahili"].n, cells["Swahili"].mean) == (3, 81.0)
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -25,6 +26,9 @@ DEPARTURE = 2.0
 """Points of F1 from which a model counts as worse than another; its interval has to exclude a smaller loss."""
 
 LEVEL = 0.05
+SAME = 1e-9
+"""Points within which two differences are one but for rounding."""
+
 OVER_SENTENCES = "over sentences"
 
 
@@ -34,7 +38,8 @@ class Comparison:
 
     `interval` is a t interval over seeds, of differences that are averaged over `languages` first. `p` is of the paired
     t test, `corrected` by Holm over the `of` comparisons made together. `drawn_once` names what all seeds share (a
-    corpus distillation, an adaptation): no interval covers it.
+    corpus distillation, an adaptation): no interval covers it. What one side lacks is in no difference: `lacking`
+    are such languages, `unmatched` such values of `match` within `languages`. The verdict is of `languages` alone.
     """
 
     interval: Interval
@@ -44,6 +49,8 @@ class Comparison:
     languages: tuple[str, ...] = ()
     drawn_once: tuple[str, ...] = ()
     margin: float = MARGIN
+    lacking: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -86,7 +93,8 @@ class Comparison:
     def excludes(self) -> str:
         """A sentence on what an undecided comparison still rules out."""
         if not self.interval.known:
-            return "One seed has no interval, so nothing is excluded."
+            which = "One seed has" if self.interval.n < 2 else "The same difference at each seed has"
+            return f"{which} no interval, so nothing is excluded."
         gain, loss = max(self.interval.high, 0.0), max(-self.interval.low, 0.0)
         return f"The interval excludes a gain above {gain:.1f} and a loss above {loss:.1f} points."
 
@@ -95,16 +103,38 @@ class Comparison:
             return NOT_MEASURED
         seeds = f"{self.interval.n} seed{'s' * (self.interval.n != 1)}"
         languages = f", {len(self.languages)} languages" if len(self.languages) > 1 else ""
-        bounds, p = "", ", no interval"
+        if self.lacking:
+            both = len(self.languages)
+            languages = f", {both} of {both + len(self.lacking)} languages (not {', '.join(self.lacking)})"
+        if self.unmatched:
+            languages += f", without {len(self.unmatched)} that one side lacks ({self.unmatched[0]}"
+            languages += ", …)" if len(self.unmatched) > 1 else ")"
+        bounds, p = "", ", the same at each seed" if self.interval.n > 1 else ", no interval"
         if self.interval.known:
             bounds = f" [{self.interval.low:.1f}, {self.interval.high:.1f}]"
+        if not math.isnan(self.corrected):
             p = ", p < 0.001" if self.corrected < 0.001 else f", p = {self.corrected:.3f}"
         once = f"; drawn once: {', '.join(self.drawn_once)}" if self.drawn_once else ""
         # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
         return f"{round(self.interval.mean, 1) + 0.0:+.1f} points{bounds}, {seeds}{languages}{p}{once}"
 
 
-def differences(
+def differences(first: pd.DataFrame, second: pd.DataFrame, *, by: Sequence[str] = (), **pairs: object) -> pd.DataFrame:
+    """`value` of `first` minus `second` at each seed, for each group of `by`: columns `by`, seed, `value`.
+
+    `pairs` are `match`, `for_all` and `value`, a column's name. Rows are paired where `by`, `match`, language and seed
+    are the same, but for the columns of these in `for_all`, of which the second knows nothing, as the dense model of
+    sparsity. Differences are averaged over `match` in each language, then over languages. A seed that lacks a pair
+    which its group has at another one is NaN, as is one whose value is not finite. SmallerError is raised by several
+    rows that are one pair, rows without a seed, and pairs of two splits, data sets or, where the value is a time,
+    devices.
+    """
+    value, (both, wanted) = pairs.get("value", "f1"), _pairs(first, second, by=by, **pairs)
+    groups = wanted.drop_duplicates("_group").set_index("_group")[list(by)]
+    return _by_seed(both, wanted, value).join(groups, on="_group")[[*by, "seed", value]]
+
+
+def _pairs(
     first: pd.DataFrame,
     second: pd.DataFrame,
     *,
@@ -112,38 +142,64 @@ def differences(
     match: Sequence[str] = (),
     for_all: Sequence[str] = (),
     value: str = "f1",
-) -> pd.DataFrame:
-    """`value` of `first` minus `second` at each seed, for each group of `by`: columns `by`, seed, `value`, languages.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The pairs of `differences`, with their rows' places; and what a side has in each group, by `match` and language.
 
-    Rows are paired where `by`, `match`, language and seed are the same, but for the columns of these in `for_all`, of
-    which the second knows nothing, as the dense model of sparsity. Differences are averaged over `match` in each
-    language, then over languages. A seed that lacks a pair of its group is NaN. Several rows that are one pair raise
-    SmallerError.
+    Both have the number of their `_group`. What both sides have is `_merge` "both"; a group may have nothing of that.
     """
-    keys = list(dict.fromkeys([*by, *match, "language", "seed"]))
+    place = list(dict.fromkeys([*by, *match, "language"]))
+    keys = [*place, "seed"]
     on = [key for key in keys if key not in for_all]
+    alike = ["split", "dataset", *(["device", "machine"] if "seconds" in value else [])]
+    alike = [column for column in alike if column not in keys and column in first and column in second]
     sides = []
-    for frame, wanted, name in ((first, keys, "first"), (second, on, "second")):
-        if missing := [column for column in [*wanted, value] if column not in frame]:
+    for frame, needed, name in ((first, keys, "first"), (second, on, "second")):
+        if missing := [column for column in [*needed, value] if column not in frame]:
             raise SmallerError(f"The {name} table has no column {', '.join(missing)}, which this comparison needs.")
-        sides.append(frame[[*wanted, value]].dropna(subset=value))
-        if (twice := sides[-1].duplicated(wanted)).any():
-            one = ", ".join(f"{key} {told}" for key, told in sides[-1].loc[twice, wanted].iloc[0].items())
+        own = frame[[*needed, value, *alike]].assign(_row=range(len(frame))).dropna(subset=value)
+        if unseeded := own["seed"].isna().sum() if "seed" in needed else 0:
+            raise SmallerError(f"{unseeded} rows of the {name} table have no seed, so nothing pairs them: say which.")
+        if (twice := own.duplicated(needed)).any():
+            one = ", ".join(f"{key} {told}" for key, told in own.loc[twice, needed].iloc[0].items())
             raise SmallerError(
                 f"Several rows of the {name} table are one pair ({one}). Filter the table, or name what sets them "
                 "apart in `by` or `match`."
             )
-    both = sides[0].merge(sides[1].rename(columns={value: "_second"}), on=on).assign(_all=0)
-    both[value] -= both["_second"]
-    group = ["_all", *by]
-    cells = both.drop_duplicates([*group, *match, "language"]).assign(languages=lambda own: own["language"])
-    cells = cells.groupby(group, sort=False, dropna=False)["languages"]
-    cells = cells.agg(wanted="size", languages=lambda codes: tuple(sorted(set(map(str, codes))))).reset_index()
-    seeds = both.groupby(list(dict.fromkeys([*group, "seed", "language"])), sort=False, dropna=False)[value]
-    seeds = seeds.agg(["mean", "size"]).groupby([*group, "seed"], sort=False, dropna=False)
-    found = seeds.agg({"mean": "mean", "size": "sum"}).reset_index().merge(cells, on=group)
-    found[value] = found["mean"].where(found["size"] == found["wanted"])
-    return found[[*by, "seed", value, "languages"]]
+        sides.append(own)
+    finite = [side[np.isfinite(side[value].astype(float))] for side in sides]
+    try:
+        both = finite[0].merge(finite[1], on=on, suffixes=("", "_second"))
+    except ValueError:
+        kinds = [key for key in on if sides[0][key].dtype != sides[1][key].dtype]
+        raise SmallerError(f"{', '.join(kinds)} has text in one table and numbers in the other: make it one.") from None
+    for column in alike:
+        mine, theirs = (both[name].fillna("").astype(str) for name in (column, f"{column}_second"))
+        if (other := mine != theirs).any():
+            raise SmallerError(
+                f"Rows of {column} {mine[other].iloc[0]!r} and {theirs[other].iloc[0]!r} are no pair: filter the "
+                f"tables, or name {column} in `by` or `match`."
+            )
+    both[value] -= both[f"{value}_second"]
+    # Groups are the first's: what the second has beside them was not asked for.
+    shared, told = [key for key in by if key in on], [key for key in place if key in by or key in on]
+    own, others = (side[[key for key in place if key in side]].drop_duplicates() for side in sides)
+    if by:
+        groups = own[list(by)].drop_duplicates()
+        others = others.merge(groups, on=shared) if shared else others.merge(groups, how="cross")
+    more = ~pd.concat([own[told], others[told]]).duplicated().to_numpy()[len(own) :]
+    wanted = pd.concat([own, others[more]]) if more.any() else own
+    wanted = wanted.assign(_group=wanted.groupby(list(by), sort=False, dropna=False).ngroup() if by else 0)
+    both = both.merge(wanted, on=place)
+    wanted = wanted.merge(both[place].drop_duplicates(), on=place, how="left", indicator=True)
+    return both, wanted if not by or all(map(len, sides)) else wanted[:0]
+
+
+def _by_seed(both: pd.DataFrame, wanted: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The mean difference by `_group` and seed, NaN where the seed has not all that its group has at others."""
+    size = wanted.loc[wanted["_merge"] == "both", "_group"].value_counts()
+    seeds = both.groupby(["_group", "seed", "language"], sort=False, dropna=False)[value].agg(["mean", "size"])
+    found = seeds.groupby(["_group", "seed"], sort=False).agg({"mean": "mean", "size": "sum"}).reset_index()
+    return found.assign(**{value: found["mean"].where(found["size"] == found["_group"].map(size))})
 
 
 def paired(
@@ -157,21 +213,39 @@ def paired(
 ) -> pd.DataFrame:
     """`value` of `first` minus `second` for each group of `by`, paired by seed: a row for each, with its `comparison`.
 
-    `pairs` are `match`, `for_all` and `value` of `differences`, which says what a pair is. The p values are corrected
-    for the number of groups. With `over_sentences` there is a column of that name: the interval of the same difference
-    by a paired bootstrap over the sentences of the test split.
+    `pairs` are `match`, `for_all` and `value` of `differences`, which says what a pair is. A group of `first` that has
+    no pair is "not measured"; there are no groups where either table has no value. The p values are corrected for the
+    number of groups. With `over_sentences` there is a column of that name: the interval of the same pairs by a paired
+    bootstrap over the sentences of the test split.
     """
-    each, rows = differences(first, second, by=by, **pairs), []
-    value, once = pairs.get("value", "f1"), tuple(drawn_once)
-    for names, own in each.groupby(list(by), sort=False, dropna=False) if by else [((), each)]:
-        languages = own["languages"].iloc[0] if len(own) else ()
-        comparison = between(own[value].dropna().to_numpy(), languages=languages, drawn_once=once)
-        rows.append([*names, comparison])
-    found = corrected(pd.DataFrame(rows, columns=[*by, "comparison"]))
-    if over_sentences:
-        drawn = sentences.by_group(first, second, by=by, for_all=pairs.get("for_all", ()))
-        found[OVER_SENTENCES] = [drawn[names] for names in found[list(by)].itertuples(index=False, name=None)]
-    return found
+    both, wanted = _pairs(first, second, by=by, **pairs)
+    value, rows, once = pairs.get("value", "f1"), [], tuple(drawn_once)
+    seeds = _by_seed(both, wanted, value).dropna(subset=value)
+    for group, own in wanted.groupby("_group", sort=False) if by else [(0, wanted)]:
+        whole = seeds[seeds["_group"] == group]
+        comparison = between(whole[value].to_numpy(), drawn_once=once)
+        row = [*own[list(by)].head(1).to_numpy().ravel(), replace(comparison, **_sides(own, pairs.get("match", ())))]
+        if over_sentences:
+            compared = both[(both["_group"] == group) & both["seed"].isin(whole["seed"])]
+            sides = ((first, "_row"), (second, "_row_second"))
+            row.append(sentences.paired(*(frame.iloc[compared[place].unique()] for frame, place in sides)))
+        rows.append(row)
+    columns = [*by, "comparison", *([OVER_SENTENCES] if over_sentences else [])]
+    return corrected(pd.DataFrame(rows, columns=columns))
+
+
+def _sides(wanted: pd.DataFrame, match: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What a comparison says of the languages, and values of `match`, that its sides have, or one of them lacks."""
+    wanted = wanted.assign(language=wanted["language"].astype(str)).sort_values("language", kind="stable")
+    paired = wanted["_merge"] == "both"
+    languages = dict.fromkeys(wanted.loc[paired, "language"])
+    known = wanted["language"].isin(languages)
+    told = wanted.loc[known & ~paired, [*dict.fromkeys([*match, "language"])]].to_dict("records")
+    return {
+        "languages": tuple(languages),
+        "lacking": tuple(dict.fromkeys(wanted.loc[~known, "language"])),
+        "unmatched": tuple(", ".join(f"{key} {value}" for key, value in row.items()) for row in told),
+    }
 
 
 def against(rows: pd.DataFrame, whole: pd.Series, *, by: Sequence[str], **about: object) -> pd.DataFrame:
@@ -180,11 +254,14 @@ def against(rows: pd.DataFrame, whole: pd.Series, *, by: Sequence[str], **about:
 
 
 def corrected(found: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons of a table, whose p values Holm's procedure has corrected for the number of them all."""
-    tested = [one for one in found["comparison"] if not math.isnan(one.p)]
-    ps = iter(holm([one.p for one in tested]))
+    """The comparisons of a table, whose p values Holm's procedure has corrected for the number of them all.
+
+    One that has no p, as it has one seed or none, counts as a p of one: what is lacking makes no other one surer.
+    """
+    ps = holm([1.0 if math.isnan(one.p) else one.p for one in found["comparison"]])
     told = [
-        one if math.isnan(one.p) else replace(one, corrected=next(ps), of=len(tested)) for one in found["comparison"]
+        replace(one, corrected=math.nan if math.isnan(one.p) else p, of=len(found))
+        for one, p in zip(found["comparison"], ps, strict=True)
     ]
     return found.assign(comparison=told, verdict=[one.verdict for one in told])
 
@@ -192,11 +269,16 @@ def corrected(found: pd.DataFrame) -> pd.DataFrame:
 def between(
     differences: Sequence[float], *, languages: tuple[str, ...] = (), drawn_once: tuple[str, ...] = ()
 ) -> Comparison:
-    """The comparison that one difference a seed makes, in points."""
-    interval = t_interval(differences)
-    p = math.nan
+    """The comparison that one difference a seed makes, in points.
+
+    Differences that are the same at each seed, but for rounding, say nothing of the spread of seeds, and often are one
+    model's: there is no p. Only where they are zero, as of an exact transformation, does their interval stand, and the
+    two agree.
+    """
+    interval, p = t_interval(differences), math.nan
     if interval.known:
-        # Seeds that agree but for rounding leave no doubt, and no t value.
-        spread = interval.high - interval.low > 1e-9
-        p = float(stats.ttest_1samp(differences, 0.0).pvalue) if spread else float(abs(interval.mean) < 1e-9)
+        if interval.high - interval.low > SAME:
+            p = float(stats.ttest_1samp(differences, 0.0).pvalue)
+        elif abs(interval.mean) > SAME:
+            interval = replace(interval, low=math.nan, high=math.nan)
     return Comparison(interval, p, p, 1, languages, drawn_once)

@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,19 +94,6 @@ def paired(first: pd.DataFrame, second: pd.DataFrame) -> Interval:
     NLP*.
     """
     return _interval(_cells(first), _cells(second))
-
-
-def by_group(
-    first: pd.DataFrame, second: pd.DataFrame, *, by: Sequence[str], for_all: Sequence[str] = ()
-) -> dict[tuple, Interval]:
-    """`paired` for each group of `by`; `for_all` as in `comparison.paired`, for the rows of `second`."""
-    on = [key for key in by if key not in for_all]
-    found = {}
-    for names, own in first.groupby(list(by), sort=False, dropna=False) if by else [((), first)]:
-        place = dict(zip(by, names, strict=True))
-        same = np.logical_and.reduce([second[key] == place[key] for key in on] or [np.full(len(second), True)])
-        found[names] = paired(own, second[same])
-    return found
 
 
 def _cells(rows: pd.DataFrame) -> _Cells | None:

@@ -17,6 +17,7 @@ from smaller.analysis import sentences
 from smaller.analysis.comparison import Comparison
 from smaller.analysis.figures import FILES, inside_outputs
 from smaller.analysis.findings.finding import Finding
+from smaller.analysis.findings.words import VERDICT
 from smaller.analysis.statistics import LACKING, Interval, plus_minus
 from smaller.base.errors import SmallerError
 from smaller.base.paths import outputs_folder
@@ -179,7 +180,7 @@ def _meanings(frame: pd.DataFrame) -> list[str]:
         "±: half a 95 % t interval over seeds.": "t" in known,
         "[low, high]: a 95 % bootstrap interval over sentences.": sentences.KIND in known,
         f"{LACKING.capitalize()}: a record is older than the counts of each sentence.": LACKING in told,
-        "In parentheses: the verdict, after Holm's correction.": any(isinstance(cell, Comparison) for cell in cells),
+        VERDICT: any(isinstance(cell, Comparison) for cell in cells),
     }
     return [text for text, holds in found.items() if holds]
 

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, paired
+from smaller.analysis.comparison import (
+    AGREES,
+    DEPARTURE,
+    MARGIN,
+    NOT_DECIDED,
+    NOT_MEASURED,
+    Comparison,
+    corrected,
+    paired,
+)
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
 from smaller.analysis.findings.words import count_of, name_of, some_of
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
@@ -90,7 +99,8 @@ def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: st
     for first, second in pairs:
         about = {"for_all": ["shape"] if second == TEACHER else [], "drawn_once": once(first, second)}
         each = paired(rows[names == first], rows[names == second], by=by, over_sentences=split == "test", **about)
-        found.append(each.assign(model=first, minus=second))
+        # Not each model has a control of its shape.
+        found.append(each[each["verdict"] != NOT_MEASURED].assign(model=first, minus=second))
     whole = corrected(pd.concat(found, ignore_index=True)).drop(columns="verdict")
     return whole.set_axis(["model", "minus", "teacher", "student", DIFFERENCE, DRAWN], axis="columns")
 

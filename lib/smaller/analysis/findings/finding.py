@@ -7,7 +7,7 @@ from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASUR
 from smaller.analysis.statistics import Interval
 
 ANSWERED = "answered"
-"""The verdict on a question that no paper answers with a number."""
+"""What an open question has instead of a verdict: it says nothing that one could agree with."""
 
 Quantity = Comparison | Interval | float
 
@@ -18,7 +18,9 @@ class Finding:
 
     `headline` stands for the finding in captions, in the list of claims and in the index of the report. `quantity` is
     what a claim is judged by; `values` holds all that the sentences say, for whoever needs it again. `verdict` is one
-    of `comparison.VERDICTS`, or `ANSWERED`; without one it is that of the quantity, and one run decides nothing.
+    of `comparison.VERDICTS` on a claim; an open question, which claims nothing, is `ANSWERED` instead of agreed or
+    differed with. Without one it is that of the quantity, and one run decides nothing. What `claims` adds after a comma
+    is a note, no part of the verdict.
     """
 
     headline: str
