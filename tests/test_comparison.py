@@ -51,6 +51,8 @@ def test_a_seed_that_lacks_a_language_and_a_language_that_one_side_lacks_are_no_
     second = table({("hau", 1): 70, ("hau", 2): 70, ("swa", 1): 80, ("swa", 2): 80})
     found = one(paired(first, second))
     assert (found.interval.n, found.interval.mean, found.languages) == (1, 1.0, ("hau", "swa"))
+    assert found.lacking == ("yor",) and "1 seed, 2 of 3 languages (not yor), no interval" in str(found)
+    assert one(paired(second, first)).lacking == ("yor",), "whichever side lacks it"
 
 
 def test_groups_are_corrected_together():
@@ -86,7 +88,10 @@ def test_what_varies_besides_is_matched_and_never_averaged_unasked():
         SmallerError, match="Several rows of the first table are one pair .language hau, seed 1.*`match`"
     ):
         paired(before, after)
-    assert one(paired(before, after, match=["sparsity"])).interval.mean == pytest.approx(0)
+    found = one(paired(before, after, match=["sparsity"]))
+    assert found.interval.mean == pytest.approx(0) and found.lacking == ()
+    assert found.unmatched == ("sparsity 0.95, language hau", "sparsity 0.95, language swa")
+    assert "2 languages, without 2 that one side lacks (sparsity 0.95, language hau, …)" in str(found)
     with pytest.raises(SmallerError, match="Several rows of the second table"):
         paired(before[before["sparsity"] == 0.7], after, for_all=["sparsity"])
 
@@ -112,7 +117,7 @@ def test_the_second_may_stand_beside_all():
     assert [one.interval.mean for one in found] == [-1.5, -9.5] and {one.interval.n for one in found} == {2}
     assert found[0.5] == replace(between([-1, -2], languages=("hau",)), corrected=found[0.5].corrected, of=2)
     assert one(paired(pruned, dense, match=["sparsity"], for_all=["sparsity"])).interval.mean == -5.5
-    assert paired(pruned, dense, by=["sparsity"]).empty
+    assert paired(pruned, dense, by=["sparsity"])["verdict"].tolist() == [NOT_MEASURED] * 2
     with pytest.raises(SmallerError, match="The second table has no column sparsity"):
         paired(pruned, dense.drop(columns="sparsity"), by=["sparsity"])
 
@@ -149,6 +154,10 @@ def test_a_comparison_in_words_has_its_interval_and_n_and_no_p_of_zero():
     assert str(Comparison(Interval(-0.04, math.nan, math.nan, 1))) == "+0.0 points, 1 seed, no interval"
     assert str(Comparison(Interval(2.0, math.nan, math.nan, 1))) == "+2.0 points, 1 seed, no interval"
     assert found.excludes() == "The interval excludes a gain above 1.2 and a loss above 0.4 points."
+    assert str(replace(found, lacking=("yor",))).startswith(
+        "+0.4 points [-0.4, 1.2], 3 seeds, 2 of 3 languages (not yor)"
+    )
+    assert "1 of 2 languages (not swa)" in str(replace(found, languages=("hau",), lacking=("swa",)))
     assert (
         Comparison(interval(0.4, 1.2)).excludes()
         == "The interval excludes a gain above 1.2 and a loss above 0.0 points."
@@ -170,9 +179,69 @@ def test_words_follow_the_verdict(found, p, word):
     assert Comparison(found, p, p).words("more", "less", "same", "unsure") == word
 
 
-def test_seeds_that_agree_but_for_rounding_leave_no_doubt():
-    assert between([0.1 + 0.2, 0.3, 0.3]).p == 0 and between([0.1 + 0.2, 0.3, 0.3]).verdict == AGREES
-    assert between([1e-14, 0.0, 0.0]).p == 1 and between([-3.0, -3.0 - 1e-13]).verdict == DIFFERS
+@pytest.mark.parametrize("same", [[0.1 + 0.2, 0.3, 0.3], [-3.0, -3.0 - 1e-13], [5.0] * 5])
+def test_differences_that_are_the_same_at_each_seed_but_for_rounding_decide_nothing(same):
+    """Once, p was 0: two seeds, or one model repeated over seeds, showed anything."""
+    found = between(same)
+    assert math.isnan(found.p) and (found.verdict, found.departs(), found.sign) == (NOT_DECIDED, NOT_DECIDED, 0)
+    assert str(found).endswith(f"{len(same)} seeds, the same at each seed") and not found.interval.known
+    assert found.excludes() == "The same difference at each seed has no interval, so nothing is excluded."
+
+
+def test_an_exact_transformation_agrees_without_a_p():
+    found = between([1e-14, 0.0, 0.0])
+    assert math.isnan(found.p) and found.verdict == AGREES and found.departs() == DIFFERS
+    assert str(between([0.0, 0.0])) == "+0.0 points [0.0, 0.0], 2 seeds, the same at each seed"
+
+
+def test_a_group_without_a_pair_is_not_measured_and_leaves_the_correction_as_it_is():
+    """Once, it had no row, and the others were corrected for fewer groups."""
+    first = pd.concat([table({("hau", 1): 1.0, ("hau", 2): 2.5}, shape=shape) for shape in ("4x6", "2x6", "1x6")])
+    second = first.assign(f1=0.0)
+    whole = paired(first, second, by=["shape"]).set_index("shape")["comparison"]
+    gone = second["shape"] == "2x6"
+    for less in (
+        second[~gone],
+        second.assign(seed=second["seed"].mask(gone, second["seed"] + 5)),
+        second.assign(f1=second["f1"].mask(gone, np.inf)),
+    ):
+        found = paired(first, less, by=["shape"]).set_index("shape")
+        assert list(found.index) == list(whole.index) and found.loc["2x6", "verdict"] == NOT_MEASURED
+        assert {one.of for one in found["comparison"]} == {3}
+        assert found.loc["4x6", "comparison"] == whole["4x6"]
+    assert str(found.loc["2x6", "comparison"]) == NOT_MEASURED
+
+
+@pytest.mark.parametrize("column", ["split", "dataset"])
+def test_rows_of_two_splits_or_data_sets_are_no_pair(column):
+    first, second = (table({("hau", 1): 1.0, ("hau", 2): 2.5}, **{column: name}) for name in ("test", "dev"))
+    with pytest.raises(SmallerError, match=f"Rows of {column} 'test' and 'dev' are no pair: filter.*name {column} in"):
+        paired(first, second)
+    assert paired(first, second, by=[column])["verdict"].tolist() == [NOT_MEASURED]
+    assert one(paired(first, first.assign(f1=0.0))).interval.mean == 1.75
+    assert one(paired(first, second.drop(columns=column))).interval.n == 2
+
+
+@pytest.mark.parametrize("value", ["milliseconds", "end_to_end_milliseconds", "training_seconds"])
+def test_times_of_two_devices_are_no_pair_and_their_scores_are_one(value):
+    first, second = (table({("hau", 1): 1.0, ("hau", 2): 2.5}, device=name, **{value: 3.0}) for name in ("a", "b"))
+    with pytest.raises(SmallerError, match="Rows of device 'a' and 'b' are no pair"):
+        paired(first, second, value=value)
+    assert one(paired(first, second)).verdict == one(paired(first, first, value=value)).verdict == AGREES
+
+
+def test_a_value_that_is_not_finite_is_not_measured():
+    first, second = table({("hau", 1): 1.0, ("hau", 2): math.inf}), table({("hau", 1): 0.0, ("hau", 2): 0.0})
+    assert (one(paired(first, second)).interval.n, one(paired(first, second)).interval.mean) == (1, 1.0)
+    assert one(paired(first.assign(f1=math.inf), second)).verdict == NOT_MEASURED
+
+
+def test_seeds_that_are_missing_or_of_two_kinds_are_one_error():
+    rows = table({("hau", 1): 1.0, ("hau", 2): 2.0})
+    with pytest.raises(SmallerError, match="1 rows of the second table have no seed"):
+        paired(rows, rows.assign(seed=[1, math.nan]))
+    with pytest.raises(SmallerError, match="seed has text in one table and numbers in the other"):
+        paired(rows, rows.assign(seed=["1", "2"]))
 
 
 def test_mistakes_are_one_error():
@@ -181,7 +250,8 @@ def test_mistakes_are_one_error():
     with pytest.raises(SmallerError, match="more, less or same"):
         Comparison(interval(0, 1)).bears_out("better")
     assert paired(table({("hau", 1): 1.0}), table({("swa", 1): 1.0}))["verdict"].tolist() == [NOT_MEASURED]
-    assert len(paired(table({("hau", 1): 1.0}, shape="4x6"), table({("hau", 1): 1.0}, shape="2x6"), by=["shape"])) == 0
+    nothing = table({("hau", 1): 1.0}, shape="2x6")[:0]
+    assert len(paired(table({("hau", 1): 1.0}, shape="4x6"), nothing, by=["shape"])) == 0
 
 
 # How often it is wrong

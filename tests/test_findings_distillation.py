@@ -60,7 +60,9 @@ def row(strategy, encoder, layers, heads, language, seed, f1, *, temperature=mat
         "scope": "",
         "include": "",
         "f1": f1
-        + UNEVEN * (seed - 2) * (layers + STRATEGIES.index(strategy) + bool(variant) + (encoder != "mini-base")),
+        + UNEVEN
+        * (seed - 2)
+        * (layers + 16 * STRATEGIES.index(strategy) + bool(variant) + (encoder != "mini-base") / 2),
         "parameters": (3.0 + (full if strategy == TEACHER else layers)) * 1e6,
         "strategy": strategy,
         "variant": variant,

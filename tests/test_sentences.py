@@ -178,13 +178,25 @@ def test_the_same_sentences_are_drawn_for_both_models(told):
 def test_groups_are_compared_each_with_its_own_or_with_one_for_all(told):
     gold = np.full(90, 2)
     rows = told({name: {("swa", 1): spans_of(seed, kept=gold)} for seed, name in enumerate(("dense", "a", "b"))})
-    rows = rows.assign(order=rows["label"].where(rows["label"] == "dense", "after"))
+    rows = rows.assign(order=rows["label"].where(rows["label"] == "dense", "after"), f1=1.0, missing=math.nan)
     dense, small = rows[rows["label"] == "dense"], rows[rows["label"] != "dense"]
-    found = sentences.by_group(small, dense, by=["label", "order"], for_all=["label", "order"])
-    assert list(found) == [("a", "after"), ("b", "after")]
-    assert found["b", "after"] == sentences.paired(rows[rows["label"] == "b"], dense) and found["b", "after"].known
-    assert {one.n for one in sentences.by_group(small, dense, by=["label"]).values()} == {0}
-    assert sentences.by_group(small, small, by=["label"])[("a",)].mean == 0
+    by = ["label", "order", "missing"]
+    found = paired(small, dense, by=by, for_all=by, over_sentences=True).set_index("label")["over sentences"]
+    assert list(found.index) == ["a", "b"], "a missing name is one too"
+    assert found["b"] == sentences.paired(rows[rows["label"] == "b"], dense) and found["b"].known
+    assert {one.n for one in paired(small, dense, by=["label"], over_sentences=True)["over sentences"]} == {0}
+    assert paired(small, small, by=["label"], over_sentences=True)["over sentences"][0].mean == 0
+
+
+def test_both_intervals_are_of_the_same_pairs(told):
+    """Once, the interval over sentences had the rows that are matched with nothing, too."""
+    gold = np.full(90, 2)
+    rows = told({name: {("swa", 1): spans_of(seed, kept=gold)} for seed, name in enumerate(("50", "90", "dense"))})
+    rows = rows.assign(sparsity=rows["label"], f1=1.0)
+    both = pd.concat([rows[rows["label"] == "dense"].assign(sparsity="50"), rows[:0]])
+    found = paired(rows[:2], both, match=["sparsity"], over_sentences=True).iloc[0]
+    assert found["over sentences"] == sentences.paired(rows[:1], both) != sentences.paired(rows[:2], both)
+    assert found["comparison"].unmatched == ("sparsity 90, language swa",)
 
 
 def test_only_seeds_and_languages_of_both_models_are_paired(told):
