@@ -5,7 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, differences, paired
+from smaller.analysis.comparison import (
+    AGREES,
+    DEPARTURE,
+    NOT_DECIDED,
+    NOT_MEASURED,
+    OVER_SENTENCES,
+    against,
+    differences,
+    paired,
+)
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of, percent
 from smaller.analysis.statistics import drop_at, language_average, of_split, one_kind, over_seeds, spearman
@@ -105,6 +114,7 @@ def departures(table: pd.DataFrame) -> pd.DataFrame:
 def _by_sparsity(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The comparison at each sparsity that both have, and all of them in words."""
     each = paired(first, second, by=["sparsity"]).sort_values("sparsity")
+    each = each[each["verdict"] != NOT_MEASURED]
     told = "; ".join(f"{percent(row.sparsity)}: {row.comparison} ({row.verdict})" for row in each.itertuples())
     return each, f"By sparsity, {told}."
 
@@ -226,6 +236,7 @@ def encoders(table: pd.DataFrame) -> Finding:
     # What the others lose minus what the smallest loses: below zero where it loses more, as in every comparison.
     lost["f1"] = -lost["f1"]
     each = paired(lost[~small], lost[small], by=by, match=others, for_all=others)
+    each = each[each["verdict"] != NOT_MEASURED]
     if each.empty:
         return missing("Equal sparsities of several encoders")
     furthest = min(each["comparison"], key=lambda one: one.interval.mean)
