@@ -74,6 +74,7 @@ def against_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
     whole, by = of_split(table, "test").query("order == 'dense'"), ["dataset", "encoder"]
     without = at_every_seed(of_split(plain, "test"), whole["seed"])
     whole = whole.merge(without[["dataset", "language"]].drop_duplicates())
+    without = without.merge(whole[["dataset", "language"]].drop_duplicates())
     each = paired(whole, without, by=by, for_all=["encoder"], value="score", over_sentences=True)
     each = each.join(over_seeds(whole, "score", by=by).rename("score"), on=by)
     each["plain model"] = each["dataset"].map(without.groupby("dataset")["encoder"].first())
