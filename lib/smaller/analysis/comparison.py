@@ -215,8 +215,8 @@ def paired(
 
     `pairs` are `match`, `for_all` and `value` of `differences`, which says what a pair is. A group of `first` that has
     no pair is "not measured"; there are no groups where either table has no value. The p values are corrected for the
-    number of groups. With `over_sentences` there is a column of that name: the interval of the same pairs by a paired
-    bootstrap over the sentences of the test split.
+    number of groups that have pairs. With `over_sentences` there is a column of that name: the interval of the same
+    pairs by a paired bootstrap over the sentences of the test split.
     """
     both, wanted = _pairs(first, second, by=by, **pairs)
     value, rows, once = pairs.get("value", "f1"), [], tuple(drawn_once)
@@ -254,15 +254,16 @@ def against(rows: pd.DataFrame, whole: pd.Series, *, by: Sequence[str], **about:
 
 
 def corrected(found: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons of a table, whose p values Holm's procedure has corrected for the number of them all.
+    """The comparisons of a table, whose p values Holm's procedure has corrected for the number of those with a pair.
 
-    One that has no p, as it has one seed or none, counts as a p of one: what is lacking makes no other one surer.
+    One that has no p, as it has one seed, counts as a p of one: what is lacking makes no other one surer.
     """
-    ps = holm([1.0 if math.isnan(one.p) else one.p for one in found["comparison"]])
-    told = [
-        replace(one, corrected=math.nan if math.isnan(one.p) else p, of=len(found))
-        for one, p in zip(found["comparison"], ps, strict=True)
-    ]
+    told = list(found["comparison"])
+    made = [place for place, one in enumerate(told) if one.interval.n]
+    ps = holm([1.0 if math.isnan(told[place].p) else told[place].p for place in made])
+    for place, p in zip(made, ps, strict=True):
+        tested = not math.isnan(told[place].p)
+        told[place] = replace(told[place], corrected=p if tested else math.nan, of=len(made))
     return found.assign(comparison=told, verdict=[one.verdict for one in told])
 
 
