@@ -63,6 +63,9 @@ def test_a_shape_is_within_one_that_is_as_large_in_every_part():
     thin = Shape(2, 12, 24, 0.99)
     assert thin.within(both) and not both.within(thin)
     assert str(thin) == "2 layers, 12 wide, 24 neurons, tokens of 99 % of the text"
+    own = dataclasses.replace(thin, coverage=1.0, learned=1500)
+    assert not own.within(few) and own.within(dataclasses.replace(own, learned=2500))
+    assert str(own) == "2 layers, 12 wide, 24 neurons, 1,500 learned tokens"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_every_shape_that_may_be_reached_is_a_possible_model(tiny_folder, small)
     assert {shape.coverage for shape in dataclasses.replace(plan, trimmed=False).shapes()} == {1.0}
     assert {shape.hidden for shape in dataclasses.replace(plan, narrower=False).shapes()} == {plan.of["hidden"]}
     scales = Scales(plan, say=lambda line: None)
-    for shape in [shape for shape in shapes if shape.coverage in (1.0, 0.99)]:
+    for shape in [shape for shape in shapes if shape.coverage in (1.0, 0.99) and shape.learned in (0, 1500)]:
         model = scales.untaught(shape)
         made = encoders.shape(model)
         assert (made["layers"], made["hidden"], made["feed_forward"]) == (
@@ -108,6 +111,8 @@ def test_students_are_taught_on_text_where_there_is_some(tiny_folder, small):
     assert (step.hidden_size, step.feed_forward, step.width_by, step.coverage) == (12, 24, "projection", 0.999)
     assert (step.transfer_corpus, step.transfer_lines, step.epochs) == ("sample", 20, 2)
     assert step.learning_rate == 1e-3
+    own = plan.student(dataclasses.replace(shape, coverage=1.0, learned=1500), epochs=2)
+    assert (own.tokens, own.tokens_by, own.coverage) == (1500, "learning", None)
     slow = dataclasses.replace(plan, tuning=dataclasses.replace(plan.tuning, learning_rate=1e-4))
     rates = [slow.student(Shape(1, wide, 24, 1.0), epochs=1).learning_rate for wide in (24, 12, 6)]
     assert rates == [1e-4, 4e-4, 1e-3] and candidates.learning_rate(384) == 2e-4

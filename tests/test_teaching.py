@@ -32,9 +32,31 @@ def test_a_student_has_the_tokens_of_what_it_is_taught_on(tagger):
     assert student.tokenizer(" ".join(words))["input_ids"] != tagger.tokenizer(" ".join(words))["input_ids"]
 
 
-def test_what_the_teacher_says_of_a_word_reaches_that_word(tagger):
+def test_a_student_may_learn_its_tokens_from_what_it_is_taught_on(tagger):
+    """Each row begins as the mean of the teacher's rows that spell the token (fast vocabulary transfer)."""
+    step = Distil(**TASK, tokens=120, tokens_by="learning")
+    student = step.untaught(tagger)
+    assert len(student.tokenizer) == student.network.config.vocab_size == 120
+    rows, before = (model.network.get_input_embeddings().weight for model in (student, tagger))
+    tokens = student.tokenizer.convert_ids_to_tokens(range(120))
+    known = tagger.tokenizer.get_vocab()
+    new = [token for token in tokens if token not in known and len(token) > 1]
+    assert len(new) > 2
+    for token in new:
+        spelled = tagger.tokenizer(token.replace("▁", " ").strip(), add_special_tokens=False)["input_ids"]
+        assert torch.allclose(rows[tokens.index(token)], before[spelled].mean(0), atol=1e-6)
+    for part in ("pad", "cls", "sep", "unk", "mask"):
+        mine, its = (getattr(model.tokenizer, f"{part}_token_id") for model in (student, tagger))
+        assert torch.equal(rows[mine], before[its])
+    taught, _ = step.apply(tagger)
+    assert taught.tokenizer.get_vocab() == student.tokenizer.get_vocab()
+    assert "120 learned tokens" in step.label
+
+
+@pytest.mark.parametrize("own", [{"coverage": 0.9}, {"tokens": 120, "tokens_by": "learning"}])
+def test_what_the_teacher_says_of_a_word_reaches_that_word(tagger, own):
     """Also where the student needs more tokens for it, and where its row ends before the teacher's does."""
-    student = Distil(**TASK, coverage=0.9).untaught(tagger)
+    student = Distil(**TASK, **own).untaught(tagger)
     sentences = splits.sentences("sample", "swa", "train")[:8]
     encoded = encode(sentences, student.tokenizer, student.labels, max_length=12)
     said = teaching.what_it_says(tagger, sentences)
@@ -89,6 +111,8 @@ def test_what_does_not_go_with_own_tokens_is_refused(few_sentences):
         ({"coverage": 0.9, "logits": "mse"}, "logits at 'kl'"),
         ({"coverage": 1.5}, "from 0 to 1"),
         ({"tokens": 0}, "above zero"),
+        ({"tokens_by": "learning"}, "give it"),
+        ({"tokens": 100, "tokens_by": "text"}, "frequency, learning"),
     ):
         with pytest.raises(SmallerError, match=words):
             Distil(**TASK, **field)

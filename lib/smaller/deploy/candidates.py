@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,10 @@ from smaller.study.recipes import Recipe, imitation
 from smaller.study.steps import Distil, FineTune, Quantize, TrimVocabulary
 
 COVERAGES = (1.0, 0.999, 0.995, 0.99, 0.98, 0.95)
-"""Shares of the text that the tokens of a student cover; with 1.0 all tokens stay."""
+"""Shares of the text that a student's tokens cover, if they are its teacher's; with 1.0 all tokens stay."""
+
+LEARNED = (8000, 4000, 2500, 1500)
+"""How many tokens a student has whose vocabulary is learned from the text."""
 
 NEURONS = (4, 2, 1)
 """Feed-forward neurons of a layer for each dimension of its hidden states."""
@@ -27,19 +31,22 @@ HEAD_WIDTH = 4
 
 @dataclass(frozen=True)
 class Shape:
-    """A size that a model may be brought to: layers, hidden size, feed-forward neurons, and the share of the text that
-    its tokens cover.
+    """A size that a model may be brought to: layers, hidden size, feed-forward neurons, and the tokens.
+
+    These are those of the teacher that cover a share of the text, or so many `learned` ones.
     """
 
     layers: int
     hidden: int
     feed_forward: int
     coverage: float
+    learned: int = 0
 
     def within(self, other: Shape) -> bool:
-        """Whether the other is at least as large in every part, and larger in one."""
-        mine, others = ((s.layers, s.hidden, s.feed_forward, s.coverage) for s in (self, other))
-        return self != other and all(own <= its for own, its in zip(mine, others, strict=True))
+        """Whether the other is at least as large in every part, and larger in one; learned tokens beside learned."""
+        mine, others = (dataclasses.astuple(shape) for shape in (self, other))
+        alike = bool(self.learned) == bool(other.learned)
+        return alike and self != other and all(own <= its for own, its in zip(mine, others, strict=True))
 
     @property
     def work(self) -> float:
@@ -48,6 +55,7 @@ class Shape:
 
     def __str__(self) -> str:
         tokens = [] if self.coverage == 1 else [f"tokens of {100 * self.coverage:g} % of the text"]
+        tokens = [f"{self.learned:,} learned tokens"] if self.learned else tokens
         layers = f"{self.layers} layer{'s' * (self.layers > 1)}"
         return ", ".join([layers, f"{self.hidden} wide", f"{self.feed_forward} neurons", *tokens])
 
@@ -109,15 +117,16 @@ class Plan:
 
     def shapes(self) -> list[Shape]:
         """The shapes that may be reached, the widest of a kind first."""
-        coverages = COVERAGES if self.trimmed else COVERAGES[:1]
+        tokens = [(coverage, 0) for coverage in (COVERAGES if self.trimmed else COVERAGES[:1])]
+        tokens += [(1.0, number) for number in LEARNED if self.narrower]
         wide = widths(self.of) if self.narrower else [self.of["hidden"]]
         most = self.of["feed_forward"]
         neurons = {width: dict.fromkeys(min(most, share * width) for share in NEURONS) for width in wide}
         neurons[self.of["hidden"]] = dict.fromkeys([most, *neurons[self.of["hidden"]]])
         return [
-            Shape(layers, width, count, coverage)
+            Shape(layers, width, count, *own)
             for layers in depths(self.of)
-            for coverage in coverages
+            for own in tokens
             for width in wide
             for count in neurons[width]
         ]
@@ -135,7 +144,9 @@ class Plan:
         """The step that teaches a student of a shape: on the task, and on unlabelled text where there is some."""
         known = {} if self.drawn else {"rate": self.tuning.learning_rate, "width": self.of["hidden"]}
         fields: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate(shape.hidden, **known)}
-        if shape.coverage < 1 or self.drawn:
+        if shape.learned:
+            fields |= {"tokens": shape.learned, "tokens_by": "learning"}
+        elif shape.coverage < 1 or self.drawn:
             fields["coverage"] = shape.coverage
         if self.drawn:
             fields |= {"start": "random", "heads": heads(shape.hidden, self.of)}

@@ -16,19 +16,20 @@ from smaller.deploy.targets import Target
 LADDER = (1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 """With a limit on the loss alone: the shares of the whole model's bytes that candidates may have."""
 
-USUAL = {"layers": 4, "coverage": 0.99, "neurons": 2}
-"""The kind of student that did best so far: kinds near it are tried first, those of each coverage by turns."""
+USUAL = {"layers": 4, "coverage": 0.99, "learned": 2500, "neurons": 2}
+"""The kind of student that did best so far: kinds near it are tried first, those of each vocabulary by turns."""
 
 
 def kinds(plan: Plan) -> list[list[Shape]]:
     """Shapes by what they have in common, all but the width; the widest first, the usual kinds before all others."""
     found: dict[tuple, list[Shape]] = {}
     for shape in plan.shapes():
-        found.setdefault((shape.layers, shape.coverage, round(4 * shape.feed_forward / shape.hidden)), []).append(shape)
-    by_coverage: dict[float, list[list[Shape]]] = {}
+        neurons = round(4 * shape.feed_forward / shape.hidden)
+        found.setdefault((shape.layers, shape.coverage, shape.learned, neurons), []).append(shape)
+    by_tokens: dict[tuple, list[list[Shape]]] = {}
     for shapes in sorted(found.values(), key=lambda shapes: _distance(shapes[-1])):
-        by_coverage.setdefault(shapes[0].coverage, []).append(shapes)
-    turns = itertools.zip_longest(*(by_coverage[coverage] for coverage in sorted(by_coverage, key=_rest)))
+        by_tokens.setdefault((shapes[0].coverage, shapes[0].learned), []).append(shapes)
+    turns = itertools.zip_longest(*(by_tokens[tokens] for tokens in sorted(by_tokens, key=_rest)))
     return [shapes for turn in turns for shapes in turn if shapes]
 
 
@@ -38,8 +39,11 @@ def _distance(shape: Shape) -> float:
     return abs(math.log2(shape.layers / USUAL["layers"])) + abs(math.log2(neurons / USUAL["neurons"]))
 
 
-def _rest(coverage: float) -> float:
-    """How far the share of the text that tokens do not cover is from the usual one."""
+def _rest(tokens: tuple[float, int]) -> float:
+    """How far a vocabulary is from the usual one of its kind: by the share of the text that it leaves, or its size."""
+    coverage, learned = tokens
+    if learned:
+        return abs(math.log(learned / USUAL["learned"]))
     return abs(math.log(max(1 - coverage, 2e-4) / (1 - USUAL["coverage"])))
 
 
@@ -65,7 +69,8 @@ def estimate(scales: Scales) -> Callable[[Shape], Measured]:
 
 def _samples(plan: Plan) -> list[Shape]:
     """A few shapes that differ in layers, width and tokens, small enough to be measured in seconds."""
-    few = [shape for shape in plan.shapes() if shape.feed_forward <= shape.hidden] or plan.shapes()
+    shapes = [shape for shape in plan.shapes() if not shape.learned]
+    few = [shape for shape in shapes if shape.feed_forward <= shape.hidden] or shapes
     deep, wide, covered = (sorted({getattr(shape, name) for shape in few}) for name in ("layers", "hidden", "coverage"))
     least, wider = wide[0], wide[len(wide) // 3]
     deeper, more = deep[len(deep) // 2], covered[len(covered) // 2]

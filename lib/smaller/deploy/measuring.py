@@ -63,7 +63,7 @@ class Scales:
         kept = json.loads(self.file.read_bytes()) if self.file.is_file() else {}
         # Earlier versions did not measure the time from text to labels: what they kept is measured again.
         self.known = {name: Measured(**found) for name, found in kept.items() if found.get("end_to_end", 0) > 0}
-        self._trimmed: dict[tuple[float, bool], Model] = {}
+        self._trimmed: dict[tuple[float, int, bool], Model] = {}
 
     def of(self, shape: Shape | None) -> Measured:
         """The measures of a shape; those of the whole model in fp32 for None."""
@@ -125,7 +125,8 @@ class Scales:
             return model
         if self.plan.drawn:
             return drawn(self.plan.student(shape, epochs=1), model, model.tokenizer)
-        return replace(self.plan.student(shape, epochs=1), coverage=None, width_by="slice").untaught(model)
+        known = {"coverage": None, "tokens": None, "tokens_by": "frequency"}
+        return replace(self.plan.student(shape, epochs=1), **known, width_by="slice").untaught(model)
 
     @functools.cached_property
     def _tagger(self) -> Model:
@@ -137,13 +138,13 @@ class Scales:
 
     def _with_tokens(self, shape: Shape) -> Model:
         """The whole model with the tokens of a shape: those of a student, or what trimming leaves."""
-        key = shape.coverage, self.plan.keeps(shape)
+        key = shape.coverage, shape.learned, self.plan.keeps(shape)
         if key not in self._trimmed:
             if self.plan.drawn:
                 step = self.plan.student(shape, epochs=1)
                 tokenizer = with_own_tokenizer(step, self._tagger, step.taught_on(self._tagger))
                 self._trimmed[key] = replace(self._tagger, tokenizer=tokenizer)
-            elif shape.coverage == 1:
+            elif shape.coverage == 1 and not shape.learned:
                 self._trimmed[key] = self._tagger
             elif self.plan.keeps(shape):
                 self._trimmed[key] = self.plan.trim(shape.coverage).apply(self._tagger)[0]

@@ -8,7 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from smaller.base.errors import SmallerError
@@ -94,6 +97,22 @@ def trimmed(tokenizer: PreTrainedTokenizerBase, kept: Sequence[int]) -> PreTrain
     if hasattr(tokenizer, "_vocab"):
         known[id(tokenizer._vocab)] = model["vocab"]
     return copy.deepcopy(tokenizer, known)
+
+
+def spelled(tokenizer: PreTrainedTokenizerBase, by: PreTrainedTokenizerBase) -> Tensor:
+    """How another tokenizer spells each token of one: its ids, of shape (tokens, most), and -1 behind them.
+
+    A special token is spelled by the one that plays its part.
+    """
+    tokens, known = tokenizer.convert_ids_to_tokens(range(len(tokenizer))), by.get_vocab()
+    parts = ("pad", "cls", "sep", "unk", "mask")
+    special = {getattr(tokenizer, f"{part}_token"): getattr(by, f"{part}_token_id") for part in parts}
+    texts = [token.replace("▁", " ").strip() for token in tokens]
+    ids = by(texts, add_special_tokens=False)["input_ids"]
+    for place, token in enumerate(tokens):
+        whole = special.get(token, known.get(token))
+        ids[place] = [whole] if whole is not None else ids[place] or [by.unk_token_id or 0]
+    return pad_sequence([torch.tensor(own) for own in ids], batch_first=True, padding_value=-1)
 
 
 def _renumber(processor: dict | None, new_ids: dict[int, int]) -> None:

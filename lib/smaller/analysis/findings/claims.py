@@ -34,9 +34,9 @@ LEGEND = (
     "Ids: Q, OQ and NC are the first paper's questions, open questions and next checks; M its mechanisms; D errors of "
     "both papers. P1-F, P1-T, P2-F and P2-T are figures and tables of the first and the second paper. T5 and T21 to "
     "T24 are tests that this study adds. X1 compares the techniques of both papers at equal bytes. XtremeDistil: "
-    "Mukherjee and Awadallah (2020). Verdicts: a claim agrees, differs, is not decided, not measured or not comparable. "
-    "An open question claims nothing: where it is answered, that stands instead of a verdict. What follows a comma is "
-    "a note."
+    "Mukherjee and Awadallah (2020). Verdicts: a claim agrees, differs, is not decided, not measured or not "
+    "comparable. An open question claims nothing: where it is answered, that stands instead of a verdict. What follows "
+    "a comma is a note."
 )
 """What ids begin with, and which verdicts there are; it stands at the top of each page that uses an id."""
 

@@ -74,8 +74,10 @@ class Distil(Step):
     compared through a linear map that is learned beside the student and thrown away (see `students.widened`).
 
     A student of a task may have tokens of its own, fewer ones from the beginning: so many `tokens`, or those that cover
-    a share (`coverage`) of what it is taught on. Each of the two then reads words by its own tokenizer, and the teacher
-    tells what it makes of each word: of the losses there are `logits` by "kl", and `labels`.
+    a share (`coverage`) of what it is taught on. They are the teacher's most frequent ones (`tokens_by="frequency"`),
+    or a Unigram vocabulary that is learned from that text ("learning"), whose rows begin as the mean of the teacher's
+    tokens that spell each. Student and teacher then read words by their own tokenizers, and the teacher tells what it
+    makes of each word: of the losses there are `logits` by "kl", and `labels`.
     """
 
     layers: int
@@ -110,6 +112,7 @@ class Distil(Step):
     width_by: str = later("slice")
     tokens: int | None = later(None)
     coverage: float | None = later(None)
+    tokens_by: str = later("frequency")
 
     trains: ClassVar[bool] = True
     technique: ClassVar[str] = "distilled"
@@ -289,7 +292,7 @@ class Distil(Step):
 
     def with_its_tokens(self, model: Model) -> Model:
         """The teacher's network with the student's own tokens."""
-        return with_own_tokens(model, self.taught_on(model), size=self.tokens, coverage=self.coverage)
+        return with_own_tokens(self, model, self.taught_on(model))
 
     def _student(self, model: Model, taught_on: list[Example]) -> tuple[tuple[int, ...], Model, Tensor | None]:
         """Which layers of the teacher it has, the student, and the basis of its hidden states if it is narrower."""
@@ -297,7 +300,7 @@ class Distil(Step):
             return (), drawn(self, model, with_own_tokenizer(self, model, taught_on)), None
         layer_map = layers_kept(self.layer_map, layers=self.layers, of=model.network.config.num_hidden_layers)
         if self.own_tokens:
-            model = with_own_tokens(model, taught_on, size=self.tokens, coverage=self.coverage)
+            model = with_own_tokens(self, model, taught_on)
         return layer_map, *student_of(self, model, layer_map, self._examples(model))
 
     def taught_on(self, model: Model) -> list[Example]:

@@ -17,8 +17,11 @@ from smaller.study.steps.base import Step, require
 from smaller.study.steps.checks import require_choice, require_counts, require_number
 from smaller.study.steps.cutting import cut
 from smaller.study.steps.feedforward import magnitudes, strongest, with_neurons
-from smaller.study.steps.trimming import with_tokens
+from smaller.study.steps.trimming import with_tokenizer, with_tokens
 from smaller.study.steps.truncation import WAYS, truncated
+
+TOKENS_BY = ("frequency", "learning")
+"""Where a student's own tokens come from: those of its teacher that are frequent, or the text."""
 
 POSITIONS = 512
 """What a student reads at once that takes no shape from its teacher."""
@@ -47,7 +50,12 @@ def width_label(step: Step) -> list[str]:
 def check_tokens(step: Step) -> None:
     """The fields that give a student tokens of its own."""
     both = step.tokens is not None and step.coverage is not None
-    require(not both, "Distil takes tokens (how many to keep) or a coverage (share of the text), one of them.")
+    require(not both, "Distil takes tokens (how many) or a coverage (share of the text), one of them.")
+    require_choice(step, "tokens_by", TOKENS_BY)
+    require(
+        step.tokens_by == TOKENS_BY[0] or step.tokens is not None,
+        f"Distil's tokens_by={step.tokens_by!r} learns as many as `tokens` says: give it.",
+    )
     if step.tokens is not None:
         require_counts(step, "tokens")
     if step.coverage is not None:
@@ -61,19 +69,23 @@ def check_tokens(step: Step) -> None:
 
 def tokens_label(step: Step) -> list[str]:
     """What names a student's own vocabulary in a label."""
-    size = [] if step.tokens is None else [f"{step.tokens:,} tokens"]
-    return size if step.coverage is None else [f"tokens of {100 * step.coverage:g} %"]
+    if step.coverage is not None:
+        return [f"tokens of {100 * step.coverage:g} %"]
+    learned = "learned " if step.tokens_by == "learning" else ""
+    return [] if step.tokens is None else [f"{step.tokens:,} {learned}tokens"]
 
 
-def with_own_tokens(model: Model, examples: Sequence[Example], *, size: int | None, coverage: float | None) -> Model:
-    """The model with the tokens alone that are most frequent in what a student will be taught on.
+def with_own_tokens(step: Step, model: Model, examples: Sequence[Example]) -> Model:
+    """The model with a student's tokens: of its own those most frequent in what it will be taught on, or learned ones.
 
     Raises SmallerError for a tokenizer whose tokens cannot go one by one.
     """
+    if step.tokens_by == "learning":
+        return with_tokenizer(model, with_own_tokenizer(step, model, examples))
     why = why_not_trimmed(model.tokenizer)
     require(not why, why)
     lines = (" ".join(each.words) for each in examples)
-    return with_tokens(model, most_frequent(lines, model.tokenizer, size=size, coverage=coverage)[0])
+    return with_tokens(model, most_frequent(lines, model.tokenizer, size=step.tokens, coverage=step.coverage)[0])
 
 
 LEARNED = 16_000
@@ -81,11 +93,15 @@ LEARNED = 16_000
 
 
 def with_own_tokenizer(step: Step, model: Model, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
-    """A tokenizer for a student of any teacher: of the teacher's tokens the frequent ones, else learned from the text.
+    """A tokenizer for a student of any teacher: of the teacher's tokens the frequent ones, or learned from the text.
 
     XLM-R counts positions from the id of the padding token, so that one has to be among the first.
     """
     lines = [" ".join(each.words) for each in examples]
+    if step.tokens_by == "learning":
+        made = learn_tokenizer(lines, vocabulary=step.tokens, exactly=False)
+        made.model_max_length = min(model.tokenizer.model_max_length, POSITIONS)
+        return made
     found = model.tokenizer
     special = [getattr(found, f"{name}_token_id") for name in ("pad", "cls", "sep", "unk", "mask")]
     if why_not_trimmed(found) or None in special or found.pad_token_id > 3:

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from smaller.encoders import Model
 from smaller.encoders.adapters import with_adapters
 from smaller.encoders.tokenizers import why_not_trimmed
-from smaller.encoders.vocabulary import most_frequent, trimmed
+from smaller.encoders.vocabulary import most_frequent, spelled, trimmed
 from smaller.study.steps.base import Step, later, require
 from smaller.study.steps.checks import require_counts, require_languages, require_number
 from smaller.study.steps.texts import lines_of
@@ -77,28 +78,48 @@ class TrimVocabulary(Step):
         }
 
 
-@torch.no_grad()
 def with_tokens(model: Model, kept: np.ndarray) -> Model:
     """The model with the tokens of the given old ids alone, renumbered: rows, output bias, masks and tokenizer."""
-    before = model.network.config.vocab_size
-    rows = torch.from_numpy(kept)
+    return _with_vocabulary(model, trimmed(model.tokenizer, kept), torch.from_numpy(kept)[:, None])
+
+
+def with_tokenizer(model: Model, tokenizer: PreTrainedTokenizerBase) -> Model:
+    """The model with another tokenizer: the row of a token is the mean of those that spelled it before.
+
+    This is fast vocabulary transfer (Gee et al. 2022, section 3). No mask of the rows is left.
+    """
+    return _with_vocabulary(model, tokenizer, spelled(tokenizer, model.tokenizer))
+
+
+@torch.no_grad()
+def _with_vocabulary(model: Model, tokenizer: PreTrainedTokenizerBase, old: torch.Tensor) -> Model:
+    """The model with a tokenizer, where `old` of shape (tokens, most) has the old ids of each token, then -1."""
+    before, there = model.network.config.vocab_size, old >= 0
+    alone = there.sum(1) == 1
+    single = bool(alone.all())
+
+    def moved(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        if not _is_by_token(name, tensor, before):
+            return tensor.clone()
+        if single:
+            return tensor[old[:, 0]]
+        share = (there / there.sum(1, keepdim=True)).view(*old.shape, *[1] * (tensor.dim() - 1))
+        return (tensor[old.clamp(min=0)] * share).sum(1)
+
     config = copy.deepcopy(model.network.config)
-    config.vocab_size = len(kept)
-    new_ids = {int(old): new for new, old in enumerate(kept)}
+    config.vocab_size = len(tokenizer)
     for name in ("pad_token_id", "bos_token_id", "eos_token_id", "mask_token_id", "unk_token_id"):
-        if getattr(config, name, None) is not None:
-            setattr(config, name, new_ids[getattr(config, name)])
+        if (told := getattr(config, name, None)) is not None:
+            setattr(config, name, int((alone & (old[:, 0] == told)).nonzero()[0]))
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network = with_adapters(type(model.network)(config))
-    state = {
-        name: tensor[rows] if _is_by_token(name, tensor, before) else tensor.clone()
-        for name, tensor in model.network.state_dict().items()
-    }
+    state = {name: moved(name, tensor) for name, tensor in model.network.state_dict().items()}
     network.load_state_dict(state, assign=True)
     network.tie_weights()
     _fill_buffers(network, model.network)
-    masks = {name: mask[rows] if _is_by_token(name, mask, before) else mask for name, mask in model.masks.items()}
-    return Model(network.eval(), trimmed(model.tokenizer, kept), model.labels, masks, model.form)
+    kept = {name: mask for name, mask in model.masks.items() if single or not _is_by_token(name, mask, before)}
+    masks = {name: moved(name, mask) for name, mask in kept.items()}
+    return Model(network.eval(), tokenizer, model.labels, masks, model.form)
 
 
 def _is_by_token(name: str, tensor: torch.Tensor, vocabulary: int) -> bool:
