@@ -21,6 +21,7 @@ from smaller.analysis.comparison import (
     between,
     corrected,
     differences,
+    made,
     paired,
 )
 from smaller.analysis.statistics import Interval, t_interval
@@ -209,6 +210,16 @@ def test_a_group_without_a_pair_is_not_measured_and_takes_no_part_in_the_correct
         assert list(found.index) == ["4x6", "2x6", "1x6"] and found.loc["2x6", "verdict"] == NOT_MEASURED
         assert found["comparison"][["4x6", "1x6"]].to_dict() == alone.to_dict() and alone["4x6"].of == 2
     assert str(found.loc["2x6", "comparison"]) == NOT_MEASURED
+    assert list(made(found).index) == ["4x6", "1x6"]
+    assert between([]).excludes() == "", "where there is no number, nothing is said of what it leaves open"
+
+
+def test_a_group_that_the_second_table_alone_has_is_no_group_and_no_test():
+    first = table({("hau", 1): 1.0, ("hau", 2): 2.5}, shape="4x6")
+    second = pd.concat([first.assign(f1=0.0, shape=shape) for shape in ("1x6", "4x6", "2x6")])
+    found = paired(first, second, by=["shape"])
+    assert found["shape"].tolist() == ["4x6"] and one(found).of == 1
+    assert one(found) == one(paired(first, first.assign(f1=0.0), by=["shape"]))
 
 
 @pytest.mark.parametrize("column", ["split", "dataset"])

@@ -7,7 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import Comparison
+from smaller.analysis.comparison import AGREES, Comparison, between
 from smaller.analysis.statistics import Interval, t_interval
 from smaller.base import paths
 from smaller.notebook import display
@@ -60,7 +60,9 @@ def test_a_run_without_scores_is_an_empty_table(displayed) -> None:
 
 def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
     seeds, drawn = t_interval([80.0, 81.0]), Interval(80.0, 79.0, 82.0, 500, sentences.KIND)
-    for frame in ({"a": [1.0]}, {"F1": [seeds]}, {"F1": [drawn]}, {"change": [Comparison(seeds)]}):
+    alike = between([0.0, 0.0])
+    tables = {"a": [1.0]}, {"F1": [seeds]}, {"F1": [drawn]}, {"change": [Comparison(seeds)]}, {"change": [alike]}
+    for frame in tables:
         display.show(pd.DataFrame(frame), "F1.", "x")
     over_seeds, over_sentences = "±: half a 95 % t interval over seeds.", "[low, high]: a 95 % bootstrap interval"
     verdict = (
@@ -70,4 +72,6 @@ def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
     captions = [card["caption"] for *_, card in parts(displayed)]
     assert captions[:2] == ["F1.", f"F1. {over_seeds}"] and captions[2].startswith(f"F1. {over_sentences}")
     assert captions[3] == f"F1. {over_seeds} {verdict}"
+    none = "A difference of zero at each seed agrees without a p, since there is no spread to test."
+    assert alike.verdict == AGREES and captions[4] == f"{captions[3]} {none}"
     assert verdict in (paths.outputs_folder() / "tables" / "x.md").read_text(encoding="utf-8")

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from smaller.analysis import figures
-from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import AGNOSTIC, LABELS, SPECIFIC, TEACHER
 from smaller.analysis.statistics import AVERAGE, t_interval
 from smaller.base.errors import SmallerError
+from smaller.study import timing
 
 SEEDS = (1, 2, 3)
 LOST = {(4, 6): 2.0, (2, 6): 6.0, (2, 3): 7.0}
@@ -122,7 +122,7 @@ def test_temperatures_are_drawn_against_the_first_seed_by_seed():
 
 
 def test_learning_curves_have_a_panel_for_each_loss():
-    frame = distillation.curves({name: [(None, [3.0, 2.0, 1.0], 10)] for name in ("4x6", "2x6")})
+    frame = timing.curves({name: [(None, [3.0, 2.0, 1.0], 10)] for name in ("4x6", "2x6")})
     axes = figures.learning_curves({"one": frame, "two": frame, "three": frame})
     assert [panel.get_title(loc="left") for panel in axes] == ["one", "two", "three"]
     assert axes[0].get_lines()[0].get_xdata() == pytest.approx([0, 10, 20])

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smaller import formats
 from smaller.analysis import figures
-from smaller.analysis.findings import quantization_claims
 from smaller.base.errors import SmallerError
 
 FORMS = {"fp32": 0.0, "dynamic": -2.0, "llm.int8": 0.1}
@@ -88,7 +88,7 @@ def test_f1_has_a_place_for_each_format_with_the_printed_change():
 
 
 def test_waterfall_goes_from_fp32_over_the_cast_to_int8():
-    axes = figures.size_waterfall(quantization_claims.exact("afriberta-large"), published={"printed": 181.4})
+    axes = figures.size_waterfall(formats.exact("afriberta-large"), published={"printed": 181.4})
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == [
         "fp32",

@@ -25,6 +25,8 @@ from smaller.analysis.findings.finding import ANSWERED, Finding
 from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, LACKING, Interval
 from smaller.base.errors import SmallerError
+from smaller.study import timing
+from smaller.study.recipes import layers_and_heads
 
 AHEAD = Finding("The dense encoder is ahead.", quantity=Comparison(Interval(5.0, 4.0, 6.0, 3), 0.01, 0.01))
 UNEVEN = 2**-26
@@ -135,10 +137,10 @@ def test_groups_are_named_by_strategy_and_variant():
 
 
 def test_a_shape_is_layers_and_heads():
-    assert distillation.layers_and_heads("4x6") == (4, 6) and distillation.layers_and_heads("10x12") == (10, 12)
+    assert layers_and_heads("4x6") == (4, 6) and layers_and_heads("10x12") == (10, 12)
     for wrong in ("4", "x6", "4X6", "0x6", "4x6 ", "4 x 6", ""):
         with pytest.raises(SmallerError, match="such as 4x6"):
-            distillation.layers_and_heads(wrong)
+            layers_and_heads(wrong)
 
 
 # P1-T1
@@ -498,7 +500,7 @@ def test_a_printed_loss_is_held_against_the_paper_s_own_encoder_and_depths():
 
 def test_curves_are_smoothed_over_five_points():
     losses = [5.0, 4.0, 3.0, 2.0, 1.0, 0.0]
-    found = distillation.curves({"4x6": [(None, losses, 3)], "nothing": []})
+    found = timing.curves({"4x6": [(None, losses, 3)], "nothing": []})
     assert found["series"].unique().tolist() == ["4x6"] and found["update"].tolist() == [0, 3, 6, 9, 12, 15]
     assert found["loss"].tolist() == pytest.approx([4.0, 3.5, 3.0, 2.0, 1.5, 1.0])
-    assert list(distillation.curves({})) == ["series", "update", "loss"]
+    assert list(timing.curves({})) == ["series", "update", "loss"]

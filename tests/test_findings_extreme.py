@@ -171,6 +171,29 @@ def test_what_the_whole_pipeline_costs_is_one_comparison_over_seeds() -> None:
     assert extreme.costs(table[table["seed"] == 1])[NER].verdict == NOT_DECIDED, "one seed decides nothing"
 
 
+def elsewhere(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with seeds that no other model has."""
+    return table.assign(seed=table["seed"] + 10)
+
+
+def test_what_shares_no_seed_with_another_is_in_no_choice() -> None:
+    """The lowest difference, and the closest family, could be one that is not a number."""
+    apart = families()
+    apart[PIPELINE][NARROWER] = elsewhere(apart[PIPELINE][NARROWER])
+    found = extreme.costs(by_family(apart))[NER]
+    assert found.values["lowest"] == SHALLOWER == found.values["steps"].index.item() and "nan" not in str(found)
+    apart[PIPELINE][TRIMMED] = elsewhere(apart[PIPELINE][TRIMMED])
+    assert extreme.costs(by_family(apart))[NER].verdict == NOT_MEASURED
+    small = {"best": 3.0, "near": 3.5, "far": 6.0}
+    small = {name: {name: rows(millions=0.3, lost=lost, noise=0.001 * lost)} for name, lost in small.items()}
+    small["near"]["near"] = elsewhere(small["near"]["near"])
+    best = extreme.at_equal_bytes(by_family(families(**small)), [0.035]).iloc[0]
+    assert (best["family"], best["closest other"], best["difference"].sign) == ("best", "far", -1)
+    table = by_family(families(tiny={"tiny": elsewhere(rows(millions=0.1, lost=0.1))}))
+    found = extreme.smallest(extreme.smallest_within(table), "bytes")[NER]
+    assert "“tiny”" in found.headline and found.verdict == NOT_MEASURED and "nan" not in str(found)
+
+
 def test_the_lead_over_a_plain_model_opens_and_closes_the_gate() -> None:
     table = whole()
     costs = extreme.costs(table)

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from smaller import formats
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.analysis.findings import claims, quantization, quantization_claims
 from smaller.analysis.findings.finding import ANSWERED, Finding
@@ -295,7 +296,7 @@ def test_quantization_of_a_pruned_model_is_compared_with_that_of_a_dense_one():
 
 
 def test_size_of_the_papers_encoder_follows_from_its_shape():
-    found = quantization_claims.exact("afriberta-large")
+    found = formats.exact("afriberta-large")
     total = found.groupby("form")["bytes"].sum()
     matrices, outputs = 10 * (4 * 768**2 + 2 * 768 * 3072), 10 * (5 * 768 + 3072)
     assert total["fp32"] == total["onnx"] == 4 * 125_047_305 and total["fp16"] == 2 * 125_047_305
@@ -308,11 +309,11 @@ def test_size_of_the_papers_encoder_follows_from_its_shape():
 
 @pytest.mark.parametrize("form", ["fp32", "fp16", "bf16", "dynamic", "llm.int8"])
 def test_size_from_the_shape_is_that_of_a_converted_network(tiny, form):
-    from smaller import encoders, formats
+    from smaller import encoders
 
     model = encoders.with_classifier(tiny, ["O", "B-PER", "I-PER"], seed=1)
     shape = encoders.Encoder("tiny", layers=2, heads=2, hidden=24, feed_forward=48, vocabulary=len(tiny.tokenizer))
-    computed = quantization_claims.exact(shape, labels=3)
+    computed = formats.exact(shape, labels=3)
     computed = computed[computed["form"] == form].set_index("part")["bytes"]
     measured = pd.Series(formats.bytes_by_part(formats.convert(model, form).network))
     scales = 16 * 13 if form == "dynamic" else 0  # scale and zero point of each Linear layer
@@ -447,7 +448,7 @@ AHEAD = Finding("The dense encoder is ahead.", quantity=Comparison(Interval(5.0,
 def verdicts(rows, settings, *, encoder="afriberta-large", rounded=None):
     """The verdict on each claim; the second of two findings on one claim has a star."""
     rounded = quantization.rounded(roundings()) if rounded is None else rounded
-    found = quantization_claims.claims(rows, PARTS, quantization_claims.exact("afriberta-large"), settings, rounded)
+    found = quantization_claims.claims(rows, PARTS, formats.exact("afriberta-large"), settings, rounded)
     page = claims.of_page(found, encoder=encoder, ahead=AHEAD)
     return dict(zip(page["id"].where(~page["id"].duplicated(), page["id"] + "*"), page["verdict"], strict=True))
 

@@ -14,6 +14,7 @@ from smaller.analysis.findings.finding import ANSWERED, Finding
 from smaller.analysis.statistics import LACKING, Interval, over_seeds, t_interval
 from smaller.base.errors import SmallerError
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
+from smaller.data.sheet import noise_sheet
 from smaller.study import results
 from smaller.study.steps import FineTune
 
@@ -190,7 +191,7 @@ def test_kept_is_the_share_of_the_same_models_clean_f1() -> None:
 
 def test_seeds_are_the_sample_and_languages_are_not() -> None:
     rows = robustness.strongest(TABLE)
-    found = robustness.against_dense(rows, "kept")
+    found = robustness.against_dense(rows, "kept")["comparison"]
     wide = rows.groupby(["model", "language", "seed"])["kept"].mean().unstack("model")
     by_hand = (wide["pruned, 90 %"] - wide["dense"]).groupby("seed").mean()
     interval, expected = found["pruned, 90 %"].interval, t_interval(by_hand)
@@ -310,6 +311,19 @@ def test_what_was_not_measured_says_so() -> None:
     }
     for questions, table in lacking.items():
         assert {name for name, one in answers(table).items() if one.verdict == NOT_MEASURED} == set(questions)
+
+
+def test_a_model_that_shares_no_seed_with_the_dense_one_is_in_no_choice() -> None:
+    """The one that was furthest behind could be one whose difference is not a number."""
+    for model in list(CLEAN)[1:]:
+        table = TABLE.assign(seed=TABLE["seed"].mask(TABLE["model"] == model, TABLE["seed"] + 10))
+        for question in ("typing", "names", "attack", "calibration"):
+            found = answers(table)[question]
+            assert sorted(found.values["compared"].index) == sorted({*CLEAN} - {"dense", model})
+            assert "nan" not in str(found) and model not in str(found)
+        shown = robustness.noise_by_model(table).set_index("model")
+        assert shown.loc[model, "F1 kept (%), minus dense"].verdict == NOT_MEASURED
+        assert model not in [label.get_text() for label in figures.brittleness(table).get_yticklabels()]
 
 
 def test_unseen_names() -> None:
@@ -454,7 +468,7 @@ def test_table_of_records_has_the_columns() -> None:
 
 def test_noise_sheet_shows_what_noise_does() -> None:
     sets = [EvaluationSet("sample", language, noise="case", rate=1.0, seed=7) for language in LANGUAGES]
-    found = robustness.noise_sheet([*sets, EvaluationSet("sample", "bam")]).to_dict("records")
+    found = noise_sheet([*sets, EvaluationSet("sample", "bam")]).to_dict("records")
     assert len(found) == 1 and found[0]["languages"] == 2 and found[0]["sentences struck (%)"] > 50
     before, after = found[0]["example"].split(" → ")
     assert before != after and before.lower() == after.lower()

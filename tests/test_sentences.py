@@ -14,13 +14,12 @@ from seqeval.metrics import f1_score
 from smaller import study
 from smaller.analysis import sentences
 from smaller.analysis.comparison import paired
-from smaller.analysis.sentences import Counts
 from smaller.analysis.statistics import LACKING
 from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
 from smaller.data.tasks import bio_labels
 from smaller.study import results
-from smaller.study.evaluation import BY_SENTENCE, class_scores, pack, span_scores, unpack
+from smaller.study.evaluation import BY_SENTENCE, Counts, class_scores, pack, span_scores, unpack
 from smaller.study.recipes import dense, pruned_after
 from smaller.study.steps import FineTune, Prune
 

@@ -12,9 +12,11 @@ import pytest
 from smaller.analysis import figures
 from smaller.analysis.comparison import DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED
 from smaller.analysis.figures import models as drawn
-from smaller.analysis.findings import expense, summary, units
+from smaller.analysis.findings import summary, units
 from smaller.analysis.findings.finding import ANSWERED
 from smaller.analysis.statistics import LACKING
+from smaller.notebook import expense
+from smaller.study.kinds import is_whole, kind
 from smaller.study.recipes import Recipe
 from smaller.study.steps import Adapt, Cut, Distil, FineTune, Pretrain, Prune, Quantize, TrimVocabulary
 
@@ -55,14 +57,14 @@ def forms(*steps) -> list[dict]:
     ],
 )
 def test_a_kind_is_a_recipe_without_data_language_seed_and_length(steps, name):
-    assert summary.kind(forms(*steps)) == name
+    assert kind(forms(*steps)) == name
 
 
 def test_kinds_differ_where_settings_do():
     """By the values of the steps: two sparsities, two losses, and two starts."""
     students = [{}, {"logits": "mse"}, {"start": "random"}]
     several = [Prune(0.5), Prune(0.6), *(Distil(2, **ON_TASK, **about) for about in students)]
-    assert len({summary.kind(forms(SWA, step)) for step in several}) == len(several)
+    assert len({kind(forms(SWA, step)) for step in several}) == len(several)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_kinds_differ_where_settings_do():
     ],
 )
 def test_only_fine_tuning_leaves_a_model_whole(steps, whole):
-    assert summary.is_whole(forms(*steps)) == whole
+    assert is_whole(forms(*steps)) == whole
 
 
 def record(
@@ -206,7 +208,7 @@ def test_means_over_languages_intervals_over_seeds_and_one_comparison(records):
 def test_time_of_models_that_several_notebooks_timed_is_of_their_own_runs(records):
     """The dense model was timed again, twice as slow, beside a pruned one: each share is against its own run's."""
     dense, pruned = (
-        next(one for one in records if summary.kind(one["recipe"]["steps"]) == name)
+        next(one for one in records if kind(one["recipe"]["steps"]) == name)
         for name in (DENSE, "fine-tune, then prune (90 % of the weights)")
     )
     about = {"group": "another run", "batch": 1, "threads": 1, "device_type": "cpu"}

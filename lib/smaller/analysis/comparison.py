@@ -32,6 +32,11 @@ SAME = 1e-9
 OVER_SENTENCES = "over sentences"
 
 
+def unknown(interval: Interval) -> str:
+    """The verdict where there is a number without an interval, or none at all."""
+    return NOT_DECIDED if interval.n else NOT_MEASURED
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The mean difference of two models in points over seeds, and what it shows.
@@ -55,10 +60,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """It agrees inside the margin, differs with a corrected p below 0.05, else (as with one seed) is undecided."""
-        if self.interval.n == 0:
-            return NOT_MEASURED
         if not self.interval.known:
-            return NOT_DECIDED
+            return unknown(self.interval)
         if self.interval.low > -self.margin and self.interval.high < self.margin:
             return AGREES
         return DIFFERS if self.corrected < LEVEL else NOT_DECIDED
@@ -74,10 +77,8 @@ class Comparison:
 
     def departs(self, *, by: float = DEPARTURE) -> str:
         """Whether the first loses `by` points or more: its interval excludes any smaller loss, or excludes this one."""
-        if self.interval.n == 0:
-            return NOT_MEASURED
         if not self.interval.known:
-            return NOT_DECIDED
+            return unknown(self.interval)
         if self.interval.high <= -by:
             return AGREES
         return DIFFERS if self.interval.low > -by else NOT_DECIDED
@@ -92,6 +93,8 @@ class Comparison:
 
     def excludes(self) -> str:
         """A sentence on what an undecided comparison still rules out."""
+        if not self.interval.n:
+            return ""
         if not self.interval.known:
             which = "One seed has" if self.interval.n < 2 else "The same difference at each seed has"
             return f"{which} no interval, so nothing is excluded."
@@ -222,13 +225,12 @@ def paired(
     value, rows, once = pairs.get("value", "f1"), [], tuple(drawn_once)
     seeds = _by_seed(both, wanted, value).dropna(subset=value)
     for group, own in wanted.groupby("_group", sort=False) if by else [(0, wanted)]:
-        whole = seeds[seeds["_group"] == group]
-        comparison = between(whole[value].to_numpy(), drawn_once=once)
-        row = [*own[list(by)].head(1).to_numpy().ravel(), replace(comparison, **_sides(own, pairs.get("match", ())))]
+        whole, sides = seeds[seeds["_group"] == group], _sides(own, pairs.get("match", ()))
+        row = [*own[list(by)].head(1).to_numpy().ravel(), between(whole[value].to_numpy(), drawn_once=once, **sides)]
         if over_sentences:
             compared = both[(both["_group"] == group) & both["seed"].isin(whole["seed"])]
-            sides = ((first, "_row"), (second, "_row_second"))
-            row.append(sentences.paired(*(frame.iloc[compared[place].unique()] for frame, place in sides)))
+            places = ((first, "_row"), (second, "_row_second"))
+            row.append(sentences.paired(*(frame.iloc[compared[place].unique()] for frame, place in places)))
         rows.append(row)
     columns = [*by, "comparison", *([OVER_SENTENCES] if over_sentences else [])]
     return corrected(pd.DataFrame(rows, columns=columns))
@@ -253,24 +255,27 @@ def against(rows: pd.DataFrame, whole: pd.Series, *, by: Sequence[str], **about:
     return paired(rows[~whole], rows[whole], by=by, **{"for_all": by} | about).set_index(list(by))
 
 
+def made(found: pd.DataFrame, column: str = "comparison") -> pd.DataFrame:
+    """The rows of a table whose comparison has a pair: those that one may count, sort, and choose from."""
+    return found[found[column].map(lambda one: one.interval.n > 0).astype(bool)]
+
+
 def corrected(found: pd.DataFrame) -> pd.DataFrame:
     """The comparisons of a table, whose p values Holm's procedure has corrected for the number of those with a pair.
 
     One that has no p, as it has one seed, counts as a p of one: what is lacking makes no other one surer.
     """
     told = list(found["comparison"])
-    made = [place for place, one in enumerate(told) if one.interval.n]
-    ps = holm([1.0 if math.isnan(told[place].p) else told[place].p for place in made])
-    for place, p in zip(made, ps, strict=True):
-        tested = not math.isnan(told[place].p)
-        told[place] = replace(told[place], corrected=p if tested else math.nan, of=len(made))
+    measured = [place for place, one in enumerate(told) if one.interval.n]
+    ps = holm([1.0 if math.isnan(told[place].p) else told[place].p for place in measured])
+    for place, p in zip(measured, ps, strict=True):
+        p = math.nan if math.isnan(told[place].p) else p
+        told[place] = replace(told[place], corrected=p, of=len(measured))
     return found.assign(comparison=told, verdict=[one.verdict for one in told])
 
 
-def between(
-    differences: Sequence[float], *, languages: tuple[str, ...] = (), drawn_once: tuple[str, ...] = ()
-) -> Comparison:
-    """The comparison that one difference a seed makes, in points.
+def between(differences: Sequence[float], **about: tuple[str, ...]) -> Comparison:
+    """The comparison that one difference a seed makes, in points; `about` are its languages and what was drawn once.
 
     Differences that are the same at each seed, but for rounding, say nothing of the spread of seeds, and often are one
     model's: there is no p. Only where they are zero, as of an exact transformation, does their interval stand, and the
@@ -282,4 +287,4 @@ def between(
             p = float(stats.ttest_1samp(differences, 0.0).pvalue)
         elif abs(interval.mean) > SAME:
             interval = replace(interval, low=math.nan, high=math.nan)
-    return Comparison(interval, p, p, 1, languages, drawn_once)
+    return Comparison(interval, p, p, **about)

@@ -7,8 +7,6 @@ import functools
 import json
 import math
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,65 +14,13 @@ import pandas as pd
 from smaller.analysis.statistics import CONFIDENCE, LACKING, Interval
 from smaller.base.errors import SmallerError
 from smaller.study import results
-from smaller.study.evaluation import unpack
+from smaller.study.evaluation import Counts
 
 KIND = "bootstrap over sentences"
 DRAWS = 2000
 _SEED = 17
-_TRUTH = {"spans": 2, "tokens": 1, "classes": 0}
-"""The column of `evaluation.BY_SENTENCE` that the data set itself gives."""
-
 _Cells = dict[tuple[str, object], list[str]]
 """The packed counts of models by place (data set, language, split) and seed."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a record keeps of each sentence of a split: `numbers` has the columns of `evaluation.BY_SENTENCE[kind]`."""
-
-    kind: str
-    numbers: np.ndarray
-    classes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, packed: Mapping) -> "Counts":
-        """The counts that a record holds as `by_sentence`."""
-        numbers = unpack(packed)
-        return cls(packed["kind"], numbers, tuple(packed.get("classes", ())))
-
-    @property
-    def truth(self) -> tuple:
-        """What the data set says of each sentence; of texts the names of their classes, whose order is a model's."""
-        told = self.numbers[_TRUTH[self.kind]].tolist()
-        return tuple(self.classes[place] for place in told) if self.classes else tuple(told)
-
-    def scores(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """The main score in points for each draw of sentences; of the split as it is, without `weights`.
-
-        `weights`, of shape (draws, sentences), say how often each draw holds each sentence. The score is span F1, the
-        accuracy of tokens, or macro F1 over the classes that occur, computed as `evaluation` does.
-        """
-        weights = np.ones((1, self.numbers.shape[1]), np.float32) if weights is None else weights
-        if self.kind == "classes":
-            return self._macro_f1(weights)
-        # Sums of counts are exact in single precision up to 2**24.
-        sums = (weights @ self.numbers.T.astype(np.float32)).astype(np.float64).T
-        if self.kind == "tokens":
-            right, every = sums
-            return 100 * right / np.maximum(every, 1)
-        right, predicted, gold = sums
-        precision, recall = right / np.maximum(predicted, 1), right / np.maximum(gold, 1)
-        return 100 * (2 * precision * recall / np.where(right > 0, precision + recall, 1))
-
-    def _macro_f1(self, weights: np.ndarray) -> np.ndarray:
-        true, predicted = self.numbers
-        total, occurring = np.zeros(len(weights)), np.zeros(len(weights))
-        for place in range(len(self.classes)):
-            own = np.stack([(true == place) & (predicted == place), true == place, predicted == place])
-            right, support, found = (weights @ own.T.astype(np.float32)).astype(np.float64).T
-            total += 200 * right / np.maximum(support + found, 1)
-            occurring += support + found > 0
-        return total / np.maximum(occurring, 1)
 
 
 def interval(rows: pd.DataFrame) -> Interval:

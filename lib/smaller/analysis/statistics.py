@@ -46,13 +46,10 @@ def t_interval(values: Sequence[float]) -> Interval:
     """Mean and Student t interval, which over three seeds covers as often as it says; missing values are not in n."""
     present = np.asarray(values, dtype=float).ravel()
     present = present[~np.isnan(present)]
-    n = len(present)
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    mean = float(present.mean())
-    if n == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * present.std(ddof=1) / math.sqrt(n))
+    n, half = len(present), math.nan
+    mean = float(present.mean()) if n else math.nan
+    if n > 1:
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * present.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 

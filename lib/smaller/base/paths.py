@@ -70,3 +70,10 @@ def cache_folder() -> Path:
 def outputs_folder() -> Path:
     """Records, figures, tables, notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout)."""
     return _from_environment("SMALLER_OUTPUTS") or project_root() / "outputs"
+
+
+def inside_outputs(path: Path) -> str:
+    """The path below the outputs folder, for links; a file elsewhere gives the empty string."""
+    outputs = outputs_folder().resolve()
+    path = path.resolve()
+    return path.relative_to(outputs).as_posix() if path.is_relative_to(outputs) else ""

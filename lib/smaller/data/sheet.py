@@ -1,15 +1,17 @@
-"""The data sheet: what a data set holds in each language, and how an encoder's tokenizer cuts it."""
+"""The data sheet: what a data set holds in each language, how a tokenizer cuts it, and what noise does to it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from smaller.data import datasets, splits, store
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.languages import language as language_of
+from smaller.data.noise import affected, struck
+from smaller.data.sets import EvaluationSet
 
 
 def sheet(dataset: str, languages: Sequence[str], tokenizer) -> pd.DataFrame:
@@ -89,3 +91,26 @@ def _oddities(dataset: str, language: str) -> str:
         "byte-order mark": int(total.bom),
     }
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
+    """What each kind of noise does at each rate: the share of sentences that it changes, and the first change."""
+    columns, rows = ["noise", "rate", "strikes", "languages", "sentences struck (%)", "example"], []
+    for place in (place for place in sets if place.noise):
+        clean, noisy = EvaluationSet(place.dataset, place.language, place.split).sentences(), place.sentences()
+        told = (affected(place.noise), place.language, 100 * struck(clean, noisy), _example(clean, noisy))
+        rows.append((place.noise, place.rate, *told))
+    sheet, told = pd.DataFrame(rows, columns=columns), dict(zip(columns[3:], ("nunique", "mean", "first"), strict=True))
+    codes = sheet["languages"].unique()
+    sheet = sheet.groupby(columns[:3], sort=False, as_index=False).agg(told)
+    sheet.attrs["languages"] = {"example": codes[0]} if len(codes) == 1 else {}
+    return sheet
+
+
+def _example(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> str:
+    """The first words that noise changes, before and after."""
+    for pair in zip(clean, noisy, strict=True):
+        for place, (old, new) in enumerate(zip(*(sentence.words for sentence in pair), strict=False)):
+            if old != new:
+                return " → ".join(" ".join(sentence.words[place : place + 2]) for sentence in pair)
+    return "–"

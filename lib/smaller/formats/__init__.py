@@ -26,10 +26,11 @@ from smaller.formats.llm_int8 import LLMInt8, outliers
 from smaller.formats.onnx_runtime import Onnx
 from smaller.formats.openvino_runtime import OpenVino
 from smaller.formats.processor import processor_notes
+from smaller.formats.sizes import exact
 
 __all__ = ["FORMATS", "FULL_PRECISION", "PARTS", "Format", "Stored", "convert", "engines", "outliers", "reader"]
 __all__ += ["bytes_by_part", "bytes_in_memory", "parameter_count", "processor_notes", "stored", "types_by_part"]
-__all__ += ["require_format", "require_trainable"]
+__all__ += ["exact", "require_format", "require_trainable"]
 
 FORMATS: dict[str, str] = {
     "fp32": "weights and products in 32-bit floats",

@@ -13,7 +13,6 @@ import pandas as pd
 
 from smaller import encoders, study
 from smaller.analysis.findings import baselines
-from smaller.analysis.findings.distillation import layers_and_heads
 from smaller.analysis.findings.finding import Finding
 from smaller.analysis.findings.robustness import TYPING
 from smaller.analysis.findings.words import count_of, names_of
@@ -25,7 +24,7 @@ from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
 from smaller.notebook.display import PLAN, show
 from smaller.notebook.parameters import Settings, check
 from smaller.study import plain, results
-from smaller.study.recipes import dense, require_possible
+from smaller.study.recipes import dense, layers_and_heads, require_possible
 from smaller.study.steps import FineTune
 
 Thing = TypeVar("Thing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import Comparison
-from smaller.analysis.figures import FILES, inside_outputs
+from smaller.analysis.comparison import AGREES, Comparison
+from smaller.analysis.figures import FILES
 from smaller.analysis.findings.finding import Finding
-from smaller.analysis.findings.words import VERDICT
+from smaller.analysis.findings.words import ALIKE, VERDICT
 from smaller.analysis.statistics import LACKING, Interval, plus_minus
 from smaller.base.errors import SmallerError
-from smaller.base.paths import outputs_folder
+from smaller.base.paths import inside_outputs, outputs_folder
 
 PLAN = "application/vnd.smaller.plan+json"
 """The MIME type of a `study.Plan`, which a dry run reads."""
@@ -181,6 +182,7 @@ def _meanings(frame: pd.DataFrame) -> list[str]:
         "[low, high]: a 95 % bootstrap interval over sentences.": sentences.KIND in known,
         f"{LACKING.capitalize()}: a record is older than the counts of each sentence.": LACKING in told,
         VERDICT: any(isinstance(cell, Comparison) for cell in cells),
+        ALIKE: any(isinstance(cell, Comparison) and cell.verdict == AGREES and math.isnan(cell.p) for cell in cells),
     }
     return [text for text, holds in found.items() if holds]
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from PIL import Image
 
-from smaller.analysis.findings import expense
 from smaller.analysis.findings.words import count_of
 from smaller.base.paths import outputs_folder
 from smaller.base.progress import duration
 from smaller.data.datasets import DATASETS
+from smaller.notebook import expense
 from smaller.notebook.runner import provenance
 from smaller.report.page import Page, style, template
 

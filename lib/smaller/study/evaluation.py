@@ -7,7 +7,7 @@ import itertools
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,10 @@ BY_SENTENCE = {"spans": ("right", "predicted", "gold"), "tokens": ("right", "all
 Of spans and of the tokens of a sentence these are counts; of a text the places of its true and of its predicted class
 among the record's `classes`, where one more than the last place is a prediction that is none of them.
 """
+
+
+_TRUTH = {"spans": 2, "tokens": 1, "classes": 0}
+"""The column of `BY_SENTENCE` that the data set itself gives."""
 
 
 def predict(model: Model, encoded: Encoded, sentences: Sequence[Example]) -> tuple[list[list[str]], float]:
@@ -82,6 +86,48 @@ def unpack(packed: Mapping) -> np.ndarray:
         raise SmallerError(
             "The counts by sentence of a record cannot be read: they are damaged, or of a later version."
         ) from None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a record keeps of each sentence of a split: `numbers` has the columns of `BY_SENTENCE[kind]`."""
+
+    kind: str
+    numbers: np.ndarray
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, packed: Mapping) -> Counts:
+        """The counts that a record holds as `by_sentence`."""
+        return cls(packed["kind"], unpack(packed), tuple(packed.get("classes", ())))
+
+    @property
+    def truth(self) -> tuple:
+        """What the data set says of each sentence; of texts the names of their classes, whose order is a model's."""
+        told = self.numbers[_TRUTH[self.kind]].tolist()
+        return tuple(self.classes[place] for place in told) if self.classes else tuple(told)
+
+    def scores(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """The main score in points for each draw of sentences; of the split as it is, without `weights`.
+
+        `weights`, of shape (draws, sentences), say how often each draw holds each sentence. The score is span F1, the
+        accuracy of tokens, or macro F1 over the classes that occur, computed as by `span_scores` and `class_scores`.
+        """
+        weights = np.ones((1, self.numbers.shape[1]), np.float32) if weights is None else weights
+        counts = self.numbers
+        if self.kind == "classes":
+            true, predicted = (counts[:, None] == np.arange(len(self.classes))[:, None]).astype(int)
+            counts = np.stack([true * predicted, true, predicted])
+        # Sums of counts are exact in single precision up to 2**24.
+        right, *others = (counts.astype(np.float32) @ weights.T).astype(np.float64)
+        if self.kind == "tokens":
+            return 100 * right / np.maximum(others[0], 1)
+        predicted, gold = others
+        if self.kind == "classes":
+            occurring = np.maximum((predicted + gold > 0).sum(axis=0), 1)
+            return (200 * right / np.maximum(predicted + gold, 1)).sum(axis=0) / occurring
+        precision, recall = right / np.maximum(predicted, 1), right / np.maximum(gold, 1)
+        return 100 * (2 * precision * recall / np.where(right > 0, precision + recall, 1))
 
 
 def span_scores(

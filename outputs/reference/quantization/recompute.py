@@ -27,7 +27,7 @@ seen = pd.read_csv(RUN.folder / "tables" / "P1-T5.csv").melt("format", [f"{part}
 measured = pd.DataFrame(
     {"form": seen["format"], "part": seen["variable"].str.removesuffix(" (MB)"), "bytes": (1e6 * seen["value"]).round()}
 )
-exact = quantization_claims.exact("afriberta-large")
+exact = formats.exact("afriberta-large")
 
 quantized = everything[(everything["form"] == "llm.int8") & (everything["sparsity"] == 0)]
 seen = pd.read_csv(RUN.folder / "tables" / "T23-thresholds.csv")

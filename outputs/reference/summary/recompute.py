@@ -20,6 +20,7 @@ from smaller.analysis.findings.words import names_of
 from smaller.base import paths
 from smaller.notebook.display import in_numbers
 from smaller.report.reference import ReferenceRun
+from smaller.study.kinds import is_whole
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="08_summary")
 RUNS = RUN.folder.parent
@@ -37,7 +38,7 @@ STEPS = {
 
 def is_dense(identity: str) -> bool:
     """Whether a recipe is the uncompressed model, in whatever format of full precision."""
-    return summary.is_whole([step for step in STEPS[identity] if step.get("form") != "fp32"])
+    return is_whole([step for step in STEPS[identity] if step.get("form") != "fp32"])
 
 
 def records() -> pd.DataFrame:

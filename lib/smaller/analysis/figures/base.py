@@ -33,6 +33,8 @@ SHARES = ("sparsity", "rate")
 UNBOUNDED = ("change", "kept", "lost")
 """Columns of differences and ratios; all others that are drawn are scores, and no interval leaves 0 to 100."""
 
+Draw = Callable[[Axes, pd.DataFrame], None]
+
 
 def styled(draw: Callable) -> Callable:
     """Draw under the style sheet of the study and leave the settings of the caller as they were."""
@@ -43,9 +45,6 @@ def styled(draw: Callable) -> Callable:
             return draw(*args, **kwargs)
 
     return wrapper
-
-
-Draw = Callable[[Axes, pd.DataFrame], None]
 
 
 def language_name(code: str) -> str:
@@ -74,13 +73,7 @@ def new_axes(panels: int, *, height: float | None = None, share_x: bool = True) 
 
 
 def panels(
-    parts: Mapping[str, pd.DataFrame],
-    draw: Draw,
-    *,
-    x: str,
-    y: str,
-    columns: int = 4,
-    **grid: object,
+    parts: Mapping[str, pd.DataFrame], draw: Draw, *, x: str, y: str, columns: int = 4, **grid: object
 ) -> np.ndarray:
     """A panel for each part under its title, with common labels and one legend; `grid` is what `new_axes` takes."""
     axes = new_axes(len(parts), **grid)
@@ -109,16 +102,11 @@ def look(place: int) -> dict[str, object]:
     return {"color": COLOURS[place % 6], "marker": MARKERS[place % 6], "linestyle": LINES[place % 6]}
 
 
-def bounds(values: Iterable[float], *, score: bool = True) -> tuple[float, float]:
-    """The 95 % t interval of values for seaborn, or their mean; that of a score stays within 0 to 100."""
+def bounds(values: Iterable[float], *, of: str = "f1") -> tuple[float, float]:
+    """The 95 % t interval of a column's values for seaborn, or their mean; none but `UNBOUNDED` leaves 0 to 100."""
     interval = t_interval(list(values))
     low, high = (interval.low, interval.high) if interval.known else (interval.mean, interval.mean)
-    return (max(low, 0.0), min(high, 100.0)) if score else (low, high)
-
-
-def errorbar_of(column: str) -> Callable[[Iterable[float]], tuple[float, float]]:
-    """The interval of the values of a column: see `UNBOUNDED`."""
-    return functools.partial(bounds, score=column not in UNBOUNDED)
+    return (low, high) if of in UNBOUNDED else (max(low, 0.0), min(high, 100.0))
 
 
 def curve(
@@ -141,7 +129,7 @@ def curve(
     as_band = {"err_style": "band", "err_kws": {"alpha": 0.15, "linewidth": 0}}
     look = {"markerfacecolor": "white", "markeredgecolor": look["color"]} | look
     look |= as_bars if bars or own[x].nunique() == 1 else as_band
-    sns.lineplot(**common, errorbar=errorbar_of(y) if band else None, **look)
+    sns.lineplot(**common, errorbar=functools.partial(bounds, of=y) if band else None, **look)
     axes.set(xlabel="", ylabel="")
 
 
@@ -167,7 +155,7 @@ def dots_mean_interval(
         style |= {"palette": [each["color"] for each in looks], "markers": [each["marker"] for each in looks]}
     else:
         style |= {"color": COLOURS[0], "markers": MARKERS[0]}
-    sns.pointplot(rows, x=x, y=y, errorbar=errorbar_of(values), **style)
+    sns.pointplot(rows, x=x, y=y, errorbar=functools.partial(bounds, of=values), **style)
     axes.set(xlabel="", ylabel="")
     if legend := axes.get_legend():  # the figure has one for all panels
         legend.remove()
@@ -197,21 +185,15 @@ def notes(axes: Axes, places: Mapping[str, tuple[float, float]], **look: object)
     at = {text: 72 / axes.figure.dpi * axes.transData.transform(place) for text, place in places.items()}
     taken = [(*(point - 3), *(point + 3)) for point in at.values()]
     for text, point in at.items():
-        width = 4.2 * len(text)
-        sides = [(x, y) for x in (4, -4 - width) for y in (-2.5, 1, -6)] + [(-width / 2, y) for y in (4, -10)]
-
-        def covered(side: tuple[float, float], *, point: np.ndarray = point, width: float = width) -> float:
-            left, low = point + side
-            each = [
-                max(0.0, min(left + width, box[2]) - max(left, box[0]))
-                * max(0.0, min(low + 6, box[3]) - max(low, box[1]))
-                for box in taken
-            ]
-            return sum(each)
-
-        side = min(sides, key=covered)
-        taken.append((*(point + side), *(point + side + (width, 6))))
-        note(axes, text, places[text], side, **look)
+        size = np.array((4.2 * len(text), 6))
+        sides = np.array(
+            [(x, y) for x in (4, -4 - size[0]) for y in (-2.5, 1, -6)] + [(-size[0] / 2, y) for y in (4, -10)]
+        )
+        low, boxes = (point + sides)[:, None], np.array(taken)
+        covered = np.minimum(low + size, boxes[:, 2:]) - np.maximum(low, boxes[:, :2])
+        side = sides[covered.clip(min=0).prod(axis=-1).sum(axis=-1).argmin()]
+        taken.append((*(point + side), *(point + side + size)))
+        note(axes, text, places[text], tuple(side), **look)
 
 
 def note(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **look: object) -> None:

@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from smaller.analysis.comparison import differences
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.findings import distillation
@@ -15,8 +16,6 @@ from smaller.analysis.findings.distillation import STUDENTS, TEACHER, beside_tea
 from smaller.analysis.findings.teaching import TEMPERATURE
 from smaller.analysis.statistics import AVERAGE, Interval, of_split, one_kind, t_interval
 from smaller.base.errors import SmallerError
-
-STUDENT = "student (layers x heads)"
 
 
 @styled
@@ -41,9 +40,9 @@ def temperatures(table: pd.DataFrame) -> np.ndarray:
     """F1 of one student at each temperature minus its F1 at the first, a panel for each teacher (P1-T6)."""
     rows = of_average(distillation.averages(one_kind(of_split(table, "test"), "dataset")))
     tried, first = rows[rows["variant"].str.startswith(TEMPERATURE)], rows[rows["variant"] == ""]
-    both = distillation.beside(tried, first, on=[*distillation.MODELS, "seed"]).sort_values("temperature")
-    name = f"temperature {first['temperature'].min():g}"
-    both = both.assign(temperature=both["temperature"].map("{:g}".format))
+    each = differences(tried, first, by=[*distillation.MODELS, "temperature"], for_all=["temperature"]).dropna()
+    both, name = each.sort_values("temperature", kind="stable"), f"temperature {first['temperature'].min():g}"
+    both = both.assign(temperature=both["temperature"].map("{:g}".format), change=both["f1"])
     zero = dict.fromkeys(both["encoder"], Interval(0.0, np.nan, np.nan, 1))
     about = {"by": "temperature", "y": "temperature", "level": name, "x": f"F1 minus that at {name} (points)"}
     return _rows_of_dots(both, zero, value="change", **about)
@@ -65,7 +64,7 @@ def _rows_of_dots(
         panel.grid(visible=False, axis="y")
 
     parts = {f"Teacher: {encoder}": part for encoder, part in rows.groupby("encoder")}
-    return base.panels(parts, draw, **{"y": STUDENT} | axis, height=1.2 + 0.75 * len(groups))
+    return base.panels(parts, draw, **{"y": "student (layers x heads)"} | axis, height=1.2 + 0.75 * len(groups))
 
 
 @styled

@@ -20,9 +20,8 @@ BELOW = 15.0
 
 WHOLE, SEVERAL, CLOSED = "uncompressed", "several steps", "several steps, then quantized"
 NONE = "no encoder"
-SINGLE = ("pruned", "fewer layers", "quantized", "trimmed vocabulary")
-LOOKS = {WHOLE: (GREY, "*")} | dict(zip((*SINGLE, SEVERAL, CLOSED), zip(COLOURS, MARKERS, strict=True), strict=True))
-LOOKS |= {NONE: (GREY, "X")}
+KINDS = ("pruned", "fewer layers", "quantized", "trimmed vocabulary", SEVERAL, CLOSED)
+LOOKS = {WHOLE: (GREY, "*")} | dict(zip(KINDS, zip(COLOURS, MARKERS, strict=True), strict=True)) | {NONE: (GREY, "X")}
 """The kinds of technique that the fronts tell apart, each with the same colour and marker in every figure."""
 
 _SINGLE = {"dense": WHOLE, "distilled": "fewer layers", "cut": "fewer layers", "trimmed": "trimmed vocabulary"}

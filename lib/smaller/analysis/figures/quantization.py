@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import SymmetricalLogLocator
 
-from smaller.analysis.comparison import MARGIN
+from smaller.analysis.comparison import MARGIN, differences
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.findings import quantization
 from smaller.analysis.findings.quantization import REFERENCE
-from smaller.analysis.statistics import by_seed, one_kind
+from smaller.analysis.statistics import one_kind
 from smaller.formats import FORMATS
 
 WHERE = {
@@ -27,8 +27,8 @@ def f1_by_format(table: pd.DataFrame, published: pd.DataFrame) -> Axes:
     """What each format does to F1, with the margin in grey; hollow: the printed changes, over the same languages."""
     rows = quantization.plain(table)
     whole, codes = rows["form"] == REFERENCE, sorted(set(rows["language"]))
-    rows = _changes(rows[~whole], rows[whole], by=["form"])
-    names = _present(rows)
+    rows = differences(rows[~whole], rows[whole], by=["form"], for_all=["form"]).dropna()
+    names = [form for form in FORMATS if form in set(rows["form"])]
     axes = _dots(rows, x="form", order=names)
     printed = published.sub(published["dense"], axis="index").reindex(codes).mean(skipna=False).filter(names)
     hollow = {"color": COLOURS[1], "markerfacecolor": "none", "markersize": 7}
@@ -40,7 +40,8 @@ def f1_by_format(table: pd.DataFrame, published: pd.DataFrame) -> Axes:
 @styled
 def f1_against_bits(table: pd.DataFrame) -> Axes:
     """The change of F1 when weights are rounded to fewer bits, as in `f1_by_format`, by part of the model (T23)."""
-    rows = _changes(*quantization.both(table), by=["part", "bits"])
+    by = ["part", "bits"]
+    rows = differences(*quantization.both(table), by=by, for_all=by).dropna()
     bits = [f"{number:.0f}" for number in sorted(set(rows["bits"]), reverse=True)]
     rows = rows.assign(bits=rows["bits"].astype(int).astype(str), part=rows["part"].map(quantization.FAMILIES))
     parts = [part for part in quantization.FAMILIES.values() if part in set(rows["part"])]
@@ -50,21 +51,11 @@ def f1_against_bits(table: pd.DataFrame) -> Axes:
     return axes
 
 
-def _present(rows: pd.DataFrame) -> list[str]:
-    return [name for name in FORMATS if name in set(rows["form"])]
-
-
-def _changes(rows: pd.DataFrame, whole: pd.DataFrame, *, by: list[str]) -> pd.DataFrame:
-    """The differences of F1 to fp32, seed by seed, averaged over the languages."""
-    both = rows.join(whole.set_index(["language", "seed"])["f1"].rename("fp32"), on=["language", "seed"])
-    return by_seed(both.assign(change=both["f1"] - both["fp32"]), "change", by=by).reset_index()
-
-
 def _dots(rows: pd.DataFrame, **groups: object) -> Axes:
     """Changes of F1 by group, the margin as a band; the axis is logarithmic beyond one point."""
     (axes,) = base.new_axes(1, height=3.4)
     axes.axhspan(-MARGIN, MARGIN, color=GREY, alpha=0.12, linewidth=0, label=f"within {MARGIN:g} points of fp32")
-    base.dots_mean_interval(axes, rows, y="change", **groups)
+    base.dots_mean_interval(axes, rows.rename(columns={"f1": "change"}), y="change", **groups)
     axes.set_yscale("symlog", linthresh=1)
     axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -107,7 +98,7 @@ def size_waterfall(parts: pd.DataFrame, published: Mapping[str, float]) -> Axes:
 def time_by_format(settings: pd.DataFrame) -> np.ndarray:
     """Milliseconds a sentence by format, threads and batch: languages with their rounds, means, the noise floor."""
     rows = one_kind(settings, "device")
-    names = _present(rows)
+    names = [form for form in FORMATS if form in set(rows["form"])]
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:
         dense, middle = own[own["form"] == REFERENCE], own.groupby("form", sort=False)["milliseconds"].mean()

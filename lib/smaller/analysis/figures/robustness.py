@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from smaller.analysis.comparison import DIFFERS
+from smaller.analysis.comparison import DIFFERS, made
 from smaller.analysis.figures import base
 from smaller.analysis.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, calibration, under_noise
 from smaller.analysis.statistics import by_seed
@@ -39,7 +39,7 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
 @base.styled
 def brittleness(table: pd.DataFrame) -> Axes:
     """What each model keeps under the strongest noise of each kind, minus the dense one's; framed: it differs."""
-    found = by_kind(table)
+    found = made(by_kind(table))
     found = found[found["strongest"].astype(bool)]
     if found.empty:
         raise SmallerError("There is no compressed model to compare with the dense one.")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from smaller.analysis.figures.base import styled
 from smaller.base.errors import SmallerError
-from smaller.base.paths import outputs_folder
+from smaller.base.paths import inside_outputs, outputs_folder
 
 SEEDS = "Dots: seeds; markers and lines: means over seeds, with 95 % t intervals."
 
@@ -84,10 +84,3 @@ def save(
     figure.savefig(card.svg, metadata={"Date": None, "Creator": None})
     table.to_csv(card.csv, index=False, lineterminator="\n")
     return card
-
-
-def inside_outputs(path: Path) -> str:
-    """The path below the outputs folder, for links; a file elsewhere gives the empty string."""
-    outputs = outputs_folder().resolve()
-    path = path.resolve()
-    return path.relative_to(outputs).as_posix() if path.is_relative_to(outputs) else ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import MARGIN, OVER_SENTENCES, against, paired
+from smaller.analysis.comparison import MARGIN, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import AVERAGE, by_seed, describe, of_split, over_seeds, t_interval
@@ -86,11 +86,11 @@ def against_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
 
 def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
     """Whether the dense encoders are ahead of a model without one; headline and quantity are of the least lead."""
-    found = pd.DataFrame() if plain is None or plain.empty else against_plain(table, plain)
-    rows = [row for _, row in found.iterrows() if row[PLAIN_OVER_SEEDS].interval.n]
-    if not rows:
+    compared = plain is not None and not plain.empty
+    found = made(against_plain(table, plain), PLAIN_OVER_SEEDS) if compared else pd.DataFrame()
+    if found.empty:
         return missing("Models without an encoder")
-    rows.sort(key=lambda row: row[PLAIN_OVER_SEEDS].interval.mean)
+    rows = sorted((row for _, row in found.iterrows()), key=lambda row: row[PLAIN_OVER_SEEDS].interval.mean)
     leads = [row[PLAIN_OVER_SEEDS] for row in rows]
     unsure = "is not shown to be ahead of"
     told = [

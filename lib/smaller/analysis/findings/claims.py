@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison, unknown
 from smaller.analysis.findings.finding import Finding, Quantity
 from smaller.analysis.statistics import Interval
 from smaller.base.errors import SmallerError, did_you_mean
@@ -113,7 +113,7 @@ def _borne_out(claim: Mapping[str, str], quantity: Quantity) -> str:
     found = getattr(quantity, "interval", quantity)
     found = found if isinstance(found, Interval) else Interval(found, found, found, 1)
     if not found.known:
-        return NOT_DECIDED if found.n else NOT_MEASURED
+        return unknown(found)
     value, margin = float(claim["value"]), float(claim["margin"] or 0)
     least = value - margin if says in ("is", "least") else -float("inf")
     most = value + margin if says in ("is", "most") else float("inf")

@@ -1,27 +1,16 @@
 """What students keep of their teachers' F1. `table` is what `by_strategy` makes; 4x6 is four layers of six heads."""
 
 import operator
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import (
-    AGREES,
-    DEPARTURE,
-    MARGIN,
-    NOT_DECIDED,
-    NOT_MEASURED,
-    Comparison,
-    corrected,
-    paired,
-)
+from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
 from smaller.analysis.findings.words import count_of, name_of, some_of
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
-from smaller.study.recipes import Recipe
 
 TEACHER, AGNOSTIC, SPECIFIC = "teacher", "task-agnostic", "task-specific"
 LABELS, CUT, CONTINUED, SCRATCH = "labels alone", "layers dropped", "layers dropped, pre-trained on", "from scratch"
@@ -41,14 +30,6 @@ ISOLATING = {(SPECIFIC, LABELS): "On the task", (AGNOSTIC, CONTINUED): "On unlab
 
 OTHERS = [*((AGNOSTIC, name) for name in (CUT, SCRATCH)), *((SPECIFIC, name) for name in CONTROLS[1:]), (LABELS, CUT)]
 """Pairs of a model and a control of its shape that differ in more than that."""
-
-
-def layers_and_heads(shape: str) -> tuple[int, int]:
-    """The numbers of a student's name: "4x6" is four layers of six heads."""
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", shape)
-    if not found:
-        raise SmallerError(f"A student is written as layers x heads, such as 4x6; {shape!r} is not.")
-    return int(found[1]), int(found[2])
 
 
 def by_strategy(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,31 +81,28 @@ def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: st
         about = {"for_all": ["shape"] if second == TEACHER else [], "drawn_once": once(first, second)}
         each = paired(rows[names == first], rows[names == second], by=by, over_sentences=split == "test", **about)
         # Not each model has a control of its shape.
-        found.append(each[each["verdict"] != NOT_MEASURED].assign(model=first, minus=second))
+        found.append(made(each).assign(model=first, minus=second))
     whole = corrected(pd.concat(found, ignore_index=True)).drop(columns="verdict")
     return whole.set_axis(["model", "minus", "teacher", "student", DIFFERENCE, DRAWN], axis="columns")
 
 
-def beside(first: pd.DataFrame, second: pd.DataFrame, *, on: Sequence[str]) -> pd.DataFrame:
-    """Rows of `first` beside those of `second` with the same `on`: `change` in points, `kept`, `saved` in per cent."""
-    other = second.set_index(list(on))[["f1", "parameters"]]
-    found = first.join(other, on=list(on), suffixes=("", "_other")).dropna(subset="f1_other")
+def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
+    """Students and controls beside their own teacher of that language and seed; language averages last.
+
+    `change` is in points, `kept` and `saved` are in per cent of the teacher's F1 and parameters.
+    """
+    rows, on = averages(plain(table, split=split)), ["encoder", "language", "seed"]
+    whole = rows["strategy"] == TEACHER
+    teachers = rows[whole].set_index(on)[["f1", "parameters"]].add_suffix("_other")
+    found = rows[~whole].join(teachers, on=on).dropna(subset="f1_other")
+    if found.empty:
+        said = "There is no student beside its own teacher of the same language and seed: "
+        raise SmallerError(f"{said}run the teachers with the students' seeds.")
     return found.assign(
         change=found["f1"] - found["f1_other"],
         kept=100 * found["f1"] / found["f1_other"].where(found["f1_other"] > 0),
         saved=100 * (1 - found["parameters"] / found["parameters_other"]),
     )
-
-
-def beside_teacher(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
-    """Students and controls `beside` their own teacher of that language and seed; language averages last."""
-    rows = averages(plain(table, split=split))
-    whole = rows["strategy"] == TEACHER
-    found = beside(rows[~whole], rows[whole], on=["encoder", "language", "seed"])
-    if found.empty:
-        said = "There is no student beside its own teacher of the same language and seed: "
-        raise SmallerError(f"{said}run the teachers with the students' seeds.")
-    return found
 
 
 def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
@@ -206,13 +184,3 @@ def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
         verdict=ANSWERED if len(below) + len(above) == len(found) else NOT_DECIDED,
         values={"below": below, "above": above},
     )
-
-
-def curves(found: Mapping[str, Iterable[tuple[Recipe, list[float], int]]]) -> pd.DataFrame:
-    """Learning curves of `timing.training_curves` as a table: series, update, and loss (a mean of five neighbours)."""
-    rows = []
-    for name, own in found.items():
-        for _, losses, stride in own:
-            smooth = pd.Series(losses).rolling(5, center=True, min_periods=1).mean()
-            rows.append(pd.DataFrame({"series": name, "update": np.arange(len(losses)) * stride, "loss": smooth}))
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["series", "update", "loss"])

@@ -18,9 +18,6 @@ from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, Interval, describe, t_interval
 from smaller.encoders import configuration, parameter_count
 
-TEACHERS, DEPTHS = ("afriberta-base", "afriberta-large"), (4, 6)
-"""The paper's teachers, and the layers of its students."""
-
 STUDENT = ["strategy", "teacher", "layers", "heads"]
 
 
@@ -72,7 +69,7 @@ def misprints() -> Finding:
 
 def exact() -> pd.DataFrame:
     """The paper's students against their teachers: parameters of the masked-language models, from their shapes."""
-    places = itertools.product(TEACHERS, DEPTHS)
+    places = itertools.product(("afriberta-base", "afriberta-large"), (4, 6))
     rows = [(teacher, _millions(teacher), layers, _millions(teacher, layers=layers)) for teacher, layers in places]
     table = pd.DataFrame(rows, columns=["teacher", "teacher (M)", "layers", "student (M)"])
     return table.assign(**{SAVED: 100 * (1 - table["student (M)"] / table["teacher (M)"])})

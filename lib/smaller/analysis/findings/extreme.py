@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_DECIDED, OVER_SENTENCES, Comparison, against, corrected, paired
+from smaller.analysis.comparison import NOT_DECIDED, OVER_SENTENCES, Comparison, against, corrected, made, paired
 from smaller.analysis.findings import baselines, units
-from smaller.analysis.findings.finding import ANSWERED, Finding
+from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
 from smaller.analysis.statistics import of_split, t_interval
 from smaller.base.errors import SmallerError
 from smaller.encoders import TRAINED
@@ -131,16 +131,20 @@ def costs(table: pd.DataFrame) -> Findings:
     changes = against_dense(pipeline)["minus dense"]
     for place, own in pipeline.groupby(PLACE, sort=False):
         stages = list(dict.fromkeys(own["stage"]))
+        change, share = changes[(*place, PIPELINE, stages[-1])], own.loc[own["stage"] == stages[-1], "share"].max()
+        if not change.interval.n:
+            found[place] = missing(f"Pairs of the whole pipeline from {place[0]} and the dense model on {place[1]}")
+            continue
         before = own.assign(stage=own["stage"].map(dict(itertools.pairwise(stages)))).dropna(subset="stage")
         steps = paired(own[own["stage"] != DENSE], before, by=["stage"], value="score", drawn_once=[ONCE])
-        steps = steps.set_index("stage")["comparison"]
-        worst = min(steps.index, key=lambda stage: steps[stage].interval.mean)
-        change, share = changes[(*place, PIPELINE, stages[-1])], own.loc[own["stage"] == stages[-1], "share"].max()
+        steps = made(steps).set_index("stage")["comparison"]
+        worst = min(steps.index, key=lambda stage: steps[stage].interval.mean, default="")
+        told = f"Of its stages, “{worst}” has the lowest difference from the one before: "
+        told = f"{told}{steps[worst]} ({steps[worst].verdict})." if worst else ""
         found[place] = Finding(
             f"On {place[1]}, the whole pipeline from {place[0]} {scores(change)} the dense model, with "
             f"{100 * share:.1f} % of the {table['counted'].iloc[0]}: {change}.",
-            f"{change.excludes()} Of its stages, “{worst}” has the lowest difference from the one before: "
-            f"{steps[worst]} ({steps[worst].verdict}).",
+            f"{change.excludes()} {told}",
             quantity=change,
             values={"share": share, "lowest": worst, "steps": steps},
         )
@@ -190,13 +194,13 @@ def _closest(rows: pd.DataFrame, first: str) -> tuple[str, Comparison | None]:
     The highest mean of those that are not shown to be behind; else the highest p, since all have to be behind.
     """
     best = rows["family"] == first
-    each = with_once(paired(rows[~best], rows[best], by=["family"], for_all=["family"], value="score"), first)
+    each = made(paired(rows[~best], rows[best], by=["family"], for_all=["family"], value="score"))
 
     def closeness(row: tuple) -> tuple[bool, float]:
         behind = replace(row.comparison, corrected=row.comparison.p).sign == -1
         return not behind, row.comparison.p if behind else row.comparison.interval.mean
 
-    closest = max(each.itertuples(), key=closeness, default=None)
+    closest = max(with_once(each, first).itertuples(), key=closeness, default=None)
     return (closest.family, closest.comparison) if closest else ("", None)
 
 
@@ -247,15 +251,16 @@ def smallest(found: pd.DataFrame, counted: str) -> Findings:
     told = {}
     for row in found.drop_duplicates(["encoder", "data set"]).to_dict("records"):
         change, (limit, _) = row["minus dense"], TOLERATED[row["loss up to"]]
-        known = isinstance(change, Comparison)
-        decided = change.departs(by=limit) != NOT_DECIDED if known else row["score"].known
+        known, said = isinstance(change, Comparison), "No smaller model is within that loss."
+        if known:
+            said = f"On test, the difference is {change} ({change.verdict}). {change.excludes()}"
+            said = said if change.interval.n else "On test, it was not measured beside the dense model."
+        decided = change.departs(by=limit) if known else ANSWERED if row["score"].known else NOT_DECIDED
         told[row["encoder"], row["data set"]] = Finding(
             f"On {row['data set']}, the smallest model within {row['loss up to']} of the dense {row['encoder']} on dev "
             f"is “{row['model']}”, with {row['of dense (%)']:.1f} % of the {counted}.",
-            f"On test, the difference is {change} ({change.verdict}). {change.excludes()}"
-            if known
-            else "No smaller model is within that loss.",
+            said,
             quantity=change if known else None,
-            verdict=ANSWERED if decided else NOT_DECIDED,
+            verdict=settled([decided]),
         )
     return told

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_COMPARABLE, NOT_DECIDED, Comparison, paired
+from smaller.analysis.comparison import NOT_COMPARABLE, NOT_DECIDED, Comparison, made, paired
 from smaller.analysis.findings import claims, extreme, units
 from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
@@ -19,12 +19,11 @@ MARK = {"parameters": 35, "time": 51}
 """XtremeDistil on the named entities of 41 languages (Mukherjee and Awadallah 2020): how many times fewer parameters
 than mBERT, and how many times faster in batches."""
 
-COLUMNS = [*MODEL, "batch", "threads", *units.TIME, "noise_floor", "faster", "time", "share", "parameter_share"]
-TITLES = (
-    "encoder; data set; family; model; batch; threads; ms, from text to labels; ms, network alone; noise floor; "
-    "times faster; time; share of the bytes; share of the parameters"
-).split("; ")
-"""What the columns of the table of times are, and what they are called."""
+TITLES = {"encoder": "encoder", "dataset": "data set", "family": "family", "stage": "model", "batch": "batch"}
+TITLES |= {"threads": "threads"} | {time: f"ms, {told.removeprefix('in the ')}" for time, told in units.TIME.items()}
+TITLES |= {"noise_floor": "noise floor", "faster": "times faster", "time": "time", "share": "share of the bytes"}
+TITLES |= {"parameter_share": "share of the parameters"}
+"""The columns of the table of times, and what they are called."""
 
 
 def speeds(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
@@ -34,7 +33,7 @@ def speeds(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     rows, column = rows.assign(device=rows.get("device", "")), units.everywhere(rows, units.TIME)
     dense = rows[rows["stage"] == DENSE].groupby(setting)[column].first().rename("dense")
     rows = rows.assign(faster=rows.join(dense, on=setting)["dense"] / rows[column], time=units.TIME[column])
-    return rows[COLUMNS].set_axis(TITLES, axis="columns")
+    return rows[list(TITLES)].rename(columns=TITLES)
 
 
 def with_speed(found: pd.DataFrame, table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
@@ -123,12 +122,8 @@ def thirty_five_times_fewer(table: pd.DataFrame) -> Findings:
     return found
 
 
-_GUESSED = {
-    "unknown_pieces": "unknown tokens (%)",
-    "pseudo_perplexity": "pseudo-perplexity of a token",
-    "word_perplexity": "perplexity of a word",
-    "bits_per_character": "bits per character",
-}
+_GUESSED = {"unknown_pieces": "unknown tokens (%)", "pseudo_perplexity": "pseudo-perplexity of a token"}
+_GUESSED |= {"word_perplexity": "perplexity of a word", "bits_per_character": "bits per character"}
 
 
 def vocabulary(curve: pd.DataFrame) -> Findings:
@@ -137,7 +132,7 @@ def vocabulary(curve: pd.DataFrame) -> Findings:
     for place, own in curve.groupby(PLACE, sort=False):
         whole, value = own["vocabulary"].max(), {"value": "score", "drawn_once": [ONCE]}
         smaller, all_tokens = (own[own["vocabulary"] < whole], own[own["vocabulary"] == whole])
-        each = paired(smaller, all_tokens, by=["vocabulary"], for_all=["vocabulary"], **value)
+        each = made(paired(smaller, all_tokens, by=["vocabulary"], for_all=["vocabulary"], **value))
         for size, one in each.set_index("vocabulary")["comparison"].sort_index().items():
             said = f"On {place[1]}, {place[0]} with {size:,.0f} tokens {scores(one)} that with all {whole:,.0f}: {one}."
             found[*place, size] = Finding(said, quantity=one)
@@ -156,9 +151,9 @@ def teacher(table: pd.DataFrame) -> pd.DataFrame:
 
 def shown(comparisons: Sequence[Comparison], sign: int, says: str) -> Finding:
     """In how many comparisons, of `teacher` or of `adapters`, the first is ahead (sign 1) or behind (-1)."""
-    number = sum(one.sign == sign for one in comparisons)
-    said = f"In {number} of {count_of(len(comparisons), 'comparison')}, {says}."
-    return Finding(said, values={"shown": number}) if len(comparisons) else missing("These pairs of models")
+    signs = [one.sign for one in comparisons if one.interval.n]
+    said = f"In {signs.count(sign)} of {count_of(len(signs), 'comparison')}, {says}."
+    return Finding(said, values={"shown": signs.count(sign)}) if signs else missing("These pairs of models")
 
 
 def adapter_curve(table: pd.DataFrame, with_adapters: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.analysis.comparison import NOT_DECIDED, NOT_MEASURED, Comparison, unknown
 from smaller.analysis.statistics import Interval
 
 ANSWERED = "answered"
@@ -31,12 +31,10 @@ class Finding:
 
     def __post_init__(self) -> None:
         if not self.verdict:
-            found = ANSWERED
-            if isinstance(self.quantity, Comparison):
-                found = self.quantity.verdict
-            elif isinstance(self.quantity, Interval) and not self.quantity.known:
-                found = NOT_DECIDED if self.quantity.n else NOT_MEASURED
-            object.__setattr__(self, "verdict", ANSWERED if found in (AGREES, DIFFERS) else found)
+            one = self.quantity
+            undecided = isinstance(one, Comparison) and one.verdict in (NOT_DECIDED, NOT_MEASURED)
+            undecided |= isinstance(one, Interval) and not one.known
+            object.__setattr__(self, "verdict", unknown(getattr(one, "interval", one)) if undecided else ANSWERED)
 
     @property
     def measured(self) -> bool:
@@ -54,4 +52,5 @@ def missing(what: str) -> Finding:
 
 def settled(words: Iterable[str]) -> str:
     """The verdict on a question that several verdicts answer together: one of them undecided leaves it undecided."""
-    return NOT_DECIDED if NOT_DECIDED in list(words) else ANSWERED
+    found = set(words)
+    return NOT_MEASURED if found == {NOT_MEASURED} else NOT_DECIDED if NOT_DECIDED in found else ANSWERED

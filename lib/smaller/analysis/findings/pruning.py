@@ -5,16 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import (
-    AGREES,
-    DEPARTURE,
-    NOT_DECIDED,
-    NOT_MEASURED,
-    OVER_SENTENCES,
-    against,
-    differences,
-    paired,
-)
+from smaller.analysis import comparison
+from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of, percent
 from smaller.analysis.statistics import drop_at, language_average, of_split, one_kind, over_seeds, spearman
@@ -46,7 +38,7 @@ def near(shares: Iterable[float], goal: float) -> float:
 
 def limits(table: pd.DataFrame) -> Finding:
     """Where mean F1 has dropped by two points (paper 1, Q2); the quantity is of the worse order at half the weights."""
-    found = against_dense(table)
+    found = made(against_dense(table))
     if found.empty:
         return missing("Pruned models")
     drops, places = fallen(language_average(of_split(table, "test")))
@@ -113,8 +105,7 @@ def departures(table: pd.DataFrame) -> pd.DataFrame:
 
 def _by_sparsity(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The comparison at each sparsity that both have, and all of them in words."""
-    each = paired(first, second, by=["sparsity"]).sort_values("sparsity")
-    each = each[each["verdict"] != NOT_MEASURED]
+    each = made(paired(first, second, by=["sparsity"])).sort_values("sparsity")
     told = "; ".join(f"{percent(row.sparsity)}: {row.comparison} ({row.verdict})" for row in each.itertuples())
     return each, f"By sparsity, {told}."
 
@@ -231,12 +222,11 @@ def encoders(table: pd.DataFrame) -> Finding:
     if len(sizes) < 2:
         return missing("Encoders of other sizes")
     dense, by = rows["order"] == "dense", ["order", "sparsity"]
-    lost = differences(rows[~dense], rows[dense], by=["encoder", "language", *by], for_all=by)
+    lost = comparison.differences(rows[~dense], rows[dense], by=["encoder", "language", *by], for_all=by)
     small, others = lost["encoder"] == sizes.index[0], ["encoder"]
     # What the others lose minus what the smallest loses: below zero where it loses more, as in every comparison.
     lost["f1"] = -lost["f1"]
-    each = paired(lost[~small], lost[small], by=by, match=others, for_all=others)
-    each = each[each["verdict"] != NOT_MEASURED]
+    each = made(paired(lost[~small], lost[small], by=by, match=others, for_all=others))
     if each.empty:
         return missing("Equal sparsities of several encoders")
     furthest = min(each["comparison"], key=lambda one: one.interval.mean)

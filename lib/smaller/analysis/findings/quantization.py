@@ -10,7 +10,7 @@ from dataclasses import replace
 import pandas as pd
 
 from smaller.analysis import comparison
-from smaller.analysis.comparison import AGREES, DEPARTURE, DIFFERS, MARGIN, NOT_DECIDED, OVER_SENTENCES, paired
+from smaller.analysis.comparison import AGREES, DEPARTURE, DIFFERS, MARGIN, NOT_DECIDED, OVER_SENTENCES, made, paired
 from smaller.analysis.findings import units
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
 from smaller.analysis.findings.words import are, name_of, some_of
@@ -257,6 +257,7 @@ def after_pruning(table: pd.DataFrame) -> pd.DataFrame:
 
 def on_pruned(found: pd.DataFrame) -> Finding:
     """Does quantization cost a pruned model more than a dense one? `found` is what `after_pruning` gives."""
+    found = made(found, "pruned minus dense")
     if found.empty:
         return missing("Pruned and quantized models")
     each = found["pruned minus dense"]
@@ -290,6 +291,7 @@ def by_bits(found: pd.DataFrame) -> pd.DataFrame:
 
 def sensitivity(found: pd.DataFrame) -> Finding:
     """Does rounding all weights to the most bits keep F1, and where do fewer cost two points (paper 1, mechanism 3)?"""
+    found = made(found)
     if found.empty:
         return missing("Rounded weights")
     first = found.iloc[0]

@@ -1,30 +1,19 @@
 """What the first paper prints on quantization, and what a page says of each of its claims."""
 
 import math
-from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
-import torch
-from torch import nn
-from transformers import AutoModelForTokenClassification
 
-from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, NOT_DECIDED, paired
+from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, NOT_DECIDED, made, paired
 from smaller.analysis.findings import quantization
 from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, Interval, spearman
-from smaller.encoders import configuration
-from smaller.formats import PARTS
 
 TEST_SENTENCES = dict(amh=500, hau=552, ibo=638, kin=605, lug=407, luo=186, pcm=600, swa=604, wol=539, yor=645)
 """Sentences in the test splits of MasakhaNER 1.0 (Adelani et al. 2021), on which the paper's times were taken."""
-
-# Bytes of a number in embedding tables, Linear weights, the classifier's weights and all else; and of a row's scale.
-_WIDTHS = dict.fromkeys(("fp32", "onnx"), (4, 4, 4, 4, 0)) | dict.fromkeys(("fp16", "bf16"), (2, 2, 2, 2, 0))
-_WIDTHS |= {"dynamic": (4, 1, 1, 4, 0), "llm.int8": (2, 1, 2, 2, 4)}
-_WIDTHS |= dict.fromkeys(("onnx-int8", "openvino-int8"), (1, 1, 1, 4, 0))
 
 
 def printed(metric: str) -> pd.DataFrame:
@@ -54,30 +43,6 @@ def unit_of_time() -> pd.DataFrame:
     return pd.DataFrame(told).rename_axis("column").reset_index()
 
 
-def exact(encoder: str, *, labels: int = 9) -> pd.DataFrame:
-    """Bytes by format and part of a named encoder with a token classifier, from its shape; single scales are not in."""
-    config = configuration(encoder)
-    config.num_labels = labels
-    with torch.device("meta"):
-        network = AutoModelForTokenClassification.from_config(config)
-    counts: Counter[str] = Counter()
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Linear):
-            inside = name.startswith(network.base_model_prefix)
-            counts["matrices" if inside else "head"] += module.weight.numel()
-            counts["biases"] += module.out_features
-            counts["scales"] += module.out_features * inside
-        else:
-            own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-            counts["tables" if isinstance(module, nn.Embedding) else "rest"] += own
-    rows = []
-    for form, (table, matrix, head, other, scale) in _WIDTHS.items():
-        linear = matrix * counts["matrices"] + head * counts["head"] + other * counts["biases"]
-        sizes = (table * counts["tables"], linear + scale * counts["scales"], other * counts["rest"])
-        rows += [(form, part, size) for part, size in zip(PARTS, sizes, strict=True)]
-    return pd.DataFrame(rows, columns=["form", "part", "bytes"])
-
-
 def explained(parts: pd.DataFrame) -> Finding:
     """How much of what LLM.int8() saves in AfriBERTa-large is due to int8, in per cent (paper 1, Q10 and D13)."""
     total = parts.groupby("form")["bytes"].sum()
@@ -89,7 +54,7 @@ def explained(parts: pd.DataFrame) -> Finding:
 def dynamic_loss(table: pd.DataFrame) -> Finding:
     """Is the paper's loss by dynamic quantization reproduced, in the languages that were measured here?"""
     found, theirs = quantization.against_fp32(table)["comparison"], printed("f1")
-    if "dynamic" not in found:
+    if "dynamic" not in found or not found["dynamic"].interval.n:
         return missing("Dynamically quantized models")
     one, change = found["dynamic"], theirs["dynamic"] - theirs["dense"]
     trend = spearman(theirs["dense"].drop(AVERAGE), change.drop(AVERAGE))
@@ -115,10 +80,10 @@ def dynamic_loss(table: pd.DataFrame) -> Finding:
 def gains(table: pd.DataFrame) -> Finding:
     """Does LLM.int8() raise F1 in some language (paper 1, D10)? The quantity is the language most in favour of it."""
     rows = quantization.plain(table)
-    ours = rows[rows["form"] == "llm.int8"]
-    if ours.empty:
+    ours, theirs = (rows[rows["form"] == form] for form in ("llm.int8", quantization.REFERENCE))
+    found = made(paired(ours, theirs, by=["language"]))["comparison"]
+    if found.empty:
         return missing("LLM.int8() models")
-    found = paired(ours, rows[rows["form"] == quantization.REFERENCE], by=["language"])["comparison"]
     words = [one.bears_out("more") for one in found]
     # One gain bears the claim out; no gain refutes it only where every language is decided.
     first = next((word for word in (AGREES, NOT_DECIDED) if word in words), words[0])

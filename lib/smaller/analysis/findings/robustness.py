@@ -8,15 +8,14 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, paired
+from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
 from smaller.analysis.findings.words import are, name_of, some_of
-from smaller.analysis.statistics import of_split, one_kind, over_seeds
+from smaller.analysis.statistics import by_seed, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
-from smaller.data.examples import Sentence
-from smaller.data.noise import KINDS, affected, struck
-from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, set_of
+from smaller.data.noise import KINDS
+from smaller.data.sets import ATTACK, UNLABELLED, set_of
 from smaller.study.recipes import Recipe
 from smaller.study.results import read
 from smaller.study.unlabelled import agreement
@@ -44,29 +43,6 @@ def by_model(table: pd.DataFrame) -> pd.DataFrame:
         raise SmallerError("There is no dense model in this study to compare the others with.")
     rows = of_split(table.assign(model=table["group"], home=at_own_set(table)), "test")
     return one_kind(rows.reset_index(drop=True), "encoder")
-
-
-def noise_sheet(sets: Iterable[EvaluationSet]) -> pd.DataFrame:
-    """What each kind of noise does at each rate: the share of sentences that it changes, and the first change."""
-    columns, rows = ["noise", "rate", "strikes", "languages", "sentences struck (%)", "example"], []
-    for place in (place for place in sets if place.noise):
-        clean, noisy = EvaluationSet(place.dataset, place.language, place.split).sentences(), place.sentences()
-        told = (affected(place.noise), place.language, 100 * struck(clean, noisy), _example(clean, noisy))
-        rows.append((place.noise, place.rate, *told))
-    sheet, told = pd.DataFrame(rows, columns=columns), dict(zip(columns[3:], ("nunique", "mean", "first"), strict=True))
-    codes = sheet["languages"].unique()
-    sheet = sheet.groupby(columns[:3], sort=False, as_index=False).agg(told)
-    sheet.attrs["languages"] = {"example": codes[0]} if len(codes) == 1 else {}
-    return sheet
-
-
-def _example(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> str:
-    """The first words that noise changes, before and after."""
-    for pair in zip(clean, noisy, strict=True):
-        for place, (old, new) in enumerate(zip(*(sentence.words for sentence in pair), strict=False)):
-            if old != new:
-                return " → ".join(" ".join(sentence.words[place : place + 2]) for sentence in pair)
-    return "–"
 
 
 def _shared(rows: pd.DataFrame) -> pd.DataFrame:
@@ -112,10 +88,10 @@ def calibration(table: pd.DataFrame) -> pd.DataFrame:
     return errors.dropna().rename("error").reset_index()
 
 
-def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.Series:
+def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] = NOISES) -> pd.DataFrame:
     """A `comparison` of each compressed model with the dense one; of several kinds of noise the mean counts."""
     about = {"match": [column for column in ("noise", "rate", "place") if column in rows], "drawn_once": drawn_once}
-    return against(rows, rows["model"] == DENSE, by=["model"], value=value, **about)["comparison"]
+    return against(rows, rows["model"] == DENSE, by=["model"], value=value, **about)
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +107,8 @@ def by_kind(table: pd.DataFrame) -> pd.DataFrame:
 def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn: Sequence[str]) -> pd.DataFrame:
     """A row for each model: the interval of each column over seeds, and the last column beside the dense model."""
     shown = pd.DataFrame({header: over_seeds(rows, column, by=["model"]) for header, column in columns.items()})
-    shown[f"{list(columns)[-1]}, minus dense"] = against_dense(rows, list(columns.values())[-1], **drawn)
+    last, value = list(columns.items())[-1]
+    shown[f"{last}, minus dense"] = against_dense(rows, value, **drawn)["comparison"]
     return shown.reindex(dict.fromkeys(rows["model"])).rename_axis("model").reset_index()
 
 
@@ -172,8 +149,9 @@ def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
 
 def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, *, worse: int = -1) -> Finding:
     """Whether any compressed model is shown to be worse than the dense one; `behind` and `level` are the words."""
-    found = against_dense(rows, value, drawn_once=EDITS if value == "attack_success" else NOISES)
-    if found.empty:
+    found = made(against_dense(rows, value, drawn_once=EDITS if value == "attack_success" else NOISES))["comparison"]
+    dense = t_interval(by_seed(rows[rows["model"] == DENSE], value))
+    if found.empty or not dense.n:
         return missing(f"compressed models {where}")
     lost = [model for model, one in found.items() if one.sign == worse]
     unsure = [model for model, one in found.items() if one.verdict == NOT_DECIDED]
@@ -181,7 +159,6 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
     furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
     safe = list(found.index[furthest < DEPARTURE])
     last = max(found.index, key=lambda model: worse * found[model].interval.mean)
-    dense = over_seeds(rows[rows["model"] == DENSE], value, by=["model"])[DENSE]
     return Finding(
         f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}, and "
         f"{len(unsure) or 'none'} {are(len(unsure))} not decided.",
@@ -260,7 +237,7 @@ def strangers(found: pd.DataFrame) -> Finding:
         return missing("texts of another kind or language")
     unsure = "not shown to be less confident than"
     verb = sure.words("more confident than", "less confident than", "as confident as", unsure)
-    alike = paired(strange, own, by=["model"], **beside, value="agreement").set_index("model")["comparison"]
+    alike = made(paired(strange, own, by=["model"], **beside, value="agreement")).set_index("model")["comparison"]
     less = sum(one.sign < 0 for one in alike)
     return Finding(
         f"On strange text the dense model is {verb} on its own test set: {sure}.",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, corrected, paired
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, corrected, made, paired
 from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import AGNOSTIC, DIFFERENCE, MODELS, SPECIFIC, compared, of_students
 from smaller.analysis.findings.finding import Finding, missing, settled
@@ -24,8 +24,7 @@ def _pairwise(pairs: Iterable[tuple[tuple, tuple]], *, on: Sequence[str], nothin
         for value, what in (values or {"f1": "F1"}).items():
             each = paired(one, other, match=on, value=value, drawn_once=drawn)
             found.append(each.assign(first=first, second=second, what=what))
-    found = corrected(pd.concat(found)) if found else pd.DataFrame(columns=["verdict"])
-    found = found[found["verdict"] != NOT_MEASURED]
+    found = made(corrected(pd.concat(found))) if found else pd.DataFrame()
     if found.empty:
         return missing(nothing)
     told = [
@@ -64,7 +63,6 @@ def agnostic_or_specific(table: pd.DataFrame) -> Finding:
     rows = distillation.plain(table)
     first, second = (rows[rows["strategy"] == strategy] for strategy in (AGNOSTIC, SPECIFIC))
     found = compared(table, [(AGNOSTIC, SPECIFIC)])
-    found = found[[one.verdict != NOT_MEASURED for one in found[DIFFERENCE]]]
     if found.empty:
         return missing("Task-agnostic and task-specific students of one shape")
     told = [
@@ -88,8 +86,7 @@ def above_teachers(table: pd.DataFrame) -> Finding:
     whole = rows[rows["strategy"] == distillation.TEACHER].rename(columns={"encoder": "smaller"})
     sizes = whole.groupby("smaller")["parameters"].first().sort_values().index
     pairs = pd.DataFrame(list(itertools.combinations(sizes, 2)), columns=["smaller", "encoder"])
-    found = paired(of_students(rows).merge(pairs), whole, by=["language", *MODELS, "smaller"], for_all=MODELS)
-    found = found[found["verdict"] != NOT_MEASURED]
+    found = made(paired(of_students(rows).merge(pairs), whole, by=["language", *MODELS, "smaller"], for_all=MODELS))
     if found.empty:
         return missing("Students of a larger teacher")
     told = zip(found["comparison"], found["strategy"], strict=True)

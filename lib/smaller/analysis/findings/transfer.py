@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, against, paired
+from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.pruning import against_dense, departures, fallen
 from smaller.analysis.findings.words import count_of, name_of, percent
@@ -105,7 +105,7 @@ def changes(table: pd.DataFrame, *, language: str = "") -> pd.DataFrame:
 
 def pruning_helps(table: pd.DataFrame) -> Finding:
     """Does pruning help out of domain (Q4)? It does not where no interval holds a gain of the margin."""
-    found = changes(table)
+    found = made(changes(table), "change")
     if found.empty:
         return missing("models out of domain")
     of = f"{count_of(len(found), 'setting')} of order and sparsity"
@@ -269,7 +269,7 @@ def claims(table: pd.DataFrame, correlations: Finding) -> dict[str, Finding | li
 def _each(what: str, rows: pd.DataFrame) -> list[Finding] | Finding:
     """A finding for each kind of model, order and sparsity: the change that `rows` compare, or the level of F1."""
     keys, compared = ["trained", "order", "sparsity"], "comparison" in rows
-    told = rows.set_index(keys)["comparison"] if compared else over_seeds(rows, by=keys)
+    told = made(rows).set_index(keys)["comparison"] if compared else over_seeds(rows, by=keys)
     found = []
     # Models of one language come first, and those pruned before fine-tuning.
     for (kind, order, sparsity), one in told.sort_index(ascending=False).items():

@@ -1,11 +1,12 @@
 """Time and memory of a study's models, measured side by side and kept in their records; and what each of them says."""
 
-from smaller.study.timing.examples import predictions, telling, training_curves
+from smaller.study.timing.examples import curves, predictions, telling, training_curves
 from smaller.study.timing.latency import entries, time_side_by_side
 from smaller.study.timing.memory import weigh
 from smaller.study.timing.table import kernel_times, settings_table
 
 __all__ = [
+    "curves",
     "entries",
     "kernel_times",
     "predictions",

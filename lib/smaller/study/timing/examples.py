@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 from smaller.data import splits
@@ -22,6 +23,16 @@ def training_curves(recipes: Iterable[Recipe]) -> Iterator[tuple[Recipe, list[fl
         reports = [step["report"] for step in record["steps"] if "loss_curve" in step["report"]] if record else []
         if reports:
             yield recipe, reports[-1]["loss_curve"], reports[-1]["loss_curve_stride"]
+
+
+def curves(found: Mapping[str, Iterable[tuple[Recipe, list[float], int]]]) -> pd.DataFrame:
+    """Learning curves of `training_curves` as a table: series, update, and loss (a mean of five neighbours)."""
+    rows = []
+    for name, own in found.items():
+        for _, losses, stride in own:
+            smooth = pd.Series(losses).rolling(5, center=True, min_periods=1).mean()
+            rows.append(pd.DataFrame({"series": name, "update": np.arange(len(losses)) * stride, "loss": smooth}))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["series", "update", "loss"])
 
 
 def telling(dataset: str, language: str) -> list[Sentence]:
