@@ -12,7 +12,8 @@ from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification
 from smaller import encoders, study
 from smaller.base.errors import SmallerError
 from smaller.data import sample
-from smaller.encoders.adapters import ADAPTED_FILE, AdaptedOutput, adapter_size, with_adapters
+from smaller.encoders.adapters import AdaptedOutput, adapter_size, with_adapters
+from smaller.encoders.layout import ADAPTED_FILE
 from smaller.formats.shipping import open_shipped, ship
 from smaller.prediction.tagging import tag
 from smaller.study import cache

@@ -22,7 +22,7 @@ def lines(section: str, answers: dict[str, dict] | Callable, **options) -> list[
     given = answers if callable(answers) else lambda way: answers[way]
     here = {"about": "a model: 9 parameters", "peak_memory_bytes": 2.5e9, "updates": 12}
     here |= {"cores": 2, "threads": 2, "machine": "a CPU"}
-    return list(bench.SECTIONS[section].report(lambda way: here | given(way), **options))
+    return list(bench.section(section).report(lambda way: here | given(way), **options))
 
 
 def test_fine_tuning_by_hand() -> None:
@@ -117,7 +117,7 @@ def test_all_sections_or_one() -> None:
     """Each measurement is asked for with the section's own encoder, unless another one is named."""
     sections = {
         name: SimpleNamespace(ENCODER=section.ENCODER, report=lambda ask: iter([ask("a way")]))
-        for name, section in bench.SECTIONS.items()
+        for name, section in {name: bench.section(name) for name in bench.SECTIONS}.items()
     }
     told = functools.partial(bench.bench, sections=sections, measure=lambda *asked, **more: (*asked, *more.values()))
     assert list(told(updates=3)) == [

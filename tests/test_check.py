@@ -49,15 +49,13 @@ def test_all_that_the_project_declares_is_checked_and_met_here() -> None:
 
 
 def test_table_marks_rows_and_gives_advice_once_for_neighbours() -> None:
-    text = check.render(
-        [
-            Requirement("torch", True, "2.13", "never shown"),
-            Requirement("first", None, "absent", "fetch them"),
-            Requirement("second", None, "absent", "fetch them"),
-            Requirement("disk", False, "0 GB", "clear it"),
-        ]
-    )
-    assert text.splitlines() == [
+    rows = [
+        Requirement("torch", True, "2.13", "never shown"),
+        Requirement("first", None, "absent", "fetch them"),
+        Requirement("second", None, "absent", "fetch them"),
+        Requirement("disk", False, "0 GB", "clear it"),
+    ]
+    assert list(check.render(iter(rows), width=6)) == [
         "OK    torch   2.13",
         "--    first   absent",
         "--    second  absent",
@@ -67,12 +65,22 @@ def test_table_marks_rows_and_gives_advice_once_for_neighbours() -> None:
         "",
         "1 of 4 requirements fail.",
     ]
-    assert check.render([Requirement("torch", True, "2.13")]).endswith("Everything that is needed is there.")
+    *_, last = check.render([Requirement("torch", True, "2.13")])
+    assert last == "Everything that is needed is there."
+
+
+def test_rows_are_told_as_they_come() -> None:
+    def looks() -> Iterator[Requirement]:
+        yield Requirement("quick", True, "at once")
+        raise AssertionError("nobody asked for more")
+
+    seen: list[Requirement] = []
+    assert next(check.render(looks(), seen=seen)).endswith("at once") and [row.name for row in seen] == ["quick"]
 
 
 def test_advice_is_not_lost_before_a_row_that_is_met() -> None:
     rows = [Requirement("one", None, "absent", "fetch"), Requirement("two", True, "there", "fetch")]
-    assert "-> fetch" in check.render(rows)
+    assert "-> fetch" in "".join(check.render(rows))
 
 
 def installed(name: str) -> object:
@@ -172,7 +180,9 @@ def test_library_that_does_not_load_is_a_row_and_no_traceback(tmp_path: Path) ->
     for name in ("torch", "bitsandbytes"):
         problem = f'raise OSError("lib{name}.so: cannot open shared object file\\nand more lines")'
         (tmp_path / f"{name}.py").write_text(problem, encoding="utf-8")
-    program = "from smaller.inputs import check; print(check.render(check.accelerators() + check.bitsandbytes()))"
+    program = (
+        "from smaller.inputs import check; print(*check.render(check.accelerators() + check.bitsandbytes()), sep='\\n')"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert [line.split("  ")[-1].strip() for line in done.stdout.splitlines()] == [
         "OSError: libtorch.so: cannot open shared object file and more lines",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from played_hub import PlayedHub, glotcc, mbert, told_by
 
@@ -11,6 +13,7 @@ from smaller.data import splits
 from smaller.data.datasets import DATASETS
 from smaller.inputs import fetching, needs
 from smaller.notebook.profiles import profiles
+from smaller.notebook.runner import NotebookRun
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +117,24 @@ def test_the_command_tells_fetches_nothing_in_a_dry_run_and_fails_where_somethin
     assert main(["check", "--profile", "mini"]) == 1
     told = capsys.readouterr().out
     assert "mini: e5-small" in told and "python -m smaller fetch --profile mini" in told
+
+
+def test_a_dry_run_says_how_to_bring_what_is_missing(capsys, monkeypatch):
+    failed = NotebookRun("00_quickstart", "failed", error="The encoder e5-small is not here.")
+    monkeypatch.setattr("smaller.report.building.run_all", lambda *_, **__: [failed])
+    assert main(["study", "--profile", "mini", "--only", "00_quickstart", "--dry-run", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)[0]["error"] == failed.error
+    first, *_, last = err.splitlines()
+    assert first == last and last.startswith(
+        "make fetch PROFILE=mini brings what is not here: e5-small, afriberta-corpus"
+    )
+
+
+def test_a_name_that_is_neither_suggests_encoders_and_data_sets():
+    for wrong, near in (("mbrt", "mbert"), ("masakhanr", "masakhaner"), ("glot50", "glot500")):
+        with pytest.raises(SmallerError, match=f"no encoder and no data set '{wrong}'. Did you mean '{near}"):
+            needs.named([wrong])
 
 
 def test_a_task_stands_for_the_languages_that_it_has():

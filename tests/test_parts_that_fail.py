@@ -14,7 +14,8 @@ from smaller.__main__ import main
 from smaller.base.errors import SmallerError
 from smaller.deploy import measuring
 from smaller.deploy.candidates import Shape
-from smaller.pretrain.text import readable, text_files
+from smaller.pretrain.corpus import text_files
+from smaller.pretrain.text import readable
 from smaller.study.steps import Distil, FineTune, TrimVocabulary
 
 FAST = {"epochs": 1, "learning_rate": 1e-3, "form": "dynamic", "lines": 20}
@@ -185,7 +186,7 @@ def test_a_notebook_that_is_damaged_or_cannot_be_exported_is_one_problem(outputs
 
 
 def test_a_damaged_figure_is_no_reason_to_have_no_index(outputs):
-    assert report.building.index([report.Page("a", "A", "", "", figure={"files": ["a.png"], "alt": "a"})])
+    assert report.index([report.Page("a", "A", "", "", figure={"files": ["a.png"], "alt": "a"})])
     outputs.mkdir()
     (outputs / "a.png").write_bytes(b"\x89PNG")
     page = report.Page("a", "A", "", "", figure={"files": ["a.png"], "alt": "a"})

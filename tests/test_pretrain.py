@@ -25,8 +25,9 @@ from smaller.data import sample
 from smaller.data.encoding import IGNORED, encode_text
 from smaller.encoders.learned import learn_tokenizer
 from smaller.pretrain import DEPTHS, Family, making, pretrain
+from smaller.pretrain.corpus import text_files
 from smaller.pretrain.held_out import frequency_perplexity, held_out_scores, masked_rows
-from smaller.pretrain.text import encoded, sampled_lines, smoothed_order, text_files, texts
+from smaller.pretrain.text import encoded, sampled_lines, smoothed_order, texts
 
 TINY = dict(width=12, vocabulary=300, updates=5, batch_size=8, held_out=0.1, learning_rate=1e-2)
 

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from smaller.base import settings
+from smaller.base.command import Command, Parser, count, rate, seed, value
 from smaller.base.errors import SmallerError
 from smaller.base.progress import duration
+from smaller.deploy import targets
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors=errors)  # names and letters of every language, in any locale
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         return options.run(options)
     except SmallerError as problem:
         print(f"smaller: {problem}", file=sys.stderr)
@@ -54,30 +56,12 @@ def _say_all(lines: Iterable[object]) -> int:
     return 0
 
 
-class _Command(argparse.ArgumentParser):
-    """The parser of a command, whose options may stand anywhere, also between the words of a list."""
-
-    _mixed = False
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, allow_abbrev=False, **options)
-
-    def parse_known_args(self, args=None, namespace=None):
-        if self._mixed:
-            return super().parse_known_args(args, namespace)
-        self._mixed = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._mixed = False
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m smaller",
         description="A study of what happens when a small-data language model is made smaller.",
     )
-    commands = parser.add_subparsers(required=True, metavar="command", parser_class=_Command)
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=Command)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], meaning: str) -> Callable:
         own = commands.add_parser(name, help=meaning)
@@ -99,14 +83,22 @@ def _parser() -> argparse.ArgumentParser:
     add("encoder", help="an encoder by name, or a folder, also that of a fine-tuned model")
     add("data", help="a data set and language, such as masakhaner/swa, or your own CoNLL or TSV files")
     add("folder", help="where the model goes")
-    add("--max-bytes", default="", help="of the whole folder: 20MB")
-    add("--max-latency", default="", help="for one sentence, text to labels, on one thread of this machine: 10ms")
+    add("--max-bytes", type=value(targets.parse_bytes), help="of the whole folder: 20MB")
+    add(
+        "--max-latency",
+        type=value(targets.parse_milliseconds),
+        help="for one sentence, text to labels, on one thread of this machine: 10ms",
+    )
     add("--max-drop", type=float, help="points below the whole model on dev: 1.0")
     add("--task", default="", help="of your own files: ner (default), pos, topics or sentiment")
     add("--language", default="und", help="of your own files: lug, sw, zh-Hans")
     add("--form", default="onnx-int8", help="of the weights: onnx-int8 (default), dynamic, fp16 ...")
-    add("--seed", type=int, default=1, help="of all training")
-    add("--budget", default="", help="time for teaching all candidates: 30min; decides how many, for how many epochs")
+    add("--seed", type=seed, default=1, help="of all training")
+    add(
+        "--budget",
+        type=value(targets.parse_duration),
+        help="time for teaching all candidates: 30min; decides how many, for how many epochs",
+    )
     for name, kind in TUNING.items():
         add(_option(name), type=kind, help="of fine-tuning")
 
@@ -147,20 +139,20 @@ def _parser() -> argparse.ArgumentParser:
     add = command("bench", _bench, "measure speed and memory beside the plain way")
     add("--only", help="one section: finetune, distil, deploy, trim or overhead")
     add("--encoder", help="a named shape (no weights needed), or a folder")
-    add("--updates", type=int, default=12, help="timed updates of each way (default 12)")
+    add("--updates", type=count, default=12, help="timed updates of each way (default 12)")
 
     command("clean", _clean, "remove the trained prefixes from the cache; records stay")
     return parser
 
 
-TUNING = {"epochs": int, "learning_rate": float, "batch_size": int}
+TUNING = {"epochs": count, "learning_rate": rate, "batch_size": count}
 FAMILY = {
-    "width": (int, "of the hidden states"),
-    "vocabulary": (int, "tokens of the tokenizer"),
-    "updates": (int, "batches to train on"),
-    "batch_size": (int, "lines in a batch"),
-    "learning_rate": (float, "its peak"),
-    "seed": (int, "of weights, batches and masks"),
+    "width": (count, "of the hidden states"),
+    "vocabulary": (count, "tokens of the tokenizer"),
+    "updates": (count, "batches to train on"),
+    "batch_size": (count, "lines in a batch"),
+    "learning_rate": (rate, "its peak"),
+    "seed": (seed, "of weights, batches and masks"),
 }
 
 
@@ -186,13 +178,19 @@ def _study(options: argparse.Namespace) -> int:
     settings.go_offline()  # nothing is downloaded in the middle of a run
     if options.json and not options.dry_run:
         raise SmallerError("--json is the plan of a dry run: add --dry-run.")
-    overrides = {"languages": _languages(options.languages)} if options.languages else {}
-    from smaller.report import run_all
-    from smaller.study.engines import engine
+    from smaller.notebook.profiles import asked
+    from smaller.study.engines import require_engine
 
-    if options.profile != "sample" and not options.languages:
-        _say_missing(options)
-    engine(options.engine, address=options.address)  # a mistake is told here, before a kernel starts
+    # A mistake is told here, before anything is imported that takes long, and a kernel starts.
+    require_engine(options.engine, address=options.address)
+    overrides = {"languages": _languages(options.languages)} if options.languages else {}
+    asked(options.profile, only=_listed(options.only), overrides=overrides)
+    missing = [] if options.profile == "sample" or options.languages else _missing(options)
+    remedy = f"make fetch PROFILE={options.profile} brings what is not here: {', '.join(missing)}"
+    if missing:
+        print(remedy, file=sys.stderr if options.json else sys.stdout, flush=True)
+    from smaller.report import run_all
+
     started = time.monotonic()
     runs = run_all(
         options.profile,
@@ -213,21 +211,19 @@ def _study(options: argparse.Namespace) -> int:
     elif not failed:
         _say(f"done in {duration(time.monotonic() - started)}")
     if failed and options.dry_run:
-        print("".join(f"{run.name} could not be planned: {run.error}\n" for run in failed), end="", file=sys.stderr)
+        told = [f"{run.name} could not be planned: {run.error}" for run in failed] + [remedy] * bool(missing)
+        print("\n".join(told), file=sys.stderr)
     elif failed:
         print(f"failed: {', '.join(run.name for run in failed)}; see outputs/notebooks", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _say_missing(options: argparse.Namespace) -> None:
+def _missing(options: argparse.Namespace) -> list[str]:
     """What the notebooks read and is not here; each of them ends with an error where it asks for it."""
     from smaller.inputs import fetching, needs
 
     wanted = needs.of_profile(options.profile, only=_listed(options.only))
-    missing = [part.name for part in fetching.plan(wanted, ask=False) if part.missing]
-    if missing:
-        line = f"not here: {', '.join(missing)}; python -m smaller fetch --profile {options.profile} brings them"
-        print(line, file=sys.stderr if options.json else sys.stdout)
+    return [part.name for part in fetching.plan(wanted, ask=False) if part.missing]
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -237,42 +233,42 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compress(options: argparse.Namespace) -> int:
-    from smaller.deploy import compress_command
-    from smaller.deploy.targets import parse_bytes, parse_duration, parse_milliseconds
+    from smaller.deploy.asking import require_asked
 
-    found = compress_command(
-        options.encoder,
-        options.data,
-        options.folder,
-        say=_say,
-        max_bytes=parse_bytes(options.max_bytes) if options.max_bytes else None,
-        max_latency=parse_milliseconds(options.max_latency) if options.max_latency else None,
-        max_drop=options.max_drop,
-        task=options.task,
-        language=options.language,
-        form=options.form,
-        seed=options.seed,
-        budget=parse_duration(options.budget) if options.budget else None,
-        **_given(options, TUNING),
-    )
+    limits = {name: getattr(options, name) for name in ("max_bytes", "max_latency", "max_drop")}
+    targets.Target(**limits)  # an error where there is none
+    asked = {"task": options.task, "language": options.language, "form": options.form}
+    require_asked(options.encoder, options.data, options.folder, **asked)
+    from smaller.deploy import compress_command  # imports PyTorch, which takes seconds
+
+    more = limits | asked | _given(options, TUNING) | {"seed": options.seed, "budget": options.budget}
+    found = compress_command(options.encoder, options.data, options.folder, say=_say, **more)
     return 1 if found.missed else 0
 
 
 def _ship(options: argparse.Namespace) -> int:
+    from smaller.deploy.asking import require_to_ship
+
+    require_to_ship(options.recipe, options.folder, form=options.form)
     from smaller.deploy.recorded import ship_command
 
     return _say_all(ship_command(options.recipe, options.folder, form=options.form))
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from smaller.base.paths import expanded
+    from smaller.encoders.served import require_shipped
+    from smaller.serving.folder import require_there
     from smaller.serving.reader import open_graph
     from smaller.serving.stream import predict
 
     form, given = ("json", "text") if options.json else (options.format, "")
     told = {"stream": sys.stdin and sys.stdin.buffer, "form": form, "given": given}
+    require_there(expanded(options.folder))
     if reader := open_graph(options.folder):
         return _say_all("\n".join(lines) for lines in predict(reader, options.sentences, **told))
-    from smaller.formats.shipping import predict_command  # imports PyTorch, which takes seconds
+    require_shipped(expanded(options.folder))
+    from smaller.formats.shipping import predict_command
 
     return _say_all(predict_command(options.folder, options.sentences, **told))
 
@@ -287,24 +283,23 @@ def _demo(options: argparse.Namespace) -> int:
 def _pretrain(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from smaller.pretrain import Family, pretrain
+    from smaller.pretrain import Family
+    from smaller.pretrain.corpus import require_sizes, text_files
 
-    made = pretrain(
-        Family(**_given(options, FAMILY), languages=tuple(_listed(options.languages)) or None),
-        corpus=Path(options.corpus),
-        out=Path(options.out),
-        sizes=_listed(options.sizes),
-        licence=options.licence,
-        say=_say,
-    )
-    return _say_all(made)
+    family = Family(**_given(options, FAMILY), languages=tuple(_listed(options.languages)) or None)
+    corpus, sizes = Path(options.corpus), require_sizes(_listed(options.sizes))
+    text_files(corpus, family.languages)  # an error where there is nothing to read
+    from smaller.pretrain import pretrain
+
+    given = {"corpus": corpus, "out": Path(options.out), "sizes": sizes, "licence": options.licence}
+    return _say_all(pretrain(family, **given, say=_say))
 
 
 def _check(options: argparse.Namespace) -> int:
     from smaller.inputs.check import render, requirements
 
-    rows = requirements(profile=options.profile)
-    print(render(rows))
+    rows = []
+    _say_all(render(requirements(profile=options.profile), seen=rows))
     return 1 if any(row.ok is False for row in rows) else 0
 
 

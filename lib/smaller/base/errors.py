@@ -11,9 +11,17 @@ class SmallerError(Exception):
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
-    """A suggestion to append to an error message, such as " Did you mean 'swa'?", or the empty string."""
-    close = difflib.get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """A suggestion to append to an error message, such as " Did you mean 'swa'?", or the empty string.
+
+    It is the nearest one; of a name that was given in part, such as int8, it is all that begin, or end, so.
+    """
+    said, names = str(value).lower(), {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(said, names, n=1, cutoff=0.85)
+    if len(said) > 1:
+        near = near or [name for name in names if name.startswith(said)][:4]
+        near = near or [name for name in names if name.endswith(said)][:4]
+    near = near or difflib.get_close_matches(said, names, n=1, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(names[name]) for name in near)}?" if near else ""
 
 
 def in_one_line(problem: BaseException) -> str:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from smaller.base.errors import SmallerError, did_you_mean
-from smaller.bench import deployment, distillation, finetuning, overhead, trimming
-from smaller.bench.base import measured
+from smaller.encoders import finding
 
 SECTIONS = {
-    "finetune": finetuning,
-    "distil": distillation,
-    "deploy": deployment,
-    "trim": trimming,
-    "overhead": overhead,
+    "finetune": "finetuning",
+    "distil": "distillation",
+    "deploy": "deployment",
+    "trim": "trimming",
+    "overhead": "overhead",
 }
-"""What is measured, in this order: fine-tuning, distillation, the formats that one can deploy, trimming, engines."""
+"""What is measured, in this order, and in which module: training, formats that one can deploy, trimming, engines."""
+
+
+def section(name: str) -> ModuleType:
+    """The module of a section."""
+    return import_module(f"smaller.bench.{SECTIONS[name]}")
 
 
 def bench(
@@ -26,20 +31,24 @@ def bench(
     only: str | None = None,
     encoder: str | None = None,
     updates: int = 12,
-    sections: Mapping[str, Any] = MappingProxyType(SECTIONS),
-    measure: Callable[..., dict] = measured,
+    sections: Mapping[str, Any] | None = None,
+    measure: Callable[..., dict] | None = None,
 ) -> Iterator[str]:
     """Measure all sections, or `only` one of them; yields lines: what was measured, then ratios beside their marks.
 
     `encoder` is a named shape or a folder (default: each section's own), `updates` the number of timed updates.
     `measure` carries out what a section asks for, and the default does so in a process of its own.
     """
-    if only is not None and only not in sections:
+    names = list(SECTIONS if sections is None else sections)
+    if only is not None and only not in names:
         raise SmallerError(
-            f"There is no section {only!r} of the bench; there are {', '.join(sections)}.{did_you_mean(only, sections)}"
+            f"There is no section {only!r} of the bench; there are {', '.join(names)}.{did_you_mean(only, names)}"
         )
     if updates < 1:
         raise SmallerError(f"updates is the number of timed updates, at least 1; it is {updates}.")
-    for name in sections if only is None else (only,):
-        section = sections[name]
-        yield from section.report(functools.partial(measure, name, encoder=encoder or section.ENCODER, updates=updates))
+    if encoder:
+        finding.find(encoder)
+    for name in names if only is None else (only,):
+        own = section(name) if sections is None else sections[name]
+        carried_out = measure or import_module("smaller.bench.base").measured
+        yield from own.report(functools.partial(carried_out, name, encoder=encoder or own.ENCODER, updates=updates))

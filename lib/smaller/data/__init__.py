@@ -4,11 +4,6 @@ table = load("masakhaner", "swa")                # a DatasetDict: tokens and ner
 name, notes = bring("my/folder", language="lug") # files of one's own, or a DatasetDict in memory
 """
 
-from importlib import import_module
+from smaller.base.on_demand import on_demand
 
-
-def __getattr__(name: str) -> object:
-    """`load` and `bring`, once somebody asks: this package alone loads nothing heavy, for whoever only splits text."""
-    if module := {"load": "store", "bring": "own"}.get(name):
-        return getattr(import_module(f"smaller.data.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__, __getattr__, __dir__ = on_demand(__name__, {"store": "load", "own": "bring"})

@@ -171,6 +171,10 @@ KINDS: dict[str, Callable[..., Sentence]] = {
 """Diacritics lost, letters dropped, doubled or mistyped, case lost, spaces lost, Ethiopic punctuation typed in ASCII,
 and names swapped for others."""
 
+SWAPS = "entities"
+TYPING = tuple(kind for kind in KINDS if kind != SWAPS)
+"""The kinds that are a matter of typing."""
+
 
 def names_in(sentences: Sequence[Sentence]) -> dict[str, list[tuple[str, ...]]]:
     """The different names in labelled sentences by entity type, in order."""

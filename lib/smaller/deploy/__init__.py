@@ -1,6 +1,5 @@
 """Models to use: the smallest one that meets a target, searched and shipped, and a finished recipe that is shipped."""
 
-from smaller.deploy.search import Found, compress, compress_command
-from smaller.deploy.targets import Target
+from smaller.base.on_demand import on_demand
 
-__all__ = ["Found", "Target", "compress", "compress_command"]
+__all__, __getattr__, __dir__ = on_demand(__name__, {"search": "Found compress compress_command", "targets": "Target"})

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from smaller import encoders, formats
-from smaller.base import paths
 from smaller.base.errors import SmallerError
-from smaller.base.paths import expanded
-from smaller.data import datasets, hub, own, splits
+from smaller.data import hub, own, splits
 from smaller.data.languages import in_codes
+from smaller.deploy.asking import is_of_the_hub, of_the_study, places
 from smaller.deploy.candidates import DRAWN, Plan, learning_rate
 from smaller.encoders import Inspection
 from smaller.study.jobs import materialise
@@ -66,19 +64,12 @@ def _start(encoder: str) -> Recipe:
     try:
         return start(encoder)
     except SmallerError:
-        folder = next((place for place in _places(encoder) if (place / "config.json").is_file()), None)
+        folder = next((place for place in places(encoder) if (place / "config.json").is_file()), None)
         if folder is None:
             raise
         with contextlib.suppress(SmallerError):
             return start(f"{encoders.TEACHER}{folder}")
         raise
-
-
-def _places(encoder: str) -> Iterator[Path]:
-    models = paths.models_folder()
-    yield paths.expanded(encoder)
-    if models:
-        yield models / encoder
 
 
 def _notes(found: Inspection, plan: Plan, occurring: set[str]) -> Iterator[str]:
@@ -126,17 +117,9 @@ def _occurring(encoder: str, found: Inspection, dataset: str, language: str) -> 
 def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str]]:
     """The name and language of the data, and notes: of a data set by its name, of one's own files, or of tables."""
     if isinstance(data, str):
-        name, rest = datasets.name_and_rest(data)
-        if name in datasets.DATASETS and len(rest) == 1:
-            code = in_codes(rest[0])
-            splits.check(name, code, "train", "dev", "test")
-            return name, code, []
-        if (
-            not expanded(data).exists()
-            and "/" in data
-            and not data.startswith((".", "/", "~"))
-            and not data.endswith("/")
-        ):
+        if known := of_the_study(data):
+            return *known, []
+        if is_of_the_hub(data):
             hub.check(data, language)  # a data set of the hub, or nearly a name: an error with a suggestion
             return data, in_codes(language), []
     name, notes = own.bring(data, task=task, language=language)

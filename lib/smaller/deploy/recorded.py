@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smaller.analysis.statistics import t_interval
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, splits
 from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
+from smaller.deploy.asking import no_recipe
 from smaller.encoders import canonical, licence
 from smaller.encoders.registry import ENCODERS, UNKNOWN
 from smaller.formats.shipping import folder_bytes, ship
@@ -51,10 +52,7 @@ def finished(name: str) -> Recipe:
     if found:
         raise SmallerError(f"{len(found)} finished recipes begin with {name!r}: give more digits.")
     names = [text for recipe in recipes for text in (recipe.identity, recipe.label)]
-    raise SmallerError(
-        f"There is no finished recipe {name!r} among the {len(recipes)} in {results.folder()}. The "
-        f"column identity of the results table names them.{did_you_mean(name, names)}"
-    )
+    raise no_recipe(name, names, count=len(recipes), folder=results.folder())
 
 
 def card_of(recipe: Recipe) -> dict:

@@ -6,9 +6,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedConfig, PreTrainedModel
 
-ADAPTED_FILE = "adapted.safetensors"
-"""Where weights with adapters lie: plain loaders look for another name, and would drop the adapters without a word."""
-
 
 class AdaptedOutput(nn.Module):
     """The end of an encoder layer with an adapter: down to `size`, ReLU, and up again, around what the layer adds.

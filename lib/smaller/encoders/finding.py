@@ -8,17 +8,12 @@ from pathlib import Path
 from smaller.base import paths
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.progress import Say, silent
-from smaller.data import sample
 from smaller.encoders import hub
-from smaller.encoders.building import build
-from smaller.encoders.folders import open_folder, require_folder
 from smaller.encoders.hub import Fetched, PlannedFetch
-from smaller.encoders.initialisation import look_at_neighbours
 from smaller.encoders.layout import checksum
-from smaller.encoders.model import Model
 from smaller.encoders.registry import ENCODERS, Encoder
-from smaller.encoders.shapes import configuration, with_shape
-from smaller.encoders.teachers import TEACHER, open_teacher, require_teacher_folder
+from smaller.encoders.served import TEACHER, require_folder, require_teacher_folder
+from smaller.encoders.shapes import with_shape
 
 OF_ITS_FOLDER = "that of its folder"
 """The licence of weights that lie in somebody's folder, which nobody looks at."""
@@ -32,11 +27,12 @@ def source(name: str) -> Encoder | Path:
     slash that is nothing else is a folder in the working directory. Of an encoder whose shape is not known here the
     configuration is fetched.
     """
-    found = _found(name)
+    found = find(name)
     return found if isinstance(found, Path) else with_shape(found)
 
 
-def _found(name: str) -> Encoder | Path:
+def find(name: str) -> Encoder | Path:
+    """`source`, but for a shape that is not known here: asks no network."""
     if name.startswith(TEACHER):
         folder = paths.expanded(name.removeprefix(TEACHER))
         if not folder.is_dir():
@@ -79,7 +75,7 @@ def revision(name: str) -> str:
 
     The sample family has no weights, so its revision is its shape.
     """
-    found = _found(name)
+    found = find(name)
     if isinstance(found, Path):
         return checksum(found)
     if not found.pretrained:
@@ -87,35 +83,9 @@ def revision(name: str) -> str:
     return hub.configuration_file(found).parent.name
 
 
-def load(name: str) -> Model:
-    """The masked-language model behind a name, in fp32; random weights for the sample family.
-
-    One of the hub's that is not here yet is fetched.
-    """
-    found = _found(name)
-    if isinstance(found, Encoder) and not found.pretrained:
-        tokenizer = sample.tokenizer()
-        network = build(configuration(found, vocabulary=len(tokenizer)), seed=0)
-        look_at_neighbours(network)
-        return Model(network, tokenizer)
-    if isinstance(found, Encoder) and found.made_from:
-        raise SmallerError(f"The encoder {name} is made from {found.made_from}: study.jobs.open_encoder makes it.")
-    if name.startswith(TEACHER):
-        return open_teacher(found)
-    return open_folder(found) if isinstance(found, Path) else _from_hub(found)
-
-
-def _from_hub(encoder: Encoder) -> Model:
-    folder = hub.fetch(encoder, say=silent).folder
-    try:
-        return open_folder(folder)
-    except SmallerError as problem:
-        raise SmallerError(f"The encoder {encoder.name} of {encoder.repository}: {problem}") from None
-
-
 def licence(name: str) -> str:
     """The licence of what is behind a name: as its card states it, where somebody has seen that; else "unknown"."""
-    found = _found(name)
+    found = find(name)
     if isinstance(found, Path):
         return OF_ITS_FOLDER
     return hub.licence(found) if found.pretrained else found.licence
@@ -124,7 +94,7 @@ def licence(name: str) -> str:
 def is_here(name: str) -> bool:
     """Whether `load` needs no network; a cheap look, which reads no weights. An unknown name is no error."""
     try:
-        found = _found(name)
+        found = find(name)
     except SmallerError:
         return False
     return isinstance(found, Path) or not found.pretrained or hub.here(found) is not None
@@ -135,7 +105,7 @@ def plan_fetch(name: str) -> PlannedFetch:
 
     A folder and the sample family are here already. Raises SmallerError for a name that cannot be fetched.
     """
-    found = _found(name)
+    found = find(name)
     if isinstance(found, Path) or not found.pretrained:
         return PlannedFetch(name, "", revision(name), licence(name), False, (), already_here=True)
     return hub.plan(found)
@@ -147,7 +117,7 @@ def fetch(name: str, *, say: Say = silent) -> Fetched:
     What is here is left alone, a folder too. Raises SmallerError in one sentence: no such name, revision or
     permission, no network, no room, an architecture that is not served, a file that is not what it should be.
     """
-    found = _found(name)
+    found = find(name)
     if isinstance(found, Path) or not found.pretrained:
         say(f"{name}: present")
         folder = str(found) if isinstance(found, Path) else ""

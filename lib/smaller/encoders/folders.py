@@ -9,22 +9,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from smaller.base.errors import SmallerError
-from smaller.encoders.adapters import ADAPTED_FILE, adapter_size, with_adapters
+from smaller.encoders.adapters import adapter_size, with_adapters
 from smaller.encoders.building import HEADS
 from smaller.encoders.heads import name_head, shapes_in
-from smaller.encoders.layout import CONFIGURATION, MASKS_FILE, Layout, layout_of, require_whole
+from smaller.encoders.layout import ADAPTED_FILE, CONFIGURATION, MASKS_FILE, layout_of
 from smaller.encoders.model import DRAWN_HEAD, HEAD_SEED, Model, unit_of
 from smaller.encoders.pickles import converted
-from smaller.encoders.served import read_configuration, require_served
+from smaller.encoders.served import read_configuration, require_folder
 from smaller.encoders.tokenizers import read_tokenizer
-
-
-def require_folder(folder: Path) -> Layout:
-    """A folder's layout. Raises SmallerError unless it holds all of an encoder, of an architecture that is served."""
-    found = require_whole(folder)
-    where = f"The folder {folder}"
-    require_served(read_configuration(folder / CONFIGURATION, where=where), where=where)
-    return found
 
 
 def open_folder(folder: Path | str) -> Model:

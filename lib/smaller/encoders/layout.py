@@ -12,10 +12,14 @@ from pathlib import Path
 
 from smaller.base.errors import SmallerError
 from smaller.base.files import ABOUT_FILE
-from smaller.encoders.adapters import ADAPTED_FILE
-from smaller.encoders.model import TRAINED
+
+TRAINED = "trained"
+"""The format of a model as training leaves it: fp32 weights, bfloat16 products where the processor has them."""
 
 MASKS_FILE = "masks.safetensors"
+
+ADAPTED_FILE = "adapted.safetensors"
+"""Where weights with adapters lie: plain loaders look for another name, and would drop the adapters without a word."""
 
 CONFIGURATION = "config.json"
 WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"

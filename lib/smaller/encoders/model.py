@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-TRAINED = "trained"
-"""The format of a model as training leaves it: fp32 weights, bfloat16 products where the processor has them."""
+from smaller.encoders.layout import TRAINED
 
 HEAD_SEED = 0
 """What the weights of a head for masked language are drawn from, where an encoder was published without one."""

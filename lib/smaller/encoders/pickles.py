@@ -7,17 +7,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from smaller.base import paths
 from smaller.base.errors import SmallerError
 from smaller.base.files import draft_of, sweep, write_whole
 from smaller.encoders.layout import WEIGHTS, file_digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ABOUT = "about.json"
 
@@ -54,6 +55,8 @@ def folder() -> Path:
 
 
 def _write(place: Path, state: dict[str, Tensor], about: dict) -> None:
+    from safetensors.torch import save_file
+
     with draft_of(place) as draft:
         draft.mkdir()
         save_file(state, draft / WEIGHTS, metadata={"format": "pt"})
@@ -75,6 +78,9 @@ def digest_of(file: Path) -> str:
 
 def tensors(files: Sequence[Path]) -> dict[str, Tensor]:
     """The tensors of some pickles by name. Raises SmallerError, with the name, where there is anything else."""
+    import torch
+    from torch import Tensor, nn
+
     state: dict[str, Tensor] = {}
     for file in files:
         try:
@@ -113,6 +119,8 @@ def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _once(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    import torch
+
     seen, storages, tables = set(), set(), []
     for name, value in state.items():
         if not value.is_floating_point() and name.endswith(("position_ids", "token_type_ids")):

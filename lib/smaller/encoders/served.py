@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
 from smaller.base.errors import SmallerError
+from smaller.encoders.layout import ABOUT_FILE, CONFIGURATION, Layout, require_whole
 
 SERVED = ("xlm-roberta", "roberta", "bert")
 """The model types of encoders with positions in a table, attention over all tokens, and norms after each part.
@@ -15,6 +14,29 @@ SERVED = ("xlm-roberta", "roberta", "bert")
 CamemBERT is not one of them: its tokenizer has tokens before the padding token, from whose id its positions count, so
 that a trimmed vocabulary would move every position.
 """
+
+TEACHER = "teacher:"
+"""How the name of a model begins that no step knows but that can teach; its folder follows."""
+
+
+def require_folder(folder: Path) -> Layout:
+    """A folder's layout. Raises SmallerError unless it holds all of an encoder, of an architecture that is served."""
+    found, where = require_whole(folder), f"The folder {folder}"
+    require_served(read_configuration(folder / CONFIGURATION, where=where), where=where)
+    return found
+
+
+def require_shipped(folder: Path) -> None:
+    """Raise SmallerError for a folder that neither says what was shipped in it nor is an encoder's."""
+    if not (folder / ABOUT_FILE).is_file():
+        require_folder(folder)
+
+
+def require_teacher_folder(folder: Path) -> None:
+    """Raise SmallerError unless a folder holds all of a model that can teach."""
+    require_whole(folder)
+    where = f"The folder {folder}"
+    require_teacher(read_configuration(folder / CONFIGURATION, where=where), where=where)
 
 
 def read_configuration(file: Path, *, where: str) -> dict:
@@ -49,6 +71,8 @@ def require_served(config: dict, *, where: str) -> None:
 
 def require_teacher(config: dict, *, where: str) -> None:
     """Raise SmallerError for a model that cannot even teach: one with code of its own, and a decoder."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
     what = str(config.get("model_type") or "unnamed")
     if what in SERVED:
         raise SmallerError(f"{where} is of the type {what}, which is opened by its own name, or is not served.")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-
-from transformers import AutoConfig, BertConfig, PreTrainedConfig, XLMRobertaConfig
+from typing import TYPE_CHECKING
 
 from smaller.encoders.hub import configuration_file
 from smaller.encoders.registry import ENCODERS, Encoder
 from smaller.encoders.served import read_configuration
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 def with_shape(encoder: Encoder) -> Encoder:
@@ -31,6 +33,8 @@ def with_shape(encoder: Encoder) -> Encoder:
 
 def configuration(encoder: Encoder | str, *, vocabulary: int | None = None) -> PreTrainedConfig:
     """The shape of a named encoder as a configuration: no weights, and no network where the shape is known here."""
+    from transformers import AutoConfig, BertConfig, XLMRobertaConfig
+
     known = with_shape(ENCODERS[encoder] if isinstance(encoder, str) else encoder)
     if known.config is not None:
         return AutoConfig.from_pretrained(known.config.parent, local_files_only=True)

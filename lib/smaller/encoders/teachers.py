@@ -10,27 +10,16 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig
 from smaller.base.errors import SmallerError
 from smaller.encoders.building import HEADS
 from smaller.encoders.folders import open_folder
-from smaller.encoders.layout import CONFIGURATION, layout_of, require_whole
+from smaller.encoders.layout import CONFIGURATION, layout_of
 from smaller.encoders.model import Model, unit_of
 from smaller.encoders.pickles import converted
-from smaller.encoders.served import SERVED, read_configuration, require_teacher
+from smaller.encoders.served import SERVED, read_configuration, require_teacher_folder
 from smaller.encoders.tokenizers import read_tokenizer
-
-TEACHER = "teacher:"
-"""How the name of such a model begins where a recipe starts from it; its folder follows."""
 
 
 def only_teaches(model: Model) -> bool:
     """Whether nothing is known of a model's layers, so that it can be fine-tuned and can teach, and nothing else."""
     return model.network.config.model_type not in SERVED
-
-
-def require_teacher_folder(folder: Path) -> None:
-    """Raise SmallerError unless a folder holds all of a model that can teach."""
-    require_whole(folder)
-    require_teacher(
-        read_configuration(folder / CONFIGURATION, where=f"The folder {folder}"), where=f"The folder {folder}"
-    )
 
 
 def open_teacher(folder: Path) -> Model:

@@ -14,7 +14,8 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from smaller.base.errors import SmallerError
 from smaller.encoders import write_network
-from smaller.encoders.adapters import ADAPTED_FILE, adapter_size, with_adapters
+from smaller.encoders.adapters import adapter_size, with_adapters
+from smaller.encoders.layout import ADAPTED_FILE
 from smaller.formats.base import Format, Stored, stored
 
 HALF_TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}

@@ -25,7 +25,7 @@ from smaller.formats.card import model_card
 from smaller.formats.eager import Half, configuration, weights_file
 from smaller.prediction.tagging import ModelReader
 from smaller.serving import stream as streams
-from smaller.serving.folder import CARD_FILE, FORMAT, GRAPHS, about, checksum, files_of, folder_bytes
+from smaller.serving.folder import CARD_FILE, FORMAT, GRAPHS, about, checksum, files_of, folder_bytes, require_there
 
 PLAIN = (*formats.FULL_PRECISION, "fp16", "bf16")
 """The formats whose folder plain `from_pretrained` reads, since their weights are floats; not if there are adapters."""
@@ -143,8 +143,7 @@ def open_shipped(folder: Path | str) -> Model:
     library that is not here.
     """
     folder = expanded(folder)
-    if not folder.is_dir():
-        raise SmallerError(f"There is no folder {folder}. Name one that `ship` has written.")
+    require_there(folder)
     if not (folder / ABOUT_FILE).is_file():
         model = open_folder(folder)
         if not model.labels:

@@ -78,29 +78,36 @@ def _told(name: str, advice: str) -> Callable[[Callable], Callable[..., list[Req
     return decorate
 
 
-def requirements(*, profile: str = "") -> list[Requirement]:
-    """Every requirement, looked at now, and with a `profile` all that its notebooks read.
+def requirements(*, profile: str = "") -> Iterator[Requirement]:
+    """Every requirement, looked at when it is asked for, and with a `profile` all that its notebooks read.
 
-    Takes some seconds, and writes nothing that stays.
+    Writes nothing that stays. What imports PyTorch, which takes seconds, comes last.
     """
-    looks = (packages, bitsandbytes, kernel, processor, memory, accelerators, folders, data, encoders, hub)
-    rows = [row for look in looks for row in look()]
-    return rows + (needed_by(profile) if profile else [])
+    read = needed_by(profile) if profile else []  # an unknown profile is told before all else
+    for look in (packages, kernel, processor, memory, folders, data, encoders, hub):
+        yield from look()
+    yield from read
+    for look in (bitsandbytes, accelerators):
+        yield from look()
 
 
-def render(rows: list[Requirement]) -> str:
-    """A table of the requirements: OK, FAIL or -- (optional and absent); advice stands once, below its rows."""
-    mark = {True: "OK", False: "FAIL", None: "--"}
-    width = max((len(row.name) for row in rows), default=0)
-    lines = []
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        lines.append(f"{mark[row.ok]:<4}  {row.name:<{width}}  {row.found}".rstrip())
-        repeated = following is not None and following.advice == row.advice and not following.ok
-        if row.advice and not row.ok and not repeated:
-            lines.append(f"{'':<6}{'':<{width}}  -> {row.advice}")
-    failed = sum(row.ok is False for row in rows)
-    lines += ["", f"{failed} of {len(rows)} requirements fail." if failed else "Everything that is needed is there."]
-    return "\n".join(lines)
+def render(rows: Iterable[Requirement], *, width: int = 26, seen: list[Requirement] | None = None) -> Iterator[str]:
+    """The lines of a table of the requirements, as they come: OK, FAIL or -- (optional and absent), and advice.
+
+    Advice stands once, below its rows, which are added to those that were `seen`; names take `width` characters.
+    """
+    mark, seen, advice = {True: "OK", False: "FAIL", None: "--"}, [] if seen is None else seen, ""
+    for row in rows:
+        seen.append(row)
+        wanted = "" if row.ok else row.advice
+        if advice and wanted != advice:
+            yield f"{'':<6}{'':<{width}}  -> {advice}"
+        advice = wanted
+        yield f"{mark[row.ok]:<4}  {row.name:<{width}}  {row.found}".rstrip()
+    if advice:
+        yield f"{'':<6}{'':<{width}}  -> {advice}"
+    failed = sum(row.ok is False for row in seen)
+    yield from ("", f"{failed} of {len(seen)} requirements fail." if failed else "Everything that is needed is there.")
 
 
 @_told("smaller", "pip install -e . in the folder of the checkout")

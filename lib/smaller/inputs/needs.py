@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from smaller import encoders
 from smaller.base import hub_client, settings
-from smaller.base.errors import SmallerError
+from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.hub_client import Remote
 from smaller.base.paths import notebooks_folder
 from smaller.data import datasets, splits
 from smaller.data.datasets import name_and_rest
 from smaller.notebook.parameters import filled
 from smaller.notebook.profiles import profile
-from smaller.study import beginnings
-from smaller.study.steps import Step
+
+if TYPE_CHECKING:
+    from smaller.study.steps import Step
 
 
 @dataclass
@@ -32,7 +34,11 @@ class Needs:
 
     def add_encoder(self, name: str) -> None:
         """Note an encoder; of one that is made from another, that one and the text that it is made with."""
-        made_from = beginnings.recipe_of(name)
+        known, made_from = encoders.ENCODERS.get(name), None
+        if known and known.made_from:
+            from smaller.study import beginnings  # its steps bring PyTorch, and few encoders need them
+
+            made_from = beginnings.recipe_of(name)
         if made_from is None:
             self.encoders[name] = None
             return
@@ -52,7 +58,7 @@ def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
     """
     found = Needs()
     for name in names:
-        if name in encoders.ENCODERS or name in beginnings.BEGINNINGS:
+        if name in encoders.ENCODERS:
             found.add_encoder(name)
         elif "/" in name and ":" not in name:
             # Both have such names: what the cache or the hub has under it decides.
@@ -60,7 +66,12 @@ def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
         else:
             known = datasets.DATASETS.get(name)
             if known is None and "/" not in name:
-                datasets.dataset(name)  # an error with a suggestion
+                both = [*encoders.ENCODERS, *datasets.DATASETS]
+                raise SmallerError(
+                    f"There is no encoder and no data set {name!r}.{did_you_mean(name, both)} Encoders are "
+                    f"{', '.join(encoders.ENCODERS)}; data sets are {', '.join(datasets.DATASETS)}; those of the hub "
+                    "are owner/name and owner/name:config, with @revision behind them."
+                )
             codes = [code for code in languages or known.languages if code in known.languages] if known else []
             if codes or known is None:
                 found.data.setdefault(name, {}).update(dict.fromkeys(codes))

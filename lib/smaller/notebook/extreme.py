@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from smaller.analysis.findings.finding import Finding
 from smaller.analysis.findings.words import count_of
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data import splits
 from smaller.notebook.parameters import Settings
+from smaller.notebook.rules import may_lie_in_files
+
+if TYPE_CHECKING:
+    from smaller.analysis.findings.finding import Finding
 
 SIZES = {
     "layers": lambda number: count_of(number, "layer"),
@@ -46,8 +50,11 @@ def headlines(found: Mapping[tuple, Finding], encoder: str) -> str:
     return " ".join(one.headline for (name, *_), one in found.items() if name == encoder)
 
 
-def require(settings: Settings) -> None:
-    """Raise SmallerError unless tasks, languages, text and sizes fit each other; what is left, the recipes refuse."""
+def require(settings: Settings, *, files: bool = True) -> None:
+    """Raise SmallerError unless tasks, languages, text and sizes fit each other; what is left, the recipes refuse.
+
+    Without `files` only names are looked at, as in `rules.rules`.
+    """
     for name, keys in GROUPS.items():
         _refuse_other(settings[name], keys, f"of {name}")
         if absent := [key for key in keys if key not in settings[name]]:
@@ -57,6 +64,8 @@ def require(settings: Settings) -> None:
         _refuse_other(change, SIZES, "of a shape")
     if not all(settings.other_shapes):
         raise SmallerError(f"One of other_shapes is empty: change some of {', '.join(SIZES)}.")
+    if not files and any(map(may_lie_in_files, [*settings.tasks, settings.corpus])):
+        return
     for dataset in settings.tasks:
         splits.task(dataset)
         if not any(splits.has_training(dataset, language) for language in settings.languages):
@@ -67,7 +76,7 @@ def require(settings: Settings) -> None:
     shapes = [settings.shape, *settings.other_shapes, *settings.taught]
     least = min(shape["vocabulary"] for shape in shapes if "vocabulary" in shape)
     for language in settings.languages:
-        _require_language(language, settings.tasks, settings.corpus, least)
+        _require_language(language, settings.tasks, settings.corpus, least, files=files)
     _refuse_other(settings.adapters["tasks"], settings.tasks, "of the tasks")
 
 
@@ -77,7 +86,7 @@ def _refuse_other(given: Iterable[str], known: Sequence[str] | Mapping, where: s
             raise SmallerError(f"{key!r} is none {where}: {', '.join(known)}.{did_you_mean(key, known)}")
 
 
-def _require_language(language: str, tasks: Iterable[str], corpus: str, least: int) -> None:
+def _require_language(language: str, tasks: Iterable[str], corpus: str, least: int, *, files: bool) -> None:
     """Raise SmallerError unless a task has the language, and the text has so few characters that `least` tokens do."""
     if not any(splits.has_training(dataset, language) for dataset in tasks):
         try:
@@ -88,6 +97,8 @@ def _require_language(language: str, tasks: Iterable[str], corpus: str, least: i
                 f"task. {error}"
             ) from error
     splits.check_text(corpus, language)
+    if not files:
+        return
     text = splits.text(corpus, language)
     needed = SPECIAL + len(set("".join("".join(text).split()))) if least < LETTERS else 0
     if least < needed:

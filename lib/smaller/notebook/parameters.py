@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from smaller.base.errors import SmallerError, did_you_mean
@@ -82,7 +81,7 @@ def declared(notebook: Path | str) -> type[BaseModel]:
     """
     notebook = Path(notebook)
     try:
-        cells = files.read(notebook).cells
+        cells = files.cells(notebook)
     except FileNotFoundError as error:
         hint = did_you_mean(notebook.stem, [path.stem for path in notebook.parent.glob("*.ipynb")])
         raise SmallerError(f"There is no notebook {notebook}.{hint}") from error
@@ -147,6 +146,8 @@ def validate(values: Mapping[str, object], model: type[BaseModel], *, where: str
 
 def _hint(value: object, wanted: str) -> str:
     """How a number or a truth value is written that came as text."""
+    import numpy as np
+
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str) and "float" in wanted:
             with contextlib.suppress(ValueError):

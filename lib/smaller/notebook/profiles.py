@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,7 +11,9 @@ import yaml
 
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.paths import notebooks_folder
-from smaller.notebook.parameters import declared, refuse_unknown, validate
+from smaller.notebook import extreme
+from smaller.notebook.parameters import Settings, declared, filled, refuse_unknown, validate
+from smaller.notebook.rules import rules
 
 SHARED = "study"
 """The section whose parameters go to every notebook that declares them."""
@@ -20,6 +22,41 @@ SHARED = "study"
 def profiles(*, folder: Path | None = None) -> list[str]:
     """The names of the profiles, from `notebooks/profiles/*.yaml`."""
     return sorted(path.stem for path in ((folder or notebooks_folder()) / "profiles").glob("*.yaml"))
+
+
+def asked(
+    name: str,
+    *,
+    only: Sequence[str] = (),
+    overrides: Mapping[str, object] = MappingProxyType({}),
+    folder: Path | None = None,
+) -> dict[str, dict[str, object]]:
+    """What profile `name` changes of the defaults of each notebook, or of `only` some, in reading order.
+
+    Raises SmallerError, with a suggestion, for whatever can be known to be wrong before a kernel starts and PyTorch is
+    imported: a name of a profile, notebook, parameter, language, data set or encoder, and values that cannot be.
+    """
+    folder = folder or notebooks_folder()
+    names = sorted(path.stem for path in folder.glob("*.ipynb"))
+    for wanted in only:
+        if wanted not in names:
+            hint = did_you_mean(wanted, names)
+            raise SmallerError(f"There is no notebook {wanted!r}.{hint} Known: {', '.join(names)}.")
+    plan = _changes(name, [notebook for notebook in names if not only or notebook in only], overrides, folder)
+    for notebook, given in plan.items():
+        _require_sense(filled(folder / f"{notebook}.ipynb", given, where=name), where=notebook)
+    return plan
+
+
+def _require_sense(given: Mapping[str, object], *, where: str) -> None:
+    """Raise SmallerError for a parameter whose value means nothing, as far as names tell it."""
+    for name, rule in rules(given, files=False).items():
+        try:
+            rule(given[name])
+        except (SmallerError, ValueError) as error:
+            raise SmallerError(f"{where}, parameter {name} = {given[name]!r}: {error}") from None
+    if "tasks" in given:
+        extreme.require(Settings(given), files=False)
 
 
 def profile(
@@ -32,23 +69,33 @@ def profile(
     for a section or a name that belongs to no notebook and for a value of the wrong type; overrides are held to the
     same rule as `study`.
     """
-    folder = folder or notebooks_folder()
+    return _changes(name, [notebook], overrides, folder or notebooks_folder())[notebook]
+
+
+def _changes(
+    name: str, notebooks: Sequence[str], overrides: Mapping[str, object], folder: Path
+) -> dict[str, dict[str, object]]:
     models = {path.stem: declared(path) for path in sorted(folder.glob("*.ipynb"))}
-    refuse_unknown([notebook], models, where=f"{folder}", what="notebook")
+    refuse_unknown(notebooks, models, where=f"{folder}", what="notebook")
     path = Path(name) if name.endswith(".yaml") else folder / "profiles" / f"{name}.yaml"
     sections = _read_profile(path, choices=profiles(folder=folder))
     refuse_unknown(sections, [SHARED, *models], where=f"{path}", what="section")
-    own, everything = models[notebook], ChainMap(*(model.model_fields for model in models.values()))
+    everything = ChainMap(*(model.model_fields for model in models.values()))
 
-    def shared(values: Mapping[str, object], where: str) -> dict[str, object]:
-        refuse_unknown(values, everything, where=where)
-        return validate({key: value for key, value in values.items() if key in own.model_fields}, own, where=where)
+    def changed(notebook: str) -> dict[str, object]:
+        own = models[notebook]
 
-    return (
-        shared(sections.get(SHARED) or {}, f"{path}, section {SHARED}")
-        | validate(sections.get(notebook) or {}, own, where=f"{path}, section {notebook}")
-        | shared(overrides, "the command line")
-    )
+        def shared(values: Mapping[str, object], where: str) -> dict[str, object]:
+            refuse_unknown(values, everything, where=where)
+            return validate({key: value for key, value in values.items() if key in own.model_fields}, own, where=where)
+
+        return (
+            shared(sections.get(SHARED) or {}, f"{path}, section {SHARED}")
+            | validate(sections.get(notebook) or {}, own, where=f"{path}, section {notebook}")
+            | shared(overrides, "the command line")
+        )
+
+    return {notebook: changed(notebook) for notebook in notebooks}
 
 
 def _read_profile(path: Path, *, choices: list[str]) -> dict[str, dict[str, object] | None]:

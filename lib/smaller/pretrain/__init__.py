@@ -1,6 +1,5 @@
 """A family of encoders of one's own, from a folder of text: small, base and large, as AfriBERTa's."""
 
-from smaller.pretrain.making import pretrain
-from smaller.pretrain.settings import DEPTHS, Family
+from smaller.base.on_demand import on_demand
 
-__all__ = ["DEPTHS", "Family", "pretrain"]
+__all__, __getattr__, __dir__ = on_demand(__name__, {"making": "pretrain", "settings": "DEPTHS Family"})

@@ -13,19 +13,20 @@ from filelock import FileLock, Timeout
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from smaller import encoders
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require
+from smaller.base.errors import SmallerError
 from smaller.base.files import draft_of, require_room, told, write_whole
 from smaller.base.progress import Say, duration, silent
 from smaller.encoders import Model
 from smaller.encoders.initialisation import look_at_neighbours
 from smaller.encoders.learned import learn_tokenizer
 from smaller.pretrain.card import card
+from smaller.pretrain.corpus import require_sizes, text_files
 from smaller.pretrain.held_out import HeldOut, frequency_perplexity, held_out_scores, masked_rows
 from smaller.pretrain.settings import DEPTHS, Family
-from smaller.pretrain.text import Rows, checksum, encoded, licence_of, readable, sampled_lines, text_files, texts
+from smaller.pretrain.text import Rows, checksum, encoded, licence_of, readable, sampled_lines, texts
 from smaller.study import cost
 from smaller.study.results import now, provenance_of_process
-from smaller.study.steps.base import require
 from smaller.study.steps.pretraining import SETTINGS, masked_batches
 from smaller.study.training import masked_language_loss, train
 
@@ -54,11 +55,7 @@ def pretrain(
     checkpoints. A file that cannot be read is left out, and `say` hears why. `licence` is that of the corpus, for the
     cards; without it they quote the corpus's LICENSE file.
     """
-    sizes = tuple(dict.fromkeys(sizes))
-    require(bool(sizes), f"There is no size to make; sizes are {', '.join(DEPTHS)}.")
-    for size in sizes:
-        near = did_you_mean(size, DEPTHS)
-        require(size in DEPTHS, f"There is no size {size!r}; sizes are {', '.join(DEPTHS)}.{near}")
+    sizes = require_sizes(sizes)
     files = readable(text_files(corpus, family.languages), asked=family.languages is not None, say=say)
     checksums = {language: checksum(paths) for language, paths in files.items()}
     about = {"family": json.loads(json.dumps(dataclasses.asdict(family))), "corpus": checksums}

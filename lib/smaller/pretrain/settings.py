@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smaller.base.checks import is_number, require, require_counts, require_small
 from smaller.encoders import Encoder
-from smaller.study.steps.base import is_number, require
-from smaller.study.steps.checks import require_counts, require_small
 
 DEPTHS = {"small": 4, "base": 8, "large": 10}
 """AfriBERTa's depths (Ogueji et al. 2021, *Small Data? No Problem!*); all sizes share width and tokenizer."""

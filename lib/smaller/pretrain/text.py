@@ -13,17 +13,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.errors import SmallerError
 from smaller.base.progress import Say
 from smaller.data.encoding import encode_text
 from smaller.data.files import content_checksum, read_content
 from smaller.data.texts import read_lines
 from smaller.pretrain.settings import Family
-from smaller.study.steps.base import require
 
-_ENDING = re.compile(r"\.txt(\.gz)?$")
 _LICENCE = re.compile(r"licen[cs]e|copying", re.IGNORECASE)
-_ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice)\b", re.IGNORECASE)
 _LICENCE_LENGTH = 1500
 
 
@@ -59,34 +56,6 @@ class Rows(Sequence[Tensor]):
     def __getitem__(self, place: int) -> Tensor:
         row = self.order[place]
         return torch.from_numpy(self.tokens[self.ends[row] : self.ends[row + 1]].astype(np.int64))
-
-
-def text_files(corpus: Path, languages: Sequence[str] | None = None) -> dict[str, list[Path]]:
-    """The files of each language of a corpus folder; languages that are not there are an error with a suggestion.
-
-    They are `<language>.txt` or `<language>.txt.gz`, or all such files in a folder of the language's name.
-    """
-    require(corpus.is_dir(), f"There is no corpus folder {corpus}.")
-    found: dict[str, list[Path]] = {}
-    for place in sorted(corpus.iterdir()):
-        if place.name.startswith(".") or _ABOUT.match(place.name):
-            continue
-        inside = sorted(place.rglob("*")) if place.is_dir() else [place]
-        files = [file for file in inside if file.is_file() and _ENDING.search(file.name)]
-        if files:
-            found.setdefault(_ENDING.sub("", place.name), []).extend(files)
-    require(
-        bool(found),
-        f"The corpus folder {corpus} holds no text. Expected <language>.txt or <language>.txt.gz, or a folder of "
-        "such files for each language, with one sentence a line.",
-    )
-    for language in languages or ():
-        require(
-            language in found,
-            f"The corpus {corpus} has no language {language!r}; it has {', '.join(found)}."
-            f"{did_you_mean(language, found)}",
-        )
-    return {language: found[language] for language in languages or found}
 
 
 def readable(files: Mapping[str, Sequence[Path]], *, asked: bool, say: Say) -> dict[str, list[Path]]:

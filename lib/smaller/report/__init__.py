@@ -4,9 +4,14 @@ Inside a notebook, `answer` and `show` display a finding and a table; outside, `
 profile and `write_report` renders what has been run.
 """
 
-from smaller.notebook.display import answer, in_numbers, show
-from smaller.report.building import run_all, write_report
-from smaller.report.front import index
-from smaller.report.page import Page, render
+from smaller.base.on_demand import on_demand
 
-__all__ = ["Page", "answer", "in_numbers", "index", "render", "run_all", "show", "write_report"]
+__all__, __getattr__, __dir__ = on_demand(
+    __name__,
+    {
+        "building": "run_all write_report",
+        "front": "index",
+        "page": "Page render",
+        "smaller.notebook.display": "answer in_numbers show",
+    },
+)

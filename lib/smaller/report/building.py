@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from smaller.base.errors import SmallerError, did_you_mean, in_one_line
+from smaller.base.errors import SmallerError, in_one_line
 from smaller.base.files import write_whole
 from smaller.base.paths import notebooks_folder, outputs_folder
 from smaller.base.progress import Say, duration, silent
-from smaller.notebook.profiles import profile
+from smaller.notebook.profiles import asked
 from smaller.notebook.runner import NOTHING, NotebookRun, plan_notebook, run_notebook
 from smaller.report.front import index
 from smaller.report.page import render, title_of, without_body
@@ -34,12 +34,7 @@ def run_all(
     its plan, and ends with status 'planned', the parameters and what there is to do.
     """
     notebooks = notebooks or notebooks_folder()
-    names = sorted(path.stem for path in notebooks.glob("*.ipynb"))
-    for name in only:
-        if name not in names:
-            raise SmallerError(f"There is no notebook {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}.")
-    chosen = [name for name in names if not only or name in only]
-    plan = {name: profile(profile_name, name, overrides=overrides, folder=notebooks) for name in chosen}
+    plan = asked(profile_name, only=only, overrides=overrides, folder=notebooks)
     if dry_run:
         return [plan_notebook(notebooks / f"{name}.ipynb", parameters) for name, parameters in plan.items()]
     runs = []

@@ -22,6 +22,12 @@ GRAPHS = {"onnx": "onnx/model.onnx", "onnx-int8": "onnx/model_quantized.onnx"}
 """Where the graph of a format lies: the names that the hub's tools for ONNX look for."""
 
 
+def require_there(folder: Path) -> None:
+    """Raise SmallerError unless there is a folder."""
+    if not folder.is_dir():
+        raise SmallerError(f"There is no folder {folder}. Name one that `ship` has written.")
+
+
 def about(folder: Path) -> dict:
     """What a folder says of itself, once it is found to be as it was shipped; raises SmallerError otherwise."""
     try:

@@ -4,6 +4,8 @@
 `engines` spread the work.
 """
 
-from smaller.study.running import Plan, Recipes, estimate, flat, materialise, pending, plan, run, table
+from smaller.base.on_demand import on_demand
 
-__all__ = ["Plan", "Recipes", "estimate", "flat", "materialise", "pending", "plan", "run", "table"]
+__all__, __getattr__, __dir__ = on_demand(
+    __name__, {"running": "Plan Recipes estimate flat materialise pending plan run table"}
+)

@@ -17,8 +17,8 @@ from smaller.base.progress import Progress, Say, duration
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
 from smaller.study import cache, results
-from smaller.study.engines import Engine
 from smaller.study.engines import engine as engine_of
+from smaller.study.engines.base import Engine
 from smaller.study.engines.local import workers_for
 from smaller.study.jobs import Job, materialise, pending, plan
 from smaller.study.recipes import Recipe

@@ -14,15 +14,13 @@ from smaller.analysis.findings.transfer import at_own_set
 from smaller.analysis.findings.words import are, name_of, some_of
 from smaller.analysis.statistics import by_seed, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
-from smaller.data.noise import KINDS
+from smaller.data.noise import KINDS, SWAPS, TYPING
 from smaller.data.sets import ATTACK, UNLABELLED, set_of
 from smaller.study.recipes import Recipe
 from smaller.study.results import read
 from smaller.study.unlabelled import agreement
 
 DENSE = "dense"
-SWAPS = "entities"
-TYPING = tuple(kind for kind in KINDS if kind != SWAPS)
 LEAST = 10.0
 """The clean F1, in points, below which a share of it says nothing."""
 

@@ -18,13 +18,15 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import sentencepiece
-from transformers import XLMRobertaTokenizer
 
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data.examples import Sentence
+
+if TYPE_CHECKING:
+    from transformers import XLMRobertaTokenizer
 
 LANGUAGES = ("amh", "hau", "pcm", "swa", "yor")
 """Languages of the study in the sample; the sample encoders are pre-trained on these."""
@@ -191,6 +193,9 @@ def tokenizer() -> XLMRobertaTokenizer:
 
     With names, each name of training would become one piece, to be learned by heart, while unseen ones fall into many.
     """
+    import sentencepiece
+    from transformers import XLMRobertaTokenizer
+
     learned = io.BytesIO()
     characters = {
         letter for language in LANGUAGES for line in text(language) for letter in line if not letter.isspace()

@@ -12,6 +12,7 @@ from types import CodeType
 from typing import Any, ClassVar
 
 from smaller import formats
+from smaller.base.checks import require
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.progress import Say, silent
 from smaller.data import splits
@@ -190,19 +191,3 @@ def step_from_canonical(form: dict[str, Any]) -> Step:
         if field.default is dataclasses.MISSING and field.name not in fields:
             raise SmallerError(f"{name} needs a value for {field.name}.")
     return STEPS[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise SmallerError with the message unless the condition holds."""
-    if not condition:
-        raise SmallerError(message)
-
-
-def is_number(value: object) -> bool:
-    """Whether the value is a number; True and False are not, and neither is text that looks like one."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_count(value: object) -> bool:
-    """Whether the value is a whole number, not below zero."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

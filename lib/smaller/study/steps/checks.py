@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from smaller.base.errors import did_you_mean
+from smaller.base.checks import name_of, require
 from smaller.data import own, splits
 from smaller.data.examples import Example, Sentence
 from smaller.data.languages import in_codes
 from smaller.data.schemes import from_bio, labels_of_words, scheme_of
-from smaller.study.steps.base import Step, is_count, is_number, require
-
-
-def require_counts(step: Step, *fields: str, least: int = 1) -> None:
-    """Whole numbers of at least so much; a seed may be zero."""
-    for field in fields:
-        value, low = getattr(step, field), 0 if field == "seed" else least
-        wanted = "above zero" if low else "of at least zero"
-        require(is_count(value) and value >= low, f"{_name(step)} {field} is a whole number {wanted}; it is {value!r}.")
-
-
-def require_number(step: Step, field: str, fits: Callable[[float], bool], wanted: str) -> None:
-    """A number that fits; kept as a float, since equal recipes have equal identities."""
-    value = getattr(step, field)
-    require(is_number(value) and fits(value), f"{_name(step)} {field} is {wanted}; it is {value!r}.")
-    object.__setattr__(step, field, float(value))
-
-
-def require_small(step: Step, *fields: str) -> None:
-    """Numbers between 0 and 1, both left out."""
-    for field in fields:
-        require_number(step, field, lambda value: 0 < value < 1, "a number between 0 and 1")
-
-
-def require_share(step: Step, field: str) -> None:
-    """A share of the updates."""
-    require_number(step, field, lambda value: 0 <= value < 1, "a share of the updates, from 0 to 1")
-
-
-def require_choice(step: Step, field: str, choices: Sequence[str]) -> None:
-    """One of the words that the field knows."""
-    value = getattr(step, field)
-    require(
-        value in choices,
-        f"{_name(step)} {field} is one of {', '.join(choices)}; it is {value!r}.{did_you_mean(value, choices)}",
-    )
+from smaller.study.steps.base import Step
 
 
 def require_labelled(step: Step, *names: str) -> None:
@@ -61,12 +26,12 @@ def require_languages(step: Step) -> None:
     languages = step.languages
     require(
         isinstance(languages, (tuple, list)) and len(languages) > 0,
-        f"{_name(step)} languages is a list of at least one language; it is {languages!r}.",
+        f"{name_of(step)} languages is a list of at least one language; it is {languages!r}.",
     )
     object.__setattr__(step, "languages", tuple(languages))
     for language in languages:
         require(
-            "+" not in str(language), f"{_name(step)} languages are single ones; {language!r} is several: list them."
+            "+" not in str(language), f"{name_of(step)} languages are single ones; {language!r} is several: list them."
         )
         splits.check_text(step.corpus, language)
 
@@ -101,7 +66,3 @@ def labels_in(dataset: str, language: str, *names: str, taught_by: Sequence[str]
         for example in as_taught(splits.sentences(dataset, language, split), taught_by if spans else ())
         for label in example.labels
     }
-
-
-def _name(step: Step) -> str:
-    return f"{type(step).__name__}'s"

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from smaller.base.checks import is_count, require, require_choice, require_counts
 from smaller.encoders import Model
 from smaller.encoders.adapters import with_adapters
-from smaller.study.steps.base import Step, is_count, require
-from smaller.study.steps.checks import require_choice, require_counts
+from smaller.study.steps.base import Step
 
 LAYER_MAPS = ("stride", "first", "last", "ends")
 STARTS = ("teacher", "random")

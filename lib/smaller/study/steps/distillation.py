@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from smaller.base.checks import require, require_choice, require_counts, require_number, require_share, require_small
 from smaller.data import splits
 from smaller.data.encoding import Encoded, encode, pad
 from smaller.data.examples import Example, Sentence, Text
 from smaller.encoders import Model, only_teaches
 from smaller.encoders.device import device, placed
 from smaller.study.steps import checks
-from smaller.study.steps.base import Step, later, require, text_inputs
+from smaller.study.steps.base import Step, later, text_inputs
 from smaller.study.steps.cutting import check_shape, layers_kept, shape_label
 from smaller.study.steps.finetuning import FineTune, train_on_labels
 from smaller.study.steps.imitation import HIDDEN, LOGITS, Imitation, first_tokens, teacher_logits
@@ -162,24 +163,24 @@ class Distil(Step):
         check_shape(self)
         check_width(self)
         for field, choices in (("on", tuple(MODES)), ("logits", LOGITS), ("hidden", HIDDEN)):
-            checks.require_choice(self, field, choices)
+            require_choice(self, field, choices)
         self._check_losses()
         self._fill_mode()
-        checks.require_counts(self, "seed", "batch_size", "max_length")
-        checks.require_small(self, "learning_rate")
+        require_counts(self, "seed", "batch_size", "max_length")
+        require_small(self, "learning_rate")
         require(self.on == "task" or not self.own_tokens, "Distil(on='corpus') takes no tokens and no coverage.")
         if self.on == "corpus":
             checks.require_languages(self)
-            checks.require_counts(self, "updates")
-            checks.require_counts(self, "lines", least=0)
-            checks.require_small(self, "rate")
+            require_counts(self, "updates")
+            require_counts(self, "lines", least=0)
+            require_small(self, "rate")
         else:
             self._check_task()
 
     def _check_losses(self) -> None:
-        checks.require_number(self, "temperature", lambda value: 0 < value < math.inf, "a number above zero")
+        require_number(self, "temperature", lambda value: 0 < value < math.inf, "a number above zero")
         for name in LOSSES:
-            checks.require_number(self, f"{name}_weight", lambda value: 0 <= value < math.inf, "a number of at least 0")
+            require_number(self, f"{name}_weight", lambda value: 0 <= value < math.inf, "a number of at least 0")
         require(bool(self.weights), "All weights of Distil's losses are zero, so there is nothing to learn.")
         for field, used, why in (
             ("temperature", self.logits_weight > 0 and self.logits == "kl", 'is used only by the logits\' "kl"'),
@@ -203,9 +204,9 @@ class Distil(Step):
         for field in ("dataset", "language"):
             require(bool(getattr(self, field)), f"Distil(on='task') needs a value for {field}.")
         checks.require_labelled(self)
-        checks.require_counts(self, "epochs")
-        checks.require_counts(self, "transfer_lines", least=0)
-        checks.require_share(self, "warm_up")
+        require_counts(self, "epochs")
+        require_counts(self, "transfer_lines", least=0)
+        require_share(self, "warm_up")
         check_tokens(self)
         require(
             bool(self.transfer_corpus) == bool(self.transfer_lines),

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smaller.base.checks import require, require_counts, require_number, require_share, require_small
 from smaller.base.progress import Say, silent
 from smaller.data import splits
 from smaller.data.encoding import Batch, Encoded, batch_of, encode, shuffled_batches
 from smaller.encoders import Model, with_classifier
 from smaller.encoders.adapters import adapter_size
 from smaller.study.evaluation import true_labels
-from smaller.study.steps.base import Step, later, require
-from smaller.study.steps.checks import require_counts, require_labelled, require_number, require_share, require_small
+from smaller.study.steps.base import Step, later
+from smaller.study.steps.checks import require_labelled
 from smaller.study.training import Objective, Report, token_loss, train, trimmed_vocabulary
 
 _TOKEN_TABLE = "embeddings.word_embeddings.weight"

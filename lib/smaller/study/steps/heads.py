@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from smaller.base.checks import require, require_choice, require_counts
 from smaller.data.encoding import Batch
 from smaller.encoders import Model
-from smaller.study.steps.base import Step, require
-from smaller.study.steps.checks import require_choice, require_counts
+from smaller.study.steps.base import Step
 from smaller.study.steps.importance import check_importance, importance
 from smaller.study.training import masked_language_loss
 

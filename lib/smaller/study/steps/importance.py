@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from smaller.base.checks import require_choice, require_counts
 from smaller.data.encoding import Batch
 from smaller.encoders import Model
 from smaller.encoders.device import device, placed
 from smaller.study.steps.base import Step
-from smaller.study.steps.checks import require_choice, require_counts, require_text
+from smaller.study.steps.checks import require_text
 from smaller.study.steps.pretraining import masked_batches
 from smaller.study.steps.texts import rows_of
 

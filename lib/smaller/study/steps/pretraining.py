@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from smaller.base.checks import require_counts, require_share, require_small
 from smaller.data import splits
 from smaller.data.encoding import IGNORED, Batch, pad, shuffled_batches
 from smaller.encoders import Model
 from smaller.study.steps.base import Step, later
-from smaller.study.steps.checks import require_counts, require_languages, require_share, require_small
+from smaller.study.steps.checks import require_languages
 from smaller.study.steps.texts import rows_of, unknown_share
 from smaller.study.training import Objective, Report, masked_language_loss, train
 

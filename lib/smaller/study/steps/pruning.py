@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from smaller.base.checks import require_choice, require_counts, require_number
 from smaller.encoders import Model, embedding_weights, linear_weights
 from smaller.study.steps.base import Step
-from smaller.study.steps.checks import require_choice, require_counts, require_number
 
 SCOPES = ("global", "layer")
 INCLUDES = ("linear", "linear+embeddings")

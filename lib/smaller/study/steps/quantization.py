@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from smaller import formats
+from smaller.base.checks import is_count, require, require_choice, require_counts, require_number
 from smaller.data import splits
 from smaller.data.encoding import encode
 from smaller.encoders import Model, embedding_weights, linear_weights
 from smaller.study.evaluation import score
-from smaller.study.steps.base import Step, is_count, require
-from smaller.study.steps.checks import require_choice, require_counts, require_labelled, require_number
+from smaller.study.steps.base import Step
+from smaller.study.steps.checks import require_labelled
 
 ROUNDED_PARTS = ("all", "embeddings", "attention", "feed_forward", "classifier")
 

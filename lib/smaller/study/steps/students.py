@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, XLMRobertaConfig
 
+from smaller.base.checks import require, require_choice, require_counts, require_number
 from smaller.data.examples import Example
 from smaller.encoders import Model, build, with_classifier
 from smaller.encoders.learned import learn_tokenizer
 from smaller.encoders.tokenizers import why_not_trimmed
 from smaller.encoders.vocabulary import most_frequent, trimmed
-from smaller.study.steps.base import Step, require
-from smaller.study.steps.checks import require_choice, require_counts, require_number
+from smaller.study.steps.base import Step
 from smaller.study.steps.cutting import cut
 from smaller.study.steps.feedforward import magnitudes, strongest, with_neurons
 from smaller.study.steps.trimming import with_tokenizer, with_tokens

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from smaller.base.checks import require
 from smaller.data import splits
 from smaller.data.encoding import encode_text
-from smaller.study.steps.base import require
 
 UNKNOWN_LIMIT = 0.15
 """The share of unknown tokens from which on a tokenizer does not know a script.

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from smaller.base.checks import require, require_counts, require_number
 from smaller.encoders import Model
 from smaller.encoders.adapters import with_adapters
 from smaller.encoders.tokenizers import why_not_trimmed
 from smaller.encoders.vocabulary import most_frequent, spelled, trimmed
-from smaller.study.steps.base import Step, later, require
-from smaller.study.steps.checks import require_counts, require_languages, require_number
+from smaller.study.steps.base import Step, later
+from smaller.study.steps.checks import require_languages
 from smaller.study.steps.texts import lines_of
 
 

@@ -11,11 +11,12 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from smaller.base.checks import require, require_choice, require_counts
 from smaller.data.encoding import pad
 from smaller.encoders import Model
 from smaller.encoders.adapters import adapter_size
-from smaller.study.steps.base import Step, require
-from smaller.study.steps.checks import require_choice, require_counts, require_text
+from smaller.study.steps.base import Step
+from smaller.study.steps.checks import require_text
 from smaller.study.steps.heads import live_heads
 from smaller.study.steps.texts import rows_of
 

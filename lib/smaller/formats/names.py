@@ -1,0 +1,27 @@
+"""The formats by name, and what each holds in which type."""
+
+from __future__ import annotations
+
+from smaller.base.errors import SmallerError, did_you_mean
+from smaller.encoders import TRAINED
+
+FORMATS: dict[str, str] = {
+    "fp32": "weights and products in 32-bit floats",
+    "fp16": "everything in 16-bit floats",
+    "bf16": "everything in bfloat16",
+    "dynamic": "Linear weights in int8 by torch.ao.quantization, the rest in fp32",
+    "llm.int8": "Linear weights in int8 by bitsandbytes, outlier columns and the rest in fp16",
+    "onnx": "weights in fp32, run by ONNX Runtime: what the runtime gives without int8",
+    "onnx-int8": "Linear and embedding weights in int8, run by ONNX Runtime",
+    "openvino-int8": "Linear and embedding weights and activations in int8, run by OpenVINO",
+}
+"""The formats, with what is held in which type. A model that was only trained is in none: its `form` is `TRAINED`."""
+
+FULL_PRECISION = (TRAINED, "fp32")
+"""The formats whose network is a plain one in fp32."""
+
+
+def require_format(name: str) -> None:
+    """Raise SmallerError unless there is a format of that name."""
+    if name not in FORMATS:
+        raise SmallerError(f"There is no format {name!r}; there are {', '.join(FORMATS)}.{did_you_mean(name, FORMATS)}")
