@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from smaller import study
 from smaller.base.errors import SmallerError
 from smaller.base.settings import changed
 from smaller.study import results
@@ -236,3 +238,10 @@ def test_provenance_names_versions_and_no_person() -> None:
     assert {"torch", "transformers"} <= set(about["libraries"])
     with changed(PATH=""):
         assert results._commit() == "unknown"  # a machine without git
+
+
+def test_help_lists_the_columns_of_the_table_one_a_line():
+    for function in (results.table, study.run, study.table):
+        told = inspect.getdoc(function).split("The columns:\n\n")[1].splitlines()
+        assert tuple(line.split()[0] for line in told) == results.COLUMNS
+        assert all(len(line.split()) > 1 and len(line) <= 125 for line in told)

@@ -26,6 +26,7 @@ from smaller.data.datasets import dataset
 from smaller.data.sets import set_of
 from smaller.data.tasks import TASKS
 from smaller.encoders import TRAINED
+from smaller.study.columns import MEANINGS, explained
 from smaller.study.recipes import Recipe
 from smaller.study.steps import FineTune, Prune, Step, step_from_canonical
 from smaller.study.steps.base import STEPS
@@ -50,24 +51,8 @@ _TIMES = {
 }
 """The columns of times, and what the record's latency calls them."""
 
-COLUMNS = (
-    *"identity label encoder dataset language split noise rate noise_seed trained_on seed technique order".split(),
-    *_NOT_SAID,
-    *_SHAPE,
-    *"task metric score".split(),
-    *_SCORES,
-    *_COSTS,
-    *_TIMES,
-    *"training_seconds scoring_seconds device".split(),
-)
-"""The columns of the table, one row for each recipe and evaluation split.
-
-`noise` is what was done to the text of an evaluation set (see its `change`). `score` is the main score of the set's
-task, and `metric` says which it is; `f1` is that of spans. Sizes are compared in `shipped_bytes`, those of the folder
-that ships without its README. `dense_bytes` are those of the weights in memory, `compressed_bytes` what zlib leaves of
-them. `end_to_end_milliseconds` are from text to labels; the network's part of them, from token ids to logits, are
-`milliseconds`. What a record of an earlier version lacks is NaN.
-"""
+COLUMNS = tuple(MEANINGS)
+"""The columns of the table: see `columns` for what each of them says."""
 
 
 def folder() -> Path:
@@ -156,8 +141,9 @@ def _fault(record: object, *, identity: str) -> str:
     return "" if record["identity"] == identity else f"it is the record of {record['identity']}"
 
 
+@explained
 def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFrame:
-    """The records as one tidy table; columns are `COLUMNS`, F1 in points, bytes, milliseconds for a sentence.
+    """The records as one tidy table.
 
     A record gives a row for each split of the language that its model was fine-tuned on, and for those of `sets` (keys
     of evaluation sets) that it was scored on.

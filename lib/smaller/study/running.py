@@ -17,6 +17,7 @@ from smaller.base.progress import Progress, Say, duration
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
 from smaller.study import cache, results
+from smaller.study.columns import explained
 from smaller.study.engines import engine as engine_of
 from smaller.study.engines.base import Engine
 from smaller.study.engines.local import workers_for
@@ -44,6 +45,7 @@ def flat(recipes: Recipes) -> list[Recipe]:
     return list(dict.fromkeys(recipes))
 
 
+@explained
 def run(
     recipes: Recipes,
     *,
@@ -99,6 +101,7 @@ def _check_sets(recipes: Sequence[Recipe], sets: Sequence[EvaluationSet]) -> Non
                 )
 
 
+@explained
 def table(recipes: Recipes, *, sets: Iterable[EvaluationSet] = ()) -> pd.DataFrame:
     """The table of those recipes that are done, on their own language and on `sets`; of groups, with their names."""
     keys = [place.key for place in sets]
