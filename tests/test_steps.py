@@ -127,7 +127,7 @@ def test_a_canonical_form_that_says_nothing_is_an_error(form, message):
 
 
 def test_a_step_that_does_not_say_how_it_is_applied_is_a_mistake_of_the_programmer(tiny):
-    with pytest.raises(TypeError, match="Step does not say"):
+    with pytest.raises(SmallerError, match="^Step does not say how it is applied"):
         Step().apply(tiny)
     assert Step().inputs() == {} and (FineTune.trains, Pretrain.trains, Prune.trains) == (True, True, False)
 
@@ -178,3 +178,39 @@ def test_no_step_from_outside_takes_the_name_of_one_that_is_here(own_steps) -> N
 def test_a_kind_of_step_without_parameters_is_told_apart() -> None:
     with pytest.raises(SmallerError, match=r"Cut is a kind of step; give its parameters: Cut\(\.\.\.\)"):
         Recipe("sample-small", (Cut,))
+
+
+def test_a_step_from_outside_that_is_not_whole_is_told_by_its_name(own_steps, tiny) -> None:
+    @dataclass(frozen=True)
+    class Idle(Step):
+        share: float
+
+    class Bare(Step):
+        share: float
+
+        def apply(self, model, **_):
+            return model, {}
+
+    @dataclass(frozen=True)
+    class Silent(Step):
+        def apply(self, model, **_):
+            return model.copy()
+
+    class Orphan:
+        def apply(self, model, **_):
+            return model, {}
+
+    with pytest.raises(
+        SmallerError, match=r"^Idle does not say how it is applied: it needs a method apply\(self, model"
+    ):
+        Recipe("mbert", (Idle(0.5),))
+    with pytest.raises(
+        SmallerError, match=r"^Bare has the fields share and is no dataclass: write @dataclass\(frozen=True"
+    ):
+        Bare(0.5)
+    with pytest.raises(
+        SmallerError, match=r"^Silent.apply has to return a new model and a report.*it returned Model\.$"
+    ):
+        Silent().apply(tiny)
+    with pytest.raises(SmallerError, match=r"^Orphan has a method apply and is no step: write class Orphan\(Step\)\.$"):
+        Recipe("mbert", (Orphan(),))

@@ -43,11 +43,16 @@ class Recipe:
         for step in self.steps:
             if isinstance(step, type):
                 raise SmallerError(f"{step.__name__} is a kind of step; give its parameters: {step.__name__}(...).")
+            if callable(getattr(step, "apply", None)) and not isinstance(step, Step):
+                kind = type(step).__name__
+                raise SmallerError(f"{kind} has a method apply and is no step: write class {kind}(Step).")
             if not isinstance(step, Step):
                 raise SmallerError(
                     f"The steps of a recipe are {', '.join(STEPS)}, each with its parameters; "
                     f"{step!r} is none of them.{did_you_mean(step, STEPS)}"
                 )
+            if type(step).apply is Step.apply:
+                step.apply(None)  # which says what is missing
         for before, after in itertools.pairwise(self.steps):
             if isinstance(before, Quantize):
                 raise SmallerError(f"{before.label} comes last in a recipe, and {after.label} follows it.")

@@ -44,6 +44,17 @@ class Step:
         """Whether the step needs no more of a model than what it says of words or texts."""
         return False
 
+    def __new__(cls, *_: Any, **__: Any) -> Step:
+        decorated = "__dataclass_fields__" in vars(cls)
+        annotated = {} if decorated else inspect.get_annotations(cls)
+        fields = [name for name, kind in annotated.items() if "ClassVar" not in str(kind)]
+        require(
+            not fields,
+            f"{cls.__name__} has the fields {', '.join(fields)} and is no dataclass: write @dataclass(frozen=True) "
+            "above its class.",
+        )
+        return super().__new__(cls)
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         taken = STEPS.get(cls.__name__)
@@ -59,7 +70,10 @@ class Step:
         `scratch` is a folder of this step alone that outlives a killed process; long training keeps checkpoints there.
         Raises SmallerError for a model that the step cannot take.
         """
-        raise TypeError(f"{type(self).__name__} does not say how it is applied.")
+        raise SmallerError(
+            f"{type(self).__name__} does not say how it is applied: it needs a method "
+            "apply(self, model, *, say=silent, scratch=None) that returns a new model and a report."
+        )
 
     @property
     def label(self) -> str:
@@ -151,7 +165,14 @@ def _checked(apply: Callable) -> Callable:
                 bool(model.labels) == step.needs_classifier,
                 f"{name} needs {wanted}, and {other} arrives: put the step {place} FineTune.",
             )
-        made, report = apply(step, model, **options)
+        answer = apply(step, model, **options)
+        parts = answer if isinstance(answer, tuple) else (answer,)
+        require(
+            len(parts) == 2 and isinstance(parts[1], dict),
+            f"{name}.apply has to return a new model and a report, such as {{'touched': [...]}}, and empty where there "
+            f"is nothing to say; it returned {' and '.join(type(part).__name__ for part in parts)}.",
+        )
+        made, report = parts
         after = formats.parameter_count(made.network)
         return made, report | {"parameters_before": before, "parameters_after": after}
 
