@@ -1,4 +1,5 @@
-# One command each; `make help` lists them. All of them make the virtual environment first, if it is missing or outdated.
+# One command each; `make help` lists them. All of them make the virtual environment first, if it is missing or outdated:
+# with what a study needs, and for lab, test, bench and the like with the rest, too.
 #
 #   make study [PROFILE=sample|mini|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor] [ENGINE=local|ray] [ADDRESS=host:6379]
 #   make fetch PROFILE=paper|mini [ARGS=--dry-run]
@@ -16,8 +17,8 @@ ARGS ?=
 environment := .venv
 python := $(environment)/bin/python
 installed := $(environment)/.installed
-# pip before 23.1, which comes with Python 3.11.0 to 3.11.2, runs a setup.py without what it needs unless told so.
-install := PIP_USE_PEP517=1 $(python) -m pip install -qq --disable-pip-version-check
+complete := $(environment)/.installed-all
+UV ?= $(shell command -v uv)
 
 .DEFAULT_GOAL := study
 .PHONY: study fetch test test-web rehearsal lab report bench check lock layout clean clean-all help
@@ -30,30 +31,30 @@ study: $(installed)  ## run the notebooks of a profile and render the report
 fetch: $(installed)  ## bring all that a profile reads to this machine, once: its study then needs no network
 	@$(python) -m smaller fetch --profile "$(PROFILE)" $(ARGS)
 
-test: $(installed)  ## run the tests
+test: $(complete)  ## run the tests
 	@$(python) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
-test-web: $(installed) web/node_modules/.package-lock.json  ## run shipped models in transformers.js on Node, and their page
+test-web: $(complete) web/node_modules/.package-lock.json  ## run shipped models in transformers.js on Node, and their page
 	@$(python) -m pytest tests/test_web.py tests/test_demo.py $(ARGS)
 
-rehearsal: $(installed)  ## run the paper profile, from fetch to report, against a played hub with tiny contents
+rehearsal: $(complete)  ## run the paper profile, from fetch to report, against a played hub with tiny contents
 	@$(python) tests/rehearsal.py $(ARGS)
 
-lab: $(installed)  ## open the notebooks in JupyterLab
+lab: $(complete)  ## open the notebooks in JupyterLab
 	@$(python) -m jupyterlab notebooks $(ARGS)
 
 report: $(installed)  ## render the report again from the notebooks that were run
 	@$(python) -m smaller report $(ARGS)
 
-bench: $(installed)  ## measure speed and memory beside the plain way
+bench: $(complete)  ## measure speed and memory beside the plain way
 	@$(python) -m smaller bench $(ARGS)
 
 check: $(installed)  ## say of each requirement whether it is met, and what to do
 	@$(python) -m smaller check $(ARGS)
 
-lock: $(installed)  ## write requirements.lock anew from what is installed
+lock: $(complete)  ## write requirements.lock anew from what is installed
 	@$(python) .ci/lock.py > requirements.lock.new && mv requirements.lock.new requirements.lock
-	@touch $(installed) && echo "requirements.lock holds $$(wc -l < requirements.lock | tr -d ' ') packages"
+	@touch $(installed) $(complete) && echo "requirements.lock holds $$(wc -l < requirements.lock | tr -d ' ') packages"
 
 layout: $(installed)  ## write the layout in README.md anew from what the rooms say of themselves
 	@$(python) .ci/layout.py
@@ -84,7 +85,9 @@ $(installed): requirements.lock pyproject.toml
 		echo "Name another one: make PYTHON=python3.12"; exit 1; } >&2
 	@$(python) -m pip --version >/dev/null 2>&1 || { \
 		echo "Making $(environment)/ with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(environment); }
-	@echo "Installing $$(wc -l < requirements.lock | tr -d ' ') packages (a few minutes, the first time)"
-	@$(install) -r requirements.lock
-	@$(install) --no-deps --no-build-isolation --editable .
-	@touch $(installed)
+	@UV="$(UV)" .ci/install $(environment)
+	@touch $@
+
+$(complete): $(installed)
+	@UV="$(UV)" .ci/install $(environment) all
+	@touch $@

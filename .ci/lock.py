@@ -1,7 +1,7 @@
 """Print the lock: `name==version` for every package that the project needs, as installed where this script runs.
 
-The roots are the build requirements, the dependencies and the `test` extra of pyproject.toml; everything that they need
-follows from the metadata of the installed packages. Packages that nothing declared needs are left out.
+The roots are the build requirements, the dependencies and the extras `test` and `lab` of pyproject.toml; all that they
+need follows from the metadata of the installed packages. Packages that nothing declared needs are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def roots(project: Path) -> list[str]:
     """The requirements that pyproject.toml declares and the lock has to hold."""
     declared = tomllib.loads(project.read_text(encoding="utf-8"))
     extras = declared["project"]["optional-dependencies"]
-    return declared["build-system"]["requires"] + declared["project"]["dependencies"] + extras["test"]
+    return declared["build-system"]["requires"] + declared["project"]["dependencies"] + extras["test"] + extras["lab"]
 
 
 def closure(requirements: list[str]) -> dict[str, str]:

@@ -445,6 +445,7 @@ def make(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.C
         "ADDRESS",
         "ARGS",
     }
+    variables = {"UV": ""} | variables
     kept = {name: value for name, value in os.environ.items() if name not in settings | {"HF_HUB_OFFLINE"}}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=kept | variables, capture_output=True, text=True, check=False
@@ -466,8 +467,9 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout in a folder with a space in its name, whose virtual environment only says what it was asked to do."""
     folder = tmp_path / "a checkout"
     (folder / ".venv/bin").mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
+    (folder / ".ci").mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml", ".ci/install"):
+        shutil.copy(ROOT / name, folder / name)
     python = folder / ".venv/bin/python"
     python.write_text('#!/bin/sh\necho "python $* [offline: $HF_HUB_OFFLINE]"\n', encoding="utf-8")
     python.chmod(0o755)
@@ -477,11 +479,41 @@ def checkout(tmp_path: Path) -> Path:
 def test_environment_is_made_once(checkout: Path) -> None:
     first = make("test", folder=checkout).stdout
     command = "python -m pytest -n logical --maxprocesses 4 --dist worksteal"
-    assert first.count("pip install") == 2 and first.endswith(f"{command} [offline: 1]\n")
+    assert first.count("pip install") == 5 and first.endswith(f"{command} [offline: 1]\n")
     assert make("test", folder=checkout).stdout == f"{command} [offline: 1]\n"
     assert make("test", "ARGS=-k lock", folder=checkout).stdout == f"{command} -k lock [offline: 1]\n"
     os.utime(checkout / "requirements.lock", (2**31, 2**31))
-    assert "pip install" in make("test", folder=checkout).stdout, "a new lock is installed"
+    assert make("test", folder=checkout).stdout.count("pip install") == 5, "a new lock is installed"
+
+
+def test_a_study_waits_for_no_more_than_it_needs(checkout: Path) -> None:
+    """JupyterLab, and what tests and benchmarks need, come with the first call that needs them."""
+    first = make("study", folder=checkout).stdout
+    assert re.findall(r"^\d of 4(?=: )", first, flags=re.MULTILINE) == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+    assert first.count("pip install") == 4 and "--requirement" not in first
+    installs = [line for line in first.splitlines() if "pip install" in line]
+    assert all("--constraint requirements.lock" in line for line in installs)
+    assert "--editable ." in installs[-1]
+    then = make("lab", folder=checkout).stdout
+    assert then.count("pip install") == 1 and "--requirement requirements.lock" in then and "JupyterLab" in then
+    assert "pip install" not in make("bench", folder=checkout).stdout + make("study", folder=checkout).stdout
+
+
+def test_uv_installs_where_it_is_and_pip_where_it_fails(checkout: Path) -> None:
+    uv = checkout / "uv"
+    uv.write_text('#!/bin/sh\necho "uv $*"\ncase "$*" in *torch*) exit 1; esac\n', encoding="utf-8")
+    uv.chmod(0o755)
+    lines = make("study", f"UV={uv}", folder=checkout).stdout.splitlines()
+    asked = [line.split()[0] for line in lines if "pip install" in line]
+    assert asked == ["uv", "python", "uv", "uv", "uv"], lines
+
+
+def test_what_a_group_names_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    script = (ROOT / ".ci/install").read_text(encoding="utf-8")
+    groups = re.findall(r"^install ([a-z][\w -]*)$", script, flags=re.MULTILINE)
+    assert len(groups) == 3 and {name for group in groups for name in group.split()} <= declared
 
 
 def test_study_passes_its_choices_on(checkout: Path) -> None:
