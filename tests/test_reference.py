@@ -18,6 +18,10 @@ from smaller.encoders import linear_weights
 from smaller.study.recipes import start
 from smaller.study.steps import base
 
+AGAIN = (
+    "pages, tables and figures are made anew by outputs/reference/*/recompute.py, then outputs/reference/headlines.py"
+)
+
 
 @pytest.fixture
 def reference(project):
@@ -91,13 +95,13 @@ def test_the_encoder_is_said_to_be_ahead_of_the_plain_model_or_behind_by_its_int
 
 def test_the_readme_explains_its_ids(project):
     text = (project / "README.md").read_text(encoding="utf-8")
-    assert claims.LEGEND in " ".join(text.split())
+    assert claims.LEGEND in " ".join(text.split()), "the README's legend of ids is claims.LEGEND"
 
 
 def test_each_page_that_uses_ids_explains_them(reference):
     for page in reference.glob("*/README.md"):
         text = page.read_text(encoding="utf-8")
-        assert not claims.ID.search(text) or claims.LEGEND in " ".join(text.split()), page
+        assert not claims.ID.search(text) or claims.LEGEND in " ".join(text.split()), f"{page}: {AGAIN}"
 
 
 def test_no_table_holds_marks_of_markdown(reference):
@@ -121,8 +125,8 @@ def test_tables_are_what_the_code_makes_of_the_records(reference, run, tmp_path,
     monkeypatch.setenv("SMALLER_OUTPUTS", str(tmp_path))
     runpy.run_path(str(copy / "recompute.py"), run_name="__main__")
     for file in sorted((reference / run / "tables").glob("*.csv")):
-        assert (copy / "tables" / file.name).read_bytes() == file.read_bytes(), file.name
-    assert (copy / "README.md").read_bytes() == (reference / run / "README.md").read_bytes()
+        assert (copy / "tables" / file.name).read_bytes() == file.read_bytes(), f"{file.name}: {AGAIN}"
+    assert (copy / "README.md").read_bytes() == (reference / run / "README.md").read_bytes(), f"README.md: {AGAIN}"
 
 
 def test_every_reference_run_has_its_provenance_and_no_weights(reference):
