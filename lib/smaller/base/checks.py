@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from smaller.base.errors import SmallerError, did_you_mean
@@ -63,3 +64,11 @@ def require_choice(owner: object, field: str, choices: Sequence[str]) -> None:
 def name_of(owner: object) -> str:
     """How a message begins that speaks of a field."""
     return f"{type(owner).__name__}'s"
+
+
+def layers_and_heads(shape: str) -> tuple[int, int]:
+    """The numbers of a student's name: "4x6" is four layers of six heads."""
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", shape)
+    if not found:
+        raise SmallerError(f"A student is written as layers x heads, such as 4x6; {shape!r} is not.")
+    return int(found[1]), int(found[2])

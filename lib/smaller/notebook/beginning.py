@@ -20,7 +20,7 @@ from smaller.notebook.rules import chosen as chosen
 from smaller.notebook.rules import rules
 from smaller.notebook.rules import target as target
 from smaller.study import plain, results
-from smaller.study.recipes import dense, layers_and_heads, require_possible
+from smaller.study.recipes import dense, require_possible
 from smaller.study.steps import FineTune
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from smaller import formats
-from smaller.analysis.findings.words import layers_and_heads
+from smaller.base.checks import layers_and_heads
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data import datasets, splits
 from smaller.data.datasets import name_and_rest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig
 
+from smaller.base.checks import layers_and_heads as layers_and_heads
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data import sample
 from smaller.encoders import canonical, configuration, parameter_count, revision, source
@@ -176,14 +176,6 @@ def distilled_on_corpus(encoder: str, distillation: Distil, fine_tuning: FineTun
 def distilled_for_task(encoder: str, fine_tuning: FineTune, distillation: Distil) -> Recipe:
     """Task-specific: the encoder is fine-tuned, and a student imitates the tagger (paper 1, section 3)."""
     return start(encoder).then(fine_tuning, distillation)
-
-
-def layers_and_heads(shape: str) -> tuple[int, int]:
-    """The numbers of a student's name: "4x6" is four layers of six heads."""
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", shape)
-    if not found:
-        raise SmallerError(f"A student is written as layers x heads, such as 4x6; {shape!r} is not.")
-    return int(found[1]), int(found[2])
 
 
 def imitation(fine_tuning: FineTune, layers: int, heads: int | None = None, **changes: object) -> Distil:

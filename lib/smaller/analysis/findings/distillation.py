@@ -9,7 +9,6 @@ import pandas as pd
 from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
 from smaller.analysis.findings.words import count_of, name_of, some_of
-from smaller.analysis.findings.words import layers_and_heads as layers_and_heads
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
 

@@ -1,9 +1,7 @@
 """Shares, names and counts in words."""
 
-import re
 from collections.abc import Iterable
 
-from smaller.base.errors import SmallerError
 from smaller.data.languages import LANGUAGES
 
 VERDICT = (
@@ -41,11 +39,3 @@ def some_of(number: int, total: int, noun: str) -> str:
 def names_of(codes: Iterable[str]) -> str:
     """Language codes as names with codes: "Swahili (swa), Hausa (hau)"."""
     return ", ".join(f"{name_of(code)} ({code})" for code in codes)
-
-
-def layers_and_heads(shape: str) -> tuple[int, int]:
-    """The numbers of a student's name: "4x6" is four layers of six heads."""
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", shape)
-    if not found:
-        raise SmallerError(f"A student is written as layers x heads, such as 4x6; {shape!r} is not.")
-    return int(found[1]), int(found[2])
