@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from smaller.base import settings
+from smaller.notebook import kernels
 
 # Read when their libraries are imported, which is before any fixture runs.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -32,6 +33,14 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("session")
     variables = ("SMALLER_OUTPUTS", "SMALLER_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR")
     with settings.changed(**{variable: str(folder / variable.lower()) for variable in variables}):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bare_kernels() -> Iterator[None]:
+    """Nothing is imported ahead for notebooks of a few cells."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "IMPORTED", ())
         yield
 
 

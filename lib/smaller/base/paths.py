@@ -77,3 +77,9 @@ def inside_outputs(path: Path) -> str:
     outputs = outputs_folder().resolve()
     path = path.resolve()
     return path.relative_to(outputs).as_posix() if path.is_relative_to(outputs) else ""
+
+
+def in_full() -> dict[str, str]:
+    """The variables of the folders that are set here, with paths that hold in any working directory."""
+    variables = ("SMALLER_DATA", "SMALLER_MODELS", "SMALLER_CACHE", "SMALLER_OUTPUTS")
+    return {name: str(folder) for name in variables if (folder := _from_environment(name))}

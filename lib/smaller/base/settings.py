@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from smaller.base.errors import SmallerError
 
@@ -104,6 +104,11 @@ def on_every_node() -> dict[str, str]:
 def of_worker(*, threads: int) -> dict[str, str]:
     """The environment of a worker process with so many threads, unless somebody asked for others."""
     return {"OMP_NUM_THREADS": str(threads)} | os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+
+
+def of_kernel(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a notebook's kernel with further variables; figures are drawn as ipykernel has them drawn."""
+    return {"MPLBACKEND": "module://matplotlib_inline.backend_inline"} | os.environ | dict(environment)
 
 
 @contextlib.contextmanager

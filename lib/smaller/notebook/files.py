@@ -42,3 +42,9 @@ def cells(path: Path | str) -> list[NotebookNode] | list[SimpleNamespace]:
     except (ValueError, KeyError, TypeError):
         pass  # what is wrong, or of which older format it is, the library knows
     return read(path).cells
+
+
+def title(path: Path) -> str:
+    """The first heading of a notebook; the name of its file where it has none."""
+    prose = (cell.source.splitlines() for cell in cells(path) if cell.cell_type == "markdown")
+    return next((line[2:].strip() for lines in prose for line in lines if line.startswith("# ")), path.stem)

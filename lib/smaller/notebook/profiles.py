@@ -18,6 +18,9 @@ from smaller.notebook.rules import rules
 SHARED = "study"
 """The section whose parameters go to every notebook that declares them."""
 
+MINUTES = "minutes"
+"""The section that says how long each notebook takes on two cores, as it was measured."""
+
 
 def profiles(*, folder: Path | None = None) -> list[str]:
     """The names of the profiles, from `notebooks/profiles/*.yaml`."""
@@ -64,10 +67,10 @@ def profile(
 ) -> dict[str, object]:
     """What profile `name` changes of the defaults of `notebook` (its file name without ending), overrides last.
 
-    A profile is a mapping with a section `study`, whose parameters go to every notebook that declares them, and a
-    section for each notebook; `name` may also be the path of a file of one's own, ending in .yaml. Raises SmallerError
-    for a section or a name that belongs to no notebook and for a value of the wrong type; overrides are held to the
-    same rule as `study`.
+    A profile is a mapping with a section `study`, whose parameters go to every notebook that declares them, a section
+    for each notebook, and the section of `minutes`; `name` may also be the path of a file of one's own, ending in
+    .yaml. Raises SmallerError for a section or a name that belongs to no notebook and for a value of the wrong type;
+    overrides are held to the same rule as `study`.
     """
     return _changes(name, [notebook], overrides, folder or notebooks_folder())[notebook]
 
@@ -79,7 +82,7 @@ def _changes(
     refuse_unknown(notebooks, models, where=f"{folder}", what="notebook")
     path = Path(name) if name.endswith(".yaml") else folder / "profiles" / f"{name}.yaml"
     sections = _read_profile(path, choices=profiles(folder=folder))
-    refuse_unknown(sections, [SHARED, *models], where=f"{path}", what="section")
+    refuse_unknown(sections, [SHARED, MINUTES, *models], where=f"{path}", what="section")
     everything = ChainMap(*(model.model_fields for model in models.values()))
 
     def changed(notebook: str) -> dict[str, object]:
@@ -96,6 +99,20 @@ def _changes(
         )
 
     return {notebook: changed(notebook) for notebook in notebooks}
+
+
+def minutes(name: str, *, folder: Path | None = None) -> dict[str, float]:
+    """The minutes that each notebook takes on two cores, as a profile says; empty where it says nothing of them."""
+    folder = folder or notebooks_folder()
+    path = Path(name) if name.endswith(".yaml") else folder / "profiles" / f"{name}.yaml"
+    sections = _read_profile(path, choices=profiles(folder=folder))
+    found = sections.get(MINUTES) or {}
+    names = [place.stem for place in folder.glob("*.ipynb")]
+    refuse_unknown(found, names, where=f"{path}, section {MINUTES}", what="notebook")
+    for notebook, value in found.items():
+        if not isinstance(value, int | float) or not value > 0:
+            raise SmallerError(f"{path}, section {MINUTES}: write a number above 0 for {notebook}, not {value!r}.")
+    return found
 
 
 def _read_profile(path: Path, *, choices: list[str]) -> dict[str, dict[str, object] | None]:

@@ -17,12 +17,13 @@ from smaller.base.files import write_whole
 from smaller.base.paths import outputs_folder
 from smaller.base.progress import Say, silent
 from smaller.notebook import files
-from smaller.notebook.display import PLAN
+from smaller.notebook.kernels import Nursery
 from smaller.notebook.parameters import filled
-from smaller.study import Plan, results
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+    from smaller.study import Plan
 
 NOTHING: Mapping = MappingProxyType({})
 
@@ -48,20 +49,24 @@ def run_notebook(
     *,
     profile_name: str = "",
     environment: Mapping[str, str] = NOTHING,
+    nursery: Nursery | None = None,
     progress: Say = silent,
 ) -> NotebookRun:
     """Run one notebook with papermill in this interpreter's kernel, over local sockets, and keep what it became.
 
     Parameters are held against the notebook's file before a kernel starts (SmallerError). The executed notebook, also
     of a failed run, is written to `outputs/notebooks/<name>.ipynb`; lines that the notebook writes to standard error,
-    such as its progress, are passed on to `progress`. `environment` holds variables of the kernel.
+    such as its progress, are passed on to `progress`. `environment` holds variables of the kernel, which a `nursery`
+    forks where there is one.
     """
     import nbformat
 
     path = Path(path)
     values = filled(path, parameters, where=f"the parameters for {path.name}")
     started = time.monotonic()
-    executed, error = _execute(files.read(path), parameters, path.parent, environment=environment, progress=progress)
+    executed, error = _execute(
+        files.read(path), parameters, path.parent, environment=environment, nursery=nursery, progress=progress
+    )
     seconds = time.monotonic() - started
     status = "failed" if error else "done"
     executed.metadata["smaller"] = {
@@ -76,7 +81,9 @@ def run_notebook(
     return NotebookRun(path.stem, status, seconds, error, values)
 
 
-def plan_notebook(path: Path, parameters: Mapping[str, object] = NOTHING) -> NotebookRun:
+def plan_notebook(
+    path: Path, parameters: Mapping[str, object] = NOTHING, *, nursery: Nursery | None = None
+) -> NotebookRun:
     """Run a notebook through its cell tagged `plan`, which says what is to do; nothing is trained and nothing kept."""
     path = Path(path)
     values = filled(path, parameters, where=f"the parameters for {path.name}")
@@ -86,7 +93,10 @@ def plan_notebook(path: Path, parameters: Mapping[str, object] = NOTHING) -> Not
         return NotebookRun(path.stem, "planned", parameters=values)
     del notebook.cells[last + 1 :]
     started = time.monotonic()
-    executed, error = _execute(notebook, parameters, path.parent)
+    executed, error = _execute(notebook, parameters, path.parent, nursery=nursery)
+    from smaller.notebook.display import PLAN  # takes seconds, while the first kernel starts
+    from smaller.study import Plan
+
     said = [output.get("data", {}).get(PLAN) for output in executed.cells[-1].get("outputs", [])]
     plan = next((Plan(**found) for found in said if found), None)
     return NotebookRun(
@@ -96,6 +106,8 @@ def plan_notebook(path: Path, parameters: Mapping[str, object] = NOTHING) -> Not
 
 def provenance() -> dict[str, str]:
     """Date, versions, commit and device, as the foot of a page prints them."""
+    from smaller.study import results
+
     about = results.provenance_of_process()
     date = results.now()[:16].replace("T", " ") + " UTC"
     facts = {"date": date, "Python": about["python"], "smaller": about["package"], "commit": about["commit"]}
@@ -114,6 +126,7 @@ def _execute(
     folder: Path,
     *,
     environment: Mapping[str, str] = NOTHING,
+    nursery: Nursery | None = None,
     progress: Say = silent,
 ) -> tuple[NotebookNode, str]:
     """The notebook as far as it ran in `folder`, and the error that it ended with, or the empty string."""
@@ -145,7 +158,7 @@ def _execute(
                 cwd=folder.resolve(),
                 progress_bar=False,
                 stderr_file=_Lines(progress),
-                kernel_manager_class=_kernel_manager(environment),
+                kernel_manager_class=_kernel_manager(environment, nursery),
                 config=Config(KernelManager=connection),
                 on_cell_start=on_cell_start,
                 skip_cells_with_tag="explore",
@@ -162,9 +175,20 @@ def _execute(
         return files.read(output) if output.exists() else notebook, error
 
 
-def _kernel_manager(environment: Mapping[str, str]) -> type:
+def _kernel_manager(environment: Mapping[str, str], nursery: Nursery | None) -> type:
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.provisioning import LocalProvisioner
+
+    class ForkedProvisioner(LocalProvisioner):
+        """Has the nursery fork the kernel; without one it starts from nothing."""
+
+        async def launch_kernel(self, cmd: list[str], **options: object) -> dict:
+            self.process = nursery and nursery.start(cmd, env=options["env"], cwd=os.getcwd())
+            if not self.process:
+                return await super().launch_kernel(cmd, **options)
+            self.pid = self.pgid = self.process.pid
+            return self.connection_info
 
     class InterpreterKernelManager(AsyncKernelManager):
         """Starts this very interpreter, whatever kernels are installed under the name python3."""
@@ -173,6 +197,10 @@ def _kernel_manager(environment: Mapping[str, str]) -> type:
         def kernel_spec(self) -> KernelSpec:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
             return KernelSpec(argv=command, display_name="Python 3", language="python", env=dict(environment))
+
+        async def _async_pre_start_kernel(self, **options: object) -> tuple:
+            self.provisioner = ForkedProvisioner(kernel_spec=self.kernel_spec, parent=self)
+            return await super()._async_pre_start_kernel(**options)
 
     return InterpreterKernelManager
 

@@ -9,9 +9,10 @@ from smaller.base.on_demand import on_demand
 __all__, __getattr__, __dir__ = on_demand(
     __name__,
     {
-        "building": "run_all write_report",
+        "building": "run_all",
         "front": "index",
         "page": "Page render",
+        "pages": "write_report",
         "smaller.notebook.display": "answer in_numbers show",
     },
 )

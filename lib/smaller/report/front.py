@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup
-from PIL import Image
 
 from smaller.analysis.findings.words import count_of
-from smaller.base.paths import outputs_folder
 from smaller.base.progress import duration
 from smaller.data.datasets import DATASETS
 from smaller.notebook import expense
 from smaller.notebook.runner import provenance
+from smaller.report.course import Course
 from smaller.report.page import Page, style, template
 
 HEADLINES = ("choices-by-language", "pareto")
@@ -24,12 +21,17 @@ BOX = "box-quickstart"
 """The box in which a reader tries models, from the first page that has it."""
 
 
-def index(pages: Sequence[Page], records: Sequence[dict] = ()) -> str:
-    """The index: what `records` are of and what they took; a line and a card for each page; the headline figures."""
+def index(pages: Sequence[Page], records: Sequence[dict] = (), *, course: Course | None = None) -> str:
+    """The index: what `records` are of and what they took; a line and a card for each page; the headline figures.
+
+    Of a study that has not come to its end, `course` says how far it is.
+    """
     ordered = sorted(pages, key=lambda page: page.name)
     summary = next((page for page in ordered if set(HEADLINES) & set(page.parts)), None)
     return template("index.html.j2").render(
-        pages=[(page, _thumbnail(page.figure)) for page in ordered],
+        pages=ordered,
+        names={page.name for page in pages},
+        course=course,
         rows=[page for page in ordered if page.answer or page.error],
         summary=summary,
         box=next((Markup(page.parts[BOX]) for page in ordered if BOX in page.parts), ""),
@@ -63,20 +65,3 @@ def _cost(pages: Sequence[Page], records: Sequence[dict]) -> dict[str, str]:
         "records held already was not computed again",
         "energy": expense.energy(spent),
     }
-
-
-def _thumbnail(card: Mapping[str, object]) -> str:
-    """A figure at half size for the index, as a data address; empty when its file is gone or damaged."""
-    path = next((outputs_folder() / file for file in card.get("files", []) if file.endswith(".png")), None)
-    if path is None or not path.is_file():
-        return ""
-    small = io.BytesIO()
-    try:
-        picture = Image.open(path)
-        picture.load()
-    except OSError:
-        return ""
-    with picture:
-        reduced = picture.convert("RGB").resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
-    reduced.quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode("ascii")

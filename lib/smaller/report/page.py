@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import html
+import io
 import itertools
 import logging
 import re
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
+from PIL import Image
 
 from smaller.analysis.figures import FILES
 from smaller.base.errors import SmallerError
@@ -34,6 +36,8 @@ SHOWN = ("text/html", "text/markdown", "image/png", "image/svg+xml", "text/plain
 LEFT_OUT = {"papermill-error-cell-tag", "explore"}
 """Tags of cells that have no place on a page: papermill's own notes, and what only somebody at a notebook can use."""
 NO_ALTERNATIVE_TEXT = "No description has been provided for this image"
+LINK = re.compile(r'<a data-page="([^"#]*)((?:#[^"]*)?)"([^>]*)>(.*?)</a>', re.DOTALL)
+"""A link to a notebook, before it is known which pages there are: its name, an anchor, and what else."""
 LONG = 18
 """Rows from which on a table scrolls in a box of its own."""
 
@@ -44,13 +48,14 @@ class Page:
 
     `answer` is all text of its first box, in paragraphs; `headline`, `lead` (its first paragraph) and `verdict` are
     those of the first finding in it that was measured. `parts` are its figures, tables and boxes by name, as HTML;
-    `figure` describes the first figure (`name`, `alt`, `files`).
+    `figure` describes the first figure (`name`, `alt`, `files`), and `thumbnail` is that figure, small, as a data
+    address. `html` is made of `body`, `contents` (level, anchor and text of each heading) and `facts` by `linked`.
     """
 
     name: str
     title: str
-    answer: str
-    html: str
+    answer: str = ""
+    html: str = ""
     headline: str = ""
     lead: str = ""
     verdict: str = ""
@@ -60,23 +65,46 @@ class Page:
     command: str = ""
     seconds: float = 0.0
     figure: Mapping[str, object] = field(default_factory=dict)
+    thumbnail: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
-
-
-def title_of(executed: Path) -> str:
-    """The first heading of a notebook; the name of its file where it has none."""
-    cells = files.read(executed).cells
-    lines = itertools.chain.from_iterable(cell.source.splitlines() for cell in cells if cell.cell_type == "markdown")
-    return next((line[2:].strip() for line in lines if line.startswith("# ")), executed.stem)
+    body: str = ""
+    contents: Sequence[Sequence] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
-    """An executed notebook as one HTML page that fetches nothing.
+    """An executed notebook as one HTML page that fetches nothing; `pages` are those of `linked`.
+
+    Raises SmallerError for an image without alternative text and for anything that a browser would fetch or run.
+    """
+    return linked(unlinked(executed), pages or {})
+
+
+def linked(page: Page, pages: Mapping[str, str]) -> Page:
+    """The page with its HTML, which is cheap to make, and leads to the others.
 
     `pages` are the titles of all pages by name, in reading order: links to their notebooks lead to them, links to other
-    notebooks are plain text. Raises SmallerError for an image without alternative text and for anything that a browser
-    would fetch or run.
+    notebooks are plain text.
     """
+
+    def lead(text: str) -> str:
+        return LINK.sub(lambda m: f'<a href="{m[1]}.html{m[2]}"{m[3]}>{m[4]}</a>' if m[1] in pages else m[4], text)
+
+    content = template("page.html.j2").render(
+        page=page,
+        title=page.title,
+        body=Markup(lead(page.body)),
+        style=Markup(style()),
+        script=Markup(SORT),
+        script_hash=base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode(),
+        neighbours=_neighbours(page.name, pages),
+    )
+    parts = {name: lead(part) for name, part in page.parts.items()}
+    return dataclasses.replace(page, html=content, parts=parts)
+
+
+def unlinked(executed: Path) -> Page:
+    """What takes the time of `render`: all that a page holds of its notebook, without its HTML."""
     from nbconvert import HTMLExporter
 
     notebook = files.read(executed)
@@ -99,17 +127,17 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
     _open_boxes(soup)
     _make_readable(soup)
     _make_accessible(soup)
-    _lead_to_pages(soup, pages or {})
+    _mark_links(soup)
     run = notebook.metadata.get("smaller", {})
     answered = next((card for card in cards if card["kind"] == "answer"), {})
-    page = Page(
+    figure = next((card for card in cards if card["kind"] == "figure"), {})
+    return Page(
         name=executed.stem,
         title=title,
         answer=answered.get("text", ""),
         headline=answered.get("headline", ""),
         lead=answered.get("lead", ""),
         verdict=answered.get("verdict", ""),
-        html="",
         error=run.get("error", ""),
         profile=run.get("profile", ""),
         sample=bool(run.get("sample")),
@@ -117,33 +145,30 @@ def render(executed: Path, *, pages: Mapping[str, str] | None = None) -> Page:
         if run.get("profile")
         else "",
         seconds=run.get("seconds", 0.0),
-        figure=next((card for card in cards if card["kind"] == "figure"), {}),
+        figure=figure,
+        thumbnail=_thumbnail(figure),
         parts=_parts(soup, cards),
-    )
-    facts = {"time": duration(run["seconds"])} | run["provenance"] if run else {}
-    return _written(page, soup.decode(), contents=contents, facts=facts, pages=pages or {})
-
-
-def without_body(name: str, title: str, error: str, *, pages: Mapping[str, str]) -> Page:
-    """The page of a notebook that cannot be rendered: it says why, and leads to the others."""
-    return _written(Page(name=name, title=title, answer="", html="", error=error), "", pages=pages)
-
-
-def _written(
-    page: Page, body: str, *, contents: Sequence = (), facts: Mapping | None = None, pages: Mapping[str, str]
-) -> Page:
-    content = template("page.html.j2").render(
-        page=page,
-        title=page.title,
+        body=soup.decode(),
         contents=contents,
-        body=Markup(body),
-        style=Markup(style()),
-        script=Markup(SORT),
-        script_hash=base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode(),
-        facts=facts or {},
-        neighbours=_neighbours(page.name, pages),
+        facts={"time": duration(run["seconds"])} | run["provenance"] if run else {},
     )
-    return dataclasses.replace(page, html=content)
+
+
+def _thumbnail(card: Mapping[str, object]) -> str:
+    """A figure at half size for the index, as a data address; empty when its file is gone or damaged."""
+    path = next((outputs_folder() / file for file in card.get("files", []) if file.endswith(".png")), None)
+    if path is None or not path.is_file():
+        return ""
+    small = io.BytesIO()
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except OSError:
+        return ""
+    with picture:
+        reduced = picture.convert("RGB").resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
+    reduced.quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode("ascii")
 
 
 def template(name: str) -> Template:
@@ -258,14 +283,13 @@ def _name_box(box, text: str) -> None:
     box["role"], box["aria-label"] = "group", re.split(r"(?<=[.:;])\s", text.strip())[0]
 
 
-def _lead_to_pages(soup, pages: Mapping[str, str]) -> None:
+def _mark_links(soup) -> None:
+    """Mark the links to notebooks, which `linked` lets lead to pages or nowhere."""
     for link in soup.select('a[href*=".ipynb"]'):
         target, mark, anchor = link["href"].partition("#")
-        stem = Path(target).stem
-        if stem in pages:
-            link["href"] = f"{stem}.html{mark}{anchor}"
-        elif not link["href"].startswith(("http", "../notebooks/")):
-            link.unwrap()
+        if not target.startswith(("http", "../notebooks/")):
+            del link["href"]
+            link.attrs = {"data-page": f"{Path(target).stem}{mark}{anchor}"} | link.attrs
 
 
 def _open_boxes(soup) -> None:
