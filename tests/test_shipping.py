@@ -47,7 +47,8 @@ CARD = {
             "low": 69.0,
             "high": 72.0,
             "seeds": 3,
-        }
+        },
+        {"set": "sample/hau/dev", "metric": "span F1", "score": 73.4},
     ],
     "cost": {"latency": "12.3 ms for a sentence"},
     "licence": "Apache-2.0",
@@ -321,13 +322,17 @@ def test_the_card_says_what_it_was_told(shipped):
 def test_the_hub_reads_the_card(shipped, tagger, tmp_path):
     data = ModelCard.load(shipped / "onnx-int8" / "README.md").data
     assert (data.language, data.pipeline_tag, data.library_name) == (["hau"], "token-classification", "transformers.js")
-    (result,) = data.eval_results
+    result, dev = data.eval_results
     assert (result.task_type, result.dataset_type, result.dataset_name) == (
         "token-classification",
         "sample",
         "sample/hau/test",
     )
     assert (result.metric_type, result.metric_name, result.metric_value) == ("f1", "span F1", 71.2)
+    assert (dev.dataset_name, dev.metric_value) == ("sample/hau/dev", 73.4)
+    assert (dev.dataset_config, dev.dataset_split) == ("hau", "dev")
+    written = yaml.safe_load(data.to_yaml())["model-index"][0]["results"]
+    assert [each["dataset"]["name"] for each in written] == ["sample/hau/test", "sample/hau/dev"], "not one set"
     front = (shipped / "fp16" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
     assert yaml.safe_load(front)["library_name"] == "transformers"
     ship(tagger, tmp_path / "model")

@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment
 
 from smaller import formats
+from smaller.data.datasets import name_and_rest
 from smaller.serving.folder import GRAPHS
 
 _SENTENCE = "Wizkid yayi wasa a Lagos ranar Asabar."
@@ -53,7 +54,7 @@ def metadata(about: Mapping, card: Mapping, *, name: str) -> dict:
     results = [
         {
             "task": {"type": task},
-            "dataset": {"type": row["set"].split("/")[0], "name": row["set"]},
+            "dataset": _dataset(row["set"]),
             "metrics": [
                 {
                     "type": "accuracy" if row["metric"] == "accuracy" else "f1",
@@ -75,3 +76,9 @@ def metadata(about: Mapping, card: Mapping, *, name: str) -> dict:
         "model-index": [{"name": card.get("title") or name, "results": results}] if results else None,
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _dataset(key: str) -> dict[str, str]:
+    """An evaluation set as `model-index` names it: results that differ in the `name` alone are one set to the hub."""
+    dataset, (language, *split) = name_and_rest(key)
+    return {"type": dataset, "name": key, "config": language, "split": "/".join(split)}
