@@ -253,6 +253,21 @@ def test_columns_come_back_with_tags(folders, asked, real):
     assert asked(f"{given}\tO\n\n\n\n{kano}", form="conll") == expected
 
 
+def test_words_of_conllu_are_tagged_and_not_their_numbers(asked):
+    rows = (
+        "# text = Kano da Lagos\n1-2\tKanoda"
+        + "\t_" * 8
+        + "".join(
+            f"\n{number}\t{word}" + "\t_" * 8
+            for number, word in (("1", "Kano"), ("2", "da"), ("2.1", "x"), ("3", "Lagos"))
+        )
+    )
+    told = asked(f"{rows}\n\n# a comment alone\n\n{rows}", form="conll")
+    alone = asked("Kano\nda\nLagos\n\n# a\n", form="conll")
+    assert told == [*alone[:4], "# " + alone[4].split(" ")[1], "", *alone[:4]]
+    assert [line.split(" ")[0] for line in alone] == ["Kano", "da", "Lagos", "", "#", ""]
+
+
 def test_objects_come_back_with_answers(folders, asked):
     given = [{"id": 7, "text": "Kano da Lagos."}, {"text": ""}]
     told = [json.loads(line) for line in asked("\n\n".join(map(json.dumps, given)), form="json")]
@@ -263,7 +278,11 @@ def test_objects_come_back_with_answers(folders, asked):
     ]
 
 
-@pytest.mark.parametrize("wrong", ["Kano", "[1, 2]", '{"words": []}', '{"text": 3}', "null"])
+WRONG = ["Kano", "[1, 2]", '{"words": []}', '{"text": 3}', "null", "[" * 100_000]
+WRONG += ['{"text": "Kano", "id": "\\ud800"}', '{"text": "Kano", "id": NaN}']
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_line_that_is_no_object_is_told_by_its_number(asked, wrong):
     with pytest.raises(SmallerError, match="standard input:3: expected a JSON object with a text"):
         asked(f'{{"text": "Kano"}}\n\n{wrong}\n', form="json")

@@ -14,7 +14,9 @@ from smaller.serving.answers import Classified, Reader, Tagged
 
 FORMATS = ("text", "conll", "json")
 
-_JSON = json.JSONEncoder(ensure_ascii=False)
+CONLLU_COLUMNS = 10
+
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def predict(
@@ -29,8 +31,8 @@ def predict(
 
     `form` is what comes out: "text" is each sentence and then its entities, or its label; "json" an object for each;
     "conll" a word and its tag a line, and a blank line after each sentence. `given` is what the stream holds, the same
-    by default: a sentence a line; an object with `text` a line, whose other fields stay; or columns of which the first
-    is the word.
+    by default: a sentence a line; an object with `text` a line, whose other fields stay, but those that an answer has;
+    or columns of which the first is the word, or the second in CoNLL-U.
     """
     if sentences or stream is None:
         batches, given = iter([pipes.arguments(sentences)] if sentences else []), "text"
@@ -58,19 +60,27 @@ def predict(
 
 def _sentences(batches: Iterable[list[str]]) -> Iterator[list[list[str]]]:
     """The words of sentences in columns, each sentence as soon as the blank line after it is there."""
-    words: list[str] = []
+    rows: list[str] = []
     for batch in batches:
         found = []
         for line in batch:
-            if cells := line.split(maxsplit=1):
-                words.append(cells[0])
-            elif words:
-                found.append(words)
-                words = []
-        if found:
+            if line.strip():
+                rows.append(line)
+            elif rows:
+                found.append(_words(rows))
+                rows = []
+        if found := [words for words in found if words]:
             yield found
-    if words:
+    if words := _words(rows):
         yield [words]
+
+
+def _words(rows: Sequence[str]) -> list[str]:
+    """The words of a sentence's rows; of CoNLL-U without comments, parts of words, and words that are not written."""
+    cells = [row.split("\t") for row in rows]
+    if not any(len(row) == CONLLU_COLUMNS and row[0].isdecimal() for row in cells):
+        return [row.split(maxsplit=1)[0] for row in rows]
+    return [row[1] for row in cells if len(row) == CONLLU_COLUMNS and row[0].isdecimal()]
 
 
 def _objects(batches: Iterable[list[str]]) -> Iterator[list[dict]]:
@@ -84,9 +94,11 @@ def _objects(batches: Iterable[list[str]]) -> Iterator[list[dict]]:
             try:
                 found.append(dict(json.loads(line)))
                 str.encode(found[-1]["text"])
-            except (ValueError, TypeError, KeyError):
+                _JSON.encode(found[-1]).encode()  # what cannot be written again is told here, with its line
+            except (ValueError, TypeError, KeyError, RecursionError):
                 raise SmallerError(
-                    f'standard input:{number}: expected a JSON object with a text, such as {{"text": "..."}}.'
+                    f'standard input:{number}: expected a JSON object with a text, such as {{"text": "..."}}; all '
+                    "of it in UTF-8, and no NaN."
                 ) from None
         if found:
             yield found
