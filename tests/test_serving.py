@@ -138,6 +138,23 @@ def test_a_damaged_graph_is_one_clear_error(folders, tmp_path):
         open_graph(folder)
 
 
+@pytest.mark.parametrize("change", [{"labels": ["O", "B-PER"]}, {"unit": "text"}])
+def test_labels_that_are_not_the_graphs_are_refused(folders, tmp_path, change):
+    """`smaller.json` has no checksum of itself: fewer labels would give wrong ones, and say nothing."""
+    folder = Path(shutil.copytree(folders["word", "onnx-int8"], tmp_path / "changed"))
+    about = json.loads((folder / "smaller.json").read_bytes())
+    (folder / "smaller.json").write_text(json.dumps(about | change))
+    with pytest.raises(SmallerError, match="the graph gives 9 of a word. Ship the model again"):
+        open_graph(folder)
+
+
+def test_a_folder_without_its_description_is_no_encoder(folders, tmp_path):
+    folder = Path(shutil.copytree(folders["word", "onnx-int8"], tmp_path / "copied"))
+    (folder / "smaller.json").unlink()
+    with pytest.raises(SmallerError, match="smaller.json is missing. Copy it again"):
+        open_shipped(folder)
+
+
 def test_a_missing_runtime_is_said(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     for opened in (open_graph, open_shipped):

@@ -145,6 +145,8 @@ def open_shipped(folder: Path | str) -> Model:
     folder = expanded(folder)
     require_there(folder)
     if not (folder / ABOUT_FILE).is_file():
+        if any((folder / graph).is_file() for graph in GRAPHS.values()):
+            raise SmallerError(f"The folder {folder} is not as it was shipped: {ABOUT_FILE} is missing. Copy it again.")
         model = open_folder(folder)
         if not model.labels:
             raise SmallerError(f"The folder {folder} holds an encoder without a classifier, so it tags nothing.")

@@ -50,6 +50,13 @@ class GraphReader:
         self.max_length = told["model_max_length"]
         self.unknown = self.tokenizer.token_to_id(str(told.get("unk_token")))  # a byte-level tokenizer has none
         self.graph = Graph(graph_of(folder, said["form"]), threads=1)
+        sizes = self.graph.session.get_outputs()[0].shape  # sentences, tokens where words are labelled, labels
+        unit, count = "word" if len(sizes) == 3 else "text", sizes[-1]
+        if (unit, count) != (self.unit, len(self.labels)):
+            raise SmallerError(
+                f"{folder / ABOUT_FILE} has {len(self.labels)} labels of a {self.unit}, and the graph gives {count} of "
+                f"a {unit}. Ship the model again."
+            )
         self.threads = settings.threads()
         self.pool = ThreadPoolExecutor(self.threads)
 
