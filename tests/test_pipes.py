@@ -167,6 +167,11 @@ def test_options_that_do_not_exist_are_still_refused(folder, capsys):
     )
 
 
+def test_two_formats_at_once_are_refused(run, folder):
+    code, out, error = run(folder, "--json", "--format", "conll", "Kano")
+    assert (code, out) == (2, "") and "give one of them" in error
+
+
 def test_a_closed_pipe_ends_quietly(folder, monkeypatch, capsys):
     reader, writer = os.pipe()
     os.close(reader)

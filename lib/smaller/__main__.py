@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add("folder", help="a folder that `ship` wrote")
     add("sentences", nargs="*", help="sentences; without any they are read from standard input")
     add("--json", action="store_true", help="one JSON object for each sentence")
-    add("--format", choices=("text", "conll", "json"), default="text", help="of standard input and of what is printed")
+    add("--format", choices=("text", "conll", "json"), help="of standard input and of what is printed (default text)")
 
     add = command("demo", _demo, "write a page that runs a shipped model in any browser, offline")
     add("folder", help="a folder that `ship` wrote, in the format onnx-int8")
@@ -262,7 +262,9 @@ def _predict(options: argparse.Namespace) -> int:
     from smaller.serving.reader import open_graph
     from smaller.serving.stream import predict
 
-    form, given = ("json", "text") if options.json else (options.format, "")
+    if options.json and options.format:
+        raise SmallerError("--json is of what is printed, --format also of what is read: give one of them.")
+    form, given = ("json", "text") if options.json else (options.format or "text", "")
     told = {"stream": sys.stdin and sys.stdin.buffer, "form": form, "given": given}
     require_there(expanded(options.folder))
     if reader := open_graph(options.folder):
