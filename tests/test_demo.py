@@ -271,6 +271,27 @@ def test_page_fetches_nothing_and_runs_its_own_scripts_alone(pages) -> None:
     assert model["reader"] == {"unit": "word", "labels": list(ENTITIES), "scheme": "bio", "room": 512}
 
 
+@with_node
+def test_lines_are_read_once_and_long_reading_is_said(pages, tmp_path: Path) -> None:
+    code = """(() => {
+      const slow = "slow", parts = { summary: {}, time: {} }, said = [];
+      const root = { querySelector: (name) => parts[/part=(\\w+)/.exec(name)[1]] };
+      const reader = { unit: "word", scheme: "bio", labels: ["O"], count: 0, *read(line) {
+        this.count++;
+        for (const end = performance.now() + (line === slow ? 500 : 0); performance.now() < end; ) yield;
+        return { text: line };
+      } };
+      const pane = new Pane(root, reader);
+      pane.show = () => said.push(parts.summary.textContent);
+      const lines = Array.from({ length: given }, (_, line) => `${line}`).join("\\n");
+      for (const text of [lines, `${lines}!`, `${lines}?`, slow]) run(pane.read(text));
+      return [reader.count, said];
+    })()"""
+    script, _ = parts(pages["entities"].read_text(encoding="utf-8"))
+    count, said = in_node(script, code, 300, tmp_path)
+    assert count == 300 + 1 + 1 + 1 and said == [None, None, None, "Reading."]
+
+
 def test_page_says_what_the_card_says(pages, shipped) -> None:
     page = pages["entities"].read_text(encoding="utf-8")
     size = folder_bytes(shipped["entities"])

@@ -2,6 +2,8 @@
 "use strict";
 
 const REST = 120, SLICE = 8;  // milliseconds without a key before reading begins, and of reading at a stretch
+const PATIENCE = 400;  // milliseconds after which it is said that the answer that stands there is of an older text
+const KEPT = 200;  // answers of other texts' lines that are kept
 const SURE = 0.5;  // below it a mark is dashed
 
 const percent = (share) => `${share > 0.995 && share < 1 ? 99 : Math.round(100 * share)} %`;
@@ -37,13 +39,26 @@ class Pane {
       let answer = this.known.get(line);
       if (!answer) {
         fresh++;
-        answer = yield* this.reader.read(line);
-        if (this.known.size > 200) this.known.clear();
+        answer = yield* this.patiently(this.reader.read(line), started);
         this.known.set(line, answer);
       }
       found.push(answer);
     }
+    if (this.known.size > KEPT + lines.length) this.known = new Map(lines.map((line, place) => [line, found[place]]));
     this.show(text, found, fresh ? performance.now() - started : 0);
+  }
+
+  /* Work as it is, but what takes long is said to go on. */
+  *patiently(work, started) {
+    for (let said = false; ; ) {
+      const step = work.next();
+      if (step.done) return step.value;
+      if (!said && (said = performance.now() - started > PATIENCE)) {
+        this.at("summary").textContent = "Reading.";
+        this.at("time").textContent = "";
+      }
+      yield;
+    }
   }
 
   show(text, found, time) {
