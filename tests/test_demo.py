@@ -84,6 +84,7 @@ def shipped(tmp_path_factory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("shipped models")
     card = {"title": "Names <in> Yoruba & Amharic", "languages": ["yor", "amh"], "example": "Kofi </script> wa."}
     card["scores"] = [{"set": "sample/yor/test", "metric": "span F1", "score": 71.25}]
+    card["licence"] = "Data of <two> licences: non-commercial use only."
     return {
         name: ship(formats.convert(tagger(**kind), "onnx-int8"), place / name, card=card)
         for name, kind in KINDS.items()
@@ -299,6 +300,17 @@ def test_page_says_what_the_card_says(pages, shipped) -> None:
         assert said in page
     assert "<dd>span F1 71.2 on sample/yor/test</dd>" in page and f"<dd>{size:,} bytes to ship, " in page
     assert ">Kofi &lt;/script&gt; wa.</textarea>" in page
+    assert "<dd>Data of &lt;two&gt; licences: non-commercial use only.</dd>" in page
+
+
+@pytest.mark.parametrize("front", ["three words here", "- a list", "language: 5", "widget: [{}]", "model-index: [1]"])
+def test_a_card_that_somebody_changed_is_one_clear_error(front: str, shipped, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(shipped["entities"], tmp_path / "model"))
+    (folder / "README.md").write_text(f"---\n{front}\n---\n# Mine\n", encoding="utf-8")
+    with pytest.raises(SmallerError, match=r"front matter of .*README.md is not as one that was shipped"):
+        demo(folder, tmp_path / "page.html")
+    (folder / "README.md").unlink()
+    assert demo(folder, tmp_path / "page.html").is_file()
 
 
 def test_command_writes_the_page_with_own_examples(shipped, tmp_path: Path, capsys) -> None:

@@ -46,8 +46,16 @@ def demo(folder: Path | str, place: Path | str, *, examples: Sequence[str] = ())
 
 def page_of(folder: Path, *, examples: Sequence[str] = ()) -> str:
     """The page of a shipped model as HTML."""
-    said, card = about_int8(folder), _card(folder)
-    names = [language(code).name for code in card["language"]]
+    said = about_int8(folder)
+    try:
+        card = _card(folder)
+        names = [language(code).name for code in card["language"]]
+        own, facts = [each["text"] for each in card.get("widget", ())], _facts(folder, said, card, names)
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:  # people may have written into it
+        raise SmallerError(
+            f"The front matter of {folder / CARD_FILE} is not as one that was shipped ({problem!r}). Mend it, or take "
+            "the file away: the page does without."
+        ) from None
     model = model_data(folder, said)
     does = {"none": "tags each word", "": "gives a text its label"}.get(model["reader"]["scheme"], "marks names")
     heading = {"none": "Its words", "": "Its label"}.get(model["reader"]["scheme"], "Names in it")
@@ -57,8 +65,8 @@ def page_of(folder: Path, *, examples: Sequence[str] = ()) -> str:
         path=f"A language model of {_megabytes(folder)}, in this page",
         lead=f"It {does} while you type{f', in {_listed(names)}' if names else ''}. It needs no network.",
         label="Text" + (f" in {_listed(names, last=' or ')}" if names else ""),
-        examples=list(examples) or [each["text"] for each in card.get("widget", ())],
-        facts=_facts(folder, said, card, names),
+        examples=list(examples) or own,
+        facts=facts,
     )
 
 
@@ -157,7 +165,10 @@ def content_hash(script: str) -> str:
 
 
 def _card(folder: Path) -> dict:
-    """What the front matter of the card says, and its first heading as `title`, empty where there is none."""
+    """What the front matter of the card says, its first heading as `title`, and what is under `licence` in the text.
+
+    Empty where there is none.
+    """
     file = folder / CARD_FILE
     _, _, text = (file.read_text(encoding="utf-8") if file.is_file() else "").partition("---\n")
     front, _, rest = text.partition("\n---\n")
@@ -168,6 +179,7 @@ def _card(folder: Path) -> dict:
     languages = found.get("language") or []
     return found | {
         "title": next((line[2:].strip() for line in rest.splitlines() if line.startswith("# ")), ""),
+        "licence": rest.partition("\n## Licence\n\n")[2].partition("\n")[0],
         "language": [languages] if isinstance(languages, str) else languages,
     }
 
@@ -180,7 +192,7 @@ def _facts(folder: Path, said: Mapping, card: Mapping, names: Sequence[str]) -> 
         "scores": "\n".join(_scores(card)),
         "size": f"{folder_bytes(folder):,} bytes to ship, {said['parameters']:,} parameters of 8 bits",
         "made from": str(card.get("base_model", "")),
-        "licence": str(card.get("license", "")),
+        "licence": str(card.get("license") or card["licence"]),
     }
     return [(term, value) for term, value in found.items() if value]
 
