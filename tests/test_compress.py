@@ -54,6 +54,8 @@ def test_a_target_has_a_limit_and_limits_are_numbers():
         Target()
     with pytest.raises(SmallerError, match="max_bytes is a number above zero; it is '20MB'"):
         Target(max_bytes="20MB")
+    with pytest.raises(SmallerError, match="max_drop is a number of at least zero; it is -1"):
+        Target(max_drop=-1)
     assert str(Target(max_bytes=20e6, max_drop=0)) == "at most 20 MB, at most 0 points lost"
 
 
@@ -154,11 +156,16 @@ def test_a_budget_decides_how_many_are_tried_and_for_how_long(monkeypatch):
     scarce = budget.schedule([600] * 8, budget=60, epochs=10)
     assert (scarce.candidates, scarce.epochs) == (2, budget.LEAST_EPOCHS) and scarce.seconds > 60
     assert budget.schedule([5], budget=60, epochs=10).candidates == 1
+    assert search.of_budget(scarce, 60) == ", over the 60 s that were given; no fewer are tried"
+    assert search.of_budget(some, 1800) == " of the 30 min that were given" and search.of_budget(some, None) == ""
 
 
 def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small):
     said = []
-    whole = compress(tiny_folder, "sample/swa", max_drop=100, **FAST).whole
+    first: list[str] = []
+    whole = compress(tiny_folder, "sample/swa", max_drop=100, say=first.append, **FAST).whole
+    (planned,) = [place for place, line in enumerate(first) if line.startswith("planned: ")]
+    assert first[planned + 1].endswith("that time is not of the budget")
     limit = 0.9 * whole.size
     found = compress(tiny_folder, "sample/swa", max_bytes=limit, say=said.append, **FAST)
     place = found.ship(small / "model")
@@ -172,6 +179,9 @@ def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small):
     assert tag(open_shipped(place), ["Amina anaishi Lagos."])[0].words == 4
     best = found.front[found.front["epochs"] == 2].sort_values("score").iloc[-1]
     assert best["score"] == pytest.approx(found.scores["dev"])
+    chosen, dense = (results.read(recipe)["cost"]["training_seconds"] for recipe in (found.chosen, found.dense))
+    assert best["training_seconds"] == pytest.approx(chosen - dense) and dense > 0, "the teacher is trained once"
+    assert sum(line.startswith("first the whole model is made to label") for line in said) == 0
 
     # The same question again: all is found, nothing is measured or trained.
     def written() -> dict:
@@ -196,6 +206,8 @@ def test_the_limit_of_time_is_from_text_to_labels(tiny_folder, small, monkeypatc
     both = "text to labels: {:.2f} ms for a sentence, of which the network 1.00 ms"
     card = (found.ship(small / "model") / "README.md").read_text(encoding="utf-8")
     assert both.format(3) in card and both.format(10) in card
+    # After the training both were timed for real, and the card says which is which.
+    assert f"{both.format(10)}. So 50.0 % of the bytes ship. These times are of before the training" in card
     with pytest.raises(SmallerError) as raised:
         compress(tiny_folder, "sample/swa", max_latency=2, **FAST)
     assert f"({Target(max_latency=2)})" in str(raised.value) and both.format(3) in str(raised.value)
@@ -256,7 +268,7 @@ def test_a_fine_tuned_folder_is_taken_as_it_is(tiny_folder, small):
     encoders.save(tagger, small / "tagger")
     found = compress(str(small / "tagger"), "sample/swa", max_bytes=1e9, **FAST)
     assert found.dense == Recipe(str(small / "tagger")) == start(str(small / "tagger"))
-    assert found.scores["dense dev"] > 0 or found.scores["dense test"] >= 0
+    assert found.scores["dense dev"] == results.read(found.dense)["scores"]["sample/swa/dev"]["f1"]
     assert not any(isinstance(step, FineTune) for step in found.chosen.steps)
 
 
@@ -267,9 +279,17 @@ def test_labels_of_another_task_are_refused(tiny, small):
         compress(str(small / "tagger"), "sample/swa", max_bytes=1e6, **FAST)
 
 
+@pytest.mark.parametrize("budget", [0, -60, float("nan")])
+def test_a_budget_of_no_time_is_refused(budget):
+    with pytest.raises(SmallerError, match="budget is a time above zero"):
+        compress("nothing is looked at", "before", max_bytes=1e6, budget=budget)
+
+
 def test_names_that_are_nearly_right_get_a_suggestion(tiny_folder, small):
     with pytest.raises(SmallerError, match="Did you mean 'masakhaner'"):
         compress(tiny_folder, "masakhanre/swa", max_bytes=1e6)
+    with pytest.raises(SmallerError, match="Which language of sample-topics.*name one, as sample-topics/"):
+        compress(tiny_folder, "sample-topics", max_bytes=1e6)
     with pytest.raises(SmallerError, match="no file and no folder"):
         compress(tiny_folder, "./nowhere", max_bytes=1e6)
 

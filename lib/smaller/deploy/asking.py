@@ -31,12 +31,9 @@ def require_asked(encoder: str, data: str, folder: Path | str, *, task: str, lan
     if is_of_the_hub(data) and not of_the_study(data):
         hub.check(data, language)
     elif not (of_the_study(data) or paths.expanded(data).exists()):
-        name, rest = datasets.name_and_rest(data)
-        known = datasets.DATASETS.get(name)
-        has = f" The data set {name!r} needs a language: {name}/{known.languages[0]}." if known and not rest else ""
-        near = "" if known else did_you_mean(name, datasets.DATASETS)
+        near = did_you_mean(datasets.name_and_rest(data)[0], datasets.DATASETS)
         raise SmallerError(
-            f"There is no file and no folder {data}.{has}{near} Name a labelled file, a folder with train, dev and "
+            f"There is no file and no folder {data}.{near} Name a labelled file, a folder with train, dev and "
             "test, or a data set and a language, such as masakhaner/swa."
         )
 
@@ -50,8 +47,14 @@ def places(encoder: str) -> Iterator[Path]:
 
 
 def of_the_study(data: str) -> tuple[str, str] | None:
-    """Name and language of a described data set that has train, dev and test in it; None for anything else."""
+    """Name and language of a described data set that has train, dev and test in it; None for anything else.
+
+    Raises SmallerError for a data set without a language.
+    """
     name, rest = datasets.name_and_rest(data)
+    if name in datasets.DATASETS and not rest and not paths.expanded(data).exists():
+        known = splits.languages(name)
+        raise SmallerError(f"Which language of {name}? It has {', '.join(known)}: name one, as {name}/{known[0]}.")
     if name not in datasets.DATASETS or len(rest) != 1:
         return None
     code = in_codes(rest[0])

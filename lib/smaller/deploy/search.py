@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 class Tried:
     """A candidate as a round made it: its score on dev, what its shape costs, and the seconds that training it took.
 
-    `way` is "kept whole", but for tokens, or "distilled" from the fine-tuned model.
+    Those of the model that is left whole, which teaches all, are not among them. `way` is "kept whole", but for tokens,
+    or "distilled" from the fine-tuned model.
     """
 
     way: str
@@ -108,6 +109,8 @@ class Found:
             "made on dev.",
             f"It takes {self.measured}. The whole in fp32 takes {self.whole}. So {share:.1f} % of the bytes ship.",
         ]
+        if results.read(self.chosen)["cost"]["latency"]:
+            lines[-1] += " These times are of before the training, those of the cost of after it, side by side."
         if self.without is None:
             return lines
         dev, test = (self.without.set_index("split").loc[split] for split in ("dev", "test"))
@@ -163,6 +166,8 @@ def compress(
     says what comes nearest.
     """
     target = Target(max_bytes, max_latency, max_drop)
+    if budget is not None and not budget > 0:
+        raise SmallerError(f"budget is a time above zero; it is {budget!r}.")
     plan, notes = plan_of(encoder, data, task=task, language=language, form=form, seed=seed, lines=lines, tuning=tuning)
     for line in notes:
         say(line)
@@ -171,7 +176,9 @@ def compress(
     shapes = _shapes(plan, scales, target)
     say(f"{len(shapes)} shapes within the limits; the whole is {whole}")
     planned = schedule(paces(scales, shapes), budget=budget, epochs=plan.tuning.epochs)
-    say(f"planned: {planned}{f' of the {duration(budget)} that were given' if budget else ''}")
+    say(f"planned: {planned}{of_budget(planned, budget)}")
+    if study.pending([plan.dense]):
+        say("first the whole model is made to label, and a model without an encoder: that time is not of the budget")
     for why in _finish([plan.dense], plan, say).values():
         raise SmallerError(f"The model that is left whole could not be made. {why}")
     dense = _score(plan.dense, plan, "dev")
@@ -250,7 +257,7 @@ def _rounds(
                     say(f"  left out: {failed[-1]}")
                     continue
                 way = "kept whole" if plan.keeps(shape) else "distilled"
-                seconds = results.read(recipe)["cost"]["training_seconds"]
+                seconds = _training(recipe) - _training(plan.dense)
                 tried.append(Tried(way, shape, epochs, _score(recipe, plan, "dev"), scales.of(shape), seconds))
         if not tried:
             raise SmallerError(f"No candidate could be made. {failed[0]}")
@@ -293,6 +300,19 @@ def _set(plan: Plan, split: str) -> EvaluationSet:
 
 def _score(recipe: Recipe, plan: Plan, split: str) -> float:
     return results.read(recipe)["scores"][_set(plan, split).key][splits.task(plan.tuning.dataset).metric]
+
+
+def _training(recipe: Recipe) -> float:
+    """Seconds of training in all steps of a recipe."""
+    return results.read(recipe)["cost"]["training_seconds"]
+
+
+def of_budget(planned: Schedule, budget: float | None) -> str:
+    """How the time that a schedule takes goes with what was given."""
+    if not budget:
+        return ""
+    over = ", over" if planned.seconds > budget else " of"
+    return f"{over} the {duration(budget)} that were given" + "; no fewer are tried" * (planned.seconds > budget)
 
 
 def _epochs(count: int) -> str:

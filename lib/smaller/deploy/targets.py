@@ -30,7 +30,8 @@ class Target:
         for name, limit in given.items():
             number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
             if not (number and (limit > 0 or (limit == 0 and name == "max_drop"))):
-                raise SmallerError(f"{name} is a number above zero; it is {limit!r}.")
+                least = "of at least zero" if name == "max_drop" else "above zero"
+                raise SmallerError(f"{name} is a number {least}; it is {limit!r}.")
 
     @property
     def of_costs(self) -> bool:
