@@ -306,6 +306,14 @@ def test_a_line_that_is_no_object_is_told_by_its_number(asked, wrong):
         asked(f'{{"text": "Kano"}}\n\n{wrong}\n', form="json")
 
 
+def test_lines_before_a_wrong_one_are_answered(folders):
+    stream, told = io.BytesIO(b'{"text": "Kano"}\n{"text": "Lagos"}\nKano\n'), []
+    with pytest.raises(SmallerError, match="standard input:3"):
+        for lines in predict(open_graph(folders["word", "onnx-int8"]), stream=stream, form="json"):
+            told += [json.loads(line)["text"] for line in lines]
+    assert told == ["Kano", "Lagos"]
+
+
 def test_columns_are_for_words(folders):
     with pytest.raises(SmallerError, match="does not label words"):
         list(predict(open_graph(folders["text", "onnx"]), ["Kano"], form="conll"))

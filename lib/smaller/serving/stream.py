@@ -92,10 +92,13 @@ def _objects(batches: Iterable[list[str]]) -> Iterator[list[dict]]:
             if not line.strip():
                 continue
             try:
-                found.append(dict(json.loads(line)))
-                str.encode(found[-1]["text"])
-                _JSON.encode(found[-1]).encode()  # what cannot be written again is told here, with its line
+                own = dict(json.loads(line))
+                str.encode(own["text"])
+                _JSON.encode(own).encode()  # what cannot be written again is told here, with its line
+                found.append(own)
             except (ValueError, TypeError, KeyError, RecursionError):
+                if found:
+                    yield found
                 raise SmallerError(
                     f'standard input:{number}: expected a JSON object with a text, such as {{"text": "..."}}; all '
                     "of it in UTF-8, and no NaN."
