@@ -117,7 +117,7 @@ def test_no_page_of_a_reference_run_has_a_dead_link(reference):
             assert target.startswith("http") or (page.parent / target).exists(), f"{page}: {target}"
 
 
-@pytest.mark.parametrize("run", ["mini", "distillation", "robustness", "extreme", "transfer", "summary"])
+@pytest.mark.parametrize("run", ["mini", "distillation", "robustness", "extreme", "transfer", "summary", "compress"])
 def test_tables_are_what_the_code_makes_of_the_records(reference, run, tmp_path, monkeypatch):
     """The runs whose records hold all that their tables need; a copy is made again, byte for byte."""
     copy = tmp_path / "reference" / run
