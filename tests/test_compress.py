@@ -8,7 +8,7 @@ import json
 import pytest
 from transformers import DistilBertConfig, DistilBertForTokenClassification
 
-from smaller import encoders
+from smaller import encoders, formats
 from smaller.__main__ import main
 from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
@@ -16,9 +16,10 @@ from smaller.deploy import Target, budget, candidates, compress, filling, planni
 from smaller.deploy.candidates import Shape
 from smaller.deploy.measuring import Measured, Scales
 from smaller.deploy.targets import parse_bytes, parse_duration, parse_milliseconds
-from smaller.formats.shipping import folder_bytes, open_shipped
+from smaller.formats.shipping import folder_bytes, open_shipped, shipped_bytes
 from smaller.prediction.tagging import tag
 from smaller.study import results
+from smaller.study.jobs import materialise
 from smaller.study.recipes import Recipe, start
 from smaller.study.steps import Distil, FineTune
 
@@ -294,13 +295,36 @@ def test_names_that_are_nearly_right_get_a_suggestion(tiny_folder, small):
         compress(tiny_folder, "./nowhere", max_bytes=1e6)
 
 
-def test_a_model_of_another_architecture_teaches_students_that_are_drawn(small):
-    """A tagger of DistilBERT's kind from elsewhere: nothing of it is cut, and what ships is of XLM-R's kind."""
+def of_another_architecture(folder):
+    """A tagger of DistilBERT's kind from elsewhere."""
     tokenizer = sample.tokenizer()
     labels = dict(enumerate(splits.labels("sample")))
     config = DistilBertConfig(dim=24, hidden_dim=48, n_layers=1, n_heads=2, vocab_size=len(tokenizer), id2label=labels)
-    DistilBertForTokenClassification(config).save_pretrained(small / "tagger")
-    tokenizer.save_pretrained(small / "tagger")
+    DistilBertForTokenClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def test_a_drawn_student_is_as_large_before_it_is_taught_as_after(small):
+    """A graph merges equal tensors, and drawn weights begin with equal biases and norms."""
+    of_another_architecture(small / "tagger")
+    plan, _ = planning.plan_of(str(small / "tagger"), "sample/swa", **PLAN | {"form": "onnx-int8"})
+    scales = Scales(plan, say=lambda line: None)
+    shape = next(shape for shape in plan.shapes() if (shape.layers, shape.hidden, shape.feed_forward) == (4, 36, 72))
+    student, _ = plan.student(shape, epochs=1).apply(materialise(plan.start)[0])
+    taught = shipped_bytes(formats.convert(student, "onnx-int8"))
+    assert scales.of(shape).size == pytest.approx(taught, abs=200)
+
+
+def test_what_was_made_larger_than_measured_is_said(tiny_folder, small, monkeypatch):
+    monkeypatch.setattr(Scales, "_measure", lambda scales, model: Measured(1000.0, 1.0, 2.0))
+    found = compress(tiny_folder, "sample/swa", max_bytes=2000, **FAST)
+    assert found.measured.size == results.read(found.chosen)["cost"]["shipped_bytes"] > 2000
+    assert found.missed == (f"{found.measured.size / 1e6:.2f} MB",)
+
+
+def test_a_model_of_another_architecture_teaches_students_that_are_drawn(small):
+    """Nothing of it is cut, and what ships is of XLM-R's kind."""
+    of_another_architecture(small / "tagger")
     said = []
     tuning = FAST | {"form": "fp16", "epochs": 1}
     found = compress(str(small / "tagger"), "sample/swa", max_bytes=400_000, say=said.append, **tuning)

@@ -57,6 +57,7 @@ class Scales:
         self.plan, self.say = plan, say
         read = splits.fingerprint(plan.tuning.dataset, plan.tuning.language)
         about = [plan.start.canonical(), plan.start.inputs(), plan.form, plan.text, cost.machine(), read]
+        about += ["unlike"] * plan.drawn  # earlier versions measured files that were too small: see _unlike
         digest = sha256(encoders.canonical(about).encode()).hexdigest()[:16]
         self.file = paths.outputs_folder() / "compress" / f"{digest}.json"
         self.left_out: dict[str, str] = {}
@@ -124,7 +125,7 @@ class Scales:
         if self.plan.keeps(shape):
             return model
         if self.plan.drawn:
-            return drawn(self.plan.student(shape, epochs=1), model, model.tokenizer)
+            return _unlike(drawn(self.plan.student(shape, epochs=1), model, model.tokenizer))
         known = {"coverage": None, "tokens": None, "tokens_by": "frequency"}
         return replace(self.plan.student(shape, epochs=1), **known, width_by="slice").untaught(model)
 
@@ -168,6 +169,16 @@ class Scales:
         rows, texts = self._read(model)
         timed = cost.latency({"": model}, {"": rows}, texts=texts, setting=Setting(), rounds=3)[""]
         return Measured(shipped_bytes(model), timed["milliseconds"], timed["end_to_end_milliseconds"])
+
+
+def _unlike(model: Model) -> Model:
+    """The model with biases and norms of which no two are equal, as teaching leaves them: a graph merges equal ones."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.02)
+    return model
 
 
 def nearest(known: Mapping[str, Measured], target: Target) -> Iterator[str]:

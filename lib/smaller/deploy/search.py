@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,7 +203,7 @@ def compress(
         dense=plan.dense,
         chosen=recipe,
         shape=best.shape,
-        measured=best.measured,
+        measured=replace(best.measured, size=results.read(recipe)["cost"]["shipped_bytes"]),  # as it was made
         whole=whole,
         scores=scores,
         tried=[tried for one in rounds for tried in one],

@@ -12,7 +12,7 @@ from smaller.base.checks import require, require_choice, require_counts, require
 from smaller.data.examples import Example
 from smaller.encoders import Model, build, with_classifier
 from smaller.encoders.learned import learn_tokenizer
-from smaller.encoders.tokenizers import why_not_trimmed
+from smaller.encoders.tokenizers import tokenizer_kind, why_not_trimmed
 from smaller.encoders.vocabulary import most_frequent, trimmed
 from smaller.study.steps.base import Step
 from smaller.study.steps.cutting import cut
@@ -95,7 +95,8 @@ LEARNED = 16_000
 def with_own_tokenizer(step: Step, model: Model, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
     """A tokenizer for a student of any teacher: of the teacher's tokens the frequent ones, or learned from the text.
 
-    XLM-R counts positions from the id of the padding token, so that one has to be among the first.
+    Unigram in any case, which a page reads too. XLM-R counts positions from the id of the padding token, so that one
+    has to be among the first.
     """
     lines = [" ".join(each.words) for each in examples]
     if step.tokens_by == "learning":
@@ -104,7 +105,7 @@ def with_own_tokenizer(step: Step, model: Model, examples: Sequence[Example]) ->
         return made
     found = model.tokenizer
     special = [getattr(found, f"{name}_token_id") for name in ("pad", "cls", "sep", "unk", "mask")]
-    if why_not_trimmed(found) or None in special or found.pad_token_id > 3:
+    if tokenizer_kind(found) != "Unigram" or None in special or found.pad_token_id > 3:
         found = learn_tokenizer(lines, vocabulary=LEARNED, exactly=False)
     made = trimmed(found, most_frequent(lines, found, size=step.tokens, coverage=step.coverage)[0])
     made.model_max_length = min(made.model_max_length, POSITIONS)
