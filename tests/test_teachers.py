@@ -21,6 +21,7 @@ from smaller import encoders
 from smaller.base.errors import SmallerError
 from smaller.data import sample, splits
 from smaller.encoders import TEACHER, load, only_teaches
+from smaller.encoders.tokenizers import tokenizer_kind
 from smaller.study import cache
 from smaller.study.jobs import materialise
 from smaller.study.recipes import Recipe
@@ -42,6 +43,18 @@ def byte_level() -> PreTrainedTokenizerFast:
     )
 
 
+def word_pieces() -> PreTrainedTokenizerFast:
+    """A tokenizer of BERT's kind: WordPiece, its special tokens first."""
+    names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(names.values()), show_progress=False)
+    made.train_from_iterator(sample.text("swa")[:300], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, model_max_length=512, **{f"{name}_token": token for name, token in names.items()}
+    )
+
+
 def written(folder, config, kind, tokenizer, **labels) -> str:
     torch.manual_seed(5)
     config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
@@ -55,7 +68,7 @@ def written(folder, config, kind, tokenizer, **labels) -> str:
 KINDS = {
     "modernbert": (lambda: ModernBertConfig(**SMALL, global_attn_every_n_layers=2, local_attention=8), byte_level),
     "deberta-v2": (lambda: DebertaV2Config(**SMALL, relative_attention=True, pos_att_type=["p2c"]), sample.tokenizer),
-    "distilbert": (lambda: DistilBertConfig(**BERTS), sample.tokenizer),
+    "distilbert": (lambda: DistilBertConfig(**BERTS), word_pieces),
 }
 
 
@@ -73,6 +86,7 @@ def test_an_encoder_of_any_architecture_is_tuned_and_teaches(kind, tmp_path, few
     shape = encoders.shape(student)
     assert (shape["layers"], shape["hidden"], shape["vocabulary"]) == (1, 16, len(student.tokenizer))
     assert student.network.config.model_type == "xlm-roberta" and not only_teaches(student)
+    assert tokenizer_kind(student.tokenizer) == "Unigram", "which a page reads too"
     again, _ = materialise(tuned.then(Distil(1, on="task", start="random", coverage=0.95, **SHAPE, **task)))
     assert torch.equal(*(model.network.classifier.weight for model in (student, again))), "kept and read back"
 
