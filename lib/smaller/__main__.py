@@ -257,7 +257,6 @@ def _ship(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from smaller.base.paths import expanded
-    from smaller.encoders.served import require_shipped
     from smaller.serving.folder import require_there
     from smaller.serving.reader import open_graph
     from smaller.serving.stream import predict
@@ -269,6 +268,8 @@ def _predict(options: argparse.Namespace) -> int:
     require_there(expanded(options.folder))
     if reader := open_graph(options.folder):
         return _say_all("\n".join(lines) for lines in predict(reader, options.sentences, **told))
+    from smaller.encoders.served import require_shipped
+
     require_shipped(expanded(options.folder))
     from smaller.formats.shipping import predict_command
 
