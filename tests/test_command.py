@@ -28,6 +28,7 @@ MISTAKES = {
     "study --profile task.yaml --only 07_extreme": "no data set 'sib20'. Known are",
     "compress afriberta-bse sample/swa new --max-bytes 1MB": "Did you mean 'afriberta-base'?",
     "compress sample-small masakhanr/swa new --max-bytes 1MB": "Did you mean 'masakhaner'?",
+    "compress sample-small sample/swa new --max-bytes 1MB --language yor": "sample/swa is in swa",
     "compress sample-small masakhaner new --max-bytes 1MB": "name one, as masakhaner/amh",
     "compress sample-small masakhaner/fon new --max-bytes 1MB": "has no Fon (fon)",
     "compress sample-small no-folder/ new --max-bytes 1MB": "no file and no folder no-folder/",

@@ -28,9 +28,10 @@ def require_asked(encoder: str, data: str, folder: Path | str, *, task: str, lan
     except SmallerError:
         if not any((place / "config.json").is_file() for place in places(encoder)):  # else it may teach, at least
             raise
-    if is_of_the_hub(data) and not of_the_study(data):
+    named = of_the_study(data, language)
+    if is_of_the_hub(data) and not named:
         hub.check(data, language)
-    elif not (of_the_study(data) or paths.expanded(data).exists()):
+    elif not (named or paths.expanded(data).exists()):
         near = did_you_mean(datasets.name_and_rest(data)[0], datasets.DATASETS)
         raise SmallerError(
             f"There is no file and no folder {data}.{near} Name a labelled file, a folder with train, dev and "
@@ -46,10 +47,10 @@ def places(encoder: str) -> Iterator[Path]:
         yield models / encoder
 
 
-def of_the_study(data: str) -> tuple[str, str] | None:
+def of_the_study(data: str, language: str = "") -> tuple[str, str] | None:
     """Name and language of a described data set that has train, dev and test in it; None for anything else.
 
-    Raises SmallerError for a data set without a language.
+    Raises SmallerError for a data set without a language, and where another `language` is given beside it.
     """
     name, rest = datasets.name_and_rest(data)
     if name in datasets.DATASETS and not rest and not paths.expanded(data).exists():
@@ -58,6 +59,8 @@ def of_the_study(data: str) -> tuple[str, str] | None:
     if name not in datasets.DATASETS or len(rest) != 1:
         return None
     code = in_codes(rest[0])
+    if language and in_codes(language) != code:
+        raise SmallerError(f"{data} is in {code}, and the language that was given is {language}: leave it out.")
     splits.check(name, code, "train", "dev", "test")
     return name, code
 

@@ -117,7 +117,7 @@ def _occurring(encoder: str, found: Inspection, dataset: str, language: str) -> 
 def _data(data: object, *, task: str, language: str) -> tuple[str, str, list[str]]:
     """The name and language of the data, and notes: of a data set by its name, of one's own files, or of tables."""
     if isinstance(data, str):
-        if known := of_the_study(data):
+        if known := of_the_study(data, language):
             return *known, []
         if is_of_the_hub(data):
             hub.check(data, language)  # a data set of the hub, or nearly a name: an error with a suggestion
