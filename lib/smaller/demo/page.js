@@ -190,5 +190,5 @@ async function open(box) {
 if (typeof document !== "undefined")
   for (const box of document.querySelectorAll("[data-try]")) {
     box.dataset.opened = "";
-    open(box).catch(() => tooOld(box));
+    open(box).catch(() => notStarted(box));
   }

@@ -59,7 +59,7 @@ def of_the_study(data: str, language: str = "") -> tuple[str, str] | None:
     if name not in datasets.DATASETS or len(rest) != 1:
         return None
     code = in_codes(rest[0])
-    if language and in_codes(language) != code:
+    if language not in ("", "und") and in_codes(language) != code:
         raise SmallerError(f"{data} is in {code}, and the language that was given is {language}: leave it out.")
     splits.check(name, code, "train", "dev", "test")
     return name, code
