@@ -195,7 +195,10 @@ def _kernel_manager(environment: Mapping[str, str], nursery: Nursery | None) -> 
 
         @property
         def kernel_spec(self) -> KernelSpec:
-            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            # A kernel that is ended while it answers a message logs an interrupt as an error: what a cell raises is
+            # told by its outputs.
+            quiet = "--IPKernelApp.log_level=CRITICAL"
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", quiet]
             return KernelSpec(argv=command, display_name="Python 3", language="python", env=dict(environment))
 
         async def _async_pre_start_kernel(self, **options: object) -> tuple:
