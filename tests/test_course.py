@@ -134,7 +134,7 @@ def test_a_page_is_rendered_once_and_its_links_follow(outputs, rendered):
     page = BeautifulSoup((written / "00_a.html").read_text(), "html.parser")
     assert page.select_one("main a")["href"] == "01_b.html#more" and "B?" in page.select_one("nav.turn").get_text()
     executed(folder / "01_b.ipynb", cells=["# C?"])
-    (written / "kept" / "00_a.json").write_text("{")  # damaged
+    (written.with_name("rendered") / "00_a.json").write_text("{")  # damaged
     before = (written / "01_b.html").stat().st_ino
     pages.write_pages()
     assert rendered[2:] == ["00_a", "01_b"] and "C?" in (written / "00_a.html").read_text()

@@ -54,9 +54,9 @@ def write_pages(course: Course | None = None, *, anew: bool = False) -> dict[str
 
 
 def _rendered(executed: Path, *, anew: bool) -> Page:
-    """An executed notebook as a page without links: as it is kept beside the pages, or rendered now, and kept."""
+    """An executed notebook as a page without links: as it is kept beside the report, or rendered now, and kept."""
     made_of = executed.read_bytes() + _sources()
-    key, place = hashlib.sha256(made_of).hexdigest(), index_file().parent / "kept" / f"{executed.stem}.json"
+    key, place = hashlib.sha256(made_of).hexdigest(), outputs_folder() / "rendered" / f"{executed.stem}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(place.read_bytes())
         if kept["key"] == key and not anew:
