@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from smaller.base.errors import SmallerError
-from smaller.encoders.tokenizers import why_not_trimmed
+from smaller.encoders.tokenizers import tokenizer_kind, why_not_trimmed
 
 
 def token_counts(lines: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
@@ -102,13 +102,16 @@ def trimmed(tokenizer: PreTrainedTokenizerBase, kept: Sequence[int]) -> PreTrain
 def spelled(tokenizer: PreTrainedTokenizerBase, by: PreTrainedTokenizerBase) -> Tensor:
     """How another tokenizer spells each token of one: its ids, of shape (tokens, most), and -1 behind them.
 
-    A special token is spelled by the one that plays its part.
+    A special token is spelled by the one that plays its part. Another Unigram vocabulary marks where a word begins in
+    the same way; of other kinds each token is spelled as if a word began with it.
     """
     tokens, known = tokenizer.convert_ids_to_tokens(range(len(tokenizer))), by.get_vocab()
     parts = ("pad", "cls", "sep", "unk", "mask")
     special = {getattr(tokenizer, f"{part}_token"): getattr(by, f"{part}_token_id") for part in parts}
-    texts = [token.replace("▁", " ").strip() for token in tokens]
-    ids = by(texts, add_special_tokens=False)["input_ids"]
+    if tokenizer_kind(by) == "Unigram":
+        ids = [[part.id for part in by.backend_tokenizer.model.tokenize(token)] for token in tokens]
+    else:
+        ids = by([token.replace("▁", " ").strip() for token in tokens], add_special_tokens=False)["input_ids"]
     for place, token in enumerate(tokens):
         whole = special.get(token, known.get(token))
         ids[place] = [whole] if whole is not None else ids[place] or [by.unk_token_id or 0]
