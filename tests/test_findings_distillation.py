@@ -311,6 +311,7 @@ def test_the_best_teacher_is_told_by_points_and_by_retention():
 def test_fewer_heads_are_compared_at_equal_layers():
     found = teaching.heads(study_table())
     assert found.quantity.interval.mean == pytest.approx(-0.5) and found.quantity.interval.n == 3
+    assert found.quantity.unmatched == (), "layers with one number of heads are no part of the comparison"
     assert not teaching.heads(study_table(shapes=((4, 6), (2, 6)))).measured
 
 

@@ -48,11 +48,13 @@ def best_teacher(table: pd.DataFrame) -> Finding:
 
 def heads(table: pd.DataFrame) -> Finding:
     """What fewer heads cost at equal layers, where the same matrices are split anew (paper 1, OQ3)."""
-    by_heads = dict(sorted(of_students(distillation.plain(table)).groupby("heads"), reverse=True))
-    first = [(f"Students with {count_of(number, 'head')}", own) for number, own in by_heads.items()]
-    second = [(f"students with {number} heads and as many layers", own) for number, own in by_heads.items()]
-    pairs = zip(first[1:], second, strict=False)
-    return _pairwise(pairs, on=["strategy", "encoder", "layers"], nothing="Students that differ in heads alone")
+    rows, on = of_students(distillation.plain(table)), ["strategy", "encoder", "layers"]
+    pairs = []
+    for (more, second), (fewer, first) in itertools.pairwise(sorted(rows.groupby("heads"), reverse=True)):
+        both = first[on].merge(second[on]).drop_duplicates()
+        names = f"Students with {count_of(fewer, 'head')}", f"students with {more} heads and as many layers"
+        pairs.append(tuple(zip(names, (first.merge(both), second.merge(both)), strict=True)))
+    return _pairwise(pairs, on=on, nothing="Students that differ in heads alone")
 
 
 def agnostic_or_specific(table: pd.DataFrame) -> Finding:
