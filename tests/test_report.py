@@ -376,13 +376,14 @@ def test_pages_lead_to_their_neighbours(tmp_path):
         assert set(below) == set(above) and all(titles[other] in below[f"{other}.html"] for other in near)
 
 
-def test_long_tables_scroll_and_short_numbers_do_not_break(tmp_path):
+def test_long_tables_scroll_and_short_numbers_and_tags_do_not_break(tmp_path):
     long = "more than 24 letters of words"
-    frame = pd.DataFrame({"model": range(30), "F1": "81.0 ± 0.9", "said": long})
+    frame = pd.DataFrame({"model": range(30), "F1": "81.0 ± 0.9", "tag": "B-DATE", "said": long})
     path = executed(tmp_path / "00_x.ipynb", shown({"text/html": frame.to_html(index=False)}))
     page = BeautifulSoup(report.render(path).html, "html.parser")
     assert page.find("table").parent["class"] == ["scroll", "tall"]
-    assert [cell.get("class") for cell in page.select("tbody tr")[0].select("td")] == [["short"], ["short"], None]
+    classes = [cell.get("class") for cell in page.select("tbody tr")[0].select("td")]
+    assert classes == [["short"], ["short"], ["short"], None]
     assert page.select("td")[1].get_text() == "81.0\u00a0±\u00a00.9"
 
 

@@ -247,7 +247,7 @@ def _make_readable(soup) -> None:
             text.replace_with(better)
     for cell in soup.select("td, tbody th"):
         words = cell.get_text()
-        if cell.name == "td" and len(words) <= 24 and re.match(r"[-+−±]?\d", words):
+        if cell.name == "td" and len(words) <= 24 and re.match(r"[-+−±]?\d|[BIES]-\w+$", words):
             cell["class"] = [*cell.get("class", []), "short"]
         elif len(words) > 90:
             cell["class"] = [*cell.get("class", []), "long"]
