@@ -34,6 +34,7 @@ from smaller.study.pipelines import (
 RUN = ReferenceRun(Path(__file__).parent, notebook="07_extreme")
 ENCODER, TASKS, LANGUAGES, SEEDS, CHANGED = "mini-base", ("masakhaner", "sib200"), ("hau", "swa"), (1, 2, 3), (1, 2)
 INT8, N, LINES = "onnx-int8", "Hausa (hau), Swahili (swa); 3 seeds", {"hau": 34679, "swa": 43715}
+FEW = f"seeds {' and '.join(map(str, CHANGED))}"
 OVER = f"{N}; mean over seeds ± half its 95 % t interval, p after Holm, and the difference over sentences"
 
 ADAPT, FIRST = "Adapt(corpus/{l}, seed 1)", "Distil(4 layers, corpus/{l}, mse, seed 1)"
@@ -215,14 +216,14 @@ parts = [
     ),
     RUN.table(
         findings.ablations(table, named(VARIANTS, seeds=CHANGED), stage=TRIMMED),
-        f"The variant's score minus the pipeline's before quantization (seeds {list(CHANGED)}): mean ± half its 95 % t "
+        f"The variant's score minus the pipeline's before quantization ({FEW}): mean ± half its 95 % t "
         "interval, p after Holm.",
         "P2-T2",
         decimals={"parameters (M)": 2},
     ),
     RUN.table(
         adapters,
-        f"Adapters in a frozen encoder and full fine-tuning, test split (seeds {list(CHANGED)}): means over seeds of "
+        f"Adapters in a frozen encoder and full fine-tuning, test split ({FEW}): means over seeds of "
         "averages over languages ± half their 95 % t intervals, p after Holm.",
         "adapters",
         decimals={"reduction": 0, "adapter width": 0},
