@@ -75,3 +75,16 @@ def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
     none = "A difference of zero at each seed agrees without a p, since there is no spread to test."
     assert alike.verdict == AGREES and captions[4] == f"{captions[3]} {none}"
     assert verdict in (paths.outputs_folder() / "tables" / "x.md").read_text(encoding="utf-8")
+
+
+def test_what_no_interval_covers_is_in_the_caption_and_in_the_csv(displayed) -> None:
+    """What was drawn once, and what one side lacks, stood in sentences alone."""
+    whole = between([1.0, 2.0], languages=("hau", "swa"))
+    part = between([1.0, 2.0], languages=("swa",), drawn_once=("the adaptation",), lacking=("hau",))
+    display.show(pd.DataFrame({"stage": ["dense", "adapted"], "change": [whole, part]}), "Changes.", "x")
+    ((_, _, card),) = parts(displayed)
+    assert card["caption"].endswith("Drawn once, so that no interval over seeds covers its chance: the adaptation.")
+    found = pd.read_csv(paths.outputs_folder() / "tables" / "x.csv", keep_default_na=False)
+    assert found["change, drawn once"].tolist() == ["", "the adaptation"]
+    assert found["change, languages that one side lacks"].tolist() == ["", "hau"]
+    assert "change, rows that one side lacks" not in found

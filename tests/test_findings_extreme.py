@@ -274,6 +274,27 @@ def test_a_family_that_is_the_same_is_closer_than_one_that_is_less_clearly_behin
     assert not extreme.best_families(found)[NER].values["winners"]
 
 
+def test_the_same_family_with_another_model_is_another_comparison() -> None:
+    """At the smaller size the difference was that from the other family's larger model."""
+    table = families(
+        best={"best": rows(millions=0.3, lost=-1.0)},
+        other={"large": rows(millions=3.0, lost=-0.9), "small": rows(millions=0.3, lost=18.0)},
+    )
+    found = extreme.at_equal_bytes(by_family(table), [0.5, 0.035])
+    firsts = found[(found["data set"] == "masakhaner") & (found["family"] == "best")]
+    assert [one.interval.mean for one in firsts["difference"]] == pytest.approx([-0.1, -19.0])
+
+
+def test_of_families_that_are_all_behind_the_least_clearly_so_is_the_closest() -> None:
+    table = families(
+        best={"best": rows(millions=0.3, lost=1.0)},
+        near={"near": rows(millions=0.3, lost=4.0, noise=0.001)},
+        far={"far": rows(millions=0.3, lost=9.0, noise=0.9)},
+    )
+    first = extreme.at_equal_bytes(by_family(table), [0.035]).iloc[0]
+    assert (first["family"], first["closest other"], first["difference"].sign) == ("best", "far", -1)
+
+
 def test_the_front_of_each_family_is_chosen_on_dev() -> None:
     lucky = families(
         pruned={

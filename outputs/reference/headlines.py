@@ -123,7 +123,7 @@ def formats() -> str:
         size = f"{row['in memory (MB)']:.1f} | {row['time (of fp32)']:.2f}"
         rows.append(f"| {FORMATS[name]} | `{name}` | {f1} | {verdict} | {size} |")
     return (
-        f"**Of {len(verdicts)} quantized formats, {len(same) or 'none'} keep this encoder's F1 and "
+        f"**Of these {len(verdicts)} quantized formats, {len(same) or 'none'} keep this encoder's F1 and "
         f"{len(other) or 'none'} change it.** {listed(languages)}, {seeds(table['F1 against fp32, n'].min())}. "
         "Change of F1 in points against fp32, paired by seed, with half its 95 % t interval; “the same” means that the "
         "interval lies within half a "
@@ -133,7 +133,7 @@ def formats() -> str:
 
 
 def pruning() -> str:
-    """From which sparsity on a loss of two points is shown, in each language."""
+    """From which sparsity on a loss of two points is shown, in each language, by intervals that are not corrected."""
     table, told = read("mini", "tables/departures").set_index("language"), []
     for order in ("before", "after"):
         shown = table[f"{order}: shown from (%)"]
@@ -142,8 +142,8 @@ def pruning() -> str:
         places += [f"nowhere on the grid in {listed(never)}"] if never else []
         told.append(f"pruned {order} fine-tuning {listed(places)}")
     return (
-        f"- *Pruning.* The interval over seeds excludes a loss of less than two points in models {'; and '.join(told)} "
-        f"({seeds(table['dense F1, n'].min())}; [mini](outputs/reference/mini/README.md))."
+        f"- *Pruning.* A loss of at least two points is shown for models {'; and for models '.join(told)} "
+        f"({seeds(table['dense F1, n'].min())}; each by its own interval; [mini](outputs/reference/mini/README.md))."
     )
 
 
@@ -153,10 +153,10 @@ def distillation() -> str:
     table = read("distillation", "tables/P1-T8-control").query("strategy == 'task-specific'")
     student = table.loc[table["parameters (M)"].idxmax()]
     teacher = read("distillation", "tables/teachers-answers").set_index("model")
-    added = "What the answers of the teacher add to that was not measured"
+    added = "What the answers of the teacher change was not measured"
     if "task-specific" in teacher.index:
         row = teacher.loc["task-specific"]
-        added = f"Learning from the teacher's answers, instead of {row['minus']} for as many updates, adds "
+        added = f"F1 with the teacher's answers minus that with {row['minus']}, for as many updates, is "
         added += judged(row, "difference (points)")
     return (
         f"- *Distillation.* A student of {student['student']} (layers x heads) that learns on the task has "
@@ -201,16 +201,18 @@ def robustness() -> str:
 
 def extreme() -> str:
     """The smallest model that loses little on dev, and whether it is one to ship."""
+    page = "[extreme](outputs/reference/extreme/README.md)"
+    if not (beside_plain()["standing"] == AHEAD).all():
+        return (
+            "- *Extreme compression.* Nothing is claimed of it, since this encoder is not ahead of a model without one "
+            f"in each language. What the pipeline makes of it, stage by stage, is in {page}."
+        )
     row = read("extreme", "tables/smallest").query("`data set` == 'masakhaner'").iloc[0]
     speed = f"{row['times faster']:.0f} times as fast on one thread, {row['time']}"
-    standing = beside_plain()["standing"]
-    caution = "The encoder itself is not ahead of a model without one in each language, so it is none to recommend"
-    caution = "" if (standing == AHEAD).all() else f" {caution}."
     return (
         f"- *Extreme compression.* The smallest model within {row['loss up to']} of this encoder on dev "
         f"({row['family']}: “{row['model']}”) takes {row['MB']:.2f} MB of weights instead of "
-        f"{encoder_megabytes():.1f}. Its F1 minus the encoder's is {judged(row, 'minus dense')}. It is {speed}."
-        f"{caution} ([extreme](outputs/reference/extreme/README.md))."
+        f"{encoder_megabytes():.1f}. Its F1 minus the encoder's is {judged(row, 'minus dense')}. It is {speed} ({page})."
     )
 
 

@@ -98,7 +98,7 @@ class Comparison:
         if not self.interval.known:
             which = "One seed has" if self.interval.n < 2 else "The same difference at each seed has"
             return f"{which} no interval, so nothing is excluded."
-        gain, loss = max(self.interval.high, 0.0), max(-self.interval.low, 0.0)
+        gain, loss = max(self.interval.high, 0.0), max(0.0, -self.interval.low)
         return f"The interval excludes a gain above {gain:.1f} and a loss above {loss:.1f} points."
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class Comparison:
             languages += ", …)" if len(self.unmatched) > 1 else ")"
         bounds, p = "", ", the same at each seed" if self.interval.n > 1 else ", no interval"
         if self.interval.known:
-            bounds = f" [{self.interval.low:.1f}, {self.interval.high:.1f}]"
+            bounds = f" [{round(self.interval.low, 1) + 0.0:.1f}, {round(self.interval.high, 1) + 0.0:.1f}]"
         if not math.isnan(self.corrected):
             p = ", p < 0.001" if self.corrected < 0.001 else f", p = {self.corrected:.3f}"
         once = f"; drawn once: {', '.join(self.drawn_once)}" if self.drawn_once else ""

@@ -176,6 +176,7 @@ def _meanings(frame: pd.DataFrame) -> list[str]:
     """What the intervals and verdicts of a table are."""
     cells = [cell for _, own in frame.items() for cell in own if isinstance(cell, Interval | Comparison)]
     known = {one.kind for cell in cells if (one := getattr(cell, "interval", cell)).known}
+    once = dict.fromkeys(name for cell in cells for name in getattr(cell, "drawn_once", ()))
     told = {getattr(cell, "kind", "") for cell in cells}
     found = {
         "±: half a 95 % t interval over seeds.": "t" in known,
@@ -183,6 +184,7 @@ def _meanings(frame: pd.DataFrame) -> list[str]:
         f"{LACKING.capitalize()}: a record is older than the counts of each sentence.": LACKING in told,
         VERDICT: any(isinstance(cell, Comparison) for cell in cells),
         ALIKE: any(isinstance(cell, Comparison) and cell.verdict == AGREES and math.isnan(cell.p) for cell in cells),
+        f"Drawn once, so that no interval over seeds covers its chance: {', '.join(once)}.": once,
     }
     return [text for text, holds in found.items() if holds]
 
@@ -191,11 +193,13 @@ def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """The table as a CSV holds it: a column for each number of an `Interval` or a `Comparison`, and no mark.
 
     They are named after their column: "F1, mean", "F1, low", "F1, high" and "F1, n", and of a comparison "F1, p",
-    "F1, p (Holm)" and "F1, verdict" too. What is missing is missing in each.
+    "F1, p (Holm)" and "F1, verdict" too; where a cell has any, "F1, drawn once", "F1, languages that one side lacks"
+    and "F1, rows that one side lacks". What is missing is missing in each.
     """
     parts = []
     for name, column in frame.items():
         fields = _FIELDS if _holds(column, Comparison) else _FIELDS[:4] if _holds(column, Interval) else ()
+        fields += tuple(one for one in _LISTS if any(getattr(cell, one[1], ()) for cell in column))
         if not fields:
             parts.append(column)
         for field, source in fields:
@@ -203,6 +207,7 @@ def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
                 getattr(getattr(cell, "interval", cell) if source in _OF_INTERVAL else cell, source, None)
                 for cell in column
             ]
+            told = [", ".join(one) if isinstance(one, tuple) else one for one in told]
             kind = "Int64" if field == "n" else None
             parts.append(pd.Series(told, column.index, dtype=kind, name=f"{name}, {field}"))
     return pd.concat(parts, axis="columns") if parts else frame
@@ -211,6 +216,13 @@ def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 _OF_INTERVAL = ("mean", "low", "high", "n")
 _FIELDS = (*((name, name) for name in _OF_INTERVAL), ("p", "p"), ("p (Holm)", "corrected"), ("verdict", "verdict"))
 """The columns of a comparison in a CSV, and the attributes that they hold."""
+
+_LISTS = (
+    ("drawn once", "drawn_once"),
+    ("languages that one side lacks", "lacking"),
+    ("rows that one side lacks", "unmatched"),
+)
+"""The same of what comparisons list: these columns are there where a cell of the table has any."""
 
 
 def _holds(column: pd.Series, kind: type) -> bool:

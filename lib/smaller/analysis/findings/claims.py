@@ -58,6 +58,12 @@ def may_claim(ahead: Finding) -> bool:
     return isinstance(ahead.quantity, Comparison) and ahead.quantity.sign == 1
 
 
+def standing(ahead: Finding) -> str:
+    """The words for how an encoder that the gate refuses stands to a model without an encoder."""
+    behind = isinstance(ahead.quantity, Comparison) and ahead.quantity.sign == -1
+    return "is behind" if behind else "is not shown to be ahead of"
+
+
 def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Finding]) -> dict[tuple, Finding]:
     """Findings on compression by encoder, data set and more, as far as `ahead` allows them by encoder and data set."""
     told: dict[tuple, Finding] = {}
@@ -66,7 +72,7 @@ def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Findin
         if not one.measured or may_claim(ahead[place]):
             told[key] = one
             continue
-        why = "is not shown to be ahead of" if ahead[place].measured else "was not compared with"
+        why = standing(ahead[place]) if ahead[place].measured else "was not compared with"
         said = f"On {dataset}, nothing is claimed of compression, since {encoder} {why} a model without an encoder."
         told[place] = Finding(said, verdict=NOT_COMPARABLE)
     return told

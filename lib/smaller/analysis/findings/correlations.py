@@ -9,7 +9,7 @@ import pandas as pd
 from smaller.analysis.comparison import DEPARTURE, LEVEL, NOT_DECIDED, between
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import ONE, ORDERS, ZERO_SHOT, at_home, of_pruned, settings
-from smaller.analysis.findings.words import count_of
+from smaller.analysis.findings.words import are, count_of
 from smaller.analysis.statistics import drop_at, holm, spearman
 from smaller.data.features import DISTANCES, FEATURES
 
@@ -96,7 +96,7 @@ def clearest(found: pd.DataFrame) -> Finding:
     ]
     return Finding(
         f"After Holm's correction, {len(sure) or 'none'} of {count_of(len(found), 'rank correlation')} "
-        f"{'differ' if len(sure) > 1 else 'differs'} from zero.",
+        f"{are(len(sure))} shown to differ from zero.",
         f"{'Clear of zero:' if len(sure) else 'The strongest is'} {'; '.join(named)}.",
         values={"sure": sure},
         verdict=ANSWERED if len(sure) else NOT_DECIDED,

@@ -179,8 +179,8 @@ def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
     # Of one seed there are no bounds, and nothing is shown.
     below, above = [name for name, one in found if one.high < share], [name for name, one in found if one.low >= share]
     return Finding(
-        f"{some_of(len(above), len(found), 'student')} shown to keep {share:g} % of the teacher's F1 or more. "
-        f"{some_of(len(below), len(found), 'student')} shown to keep less.",
+        f"{some_of(len(above), len(found), 'student')} shown by a single interval to keep {share:g} % of the teacher's "
+        f"F1 or more. {some_of(len(below), len(found), 'student')} shown to keep less.",
         verdict=ANSWERED if len(below) + len(above) == len(found) else NOT_DECIDED,
         values={"below": below, "above": above},
     )

@@ -174,11 +174,11 @@ def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.
         small = own[own["share"] <= at].groupby(MODEL, sort=False)["score"].mean()
         best = small.sort_values(ascending=False, kind="stable").groupby("family", sort=False).head(1).index
         for rank, model in enumerate(best):
-            closest = ("", None) if rank else _closest(best.to_frame(index=False).merge(test), model[2])
+            closest = ("", "", None) if rank else _closest(best.to_frame(index=False).merge(test), model[2])
             found.append([*model, 100 * at, *closest])
-    told = pd.DataFrame(found, columns=[*MODEL, "bytes up to (%)", "closest other", "comparison"])
+    told = pd.DataFrame(found, columns=[*MODEL, "bytes up to (%)", "closest other", "its model", "comparison"])
     # The same two models at several sizes are one comparison.
-    same = [*PLACE, "stage", "closest other"]
+    same = [*MODEL, "closest other", "its model"]
     tested = corrected(told[told["closest other"] != ""].drop_duplicates(same)).set_index(same)["comparison"].to_dict()
     told["difference"] = [tested.get(key) for key in told[same].itertuples(index=False, name=None)]
     told = told.join(measured(table), on=MODEL).rename(columns={"dataset": "data set", "stage": "model"})
@@ -188,20 +188,20 @@ def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.
     return told
 
 
-def _closest(rows: pd.DataFrame, first: str) -> tuple[str, Comparison | None]:
-    """The family that is least clearly behind the `first` on test, and its difference from that one.
+def _closest(rows: pd.DataFrame, first: str) -> tuple[str, str, Comparison | None]:
+    """The family and model least clearly behind those of the `first` family on test, and the difference from these.
 
     The highest mean of those that are not shown to be behind; else the highest p, since all have to be behind.
     """
     best = rows["family"] == first
-    each = made(paired(rows[~best], rows[best], by=["family"], for_all=["family"], value="score"))
+    each = made(paired(rows[~best], rows[best], by=MODEL[2:], for_all=MODEL[2:], value="score"))
 
     def closeness(row: tuple) -> tuple[bool, float]:
         behind = replace(row.comparison, corrected=row.comparison.p).sign == -1
         return not behind, row.comparison.p if behind else row.comparison.interval.mean
 
     closest = max(with_once(each, first).itertuples(), key=closeness, default=None)
-    return (closest.family, closest.comparison) if closest else ("", None)
+    return (closest.family, closest.stage, closest.comparison) if closest else ("", "", None)
 
 
 def best_families(found: pd.DataFrame) -> Findings:

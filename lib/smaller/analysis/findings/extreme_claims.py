@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_COMPARABLE, NOT_DECIDED, Comparison, made, paired
+from smaller.analysis.comparison import LEVEL, NOT_COMPARABLE, NOT_DECIDED, Comparison, made, paired
 from smaller.analysis.findings import claims, extreme, units
 from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
@@ -204,7 +204,7 @@ def drop_and_text(found: pd.DataFrame) -> Findings:
             if pd.isna(one.rho)
             else f"Spearman's rank correlation of the loss with the lines of text is {rank}.",
             values={"lost": means["lost"].to_dict(), "correlation": one},
-            verdict=ANSWERED if one.p_value < 0.05 else NOT_DECIDED,
+            verdict=ANSWERED if one.p_value < LEVEL else NOT_DECIDED,
         )
     return told
 

@@ -160,8 +160,8 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
     return Finding(
         f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}, and "
         f"{len(unsure) or 'none'} {are(len(unsure))} not decided.",
-        f"The dense model {level.format(dense.mean)}. Single intervals exclude a change for the worse of {DEPARTURE:g} "
-        f"points or more for {len(safe)}. The mean of {last} is the furthest behind: {found[last]}.",
+        f"The dense model {level.format(dense.mean)}. For {len(safe) or 'none'} of them, a single interval excludes a "
+        f"loss of {DEPARTURE:g} points. The mean of {last} is the furthest behind: {found[last]}.",
         values={"compared": found, "worse": lost, "not decided": unsure, "safe": safe, "dense": dense},
         verdict=NOT_DECIDED if unsure and not lost else ANSWERED,
     )

@@ -11,7 +11,7 @@ from smaller.analysis import comparison
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, OVER_SENTENCES
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.baselines import PLAIN, at_every_seed
-from smaller.analysis.findings.claims import may_claim
+from smaller.analysis.findings.claims import may_claim, standing
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.units import SIZE, TIME, everywhere
 from smaller.analysis.findings.words import count_of, name_of
@@ -157,7 +157,7 @@ def fronts(found: pd.DataFrame) -> Finding:
     return Finding(
         f"{count_of(len(shared), 'kind')} of model {'is' if len(shared) == 1 else 'are'} on the front of F1 and size "
         f"in each of {count_of(len(each), 'language')}, and {alone} in one alone.",
-        f"{smallest}With the highest F1 on dev the front ends at: {'; '.join(ends)}.",
+        f"{smallest}On the front, the highest F1 on dev is that of: {'; '.join(ends)}.",
         values={"shared": set(shared.index), "alone": alone, "ends": ends},
     )
 
@@ -218,10 +218,8 @@ def recommendation(table: pd.DataFrame, *, drops: Sequence[float]) -> Finding:
         return missing("Uncompressed models in all of the languages")
     chosen, lead, number = choices(table, drops=drops), ahead(table), count_of(table["kind"].nunique(), "kind")
     if not may_claim(lead):
-        said = "the uncompressed model is not shown to be ahead of one without an encoder"
-        return Finding(
-            f"No recipe is recommended, since {said}.", lead.headline, quantity=lead.quantity, verdict=NOT_COMPARABLE
-        )
+        said = f"No recipe is recommended, since the uncompressed model {standing(lead)} one without an encoder."
+        return Finding(said, lead.headline, quantity=lead.quantity, verdict=NOT_COMPARABLE)
     limit, minus, known = chosen.iloc[0][["at most lost on dev (points)", "minus uncompressed", "loses less"]]
     points, megabytes, dense = f"{limit:g} point{'' if limit == 1 else 's'}", *chosen.iloc[0][["MB", "size (%)"]]
     decided = {"shown": "is shown", "loses more": "is ruled out"}.get(known, "is not decided")

@@ -107,15 +107,19 @@ def above_teachers(table: pd.DataFrame) -> Finding:
 
 def controls(table: pd.DataFrame) -> Finding:
     """Whether distillation beats pre-training from scratch, and beats dropping layers."""
-    found = compared(table, distillation.OTHERS)[DIFFERENCE]
+    found = compared(table, distillation.OTHERS)
     if found.empty:
         return missing("Models of the same shape without a teacher")
-    ahead = sum(one.sign > 0 for one in found)
+    ahead = [
+        f"{row.model} {row.student} against “{row.minus}” ({one.interval.mean:+.1f} points)"
+        for row, one in zip(found.itertuples(), found[DIFFERENCE], strict=True)
+        if one.sign > 0
+    ]
     return Finding(
-        f"A model is shown to have a higher F1 than a control of its shape in {ahead} of "
-        f"{count_of(len(found), 'comparison')}.",
-        values={"ahead": ahead},
-        verdict=settled(one.verdict for one in found),
+        f"A model is shown to have a higher F1 than a control of its shape in {len(ahead) or 'none'} of "
+        f"{count_of(len(found), 'comparison')}{': ' * bool(ahead)}{'; '.join(ahead)}.",
+        values={"ahead": len(ahead)},
+        verdict=settled(one.verdict for one in found[DIFFERENCE]),
     )
 
 
@@ -156,13 +160,15 @@ def other_ways(table: pd.DataFrame, *, temperatures: bool = False) -> Finding:
     best = {
         (row.strategy, row.student, row.teacher): row.variant if row.gain > 0 else "" for row in highest.itertuples()
     }
+    usual = distillation.plain(of_students(table))["temperature"].iloc[0]
+    without = f"at temperature {usual:g}" if temperatures else "without a further loss"
     told = [
-        f"For {strategy} {student} of {teacher}, the highest mean F1 on dev is that of "
-        f"{f'“{name}”' if name else 'the plain student'}."
+        f"For {strategy} {student} of {teacher}, the highest mean F1 on dev is that "
+        f"{f'of “{name}”' if name else without}."
         for (strategy, student, teacher), name in best.items()
     ]
     return Finding(
-        f"F1 is shown to differ from that {'at the first temperature' if temperatures else 'of plain students'} in "
+        f"F1 is shown to differ from that of students {without} in "
         f"{changed or 'none'} of {count_of(len(found), 'comparison')}.",
         " ".join(told),
         values={"best": best, "changed": changed},

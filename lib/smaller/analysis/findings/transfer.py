@@ -123,11 +123,11 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
         headline = f"Pruning does not help out of domain: no interval of {of} holds a gain of {MARGIN:g} points."
     highest = found["change"].map(lambda one: one.interval.high).groupby(found["order"]).max()
     excluded = highest.dropna().clip(lower=0.0).to_dict()
-    bounds = " and ".join(f"above {gain:.1f} points when {ORDERS[order]}" for order, gain in excluded.items())
-    gain = f"a gain {bounds}" if bounds else "no gain"
+    gains = {order: f"a gain above {gain:.1f} points" if gain else "any gain" for order, gain in excluded.items()}
+    gain = " and ".join(f"{gain} when {ORDERS[order]}" for order, gain in gains.items()) or "no gain"
     return Finding(
         headline,
-        f"F1 is shown to fall at {down or 'none'} of them. The intervals exclude {gain}.",
+        f"F1 is shown to fall at {down or 'none'} of them. Single intervals exclude {gain}.",
         values={"changes": found, "up": up, "down": down, "unsure": unsure, "excluded": excluded},
         verdict=NOT_DECIDED if unsure and not up else ANSWERED,
     )
