@@ -121,10 +121,7 @@ def claims(
             f"The printed times correlate by {unit:.2f} with the number of test sentences, as seconds for a split do."
         ),
         "D13": due,
-        "D14": Finding(
-            f"Here all formats ran on one device ({device}); of the paper's, one ran on processors only and one on GPUs only.",
-            verdict=NOT_COMPARABLE,
-        ),
+        "D14": Finding(f"Here all formats ran on one device ({device}); the paper names none.", verdict=NOT_COMPARABLE),
         "P1-T3": dynamic_loss(table),
         "M3": quantization.sensitivity(rounded),
     }
