@@ -246,6 +246,14 @@ def test_save_writes_the_same_bytes_twice_with_data_beside(tmp_path):
         assert picture.width >= 1400 and picture.info["dpi"][0] == pytest.approx(200, abs=0.1)
 
 
+def test_ticks_stand_at_round_numbers(tmp_path):
+    axes = Figure(figsize=(2, 2)).subplots()
+    axes.set(xlim=(26, 39.5), ylim=(-8.7, 4.1))
+    figures.save(axes, "x", table=pd.DataFrame(), caption="c", alt="a", folder=tmp_path)
+    places = [tick for axis in (axes.xaxis, axes.yaxis) for tick in axis.get_majorticklocs()]
+    assert len(places) >= 6 and all(place == round(place) for place in places), places
+
+
 def test_a_card_shows_alternative_text_and_caption_escaped(fresh_folders):
     axes = Figure(figsize=(2, 1)).subplots()
     card = figures.save(axes, "x", table=pd.DataFrame({"a": [1]}), caption="F1 < 80 & falling", alt='a "line"')

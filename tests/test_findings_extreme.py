@@ -109,11 +109,9 @@ def test_bytes_and_shares_by_hand() -> None:
     table = whole()
     sizes = table.groupby("stage")[["bytes", "share", "parameter_share"]].first()
     assert sizes.loc[DENSE].tolist() == [40e6, 1.0, 1.0] and sizes.loc[TRIMMED].tolist() == [1.6e6, 0.04, 0.04]
-    assert sizes.loc["80 %"].tolist() == [8e6 + 1.25e6, 9.25 / 40, 1.0]  # a bitmap, and what is left
+    assert sizes.loc["80 %"].tolist() == [40e6, 1.0, 1.0], "zeros count, as in the fronts of the summary"
     assert sizes.loc["int8"].tolist() == [10e6, 0.25, 1.0]
     assert set(table["family"]) == {PIPELINE, "pruned", "quantized"}
-    barely = whole(pruned={"x": rows(millions=10, lost=0, sparsity=0.01, nonzero_parameters=9.9e6)})
-    assert barely.loc[barely["stage"] == "x", "bytes"].unique().tolist() == [40e6], "a bitmap that saves nothing"
 
 
 def test_bytes_that_ship_are_used_where_all_are_known_and_never_beside_bytes_of_weights() -> None:
@@ -385,6 +383,7 @@ def test_the_diagram_shows_every_stage_with_its_size() -> None:
     assert [bar.get_width() for bar in sizes.patches] == [40.0, 24.0, 4.0, 1.6]
     assert [label.get_text() for label in sizes.get_yticklabels()] == list(STAGES)
     assert sizes.texts[-1].get_text() == " 0.40 M, 1.6 MB, 4 %"
+    assert sizes.get_xlabel() == "MB of the weights, models of MasakhaNER"
     drawn = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in scores.get_lines()])
     assert {72.0, 73.0, 81.0, 82.0} <= set(drawn.round(6)), "means and seeds of named entities"
     table = whole()
@@ -413,8 +412,19 @@ def test_curves_over_tokens_and_bytes() -> None:
     axes[0].figure.canvas.draw()
     ticks = [text.get_text() for text in axes[0].get_xticklabels()]
     assert {"5", "10", "20", "50"} <= set(ticks), "steps that one can read"
+    bottom = axes[0].get_ylim()[0]
+    assert bottom > 65 and [text.get_text() for text in axes[0].texts] == ["↓ pruned: 52"], "15 points below are a note"
     with pytest.raises(SmallerError, match="the rows hold none"):
         figures.vocabulary_curve(curve.head(0))
+
+
+def test_a_model_without_an_encoder_stands_beside_the_others_with_its_file() -> None:
+    file = plain(masakhaner=-4.0).assign(task="ner", metric="span F1", dense_bytes=[1e6, 2e6])
+    table = figures.with_plain(whole(), pd.concat([file, file.assign(split="dev")]))
+    (axes, *_) = figures.score_at_bytes(table)
+    cross = labelled(axes)[figures.NONE]
+    assert cross.get_xdata() == pytest.approx([5.0]) and cross.get_ydata() == pytest.approx([86.0])
+    assert axes.get_title(loc="left") == "Named entities, MasakhaNER (span F1)"
 
 
 def named() -> pd.DataFrame:

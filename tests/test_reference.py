@@ -111,6 +111,13 @@ def test_no_table_holds_marks_of_markdown(reference):
         assert not [cell for cell in cells if re.search(r"\*\*|`|^_.*_$|\]\(", cell)], file
 
 
+def test_each_figure_of_a_reference_run_is_on_its_page_with_its_text(reference):
+    for picture in reference.glob("*/figures/*.png"):
+        text = (picture.parent.parent / "README.md").read_text(encoding="utf-8")
+        shown = re.findall(rf"!\[([^]]{{30,}})\]\(figures/{picture.name}\)\n\n\*\*{picture.stem}\.\*\* (.+)", text)
+        assert len(shown) == 1 and picture.with_suffix(".csv").exists(), f"{picture}: {AGAIN}"
+
+
 def test_no_page_of_a_reference_run_has_a_dead_link(reference):
     for page in reference.glob("*/README.md"):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):

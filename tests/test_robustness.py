@@ -428,17 +428,23 @@ def read_known(recipe: Known) -> dict:
 
 def test_curves_have_a_panel_for_each_kind_and_begin_whole() -> None:
     axes = figures.noise_curves(TABLE)
-    assert [panel.get_title(loc="left") for panel in axes] == ["dropped", "case", "entities"]
+    assert [panel.get_title(loc="left") for panel in axes] == ["letters dropped", "capitals lost", "names swapped"]
     labels = axes[0].get_legend_handles_labels()[1]
     assert labels == ["dense", "pruned, 90 %", "quantized, dynamic"], "each technique at its last strength"
     worst = next(line for line in axes[0].get_lines() if line.get_label() == "pruned, 90 %")
     assert list(worst.get_xdata()) == [0, 5, 15] and worst.get_ydata()[0] == 100
+    seeds = [line for line in axes[0].get_lines() if line.get_marker() == "."]
+    assert len(seeds) == len(labels) and all(len(line.get_xdata()) == 2 * len(SEEDS) for line in seeds)
 
 
 def test_heat_map_frames_what_is_shown() -> None:
     axes = figures.brittleness(TABLE)
     assert [label.get_text() for label in axes.get_yticklabels()] == list(CLEAN)[1:]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["dropped", "case", "entities"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "letters\ndropped",
+        "capitals\nlost",
+        "names\nswapped",
+    ]
     texts = [text.get_text() for text in axes.texts]
     assert texts[3].startswith("-4") and texts[6].startswith("+2") and "-0.0" not in texts
     cells = robustness.by_kind(TABLE).query("strongest")

@@ -14,7 +14,7 @@ from smaller.analysis.comparison import DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NO
 from smaller.analysis.figures import models as drawn
 from smaller.analysis.findings import summary, units
 from smaller.analysis.findings.finding import ANSWERED
-from smaller.analysis.statistics import LACKING
+from smaller.analysis.statistics import LACKING, by_seed
 from smaller.notebook import expense
 from smaller.study.kinds import is_whole, kind
 from smaller.study.recipes import Recipe
@@ -399,16 +399,17 @@ def test_the_fronts_of_the_languages(records):
 
 
 def test_the_figure_has_a_panel_for_each_cost(records):
-    found = summary.families(table_of(records))
-    labels = [axes.get_xlabel() for axes in figures.pareto(found)]
+    table = table_of(records)
+    found = summary.families(table)
+    labels = [axes.get_xlabel() for axes in figures.pareto(found, table)]
     assert labels == ["weights (MB)", "time (% of uncompressed)", "training (s)"]
-    shipped = figures.pareto(found.assign(time_ratio=float("nan"), counted="shipped_bytes"))
+    shipped = figures.pareto(found.assign(time_ratio=float("nan"), counted="shipped_bytes"), table)
     assert [axes.get_xlabel() for axes in shipped] == ["folder that ships (MB)", "training (s)"]
 
 
 def test_the_axis_of_a_cost_reads_in_steps(records):
     records += [record(tuning, Quantize("fp16"), f1=f1 - 2, megabytes=0.7) for tuning, f1 in each()]
-    panel = figures.pareto(summary.families(table_of(records)))[0]
+    panel = figures.pareto(summary.families(table := table_of(records)), table)[0]
     panel.figure.canvas.draw()
     ticks = [float(tick.get_text()) for tick in panel.get_xticklabels() if tick.get_text()]
     assert ticks and all(f"{tick:e}"[0] in "125" and tick == float(f"{tick:.0e}") for tick in ticks)
@@ -417,7 +418,7 @@ def test_the_axis_of_a_cost_reads_in_steps(records):
 def test_the_front_is_chosen_on_dev_and_drawn_with_test(records):
     for tuning, f1 in each():
         records.append(record(tuning, Quantize("bf16"), f1=f1 - 3, megabytes=3, dev=3.5))
-    panel = figures.pareto(summary.families(table_of(records)))[0]
+    panel = figures.pareto(summary.families(table := table_of(records)), table)[0]
     line = next(line for line in panel.lines if line.get_label() == "front, chosen on dev")
     assert list(line.get_xdata()) == [3.0] and list(line.get_ydata()) == [69.0]
 
@@ -442,16 +443,20 @@ def test_techniques_have_few_looks(technique, whole, look):
 
 
 def test_the_legend_names_each_look_that_is_drawn_once(records):
-    found = summary.families(table_of(records))
-    panel = figures.pareto(found)[0]
+    table = table_of(records)
+    found = summary.families(table)
+    panel = figures.pareto(found, table)[0]
     labels = [text.get_text() for text in panel.figure.legends[0].get_texts()]
     assert labels == ["uncompressed", "quantized", "front, chosen on dev"], "the pruned model has lost too much"
     points = [own.get_offsets()[:, 1] for own in panel.collections if own.get_label() in labels]
+    seeds = np.concatenate([line.get_ydata() for line in panel.lines if line.get_marker() == "."])
+    assert sorted(seeds) == sorted(by_seed(table[~table["kind"].str.contains("prune")], by=["kind"]))
     assert np.concatenate(points).min() >= found["f1"].max() - 15 > panel.get_ylim()[0] and not panel.texts
 
 
 def test_the_figure_of_languages_has_a_row_for_each(records):
-    panels = figures.pareto(summary.families_by_language(table_of(records)))
+    table = table_of(records)
+    panels = figures.pareto(summary.families_by_language(table), table)
     assert [panel.get_title(loc="left") for panel in panels[::3]] == ["Swahili", "Yoruba"]
     assert [panel.get_xlabel() for panel in panels[3:]] == ["weights (MB)", "time (% of uncompressed)", "training (s)"]
     # Each language's own front, whose points are not those of the mean.

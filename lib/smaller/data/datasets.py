@@ -27,12 +27,17 @@ __all__ = [
     "known_bytes",
     "name_and_rest",
     "place_of",
+    "title",
 ]
 
 OWN = "own-"
 """How the names of data sets begin that users brought themselves."""
 
 _OWN_NAME = re.compile(rf"{OWN}[0-9a-f]{{12}}")
+
+_TITLES = {"masakhaner": "MasakhaNER", "masakhaner2": "MasakhaNER 2.0", "masakhapos": "MasakhaPOS"}
+_TITLES |= {"uner": "Universal NER", "ud": "Universal Dependencies", "sib200": "SIB-200", "afrisenti": "AfriSenti"}
+_TITLES |= {"wikiann": "WikiANN", "sample": "the sample", "sample-topics": "the sample's topics"}
 
 ABOUT_FILE = "about.json"
 """What a data set that was brought says of itself."""
@@ -48,6 +53,11 @@ def dataset(name: str) -> Dataset:
         f"There is no data set {name!r}. Known are {', '.join(DATASETS)}, and any data set of the hub "
         f"as owner/name:config@revision.{did_you_mean(name, DATASETS)}"
     )
+
+
+def title(name: str) -> str:
+    """The data set as its authors write it; what they gave no other name stays as it is called here."""
+    return _TITLES.get(name, name)
 
 
 def is_own(name: str) -> bool:

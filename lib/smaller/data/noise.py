@@ -171,6 +171,16 @@ KINDS: dict[str, Callable[..., Sentence]] = {
 """Diacritics lost, letters dropped, doubled or mistyped, case lost, spaces lost, Ethiopic punctuation typed in ASCII,
 and names swapped for others."""
 
+IN_WORDS = dict(
+    zip(
+        KINDS,
+        ("accents lost", "letters dropped", "letters doubled", "letters mistyped", "capitals lost", "spaces lost")
+        + ("punctuation in ASCII", "names swapped"),
+        strict=True,
+    )
+)
+"""What each kind does, for the panels and columns of figures."""
+
 SWAPS = "entities"
 TYPING = tuple(kind for kind in KINDS if kind != SWAPS)
 """The kinds that are a matter of typing."""

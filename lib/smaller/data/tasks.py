@@ -47,6 +47,9 @@ TASKS: dict[str, Task] = {
 }
 """The labelled tasks by name; a data set of the task "text" is unlabelled."""
 
+IN_WORDS = {"ner": "named entities", "pos": "parts of speech"}
+"""The tasks whose name is no word, as a reader calls them."""
+
 
 def task(name: str) -> Task:
     """The task of that name; an unknown name is an error with a suggestion."""

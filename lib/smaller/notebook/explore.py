@@ -159,5 +159,5 @@ def _drawing(points: pd.DataFrame, *, technique: str, title: str) -> Axes:
         axes.axhline(f1, color=GREY, linewidth=1, zorder=0.5, label=WHOLE)
     axes.set(title=title, xlabel="size (MB)", ylabel="F1 (points)", ylim=(0, 100))
     log_scale(axes.xaxis)
-    legend_above(axes.figure, [axes])
+    legend_above(axes)
     return axes

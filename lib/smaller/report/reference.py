@@ -28,7 +28,7 @@ class ReferenceRun:
     """
 
     def __init__(self, folder: Path, *, notebook: str) -> None:
-        self.folder, self.notebook = folder, notebook
+        self.folder, self.notebook, self.drawn = folder, notebook, []
 
     def records(self, name: str = "records.csv") -> pd.DataFrame:
         """A file of records as `results.table` gives them: text that is missing is empty."""
@@ -48,10 +48,16 @@ class ReferenceRun:
         for name, frame in frames.items():
             in_numbers(frame).to_csv(self.folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
 
-    def figure(self, drawing: object, name: str, *, table: pd.DataFrame, caption: str, alt: str = "") -> None:
-        """Save a figure as PNG, with its data as CSV."""
-        alt = alt or f"Figure {name} of notebook {self.notebook}."
-        figures.save(drawing, name, table=table, caption=caption, alt=alt, folder=self.folder / "figures").svg.unlink()
+    def figure(self, drawing: object, name: str, *, caption: str, alt: str, **about: object) -> None:
+        """Save a figure as PNG, with its data as CSV, for the page; `about` is what `figures.save` takes besides.
+
+        Without a drawing, the picture stays as it was made.
+        """
+        if drawing is not None:
+            card = figures.save(drawing, name, caption=caption, alt=alt, folder=self.folder / "figures", **about)
+            card.svg.unlink()
+            caption = card.caption
+        self.drawn.append(f"![{alt}](figures/{name}.png)\n\n**{name}.** {caption}")
 
     def ahead(self, records: pd.DataFrame) -> Finding:
         """Whether the dense models of some records are ahead of those without an encoder, which `PLAIN` holds."""
@@ -61,12 +67,14 @@ class ReferenceRun:
         return baselines.ahead(records[home].assign(score=records["f1"]), plain)
 
     def findings(self, parts: Iterable[object]) -> None:
-        """Put sentences and tables between the markers of the page, with an empty line between two of them.
+        """Put sentences, figures and tables between the markers of the page, with an empty line between two of them.
 
-        Where they use ids, the legend comes first.
+        Figures stand before the first table, or last where there is none. Where ids are used, the legend comes first.
         """
         page = self.folder / "README.md"
         before, _, rest = page.read_text(encoding="utf-8").partition(START)
         told = [str(part).strip() for part in parts]
+        first = next((place for place, part in enumerate(told) if part.startswith("|")), len(told))
+        told[first:first] = self.drawn
         text = "\n\n".join([LEGEND, *told] if any(map(ID.search, told)) else told)
         page.write_text(f"{before}{START}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")

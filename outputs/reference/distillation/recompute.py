@@ -12,6 +12,7 @@ import pandas as pd
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, distillation, distillation_claims, teaching
 from smaller.analysis.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
+from smaller.analysis.findings.words import count_of, names_of
 from smaller.report.reference import ReferenceRun
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="03_distillation")
@@ -78,15 +79,51 @@ curves["panel"] = curves["panel"].str.replace("imitation", "distillation")
 panels = {title: own.drop(columns="panel") for title, own in curves.groupby("panel", sort=False)}
 beside = distillation.beside_teacher(table)
 few = (test["variant"] == "") | test["variant"].str.startswith("temperature")
-drawn = {
-    "P1-T1": (figures.f1_by_student(table), test, tiny.headline),
-    "P1-T6": (figures.temperatures(table), test[few], warmer.headline),
-    "P1-T7": (figures.retention(table), beside, kept.headline),
-    "P1-T8": (figures.change_by_language(table), beside, better.headline),
-    "learning-curves": (figures.learning_curves(panels), curves, "Training loss over updates."),
-}
-for name, (axes, data, caption) in drawn.items():
-    RUN.figure(axes, name, table=data, caption=caption)
+languages = names_of(sorted(set(test["language"])))
+N = f"{languages}; {count_of(test['seed'].nunique(), 'seed')}"
+ROWS = "A row for each shape, the largest on top, with a "
+RUN.figure(
+    figures.f1_by_student(table),
+    "P1-T1",
+    table=test,
+    caption=f"F1 of students and controls by shape, mean over languages; grey: the teacher. {tiny.headline}",
+    over=N,
+    alt=f"{ROWS}marker for each kind of student and control; a vertical line for the teacher.",
+)
+RUN.figure(
+    figures.retention(table),
+    "P1-T7",
+    table=beside,
+    caption=f"F1 in per cent of the teacher's, by shape, mean over languages, paired with the teacher. {kept.headline}",
+    over=N,
+    alt=f"{ROWS}marker for each kind of student and control; a vertical line at 100 per cent for the teacher.",
+)
+RUN.figure(
+    figures.change_by_language(table),
+    "P1-T8",
+    table=beside,
+    caption=f"F1 of the students of {ENCODER} minus their teacher's, over the share of parameters that is gone. "
+    + better.headline,
+    over=N,
+    alt="One panel for each language, the average first; a curve for each strategy over the share of parameters saved, "
+    "and a line at zero for the teacher.",
+)
+RUN.figure(
+    figures.temperatures(table),
+    "P1-T6",
+    table=test[few],
+    caption=f"F1 of the student 4x6 minus its F1 at temperature 2, mean over languages. {warmer.headline}",
+    over=f"{languages}; {count_of(test.loc[test['temperature'] > 2, 'seed'].nunique(), 'seed')}",
+    alt="A marker for each strategy at each temperature, and a line at zero for temperature 2.",
+)
+RUN.figure(
+    figures.learning_curves(panels),
+    "learning-curves",
+    table=curves,
+    caption="Training loss over updates; single batches, smoothed over five points. Each panel has a loss of its own.",
+    alt="Panels of training loss over updates: distillation and pre-training on text, distillation on the task, "
+    "fine-tuning.",
+)
 
 findings = [
     ahead,

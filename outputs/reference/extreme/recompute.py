@@ -20,6 +20,7 @@ from smaller.analysis.figures import extreme as drawings
 from smaller.analysis.findings import claims, extreme_claims
 from smaller.analysis.findings import extreme as findings
 from smaller.analysis.findings.words import name_of
+from smaller.data.datasets import title
 from smaller.report.reference import ReferenceRun
 from smaller.study.pipelines import (
     ADAPTED,
@@ -128,10 +129,8 @@ def timed() -> pd.DataFrame:
     return kept.assign(encoder=ENCODER, end_to_end_milliseconds=float("nan"))
 
 
-def save(drawing: object, name: str, data: pd.DataFrame, said: Mapping | list, caption: str) -> None:
-    told = said.values() if isinstance(said, Mapping) else said
-    headlines = " ".join(dict.fromkeys(one.headline for one in told))
-    RUN.figure(drawing, name, table=data, caption=f"{caption} {headlines}", alt=caption)
+def headlines(said: Mapping) -> str:
+    return " ".join(dict.fromkeys(one.headline for one in said.values()))
 
 
 def tried() -> pd.DataFrame:
@@ -173,7 +172,9 @@ records = records[records["language"].isin(LANGUAGES) & records["dataset"].isin(
 records = records.sort_values(["dataset", "language", "seed"])
 table = findings.by_family(named(STAGES))
 tested, currency = table[table["split"] == "test"], table["counted"].iloc[0]
-ahead = findings.beside_plain(table, pd.read_csv(RUN.folder / "plain.csv", keep_default_na=False))
+without = RUN.records("plain.csv")
+ahead = findings.beside_plain(table, without)
+beside = drawings.with_plain(table, without)
 times, within = timed(), findings.smallest_within(table)
 
 costs = claims.gated(findings.costs(table), ahead)
@@ -261,21 +262,61 @@ said = [
     *speed.values(),
 ]
 learned = pd.read_csv(RUN.folder / "figures" / "P2-F4.csv")
-panels = {title: own.drop(columns="panel") for title, own in learned.groupby("panel", sort=False)}
-about = f"parameters, {currency}, their share of the dense model's, and the score on test"
-for name, drawing, data, told, caption in (
-    (
-        "P2-F1",
-        drawings.pipeline_diagram(table),
-        findings.averaged(tested),
-        costs,
-        f"Each stage: {about}.",
-    ),
-    ("P2-F2", drawings.vocabulary_curve(curve), curve, sizes, "Score of the narrow model over its tokens, test split."),
-    ("P2-F3", drawings.adapter_curve(adapted), adapted, [lose], "Score over the parameters of the adapters, on test."),
-    ("P2-F4", figures.learning_curves(panels), learned, [], "Training loss over updates."),
-    ("X1", drawings.score_at_bytes(table), findings.front(table), best, f"Score over {currency}, test split."),
-    ("P2-F5", drawings.drop_and_text(lost), lost, by_text, "Score that the whole pipeline loses, by language."),
-):
-    save(drawing, name, data, told, caption)
+learned["panel"] = learned["panel"].replace({f"Fine-tuning, {name}": f"Fine-tuning, {title(name)}" for name in TASKS})
+panels = {name: own.drop(columns="panel") for name, own in learned.groupby("panel", sort=False)}
+RUN.figure(
+    drawings.pipeline_diagram(table),
+    "P2-F1",
+    table=findings.averaged(tested),
+    caption=f"The pipeline from {ENCODER}: parameters, {currency} and their share of the dense model's, of the data "
+    f"set whose models are largest, and the score on the test split after each stage. {headlines(costs)}",
+    over=N,
+    alt="A bar for the bytes of each stage, from top to bottom, and beside it the scores with intervals.",
+)
+RUN.figure(
+    drawings.score_at_bytes(beside),
+    "X1",
+    table=findings.front(beside),
+    caption=f"Score over {currency}: the pipeline from {ENCODER} and single techniques, test split. Of each family "
+    "stand the models that no other of its models with as few bytes matches on the dev split. Grey: the dense model, "
+    "and one without an encoder with its whole file. Sizes are those of the language whose model is largest. "
+    f"A zero takes as many bytes as any other weight. {headlines(best)}",
+    over=N,
+    alt="A panel for each task: a line or markers for each family, the score over the share of the dense model's "
+    "bytes, on a logarithmic scale; a grey line for the dense model, and a grey cross for the one without an encoder.",
+)
+RUN.figure(
+    drawings.vocabulary_curve(curve),
+    "P2-F2",
+    table=curve,
+    caption=f"Score of the narrow {ENCODER} over the tokens that are left, test split; rightmost the whole vocabulary. "
+    + headlines(sizes),
+    over=N,
+    alt="A line for each language: the score over the size of the vocabulary, on a logarithmic scale.",
+)
+RUN.figure(
+    drawings.adapter_curve(adapted),
+    "P2-F3",
+    table=adapted,
+    caption=f"Score over the parameters of the adapters, test split. Dotted: full fine-tuning of the same stage. "
+    f"{lose.headline}",
+    over=f"Hausa (hau), Swahili (swa); {FEW}",
+    alt="A line for each frozen stage: the score over the size of its adapters; dotted: full fine-tuning.",
+)
+RUN.figure(
+    figures.learning_curves(panels),
+    "P2-F4",
+    table=learned,
+    caption="Training loss over updates: Hausa, seed 1; single batches, smoothed over five points. Each panel has a "
+    "loss of its own.",
+    alt="A panel each for the adaptation, the distillations and the fine-tuning; a curve of the loss for each stage.",
+)
+RUN.figure(
+    drawings.drop_and_text(lost),
+    "P2-F5",
+    table=lost,
+    caption=f"Score that the whole pipeline from {ENCODER} loses, by language, test split. {headlines(by_text)}",
+    over=N,
+    alt="A marker for each language: the share of the score that is lost over the lines of text.",
+)
 RUN.findings(["\n".join(f"- {one}" for one in dict.fromkeys(map(str, said))), *parts])

@@ -1,7 +1,7 @@
 """Make the tables, figures and sentences of this folder again from its records: nothing is trained.
 
-`plain.csv` holds the scores of models without an encoder on the same data. The sparse kernel's times, the data
-sheet and the tables of 00_quickstart are not in the records, and stay as measured.
+`plain.csv` holds the scores of models without an encoder on the same data. The sparse kernel's times, the noise floor
+of the figure P1-F6, the data sheet and the models of 00_quickstart are not in the records, and stay as measured.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.findings import baselines, claims, pruning
-from smaller.analysis.findings.words import name_of
+from smaller.analysis.findings.words import count_of, name_of, names_of
 from smaller.analysis.published import published
 from smaller.report.reference import ReferenceRun
 
@@ -43,15 +43,15 @@ falls = pruning.departures(grid)
 parts = [
     str(baselines.dense(grid)),
     str(ahead),
+    str(limits),
+    str(steadier),
+    str(masks),
     shown(
         dense_f1(whole),
         "Dense F1 on test of all languages, with the t interval over seeds. Not all seeds of every language were "
         "finished, and one seed has no interval.",
         "dense",
     ),
-    str(limits),
-    str(steadier),
-    str(masks),
     shown(
         falls,
         "Dense F1; the sparsity at which mean F1 has dropped by 2 points (linear between grid points); and the "
@@ -73,12 +73,63 @@ parts = [
     ),
 ]
 
-drawn = {
-    "P1-F1": (figures.f1_against_sparsity(grid), grid, limits),
-    "P1-F2-F3": (figures.f1_by_language(grid), grid, limits),
-    "dense-f1": (figures.dense_f1(dense, printed, crf), dense, baselines.dense(dense)),
-    "masks-compared": (figures.masks_compared(both), both, masks),
-}
-for name, (axes, data, finding) in drawn.items():
-    RUN.figure(axes, name, table=data[data["split"] == "test"], caption=finding.headline)
+quick, kernels = (pd.read_csv(RUN.folder / "figures" / f"{name}.csv") for name in ("quickstart", "sparse-kernel"))
+seeds, tried = (f"{names_of(LANGUAGES)}; {count_of(own['seed'].nunique(), 'seed')}" for own in (grid, both))
+RUN.figure(
+    figures.dense_f1(dense, printed, crf),
+    "dense-f1",
+    table=dense[dense["split"] == "test"],
+    caption="F1 of the dense encoders on the test split by language. Crosses: a model without an encoder. Hollow: "
+    f"published baselines of the full-size encoders. {baselines.dense(dense).headline}",
+    over="All languages, with as many seeds as the table says",
+    alt="One row of markers for each language and one for the average, with intervals over seeds.",
+)
+RUN.figure(
+    figures.f1_against_sparsity(grid),
+    "P1-F1",
+    table=grid[grid["split"] == "test"],
+    caption=f"Mean F1 over sparsity; grey: the dense model. {limits.headline}",
+    over=seeds,
+    alt="A curve of F1 over sparsity for each order of pruning and fine-tuning, and a line for the dense model.",
+)
+RUN.figure(
+    figures.f1_by_language(grid),
+    "P1-F2-F3",
+    table=grid[grid["split"] == "test"],
+    caption="F1 over sparsity by language in both orders; grey: the dense model with its interval.",
+    over=seeds,
+    alt="One panel for each language, the average first: a curve for each order, and a line for the dense model.",
+)
+RUN.figure(
+    figures.masks_compared(both),
+    "masks-compared",
+    table=both[both["split"] == "test"],
+    caption=f"Magnitude and random masks at equal sparsity, pruned before fine-tuning. {masks.headline}",
+    over=tried,
+    alt="F1 over sparsity: one curve for magnitude masks, one for random masks, and a line for the dense model.",
+)
+RUN.figure(
+    figures.size_and_f1(quick.assign(group=quick["label"])),
+    "quickstart",
+    table=quick,
+    caption="F1 on test over model size. Hollow: the file as it is, in which zeros take as much room as other weights. "
+    "Filled: the file compressed.",
+    over=f"{names_of(sorted(set(quick['language'])))}; {count_of(quick['seed'].nunique(), 'seed')}",
+    alt="For each of four models a hollow and a filled marker at the same F1, joined by a line: its two sizes.",
+)
+RUN.figure(
+    None,
+    "P1-F6",
+    caption="Milliseconds for a sentence over sparsity with dense kernels, seed 1. Bars: fastest and slowest round. "
+    "Grey: the noise floor. The picture is as the run made it.",
+    alt="One panel for each language: a curve of time over sparsity, and a grey band for the noise floor.",
+)
+RUN.figure(
+    figures.sparse_kernel(kernels),
+    "sparse-kernel",
+    table=kernels,
+    caption="The same pruned models with dense and with sparse kernels (compressed sparse rows) for their Linear "
+    "layers: milliseconds for a sentence; bands: fastest and slowest round.",
+    alt="A curve of time over sparsity for each kind of kernel, with a band for its rounds.",
+)
 RUN.findings(parts)

@@ -11,6 +11,7 @@ import pandas as pd
 from smaller import formats
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, quantization, quantization_claims
+from smaller.analysis.findings.words import count_of, names_of
 from smaller.analysis.published import published
 from smaller.report.reference import ReferenceRun
 
@@ -78,18 +79,41 @@ RUN.tables(tables)
 printed = dict(zip(["printed, dense", "printed, int8"], published(table="P1-T5")["value"], strict=True))
 rows = everything[everything["split"] == "test"]
 whole, few = ["language", "seed", "form", "f1"], ["language", "seed", "part", "bits", "f1"]
-drawn = {
-    "quantization-f1": (
-        figures.f1_by_format(table, quantization_claims.printed("f1")),
-        quantization.plain(table)[whole],
-        kept,
-    ),
-    "size-waterfall": (figures.size_waterfall(exact, published=printed), exact, due),
-    "P1-T2-cpu": (figures.time_by_format(settings), settings, fast),
-    "T23-bits": (figures.f1_against_bits(everything), rows[rows["bits"].notna()][few], sensitive),
-}
-for name, (axes, data, finding) in drawn.items():
-    RUN.figure(axes, name, table=data, caption=finding.headline)
+N = f"{names_of(sorted(set(rows['language'])))}; {count_of(rows['seed'].nunique(), 'seed')}"
+RUN.figure(
+    figures.f1_by_format(table, quantization_claims.printed("f1")),
+    "quantization-f1",
+    table=quantization.plain(table)[whole],
+    caption="Change of F1 by quantization, test split, paired with fp32 and averaged over the languages; squares: the "
+    f"printed change. {kept.headline}",
+    over=N,
+    alt="A column for each format, with the difference to fp32 on the vertical axis, which is logarithmic beyond one "
+    "point, and the printed changes of dynamic quantization and LLM.int8().",
+)
+RUN.figure(
+    figures.time_by_format(settings),
+    "P1-T2-cpu",
+    table=settings,
+    caption=f"Milliseconds for a sentence by format on {settings['device'].iloc[0]}. Dots: languages, with their "
+    f"fastest and slowest round; diamonds: means over languages; grey: fp32 and the noise floor. {fast.headline}",
+    alt="A panel for each batch size and number of threads; in each, a row of markers for each format over time.",
+)
+RUN.figure(
+    figures.size_waterfall(exact, published=printed),
+    "size-waterfall",
+    table=exact,
+    caption="AfriBERTa-large with 9 labels, computed from its shape: what the cast to fp16 removes, part by part, and "
+    f"what int8 for the Linear weights removes after it. {due.headline} Dashed: the sizes that the paper prints.",
+    alt="Full bars for fp32, fp16 and LLM.int8(), with the bytes that each step removes as pale bars between them.",
+)
+RUN.figure(
+    figures.f1_against_bits(everything),
+    "T23-bits",
+    table=rows[rows["bits"].notna()][few],
+    caption=f"Change of F1 when weights are rounded, by part, mean over languages. {sensitive.headline}",
+    over=N,
+    alt="F1 against fp32 over the bits of a weight, from many to few, with a marker for each part of the model.",
+)
 
 findings = [
     ahead,

@@ -6,6 +6,7 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, robustness
+from smaller.analysis.findings.words import count_of, names_of
 from smaller.notebook.display import in_numbers
 from smaller.report.reference import ReferenceRun
 
@@ -58,12 +59,37 @@ tables = {
 RUN.tables(tables)
 
 brittle, _, attack, noise_and_confidence, _ = found["NC3"]
-drawn = {
-    "noise-curves": (figures.noise_curves(table), robustness.under_noise(table)[DATA], brittle),
-    "brittleness": (figures.brittleness(table), in_numbers(robustness.by_kind(table)), brittle),
-    "attacks": (figures.attack_success(table), robustness.attacks(table).dropna(axis="columns", how="all"), attack),
-    "calibration": (figures.calibration_errors(table), robustness.calibration(table), noise_and_confidence),
-}
-for name, (axes, data, finding) in drawn.items():
-    RUN.figure(axes, name, table=data, caption=finding.headline)
+N = f"{names_of(sorted(set(table.loc[table['home'], 'language'])))}; {count_of(table['seed'].nunique(), 'seed')}"
+RUN.figure(
+    figures.noise_curves(table),
+    "noise-curves",
+    table=robustness.under_noise(table)[DATA],
+    caption=f"F1 kept over the rate of noise ({N}): the dense model with its 95 % t interval over seeds, and each "
+    f"technique at the last of its strengths. Dots: seeds. {brittle.headline}",
+    alt="One panel for each kind of noise; a curve for each model starts at 100 per cent of clean F1.",
+)
+RUN.figure(
+    figures.brittleness(table),
+    "brittleness",
+    table=in_numbers(robustness.by_kind(table)),
+    caption=f"F1 kept under the strongest noise of each kind, minus that of the dense model ({N}). A frame marks a "
+    f"significant difference (Holm over all kinds, rates and models). {brittle.headline}",
+    alt="A heat map: a row for each compressed model, a column for each kind of noise, a difference in each cell.",
+)
+RUN.figure(
+    figures.attack_success(table),
+    "attacks",
+    table=robustness.attacks(table).dropna(axis="columns", how="all"),
+    caption=f"Correctly tagged sentences that edits make wrong. {attack.headline}",
+    over=N,
+    alt="A row for each model with two markers, one for the search and one for random edits; a panel for each budget.",
+)
+RUN.figure(
+    figures.calibration_errors(table),
+    "calibration",
+    table=robustness.calibration(table),
+    caption=f"Calibration error by kind of text. {noise_and_confidence.headline}",
+    over=N,
+    alt="A row for each model with up to three markers: its own test set, typing noise, other languages.",
+)
 RUN.findings(["\n".join(f"- {finding}" for finding in [ahead, *found["NC3"], robustness.strangers(strange)])])

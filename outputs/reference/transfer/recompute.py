@@ -91,17 +91,51 @@ parts = [
 ]
 RUN.tables({"language-correlations": tell})
 
-drawn = {
-    "P1-F4": (figures.out_of_domain(table), transfer.domains(table), helps),
-    "P1-F5": (figures.zero_shot(table), transfer.unseen(table), breaks),
-    "P1-F5-joint": (figures.zero_shot(table, trained=transfer.JOINT), transfer.unseen(table), breaks),
-    "transfer-matrix": (figures.transfer_matrix(table), transfer.matrix(table).reset_index(), reach),
-    "transfer-distance": (
-        figures.transfer_and_distance(table, distances),
-        correlations.with_distances(table, distances),
-        correlations.clearest(near),
-    ),
-}
-for name, (axes, data, finding) in drawn.items():
-    RUN.figure(axes, name, table=data, caption=finding.headline)
+pairs, number = correlations.with_distances(table, distances), count_of(table["seed"].nunique(), "seed")
+equal, over = pairs[pairs["equal"]], f"models of Hausa (hau), Swahili (swa), Yoruba (yor); {number}"
+CURVES = "F1 over sparsity in both orders"
+RUN.figure(
+    figures.out_of_domain(table),
+    "P1-F4",
+    table=transfer.domains(table),
+    caption=f"F1 out of domain over sparsity by language; dotted: the dense model in domain. {helps.headline}",
+    over=over,
+    alt=f"One panel for each language, the average first: {CURVES}, a grey line for the dense model out of domain and "
+    "a dotted line for it in domain.",
+)
+RUN.figure(
+    figures.transfer_matrix(table),
+    "transfer-matrix",
+    table=transfer.matrix(table).reset_index(),
+    caption="F1 of dense models by source and target, means over seeds. Framed: languages that the model was "
+    f"fine-tuned on. {reach.headline}",
+    alt="A heat map: rows are the languages that models were tested in, columns those they were fine-tuned on.",
+)
+RUN.figure(
+    figures.zero_shot(table),
+    "P1-F5",
+    table=transfer.unseen(table),
+    caption="Zero-shot F1 over sparsity in languages that no pruned model was fine-tuned on: models of one language, "
+    f"mean over sources; grey: the dense models. {breaks.headline}",
+    over=over,
+    alt=f"One panel for each unseen language, the average first: {CURVES}, and a line for the dense models.",
+)
+RUN.figure(
+    figures.zero_shot(table, trained=transfer.JOINT),
+    "P1-F5-joint",
+    table=transfer.unseen(table),
+    caption="The same for the joint model, which was fine-tuned on all source languages at once, with one seed: no "
+    "interval.",
+    alt=f"One panel for each unseen language, the average first: {CURVES}, and a line for the dense model.",
+)
+RUN.figure(
+    figures.transfer_and_distance(table, distances),
+    "transfer-distance",
+    table=pairs,
+    caption=f"Zero-shot F1 of the dense models in {equal['language'].nunique()} languages, each a mean over the same "
+    f"{equal['trained_on'].nunique()} sources and over {number}. Left: over the share of tokens that target and source "
+    "have in common. Right: over the share of tokens that the encoder does not know. "
+    + correlations.clearest(near).headline,
+    alt="Two scatter plots with one point for each target language.",
+)
 RUN.findings(parts)

@@ -20,10 +20,3 @@ from smaller.analysis.figures.quantization import f1_against_bits, f1_by_format,
 from smaller.analysis.figures.robustness import attack_success, brittleness, calibration_errors, noise_curves
 from smaller.analysis.figures.saving import FILES, save
 from smaller.analysis.figures.transfer import out_of_domain, transfer_and_distance, transfer_matrix, zero_shot
-
-__all__ = ["FILES", "language_name", "save", "dense_f1", "pareto", "size_and_f1"]
-__all__ += ["change_by_language", "f1_by_student", "learning_curves", "retention", "temperatures"]
-__all__ += ["f1_against_sparsity", "f1_by_language", "masks_compared", "sparse_kernel", "time_by_language"]
-__all__ += ["f1_against_bits", "f1_by_format", "size_waterfall", "time_by_format"]
-__all__ += ["attack_success", "brittleness", "calibration_errors", "noise_curves"]
-__all__ += ["out_of_domain", "transfer_and_distance", "transfer_matrix", "zero_shot"]

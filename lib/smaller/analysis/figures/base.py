@@ -58,12 +58,12 @@ def by_language(rows: pd.DataFrame, *, average: bool = True) -> dict[str, pd.Dat
     return ({language_name(AVERAGE): language_average(rows)} if average and len(parts) > 1 else {}) | parts
 
 
-def new_axes(panels: int, *, height: float | None = None, share_x: bool = True) -> np.ndarray:
-    """Axes in a grid that suits their number, 7 inches wide, sharing their scales; no pyplot, nothing global."""
-    columns = panels if panels <= 3 else 2 if panels == 4 else 3 if panels in (5, 6, 9) else 4
+def new_axes(panels: int, *, height: float | None = None, across: int = 0, share: str = "xy") -> np.ndarray:
+    """Axes in a grid that suits their number, 7 inches wide, that share scales; no pyplot, nothing global."""
+    columns = across or (panels if panels <= 3 else 2 if panels == 4 else 3 if panels in (5, 6, 9) else 4)
     lines = math.ceil(panels / columns)
     figure = Figure(figsize=(7, height or 0.6 + lines * (2.3 if columns <= 2 else 1.6)))
-    grid = figure.subplots(lines, columns, sharex=share_x, sharey=True, squeeze=False).ravel()
+    grid = figure.subplots(lines, columns, sharex="x" in share, sharey="y" in share, squeeze=False).ravel()
     for spare in grid[panels:]:
         spare.remove()
     # The panel above a gap is the last of its column, so it has to show the numbers of the shared axis.
@@ -83,18 +83,18 @@ def panels(
     figure = axes[0].figure
     figure.supxlabel(x, fontsize=8)
     figure.supylabel(y, fontsize=8)
-    legend_above(figure, axes, columns=columns)
-    return axes
+    return legend_above(axes, columns=columns)
 
 
-def legend_above(figure: Figure, axes: Iterable[Axes], *, columns: int = 4) -> None:
-    """One legend for all panels, above them, in at most so many columns."""
-    entries = {}
-    for panel in axes:
+def legend_above(axes: Axes | Sequence[Axes], *, columns: int = 4) -> Axes | Sequence[Axes]:
+    """The axes of a figure, with one legend for all of them above, in at most so many columns."""
+    entries, drawn = {}, np.ravel(axes)
+    for panel in drawn:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     columns = math.ceil(len(entries) / math.ceil(len(entries) / columns))
-    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)
+    drawn[0].figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)
+    return axes
 
 
 def look(place: int) -> dict[str, object]:
@@ -180,7 +180,7 @@ def level(axes: Axes, interval: Interval, *, label: str, upright: bool = False, 
 
 
 def notes(axes: Axes, places: Mapping[str, tuple[float, float]], **look: object) -> None:
-    """A `note` for each place, on the side of it where the text covers the least of the places and of other texts."""
+    """A small text at each place, on the side of it where it covers the least of the places and of other texts."""
     axes.figure.draw_without_rendering()  # so that places in points are known
     at = {text: 72 / axes.figure.dpi * axes.transData.transform(place) for text, place in places.items()}
     taken = [(*(point - 3), *(point + 3)) for point in at.values()]
@@ -193,12 +193,7 @@ def notes(axes: Axes, places: Mapping[str, tuple[float, float]], **look: object)
         covered = np.minimum(low + size, boxes[:, 2:]) - np.maximum(low, boxes[:, :2])
         side = sides[covered.clip(min=0).prod(axis=-1).sum(axis=-1).argmin()]
         taken.append((*(point + side), *(point + side + size)))
-        note(axes, text, places[text], tuple(side), **look)
-
-
-def note(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **look: object) -> None:
-    """A small text beside a place, so many points away from it."""
-    axes.annotate(text, place, xytext=offset, textcoords="offset points", fontsize=6.5, **look)
+        axes.annotate(text, places[text], xytext=tuple(side), textcoords="offset points", fontsize=6.5, **look)
 
 
 def heat_map(
@@ -243,8 +238,5 @@ class LogTicks(LogLocator):
 
 
 def sparsity_axis(axes: Axes) -> None:
-    """Sparsity from 0 to 95 % from left to right, and few ticks upwards."""
-    axes.set_xlim(-2, 98)
-    axes.set_xticks([0, 20, 40, 60, 80, 95])
-    if axes.get_yscale() == "linear":
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    """Sparsity from 0 to 95 % from left to right."""
+    axes.set(xlim=(-2, 98), xticks=[0, 20, 40, 60, 80, 95])

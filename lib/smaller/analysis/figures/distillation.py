@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from smaller.analysis.comparison import differences
 from smaller.analysis.figures import base
@@ -87,7 +86,7 @@ def change_by_language(table: pd.DataFrame) -> np.ndarray:
 @styled
 def learning_curves(curves: Mapping[str, pd.DataFrame]) -> np.ndarray:
     """Training loss over updates, a panel for each title, with at most six series (columns series, update, loss)."""
-    axes = Figure(figsize=(7, 1.8 * len(curves))).subplots(len(curves), squeeze=False).ravel()
+    axes = base.new_axes(len(curves), height=1.8 * len(curves), across=1, share="")
     for panel, (title, frame) in zip(axes, curves.items(), strict=True):
         if (many := frame["series"].nunique()) > len(COLOURS):
             raise SmallerError(f"The panel {title!r} has {many} curves; {len(COLOURS)} can be told apart.")

@@ -7,13 +7,17 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter
 
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, styled
+from smaller.analysis.figures.models import BELOW, NONE
+from smaller.analysis.findings.baselines import at_every_seed
 from smaller.analysis.findings.extreme import PIPELINE, averaged, front
 from smaller.analysis.statistics import of_split
 from smaller.base.errors import SmallerError
+from smaller.data.datasets import title
+from smaller.data.tasks import IN_WORDS
 from smaller.study.pipelines import DENSE
 
 LINKED = (PIPELINE, "pruned", "cut", "distilled", "trimmed")
@@ -22,24 +26,24 @@ LINKED = (PIPELINE, "pruned", "cut", "distilled", "trimmed")
 
 @styled
 def pipeline_diagram(table: pd.DataFrame) -> np.ndarray:
-    """The stages of one encoder's pipeline: a bar for the bytes, beside it the score on test (P2-F1)."""
-    rows = averaged(of_split(table[table["family"] == PIPELINE], "test"))
-    rows = rows.assign(task=_tasks(rows))
-    sizes = rows.groupby("stage", sort=False)[["bytes", "share", "parameters"]].max()
+    """The stages of one encoder's pipeline: a bar for the bytes of the largest model, beside it all scores (P2-F1)."""
+    rows = averaged(of_split(table[table["family"] == PIPELINE], "test")).assign(task=_tasks)
+    sizes = rows.loc[rows.groupby("stage", sort=False)["bytes"].idxmax()].set_index("stage")
+    of = " and ".join(dict.fromkeys(sizes["dataset"].map(title)))
     figure = Figure(figsize=(7, 0.9 + 0.42 * len(sizes)))
     bars, scores = axes = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     sns.barplot(x=sizes["bytes"] / 1e6, y=sizes.index, ax=bars, color=COLOURS[0], width=0.6, alpha=0.8)
-    told = [
-        f" {one.parameters / 1e6:.2f} M, {one.bytes / 1e6:.1f} MB, {100 * one.share:.0f} %"
-        for one in sizes.itertuples()
-    ]
-    bars.bar_label(bars.containers[0], told, fontsize=6.5)
-    bars.set(xlim=(0, 1.6 * sizes["bytes"].max() / 1e6), xlabel="MB", ylabel="")
+    told = map(
+        " {:.2f} M, {:.1f} MB, {:.0f} %".format,
+        *(sizes[["parameters", "bytes", "share"]] / (1e6, 1e6, 0.01)).T.to_numpy(),
+    )
+    bars.bar_label(bars.containers[0], list(told), fontsize=6.5)
+    bars.set(xlim=(0, 1.6 * sizes["bytes"].max() / 1e6), ylabel="")
+    bars.set_xlabel(f"{table['counted'].iloc[0].replace('bytes', 'MB')}, models of {of}")
     bars.grid(visible=False, axis="y")
     base.dots_mean_interval(scores, rows, x="score", y="stage", hue="task", order=list(sizes.index))
     scores.set_xlabel("score (points)")
-    base.legend_above(figure, axes)
-    return axes
+    return base.legend_above(axes)
 
 
 @styled
@@ -52,10 +56,19 @@ def vocabulary_curve(rows: pd.DataFrame) -> np.ndarray:
 def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
     """Score of the `front` over the share of the dense bytes, a panel a data set, a line a family; grey: dense (X1)."""
     rows, whole = front(table), averaged(of_split(table[table["stage"] == DENSE], "test"))
-    small = rows[rows["stage"] != DENSE]
-    small = small.assign(name=small["family"], percent=100 * small["share"])
-    dense = whole.groupby("dataset")["score"].mean()
-    return _panels(small, "percent", "bytes (% of the dense model's)", bars=True, linked=LINKED, dense=dense)
+    small = rows[rows["stage"] != DENSE].assign(name=rows["family"], percent=100 * rows["share"])
+    about = {"bars": True, "linked": LINKED, "dense": whole.groupby("dataset")["score"].mean(), "across": 1}
+    label, height = f"{table['counted'].iloc[0]} (% of the dense model's)", 0.9 + 2.3 * small["dataset"].nunique()
+    return _panels(small, "percent", label, **about, height=height)
+
+
+def with_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
+    """The table with the models without an encoder as a family of their own, which have the bytes of their file."""
+    key = ["dataset", "language"]
+    dense = table[table["stage"] == DENSE].groupby(key)[["encoder", "bytes"]].first().reset_index()
+    own = at_every_seed(plain.drop(columns="encoder"), table["seed"]).merge(dense, on=key)
+    share = {"share": own["dense_bytes"] / own["bytes"], "bytes": own["dense_bytes"]}
+    return pd.concat([table, own.assign(family=NONE, stage=NONE, **share)], ignore_index=True)
 
 
 @styled
@@ -73,11 +86,9 @@ def drop_and_text(found: pd.DataFrame) -> np.ndarray:
     found = found.assign(name="mean over seeds")
     axes = _panels(found, "amount", "lines of text", y="lost", bars=True, linked=(), dense=zero)
     for panel, (_, own) in zip(axes, found.groupby("dataset", sort=False), strict=True):
-        for language, seeds in own.groupby("language", sort=False):
-            place = (seeds["amount"].iloc[0], seeds["lost"].mean())
-            base.note(panel, base.language_name(language), place, (5, 3))
+        places = own.groupby("language", sort=False)[["amount", "lost"]].mean().rename(index=base.language_name)
+        base.notes(panel, {language: place for language, *place in places.itertuples()})
         panel.margins(x=0.3)
-        panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 46k
     return axes
 
@@ -91,29 +102,40 @@ def _panels(
     bars: bool = False,
     linked: Collection[str] | None = None,
     dense: pd.Series | None = None,
+    **grid: float,
 ) -> np.ndarray:
-    """A panel a data set of one encoder, a series a `name`, with a line if `linked`; `dense` and `full` are levels."""
+    """A panel a data set of one encoder, a line if `linked` a `name`; levels: `dense`, `full`; far below: notes."""
     rows = rows.assign(title=_tasks(rows))
+    names = list(dict.fromkeys(rows["name"]))
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:
         if dense is not None:
             panel.axhline(dense[own["dataset"].iloc[0]], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
-        for place, (name, mine) in enumerate(own.groupby("name", sort=False)):
-            style = base.look(place) | {"marker": (*base.MARKERS, "<", "p", "h", "X")[place % 10]}
+        for name, mine in own.groupby("name", sort=False):
+            place = names.index(name)
+            style = base.look(place) | {"marker": (*base.MARKERS, "<", "p", "h", ">")[place % 10]}
             if place >= len(COLOURS):
                 # Large and hollow, so that what lies at the same place is seen through it.
                 style |= {"color": base.FURTHER[(place - 6) % 4], "markersize": 7, "markerfacecolor": "none"}
             style |= {} if linked is None or name in linked else {"linestyle": ""}
+            style |= {"color": GREY, "marker": "X", "markersize": 7, "markerfacecolor": GREY} if name == NONE else {}
             base.curve(panel, mine, x=x, y=y, bars=bars, label=name, **style)
             if "full" in mine:
                 full, told = mine.groupby("seed")["full"].first().mean(), name.replace("adapters", "full fine-tuning")
                 panel.axhline(full, color=style["color"], linewidth=0.8, linestyle=":", label=told)
         if y == "score":
             base.log_scale(panel.xaxis)
+            if dense is not None:
+                lowest = dense[own["dataset"].iloc[0]] - BELOW
+                panel.set_ylim(bottom=max(panel.get_ylim()[0], lowest))
+                means = own.groupby(["name", x])[y].mean()[lambda mean: mean < lowest].items()
+                base.notes(panel, {f"↓ {name}: {mean:.0f}": (at, lowest) for (name, at), mean in means}, color=GREY)
 
     parts = dict(list(rows.groupby("title", sort=False)))
     heading = "score (points)" if y == "score" else "score lost (% of the dense score)"
-    return base.panels(parts, draw, x=label, y=heading, height=3.2)
+    return base.panels(
+        parts, draw, x=label, y=heading, **{"height": 3.2, "share": "x" if y == "score" else "xy"} | grid
+    )
 
 
 def _tasks(rows: pd.DataFrame) -> pd.Series:
@@ -122,4 +144,5 @@ def _tasks(rows: pd.DataFrame) -> pd.Series:
         raise SmallerError(
             f"This figure is of one encoder, and the rows hold {', '.join(encoders) or 'none'}; filter the table first."
         )
-    return rows["task"] + ", " + rows["dataset"] + " (" + rows["metric"] + ")"
+    words = rows["task"].replace(IN_WORDS) + ", " + rows["dataset"].map(title)
+    return words.str[:1].str.upper() + words.str[1:] + " (" + rows["metric"] + ")"

@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, MARKERS, styled
 from smaller.analysis.findings import summary
-from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind
+from smaller.analysis.statistics import AVERAGE, by_seed, language_average, of_split, one_kind
 
 COSTS = {"bytes": (1e-6, "weights (MB)"), "time_ratio": (100.0, "time (% of uncompressed)")}
 COSTS |= {"training_seconds": (1.0, "training (s)")}
 """The costs that a model has: what one unit is in the unit of its axis, and the label of that."""
 
 BELOW = 15.0
-"""Points under the best F1 at which a panel ends."""
+"""Points under the best F1, or under the dense model's score, at which a panel ends."""
 
 WHOLE, SEVERAL, CLOSED = "uncompressed", "several steps", "several steps, then quantized"
 NONE = "no encoder"
@@ -30,10 +30,7 @@ _SINGLE |= {"plain": NONE, "pruned": "pruned", "quantized": "quantized"}
 
 @styled
 def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: pd.DataFrame | None = None) -> Axes:
-    """Test F1 of the dense encoders by language; crosses: those of `study.plain.run`.
-
-    Hollow are rows of `published()`, whose average is taken over the languages that are shown.
-    """
+    """Test F1 of the dense encoders by language; crosses: `study.plain.run`; hollow: `published()`, its own average."""
     dense = one_kind(of_split(table, "test").query("order == 'dense'"), "dataset")
     means = dense.groupby("language")["f1"].mean().sort_values(ascending=False)
     codes = [*means.index, *[AVERAGE] * (len(means) > 1)]
@@ -54,8 +51,7 @@ def dense_f1(table: pd.DataFrame, published: pd.DataFrame | None = None, plain: 
         axes.plot(printed[codes], lines, base.look(number)["marker"], **hollow)
     axes.set_yticks(lines, list(map(base.language_name, codes)))
     axes.set(xlabel=base.F1, ylim=(len(codes) - 0.5, -0.5))
-    base.legend_above(axes.figure, [axes])
-    return axes
+    return base.legend_above(axes)
 
 
 @styled
@@ -75,8 +71,7 @@ def size_and_f1(table: pd.DataFrame) -> Axes:
         axes.plot([], [], "o", color=GREY, markersize=7, markerfacecolor=filling, label=label)
     axes.margins(y=0.12)
     axes.set(xlabel="size (MB)", ylabel=base.F1, xlim=(0, None))
-    base.legend_above(axes.figure, [axes])
-    return axes
+    return base.legend_above(axes)
 
 
 def look_of(technique: str, *, whole: bool) -> str:
@@ -88,8 +83,10 @@ def look_of(technique: str, *, whole: bool) -> str:
 
 
 @styled
-def pareto(found: pd.DataFrame) -> list[Axes]:
-    """F1 against each known cost of `families` or `families_by_language`, a marker a kind, with the front on dev."""
+def pareto(found: pd.DataFrame, table: pd.DataFrame) -> list[Axes]:
+    """F1 over each known cost of `families` or `families_by_language` of a table, with seeds and the front on dev."""
+    by = [key for key in ("kind", "language") if key in found]
+    found = found.merge(by_seed(table, by=by).groupby(by).agg(list).rename("seeds"), on=by, how="left")
     costs = [cost for cost in COSTS if (found[cost] > 0).any()]
     titles = found["language"].map(base.language_name) if "language" in found else pd.Series("", found.index)
     rows = list(found.groupby(titles))
@@ -106,8 +103,7 @@ def pareto(found: pd.DataFrame) -> list[Axes]:
     for panel, cost in zip(grid[-1], costs, strict=True):
         panel.set_xlabel("folder that ships (MB)" if shipped and cost == "bytes" else COSTS[cost][1])
         base.log_scale(panel.xaxis)
-    base.legend_above(figure, grid.ravel())
-    return list(grid.ravel())
+    return list(base.legend_above(grid.ravel()))
 
 
 def _front(panel: Axes, found: pd.DataFrame, *, cost: str, lowest: float) -> None:
@@ -121,6 +117,8 @@ def _front(panel: Axes, found: pd.DataFrame, *, cost: str, lowest: float) -> Non
             style = {"color": colour, "marker": marker, "alpha": 0.75, "s": size, "linewidth": 0, "zorder": order}
             # Where sizes are those of weights, a model without an encoder has its whole file there.
             name = look + " (its whole file)" * (look == NONE and points["counted"].iloc[0] != "shipped_bytes")
+            seeds = drawn.explode("seeds")
+            panel.plot(seeds["x"], seeds["seeds"], ".", color=colour, alpha=0.5, markersize=2, zorder=1.5)
             sns.scatterplot(drawn, x="x", y="f1", ax=panel, label=name, legend=False, **style)
     best = summary.front(points, cost=cost)
     panel.step(best["x"], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front, chosen on dev")

@@ -15,11 +15,8 @@ from smaller.analysis.findings.quantization import REFERENCE
 from smaller.analysis.statistics import one_kind
 from smaller.formats import FORMATS
 
-WHERE = {
-    "embeddings": ("embeddings", COLOURS[0], ""),
-    "linear": ("Linear layers", COLOURS[1], "////"),
-    "rest": ("norms and the rest", GREY, "...."),
-}
+WHERE = {"embeddings": ("embeddings", COLOURS[0], ""), "linear": ("Linear layers", COLOURS[1], "////")}
+WHERE |= {"rest": ("norms and the rest", GREY, "....")}
 
 
 @styled
@@ -33,8 +30,7 @@ def f1_by_format(table: pd.DataFrame, published: pd.DataFrame) -> Axes:
     printed = published.sub(published["dense"], axis="index").reindex(codes).mean(skipna=False).filter(names)
     hollow = {"color": COLOURS[1], "markerfacecolor": "none", "markersize": 7}
     axes.plot(printed.index.map(names.index), printed, "s", label="printed in the paper", **hollow)
-    base.legend_above(axes.figure, [axes])
-    return axes
+    return base.legend_above(axes)
 
 
 @styled
@@ -47,8 +43,7 @@ def f1_against_bits(table: pd.DataFrame) -> Axes:
     parts = [part for part in quantization.FAMILIES.values() if part in set(rows["part"])]
     axes = _dots(rows, x="bits", order=bits, hue="part", hue_order=parts)
     axes.set_xlabel("bits of a weight")
-    base.legend_above(axes.figure, [axes])
-    return axes
+    return base.legend_above(axes)
 
 
 def _dots(rows: pd.DataFrame, **groups: object) -> Axes:
@@ -90,8 +85,7 @@ def size_waterfall(parts: pd.DataFrame, published: Mapping[str, float]) -> Axes:
         axes.text(size, -0.5, f" {name}: {size:g}", color=COLOURS[2], fontsize=7)
     axes.set(ylim=(len(bars) - 0.4, -1), xlabel="MB in memory")
     axes.grid(visible=False, axis="y")
-    base.legend_above(axes.figure, [axes])
-    return axes
+    return base.legend_above(axes)
 
 
 @styled

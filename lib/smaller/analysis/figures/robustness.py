@@ -9,7 +9,7 @@ from smaller.analysis.figures import base
 from smaller.analysis.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, calibration, under_noise
 from smaller.analysis.statistics import by_seed
 from smaller.base.errors import SmallerError
-from smaller.data.noise import KINDS
+from smaller.data.noise import IN_WORDS, KINDS
 
 
 @base.styled
@@ -19,7 +19,7 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
     if rows.empty:
         raise SmallerError("No model of this table has enough F1 on clean text for a share of it to say anything.")
     last = rows.groupby(["technique", "order"], sort=False)["model"].last()
-    parts = {kind: rows[rows["noise"] == kind] for kind in KINDS if kind in set(rows["noise"])}
+    parts = {IN_WORDS[kind]: rows[rows["noise"] == kind] for kind in KINDS if kind in set(rows["noise"])}
 
     def draw(panel: Axes, noisy: pd.DataFrame) -> None:
         for place, model in enumerate(last):
@@ -29,10 +29,14 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
             dense = {"color": base.GREY, "marker": "X", "linewidth": 1.8}
             style = dense if model == DENSE else base.look(place - 1)
             base.curve(panel, own, x="rate", y="kept", label=model, band=model == DENSE, **style)
+            # Seeds stand beside the means, which would hide them, in a column for each model.
+            own = own[own["rate"] > 0]
+            beside = 100 * (own["rate"] - 0.014 * (place + 1) * own["rate"].max())
+            panel.plot(beside, own["kept"], ".", color=style["color"], markersize=2.2, alpha=0.8, zorder=1.8)
         panel.set_ylim(0, None)
 
     # Rates of letters and of whole words differ, so each panel has a scale of its own.
-    size = {"height": 1.1 + 1.7 * -(-len(parts) // 4), "share_x": False}
+    size = {"height": 1.1 + 1.7 * -(-len(parts) // 4), "share": "y"}
     return base.panels(parts, draw, x="rate (%)", y="F1 kept (% of clean)", columns=3, **size)
 
 
@@ -50,6 +54,7 @@ def brittleness(table: pd.DataFrame) -> Axes:
     reach = max(10.0, float(np.nanmax(np.abs(means))))
     axes = base.new_axes(1, height=1.1 + 0.21 * len(wide))[0]
     scale = {"centre": 0.0, "vmin": -reach, "vmax": reach, "label": "F1 kept, minus dense (points)"}
+    means = means.rename(columns=lambda kind: IN_WORDS[kind].replace(" ", "\n", 1))
     base.heat_map(axes, means, framed=shown, sign="+", **scale)
     return axes
 
@@ -62,8 +67,7 @@ def calibration_errors(table: pd.DataFrame) -> Axes:
     axes = base.new_axes(1, height=1.2 + 0.3 * len(models))[0]
     base.dots_mean_interval(axes, errors, x="error", y="model", hue="place", order=models, hue_order=places)
     axes.set(xlim=(0, None), xlabel="calibration error (points)")
-    base.legend_above(axes.figure, [axes])
-    return axes
+    return base.legend_above(axes)
 
 
 @base.styled
@@ -83,4 +87,6 @@ def attack_success(table: pd.DataFrame) -> np.ndarray:
         panel.set_xlim(-2, 102)
 
     parts = {f"at most {100 * budget:g} % of the letters": own for budget, own in found.groupby("rate")}
-    return base.panels(parts, draw, x="sentences broken (%)", y="", height=1.2 + 0.27 * len(models))
+    return base.panels(
+        parts, draw, x="sentences broken (%); intervals are cut at 0 and 100", y="", height=1.2 + 0.27 * len(models)
+    )

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator, MaxNLocator
 from PIL import Image
 
 from smaller.analysis.figures.base import styled
 from smaller.base.errors import SmallerError
 from smaller.base.paths import inside_outputs, outputs_folder
 
-SEEDS = "Dots: seeds; markers and lines: means over seeds, with 95 % t intervals."
+SEEDS = "Dots: seeds; markers and lines: means over seeds, with 95 % t intervals, of scores cut at 0 and 100."
 
 # Where the report puts its links to the files of a figure or table.
 FILES = "<!--files-->"
@@ -66,12 +67,13 @@ def save(
     """
     caption = f"{caption} {over}. {SEEDS}" if over else caption
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise SmallerError(
-            f"The name of a figure becomes a file name: {name!r} may hold letters, digits, - _ and . only."
-        )
+        raise SmallerError(f"A figure's name is a file name: {name!r} may hold letters, digits, - _ and . only.")
     if not caption.strip() or not alt.strip():
         raise SmallerError(f"Figure {name} needs a caption and an alternative text.")
     figure = drawing if isinstance(drawing, Figure) else np.ravel(np.asarray(drawing, dtype=object))[0].figure
+    for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
+        if isinstance(axis.get_major_locator(), AutoLocator):  # whose steps may be 2.5
+            axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], min_n_ticks=3))
     folder = folder or outputs_folder() / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     card = FigureCard(name, caption, alt, *(folder / f"{name}.{ending}" for ending in ("png", "svg", "csv")))

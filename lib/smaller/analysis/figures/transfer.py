@@ -72,9 +72,8 @@ def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> np.nd
             sns.scatterplot(own, x=column, y="f1", color=color, marker=marker, s=28, label=kind, legend=False, ax=panel)
         panel.set(xlabel=DISTANCES[column], ylabel="")
         panel.margins(0.1)  # room for the codes
-        panel.sharey(axes[0])
     axes[0].set_ylabel("zero-shot F1, mean over sources (points)")
-    base.legend_above(axes[0].figure, axes)
+    base.legend_above(axes)
     for panel, column in zip(axes, ("piece_overlap", "unknown_pieces"), strict=True):
         places = means.set_index("language")[[column, "f1"]]
         base.notes(panel, {code: (x, y) for code, x, y in places.itertuples()}, color=GREY)

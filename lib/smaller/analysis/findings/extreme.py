@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from smaller.analysis.comparison import NOT_DECIDED, OVER_SENTENCES, Comparison, against, corrected, made, paired
@@ -16,7 +15,6 @@ from smaller.analysis.findings import baselines, units
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
 from smaller.analysis.statistics import of_split, t_interval
 from smaller.base.errors import SmallerError
-from smaller.encoders import TRAINED
 from smaller.study.pipelines import DENSE, QUESTIONS
 
 PIPELINE, SIZES, ORDERS = "pipeline", "pipeline, other sizes", "pipeline, other orders"
@@ -49,15 +47,12 @@ Findings = dict[tuple[str, ...], Finding]
 def by_family(whole: pd.DataFrame) -> pd.DataFrame:
     """The table of a study whose `group` is a family and a stage, with both, `bytes`, and their `share` of dense.
 
-    `bytes` are those of the folder that ships where every row knows them, else those of the weights, which of masked
-    weights are a bitmap and what is left; `counted` says which. SmallerError where an encoder has no dense model.
+    `bytes` are those of the folder that ships where every row knows them, else those of the weights, zeros included;
+    `counted` says which. SmallerError where an encoder has no dense model.
     """
     family, stage = zip(*whole["group"], strict=True)
-    whole = whole.drop(columns="group").assign(family=family, stage=stage)
-    counted = units.everywhere(whole, units.SIZE)
-    masked = (whole["sparsity"] > 0) & (whole["form"] == TRAINED) & (counted == "dense_bytes")
-    bitmap = np.minimum(4 * whole["nonzero_parameters"] + whole["parameters"] / 8, whole["dense_bytes"])
-    whole = whole.assign(bytes=whole[counted].mask(masked, bitmap), counted=units.SIZE[counted])
+    unit = units.everywhere(whole, units.SIZE)
+    whole = whole.drop(columns="group").assign(family=family, stage=stage, bytes=whole[unit], counted=units.SIZE[unit])
     dense = whole[whole["stage"] == DENSE].groupby(PLACE)[["bytes", "parameters"]].first()
     if absent := sorted(set(map(tuple, whole[PLACE].to_numpy())) - set(dense.index)):
         raise SmallerError(f"There is no dense model of {absent[0][0]} on {absent[0][1]} to compare with: add it.")
