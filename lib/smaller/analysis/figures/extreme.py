@@ -35,7 +35,7 @@ def pipeline_diagram(table: pd.DataFrame) -> np.ndarray:
     sns.barplot(x=sizes["bytes"] / 1e6, y=sizes.index, ax=bars, color=COLOURS[0], width=0.6, alpha=0.8)
     told = map(
         " {:.2f} M, {:.1f} MB, {:.0f} %".format,
-        *(sizes[["parameters", "bytes", "share"]] / (1e6, 1e6, 0.01)).T.to_numpy(),
+        *(sizes[["parameters", "bytes", "share"]].to_numpy() / (1e6, 1e6, 0.01)).T,
     )
     bars.bar_label(bars.containers[0], list(told), fontsize=6.5)
     bars.set(xlim=(0, 1.6 * sizes["bytes"].max() / 1e6), ylabel="")
