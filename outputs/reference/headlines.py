@@ -161,7 +161,19 @@ def distillation() -> str:
     return (
         f"- *Distillation.* A student of {student['student']} (layers x heads) that learns on the task has "
         f"{student['fewer parameters (%)']:.0f} % fewer parameters. Its F1 minus its teacher's is "
-        f"{judged(student, LOST)}. {added} ([distillation](outputs/reference/distillation/README.md))."
+        f"{judged(student, LOST)}. {added} ([distillation](outputs/reference/distillation/README.md)). {far_smaller()}"
+    )
+
+
+def far_smaller() -> str:
+    """What the teacher is worth to a student of another size: its answers on the task and on unlabelled text."""
+    row = read("extreme", "tables/teacher").set_index("kind").loc["labels alone"]
+    students = read("extreme", "control").query("family == 'taught on the task'")
+    return (
+        f"Where the student has {students['parameters'].max() / 1e6:.1f} million parameters instead of "
+        f"{read('extreme', 'control').query('stage == "dense"')['parameters'].max() / 1e6:.1f}, and the teacher answers "
+        f"on unlabelled text too, F1 with the teacher minus that with {row.name}, for as many updates, is "
+        f"{judged(row, 'comparison')} ([extreme](outputs/reference/extreme/README.md))."
     )
 
 
