@@ -3,12 +3,16 @@
 Tensors stay plain ones in the processor's memory, so values, gradients, inference mode and the identity of parameters
 are the real ones. Beside that, it is on record which of them are on the device: `.to("cuda")` and `device="cuda"` put
 them there, and what is computed of tensors that are there is there too. An operation on tensors of both places raises
-PyTorch's own error where a GPU's kernel would. Kernels, memory, streams and other processes are not pretended.
+PyTorch's own error where a GPU's kernel would. What a GPU's time goes into where a model is small is counted: kernels
+that are launched, and waits of the host for the device. Kernels themselves, memory, streams and other processes are not
+pretended.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
@@ -29,12 +33,43 @@ _CROSSING = {"aten::copy_", "aten::_has_compatible_shallow_copy_type"}
 """What PyTorch does with tensors of two places: copies, and asking whether one may take the other's part."""
 
 
+_WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "is_nonzero", "bincount"}
+"""What gives the host a number, or a size, that only the device knows."""
+
+
 class Record:
-    """Which tensors are on the device, and in `mixes` every operation that was refused, whoever caught its error."""
+    """Which tensors are on the device, and in `mixes` every operation that was refused, whoever caught its error.
+
+    `launches` counts the kernels by the names of their operations, those that only change a type among them as "cast";
+    an operation on a list of tensors counts as one. `waits` counts by what the host waits for and the project's line.
+    """
 
     def __init__(self) -> None:
         self.mixes: list[str] = []
+        self.launches: collections.Counter[str] = collections.Counter()
+        self.waits: collections.Counter[str] = collections.Counter()
         self._storages: dict[int, StorageWeakRef] = {}
+        self._pinned: dict[int, StorageWeakRef] = {}
+
+    def pin(self, tensor: Tensor) -> Tensor:
+        """A copy in memory from which the device reads by itself, while the host goes on."""
+        made = tensor.clone()
+        storage = _storage(made)
+        self._pinned[storage._cdata] = StorageWeakRef(storage)
+        return made
+
+    def is_pinned(self, tensor: Tensor) -> bool:
+        """Whether a tensor is in such memory."""
+        found = self._pinned.get(_storage(tensor)._cdata)
+        return found is not None and not found.expired()
+
+    def wait(self, what: str) -> None:
+        """Count a wait of the host, at the nearest line of the package."""
+        frame = sys._getframe(1)
+        while frame and "/smaller/" not in frame.f_code.co_filename:
+            frame = frame.f_back
+        where = f"{frame.f_code.co_filename.rpartition('/smaller/')[2]}:{frame.f_lineno}" if frame else "elsewhere"
+        self.waits[f"{what} at {where}"] += 1
 
     def is_there(self, tensor: Tensor) -> bool:
         """Whether the tensor is on the device; views of one storage are in one place."""
@@ -112,19 +147,32 @@ class _Operations(TorchDispatchMode):
         if _is_cuda(kwargs.get("device")):
             kwargs, there = kwargs | {"device": CPU}, True
         name = operation._schema.name
+        if name == "aten::copy_" and len({self.record.is_there(tensor) for tensor in tensors}) > 1:
+            self.record.wait("a copy in place")
         if not there or name in _CROSSING:
             return operation(*args, **kwargs)
         # A change of type is told the processor as its device: to PyTorch itself the tensor is there.
         if name != "aten::_to_copy":
             self.record.refuse_mixed(operation, args, tensors)
+        own = {storage._cdata for storage in map(_storage, tensors) if storage is not None}
         made = operation(*args, **kwargs)
+        self._count(operation, args, made, own)
         for tensor in _tensors([made]):
             self.record.put(tensor, True)
         return made
 
+    def _count(self, operation: torch._ops.OpOverload, given: Sequence[Any], made: Any, own: set[int]) -> None:
+        name = operation._schema.name.removeprefix("aten::")
+        masked = operation._schema.name in _INDEXING and any(one.dtype == torch.bool for one in _tensors([given[1]]))
+        if name in _WAITS or masked:
+            self.record.wait(name + " by a mask" * masked)
+        fresh = any(storage is None or storage._cdata not in own for storage in map(_storage, _tensors([made])))
+        if fresh or operation._schema.is_mutable:
+            self.record.launches["cast" if name == "_to_copy" else name] += 1
+
 
 _MOVES, _READS = {Tensor.to, Tensor.cpu}, {Tensor.numpy, Tensor.__array__}
-_ANSWERED = {*_MOVES, *_READS, Tensor.__deepcopy__, Tensor.device.__get__, Tensor.is_cuda.__get__}
+_ANSWERED = {*_MOVES, *_READS, Tensor.pin_memory, Tensor.__deepcopy__, Tensor.device.__get__, Tensor.is_cuda.__get__}
 
 
 class _Methods(TorchFunctionMode):
@@ -140,6 +188,8 @@ class _Methods(TorchFunctionMode):
             return function(*args, **kwargs)
         if function in _MOVES:
             return self._moved(args[0], *(args[1:] if function is Tensor.to else (CPU,)), **kwargs)
+        if function is Tensor.pin_memory:
+            return self.record.pin(args[0])
         if not self.record.is_there(args[0]):
             return function(*args, **kwargs)
         if function in _READS:
@@ -154,11 +204,13 @@ class _Methods(TorchFunctionMode):
     def _moved(self, tensor: Tensor, *args: Any, copy: bool = False, **kwargs: Any) -> Tensor:
         if args and isinstance(args[0], Tensor):
             args = (CUDA if self.record.is_there(args[0]) else CPU, args[0].dtype)
-        device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
+        device, dtype, alone, layout = torch._C._nn._parse_to(*args, **kwargs)
         here = self.record.is_there(tensor)
         there = here if device is None else _is_cuda(device)
         if there == here and dtype in (None, tensor.dtype) and not copy:
             return tensor
+        if there != here and not (alone and there and self.record.is_pinned(tensor)):
+            self.record.wait("a copy to the device" if there else "a copy from the device")
         made = torch.Tensor.to(
             tensor, dtype=dtype or tensor.dtype, copy=True, memory_format=layout or torch.preserve_format
         )
