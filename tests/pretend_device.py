@@ -19,6 +19,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -166,13 +167,28 @@ class _Operations(TorchDispatchMode):
         masked = operation._schema.name in _INDEXING and any(one.dtype == torch.bool for one in _tensors([given[1]]))
         if name in _WAITS or masked:
             self.record.wait(name + " by a mask" * masked)
-        fresh = any(storage is None or storage._cdata not in own for storage in map(_storage, _tensors([made])))
+        allocates = name.startswith("empty")
+        fresh = not allocates and any(
+            storage is None or storage._cdata not in own for storage in map(_storage, _tensors([made]))
+        )
         if fresh or operation._schema.is_mutable:
             self.record.launches["cast" if name == "_to_copy" else name] += 1
 
 
 _MOVES, _READS = {Tensor.to, Tensor.cpu}, {Tensor.numpy, Tensor.__array__}
-_ANSWERED = {*_MOVES, *_READS, Tensor.pin_memory, Tensor.__deepcopy__, Tensor.device.__get__, Tensor.is_cuda.__get__}
+_ANSWERED = {
+    *_MOVES,
+    *_READS,
+    functional.dropout,
+    Tensor.pin_memory,
+    Tensor.__deepcopy__,
+    Tensor.device.__get__,
+    Tensor.is_cuda.__get__,
+}
+
+
+def _dropped(values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return torch.native_dropout(values, p, training)[0] if training and p else values
 
 
 class _Methods(TorchFunctionMode):
@@ -192,6 +208,8 @@ class _Methods(TorchFunctionMode):
             return self.record.pin(args[0])
         if not self.record.is_there(args[0]):
             return function(*args, **kwargs)
+        if function is functional.dropout:  # one kernel there, and several operations on the processor
+            return _dropped(*args, **kwargs)
         if function in _READS:
             raise TypeError(
                 "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "

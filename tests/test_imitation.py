@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from smaller import encoders
 from smaller.data import sample, splits
-from smaller.data.encoding import IGNORED, Batch, batch_of, encode
+from smaller.data.encoding import IGNORED, Batch, batch_of, encode, flat_places
 from smaller.encoders import Model
 from smaller.study import training
 from smaller.study.steps import Cut
@@ -154,7 +154,8 @@ def test_the_terms_are_the_weighted_means_over_what_counts(teacher, full_precisi
             model.network(batch.pieces, attention_mask=batch.mask, output_hidden_states=True)
             for model in (student, teacher)
         ]
-        seen = [look(model.network, batch.pieces, batch.mask, places, attention=True) for model in (student, teacher)]
+        flat = flat_places(places, places.device)
+        seen = [look(model.network, batch, flat, attention=True) for model in (student, teacher)]
     logits = [output.logits[places] for output in outputs]
     p, q = (functional.log_softmax(values / 2, dim=-1) for values in reversed(logits))
     divergence = 4 * functional.kl_div(q, p, log_target=True, reduction="batchmean")

@@ -59,17 +59,38 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows: `pieces`, `mask` and `labels` of shape (sentences, longest), and the rows' places in the split."""
+    """Padded rows: `pieces`, `mask` and `labels` of shape (sentences, longest), and the rows' places in the split.
+
+    `kept` is the same batch on the processor, where it was made: what is in it is known there without waiting.
+    """
 
     pieces: Tensor
     mask: Tensor
     labels: Tensor | None
     rows: Sequence[int]
+    kept: Batch | None = None
+
+    @property
+    def known(self) -> Batch:
+        """The batch as the processor holds it."""
+        return self.kept or self
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        labels = None if self.labels is None else self.labels.to(device)
-        return Batch(self.pieces.to(device), self.mask.to(device), labels, self.rows)
+        if self.pieces.device.type == device.type:
+            return self
+        labels = None if self.labels is None else sent(self.labels, device)
+        return Batch(sent(self.pieces, device), sent(self.mask, device), labels, self.rows, self.known)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the processor on a device; the processor goes on while a GPU fetches it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def flat_places(places: Tensor, device: torch.device) -> Tensor:
+    """Where a table of the processor is True, as places in its rows one after another, on a device."""
+    return sent(places.flatten().nonzero()[:, 0], device)
 
 
 def piece_limit(tokenizer, max_length: int) -> int:

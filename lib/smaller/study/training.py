@@ -19,12 +19,13 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, duration, silent
-from smaller.data.encoding import IGNORED, Batch
+from smaller.data.encoding import IGNORED, Batch, flat_places
 from smaller.encoders import Model
 from smaller.encoders.device import device, mixed_precision, placed
 from smaller.encoders.served import SERVED
 from smaller.prediction.labels import by_place
 from smaller.study.checkpoints import Checkpoint
+from smaller.study.halves import halves_of
 
 Objective = Callable[[nn.Module, Batch, Batch], Tensor]
 """The loss of a part of a batch as its share of the whole batch's: a sum over the part, over what counts in the whole.
@@ -43,8 +44,9 @@ class _Dropout(torch.autograd.Function):
     def forward(context, values: Tensor, rate: float) -> Tensor:
         count = values.numel()
         bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        keep = bits[:count].view(values.shape) >= round(65536 * rate) - 32768
-        scale = keep.to(values.dtype).mul_(1 / (1 - rate))
+        kept = torch.empty(values.shape, dtype=values.dtype)  # zeros and ones at once: no pass to change their type
+        torch.ge(bits[:count].view(values.shape), round(65536 * rate) - 32768, out=kept)
+        scale = kept.mul_(1 / (1 - rate))
         context.save_for_backward(scale)
         return values * scale
 
@@ -232,9 +234,8 @@ def train(
     Raises SmallerError when the loss stops being a number.
     """
     network = placed(model.network).train()
-    masked = [
-        (parameter, mask.to(device())) for parameter, mask in model.masked_parameters() if parameter.requires_grad
-    ]
+    masked = [(parameter, mask) for parameter, mask in model.masked_parameters() if parameter.requires_grad]
+    masks = [mask.to(parameter) for parameter, mask in masked]
     named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     optimizer = torch.optim.AdamW(
         named.values(), lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
@@ -245,7 +246,7 @@ def train(
     checkpoint = scratch and Checkpoint(
         scratch, named, optimizer, settings=settings, first=first, say=say, seconds=checkpoint_seconds
     )
-    with torch.random.fork_rng(), fast_dropout(network), dropout_at(network, dropout):
+    with torch.random.fork_rng(), fast_dropout(network), dropout_at(network, dropout), halves_of(network) as halves:
         torch.manual_seed(seed)
         losses, tokens, before = (checkpoint and checkpoint.resume()) or ([], 0, 0.0)
         resumed, tokens_before = len(losses), tokens
@@ -257,17 +258,21 @@ def train(
                 group["lr"] = learning_rate * linear_decay(update, updates=updates, warm_up=warm_up)
             tokens += int(batch.mask.sum())
             shares = []
+            if halves:
+                halves.refresh()
             for some in parts(batch, part):
                 with mixed_precision():
                     share = objective(network, some.to(device()), batch)
                 share.sum().backward()
+                if halves:
+                    halves.collect()
                 shares.append(share.detach())
-            for parameter, mask in masked:
-                parameter.grad.mul_(mask)
+            if masked:
+                torch._foreach_mul_([parameter.grad for parameter, _ in masked], masks)
             nn.utils.clip_grad_norm_(named.values(), 1.0, foreach=True)
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(sum(shares))
+            losses.append(sum(shares[1:], shares[0]))
             now = time.perf_counter()
             if now - last_said > say_seconds:
                 last_said, done = now, update + 1
@@ -300,17 +305,37 @@ def token_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> 
 
     A classifier of texts gives one row of logits for each, which is for the label on the first of its tokens.
     """
-    logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits)
+    logits = by_place(network(input_ids=batch.pieces, attention_mask=attended(network, batch)).logits)
     labels = batch.labels[:, : logits.shape[1]]
-    return cross_entropy_sum(logits.flatten(0, 1), labels.flatten()) / labels_in(whole or batch)
+    return cross_entropy_sum(logits.flatten(0, 1), labels.flatten()) / labels_in(whole or batch.known)
 
 
 def masked_language_loss(network: nn.Module, batch: Batch, whole: Batch | None = None) -> Tensor:
     """Cross-entropy at the masked positions; the vocabulary's logits are computed there only."""
-    hidden = network.base_model(input_ids=batch.pieces, attention_mask=batch.mask).last_hidden_state
-    places = batch.labels != IGNORED
-    logits = logits_at(network, hidden[places])
-    return cross_entropy_sum(logits, batch.labels[places]) / labels_in(whole or batch)
+    hidden = network.base_model(input_ids=batch.pieces, attention_mask=attended(network, batch)).last_hidden_state
+    places = flat_places(batch.known.labels != IGNORED, batch.pieces.device)
+    logits = logits_at(network, at_places(hidden, places))
+    return cross_entropy_sum(logits, at_places(batch.labels, places)) / labels_in(whole or batch.known)
+
+
+def at_places(values: Tensor, places: Tensor) -> Tensor:
+    """Of values of shape (sentences, tokens, ...) those at places (see `flat_places`): the host waits for no count."""
+    return values.flatten(0, 1).index_select(0, places)
+
+
+def attended(network: PreTrainedModel, batch: Batch) -> Tensor | None:
+    """What tells a network which tokens are real: none where all are, and what is added to the scores of attention.
+
+    Made once for all layers; a network that no step knows is given the mask itself, of which it makes its own.
+    """
+    if network.config.model_type not in SERVED:
+        return batch.mask
+    if bool(batch.known.mask.all()):
+        return None
+    shut_out = torch.where(batch.mask[:, None, None, :], 0.0, -torch.inf)
+    # A kernel for all of attention takes it in the type of its products; `_attention` adds it in fp32.
+    halved = network.config._attn_implementation == "sdpa" and torch.is_autocast_enabled(shut_out.device.type)
+    return shut_out.to(torch.bfloat16) if halved else shut_out
 
 
 def logits_at(network: nn.Module, hidden: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from smaller.data.encoding import Encoded, encode, pad
 from smaller.data.examples import Example, Sentence, Text
 from smaller.encoders import Model, only_teaches
 from smaller.encoders.device import device, placed
+from smaller.study.halves import halves_of
 from smaller.study.steps import checks
 from smaller.study.steps.base import Step, later, text_inputs
 from smaller.study.steps.cutting import check_shape, layers_kept, shape_label
@@ -266,9 +267,10 @@ class Distil(Step):
             self._check_labels(model)
         taught_on = self.taught_on(model) if self.on == "task" else []
         layer_map, student, basis = self._student(model, taught_on)
-        with widened(student.network, basis if self.hidden_weight else None) as projection:
+        teacher = placed(model.network)
+        with widened(student.network, basis if self.hidden_weight else None) as projection, halves_of(teacher):
             imitation = Imitation(
-                teacher=placed(model.network),
+                teacher=teacher,
                 weights=self.weights,
                 kinds={"logits": self.logits, "hidden": self.hidden},
                 temperature=self.temperature,
