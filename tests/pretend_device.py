@@ -19,8 +19,8 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -295,3 +295,38 @@ def test_models_are_timed_on_both_devices(tiny_folder: str) -> None:
             timing.time_side_by_side(recipes, sentences=2, rounds=1, settings=settings, whole_split=True)
     assert not record.mixes
     assert {entry["device_type"] for entry in timing.latency.entries(results.read(start))} == {"cuda", "cpu"}
+
+
+# What an update costs
+
+INSIDE = {"hidden_weight": 0.3, "attention_weight": 0.3}
+PASSES = {"batch_size": 16}
+UPDATES = {
+    "fine-tuning": (lambda count: FineTune("sample", "swa", epochs=count // 2, **PASSES), 132),
+    "fine-tuning under masks": (lambda count: FineTune("sample", "swa", epochs=count // 2, **PASSES), 133),
+    "distillation for a task": (lambda count: replace(TEACH, epochs=count // 2, **PASSES), 120),
+    "distillation on text": (lambda count: replace(READ, updates=count), 168),
+    "distillation on text, inner losses": (lambda count: replace(READ, updates=count, **INSIDE), 252),
+    "pre-training": (lambda count: replace(LEARN, updates=count), 132),
+}
+"""Steps of so many updates, and the most launches that one may take, of encoders of two layers."""
+
+
+@pytest.mark.parametrize(("step", "most"), UPDATES.values(), ids=UPDATES)
+def test_an_update_waits_for_nothing(step: Callable, most: int, tiny: Model, request: pytest.FixtureRequest) -> None:
+    """Two more updates than two; attention is without dropout, for which the processor has no single operation."""
+    model = tiny.copy()
+    model.network.config.attention_probs_dropout_prob = 0.0
+    model = Model(type(model.network)(model.network.config).eval(), model.tokenizer)
+    if "masks" in request.node.name:
+        model, _ = Prune(0.5).apply(model)
+    if step(2).needs_classifier:
+        model = with_classifier(model, splits.labels("sample"), seed=1)
+    records = []
+    for count in (2, 4):
+        with pretend_device() as record:
+            step(count).apply(model.copy())
+        records.append(record)
+    fewer, more = records
+    assert more.waits == fewer.waits
+    assert (more.launches.total() - fewer.launches.total()) / 2 <= most

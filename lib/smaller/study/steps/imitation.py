@@ -93,10 +93,10 @@ def look(network: nn.Module, batch: Batch, places: Tensor, *, hidden: bool = Fal
 class Imitation:
     """The objective of a student: the weighted losses, in the order of `weights`, which holds those above zero.
 
-    `places(batch)` is True where logits count, on the processor: at labels, unless it is given. `targets` are the teacher's
-    logits there, row by row of the split; where there are none, the teacher runs at every update, on `original[tokens]`
-    if the student's vocabulary is trimmed. `projection` takes the student's hidden states to the teacher's width where
-    it is narrower.
+    `places(batch)`, on the processor, is True where logits count: where there are labels, unless it is given. `targets`
+    are the teacher's logits there, row by row of the split; where there are none, the teacher runs at every update, on
+    `original[tokens]` if the student's vocabulary is trimmed. `projection` takes the student's hidden states to the
+    teacher's width where it is narrower.
     """
 
     teacher: nn.Module
