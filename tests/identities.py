@@ -25,7 +25,7 @@ from smaller.study.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = Path(__file__).with_name("identities.json")
-PROFILES = ("sample", "mini", "paper")
+PROFILES = ("sample", "mini", "paper", "paper-lite")
 LINES = 100
 
 

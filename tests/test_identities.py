@@ -1,4 +1,4 @@
-"""No recipe of the three profiles changes its identity unnoticed: with it, its records would be lost."""
+"""No recipe of the profiles changes its identity unnoticed: with it, its records would be lost."""
 
 from __future__ import annotations
 

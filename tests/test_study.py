@@ -19,7 +19,7 @@ from smaller.data.sets import EvaluationSet
 from smaller.study import cache, results, running
 from smaller.study.evaluation import score
 from smaller.study.recipes import Recipe, dense, pruned_after, pruning_grid
-from smaller.study.steps import Distil, FineTune, Pretrain, Prune
+from smaller.study.steps import Cut, Distil, FineTune, Pretrain, Prune
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=1e-3, batch_size=16)
 
@@ -93,6 +93,18 @@ def test_a_plan_in_words() -> None:
     assert str(plan) == f"{told}; the first will show how long the rest takes"
     assert str(replace(plan, seconds=600.0, unscored=2)) == f"{told}, about 10 min; 2 to score on further sets"
     assert str(study.Plan(3, 3)) == "all 3 recipes are done"
+
+
+def test_a_plan_holds_each_training_and_the_bytes_of_its_model(tiny: encoders.Model, tiny_folder: str) -> None:
+    """One layer of the two goes, with its weights, biases and norms."""
+    cut = Recipe(tiny_folder, (Cut(1), TUNE))
+    plan = study.estimate([dense(tiny_folder, TUNE), pruned_after(tiny_folder, Prune(0.9), TUNE), cut])
+    updates = -(-len(splits.sentences("sample", "swa", "train")) // TUNE.batch_size) * TUNE.epochs
+    whole, width, inner = 4 * encoders.parameter_count(tiny.network), 24, 48
+    layer = 4 * (4 * width * (width + 1) + 2 * width * inner + inner + width + 4 * width)
+    wanted = {dense(tiny_folder, TUNE): (updates, whole), cut: (updates, whole - layer)}
+    assert plan.work == {recipe.identity: work for recipe, work in wanted.items()}
+    assert plan.updates == 2 * updates
 
 
 # Evaluation sets

@@ -16,6 +16,8 @@ from smaller.analysis.findings import summary, units
 from smaller.analysis.findings.finding import ANSWERED
 from smaller.analysis.statistics import LACKING, by_seed
 from smaller.notebook import expense
+from smaller.notebook.runner import NotebookRun
+from smaller.study import Plan
 from smaller.study.kinds import is_whole, kind
 from smaller.study.recipes import Recipe
 from smaller.study.steps import Adapt, Cut, Distil, FineTune, Pretrain, Prune, Quantize, TrimVocabulary
@@ -474,6 +476,26 @@ def test_trainings_that_recipes_share_are_counted_once(records):
     assert expense.expense(records).kilowatt_hours == 0  # "a processor" does not say how many threads it had
     spent = expense.expense([one | {"provenance": {"device": "x86_64 processor, 2 threads"}} for one in records])
     assert spent.kilowatt_hours == pytest.approx((6 * 10 + 19 * 8) * 2 * expense.WATTS_PER_CORE / 3.6e6)
+
+
+def test_what_two_notebooks_train_is_planned_once(monkeypatch):
+    def planned(name: str, work: dict, seconds: float | None) -> NotebookRun:
+        updates = sum(each for each, _ in work.values())
+        plan = Plan(9, 0, trainings=len(work), updates=updates, seconds=seconds, work=work)
+        return NotebookRun(name, "planned", plan=plan)
+
+    monkeypatch.setenv("SMALLER_CACHE_GB", "5")
+    first, both = {"a": (100, 10**9)}, {"a": [100, 10**9], "b": [300, 2 * 10**9]}
+    runs = [planned("02", first, 1200.0), NotebookRun("03", "planned"), planned("05", both, 2400.0)]
+    cache = "the cache keeps 5 GB (SMALLER_CACHE_GB), and what it drops is trained again if needed"
+    assert list(expense.together(runs)) == [
+        "02: 1 trainings, 100 updates, 1.0 GB of models, about 20 min",
+        "05: 1 trainings, 300 updates, 2.0 GB of models, about 30 min; 100 more are an earlier notebook's",
+        f"all notebooks: 2 trainings, 400 updates, 3.0 GB of models, about 50 min; {cache}",
+    ]
+    *_, unknown = expense.together([*runs, planned("06", {"c": (50, 0)}, None)])
+    assert unknown.startswith("all notebooks: 3 trainings, 450 updates, 3.0 GB of models; the cache")
+    assert not list(expense.together([planned("02", {}, 0.0)]))
 
 
 def test_two_trainings_that_took_equally_long_are_two():

@@ -189,6 +189,7 @@ def _study(options: argparse.Namespace) -> int:
     remedy = f"make fetch PROFILE={options.profile} brings what is not here: {', '.join(missing)}"
     if missing:
         print(remedy, file=sys.stderr if options.json else sys.stdout, flush=True)
+    from smaller.notebook.expense import together
     from smaller.report import run_all
 
     started = time.monotonic()
@@ -208,6 +209,7 @@ def _study(options: argparse.Namespace) -> int:
             if run.status == "planned":
                 _say(f"{run.name}: {run.plan or 'would run'}, with")
                 _say("".join(f"  {name} = {value!r}\n" for name, value in run.parameters.items()).rstrip("\n"))
+        _say_all(together(runs))
     elif not failed:
         _say(f"done in {duration(time.monotonic() - started)}")
     if failed and options.dry_run:

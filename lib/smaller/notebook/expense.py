@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from smaller.analysis.findings.words import name_of, names_of
+from smaller.base import settings
 from smaller.base.progress import duration
+from smaller.notebook.runner import NotebookRun
 
 WATTS_PER_CORE = 12.0
 """Power of a busy processor core in watts, an assumption: what the Green Algorithms calculator takes for "Any"
@@ -92,6 +94,36 @@ def checklist(records: Sequence[dict]) -> pd.DataFrame:
         "energy": energy(spent),
     }
     return pd.DataFrame(facts.items(), columns=["item", "here"])
+
+
+def together(runs: Iterable[NotebookRun]) -> Iterator[str]:
+    """What planned notebooks have to train beyond those before them, a line for each, and what all of it comes to.
+
+    Hours are those that each notebook would take alone, by the share of the updates that are left to it.
+    """
+    counted: dict[str, Sequence[int]] = {}
+    seconds: float | None = 0.0
+    for run in (run for run in runs if run.plan and run.plan.work):
+        own = {name: each for name, each in run.plan.work.items() if name not in counted}
+        counted |= own
+        updates = sum(each for each, _ in own.values())
+        took = run.plan.seconds and run.plan.seconds * updates / run.plan.updates
+        seconds = None if took is None or seconds is None else seconds + took
+        shared = f"; {run.plan.updates - updates:,} more are an earlier notebook's" * (updates < run.plan.updates)
+        yield f"{run.name}: {_amount(own.values())}{_hours(took)}{shared}"
+    if counted:
+        limit = settings.cache_bytes()
+        kept = f"the cache keeps {limit / 1e9:,.0f} GB (SMALLER_CACHE_GB), and what it drops is trained again if needed"
+        yield f"all notebooks: {_amount(counted.values())}{_hours(seconds)}; {kept}"
+
+
+def _amount(work: Iterable[Sequence[int]]) -> str:
+    updates, sizes = zip(*work, strict=True) if (work := list(work)) else ((), ())
+    return f"{len(updates):,} trainings, {sum(updates):,} updates, {sum(sizes) / 1e9:,.1f} GB of models"
+
+
+def _hours(seconds: float | None) -> str:
+    return f", about {duration(seconds)}" if seconds else ""
 
 
 def _listed(values: Iterable[object]) -> str:

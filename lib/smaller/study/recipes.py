@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -259,13 +259,14 @@ def require_possible(recipes: Iterable[Recipe]) -> None:
 
 def sizes(config: PreTrainedConfig, steps: Sequence[Step]) -> list[dict[str, int]]:
     """The `shapes`, each with the `parameters` of a masked-language model of that shape; no weights are held."""
-    found = []
-    for shape in shapes(config, steps):
-        changed = copy.deepcopy(config)
-        for name, field in _FIELDS.items():
-            setattr(changed, field, shape[name])
-        changed.num_attention_heads = 1  # which has no part in the count, and divides every width
-        with torch.device("meta"):
-            network = AutoModelForMaskedLM.from_config(changed)
-        found.append(shape | {"parameters": parameter_count(network)})
-    return found
+    return [shape | {"parameters": parameters_of(config, shape)} for shape in shapes(config, steps)]
+
+
+def parameters_of(config: PreTrainedConfig, shape: Mapping[str, int]) -> int:
+    """The parameters of a masked-language model of the configuration, changed to a shape."""
+    changed = copy.deepcopy(config)
+    for name, field in _FIELDS.items():
+        setattr(changed, field, shape[name])
+    changed.num_attention_heads = 1  # which has no part in the count, and divides every width
+    with torch.device("meta"):
+        return parameter_count(AutoModelForMaskedLM.from_config(changed))

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from smaller.study.engines import engine as engine_of
 from smaller.study.engines.base import Engine
 from smaller.study.engines.local import workers_for
 from smaller.study.jobs import Job, materialise, pending, plan
-from smaller.study.recipes import Recipe
+from smaller.study.recipes import Recipe, parameters_of, shapes, starting_configuration
 from smaller.study.steps import Step
 
 __all__ = ["Plan", "estimate", "materialise", "pending", "plan", "run", "table"]
@@ -141,7 +141,9 @@ def _work(jobs: Sequence[Job]) -> dict[Recipe, float]:
 class Plan:
     """What there is to do: recipes in all and done, models to train, their updates, and the seconds that it may take.
 
-    `seconds` are None where no record shows them; `unscored` recipes are to be scored on further sets.
+    `seconds` are None where no record shows them; `unscored` recipes are to be scored on further sets. `work` holds the
+    updates, and the bytes of the model that is kept, of each training by the identity of the recipe that ends in it:
+    by those two notebooks' plans are put together.
     """
 
     recipes: int
@@ -150,6 +152,7 @@ class Plan:
     updates: int = 0
     seconds: float | None = None
     unscored: int = 0
+    work: Mapping[str, Sequence[int]] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         further = f"; {self.unscored} to score on further sets" * bool(self.unscored)
@@ -166,9 +169,24 @@ def estimate(recipes: Recipes) -> Plan:
     recipes = flat(recipes)
     todo = pending(recipes)
     jobs = plan(todo)
-    trainings = [updates for job in jobs if (updates := _training(job))]
+    work = {job.prefix.identity: (updates, _bytes(job.prefix)) for job in jobs if (updates := _training(job))}
+    updates = sum(each for each, _ in work.values())
     seconds = _expected_seconds(jobs) if jobs else 0.0
-    return Plan(len(recipes), len(recipes) - len(todo), len(trainings), sum(trainings), seconds)
+    return Plan(len(recipes), len(recipes) - len(todo), len(work), updates, seconds, work=work)
+
+
+def _bytes(prefix: Recipe) -> int:
+    """The bytes of a model as the cache keeps it; 0 where its shape cannot be told without making it."""
+    shape = tuple(shapes(_configuration(prefix.encoder), prefix.steps)[-1].items())
+    return 4 * _parameters(prefix.encoder, shape)
+
+
+_configuration = functools.cache(starting_configuration)
+
+
+@functools.cache
+def _parameters(encoder: str, shape: tuple[tuple[str, int], ...]) -> int:
+    return parameters_of(_configuration(encoder), dict(shape))
 
 
 def _expected_seconds(jobs: Sequence[Job]) -> float | None:
