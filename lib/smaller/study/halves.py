@@ -61,16 +61,19 @@ class Halves:
         self.copies = list(copies.values())
         self.sizes = [[len(each) for each in parameters] for parameters in copies]
         self.full = [each for parameters in copies for each in parameters]
+        self.views = self._split([copy.detach() for copy in self.copies])
 
     def _split(self, tensors: list[Tensor | None]) -> list[Tensor | None]:
         """What belongs to each parameter."""
-        pairs = zip(tensors, self.sizes, strict=True)
-        return [part for each, sizes in pairs for part in ([None] * len(sizes) if each is None else each.split(sizes))]
+        found = []
+        for each, sizes in zip(tensors, self.sizes, strict=True):
+            found += [each] * len(sizes) if each is None or len(sizes) == 1 else each.split(sizes)
+        return found
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take the values that the parameters have now."""
-        torch._foreach_copy_(self._split(self.copies), self.full)
+        torch._foreach_copy_(self.views, self.full)
 
     @torch.no_grad()
     def collect(self) -> None:
