@@ -1,7 +1,7 @@
 # One command each; `make help` lists them. All of them make the virtual environment first, if it is missing or outdated:
 # with what a study needs, and for lab, test, bench and the like with the rest, too.
 #
-#   make study [PROFILE=sample|mini|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor] [ENGINE=local|ray] [ADDRESS=host:6379]
+#   make study [PROFILE=sample|mini|paper-lite|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor] [ENGINE=local|ray] [ADDRESS=host:6379]
 #   make fetch PROFILE=paper|mini [ARGS=--dry-run]
 #   make test [ARGS="-k lock"]
 
