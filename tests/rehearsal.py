@@ -109,7 +109,7 @@ def repositories() -> list:
     """Every repository of the hub that the profile names, and two pinned commits that the builders have no data of."""
     import played_hub as played
 
-    from smaller.data.catalogue import DATASETS
+    from smaller.data.datasets import DATASETS
 
     wikiann = played.wikiann(("mt", "sk", "sw"), ROWS)
     pinned = DATASETS["wikiann"].source("swa").commit
@@ -140,7 +140,7 @@ def repositories() -> list:
 
 def forge() -> dict[str, bytes]:
     """Every file of the git forge that the profile names, in the form that its data set has."""
-    from smaller.data.catalogue import DATASETS
+    from smaller.data.datasets import DATASETS
 
     return {
         f"{source.repository}/{source.commit}/{source.remote(code, split)}": _content(known, code, split)
@@ -183,7 +183,7 @@ def without_checksums(profile: Path) -> int:
     import dataclasses
 
     from smaller.__main__ import main
-    from smaller.data.catalogue import DATASETS
+    from smaller.data.datasets import DATASETS
     from smaller.encoders import ENCODERS
 
     for name, encoder in ENCODERS.items():

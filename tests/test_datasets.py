@@ -3,7 +3,8 @@ import re
 import pytest
 
 from smaller.base.errors import SmallerError
-from smaller.data.datasets import DATASETS, SPLITS, dataset
+from smaller.base.paths import project_root
+from smaller.data.datasets import DATASETS, SPLITS, Source, dataset, described
 from smaller.data.files import find
 from smaller.data.hub import PARQUET
 from smaller.data.languages import LANGUAGES
@@ -74,3 +75,30 @@ def test_a_language_has_the_splits_that_its_source_has():
 def test_every_labelled_data_set_has_a_task_and_classes():
     for known in DATASETS.values():
         assert (known.task in TASKS and len(set(known.tags)) >= 2) or (known.task == "text" and not known.tags)
+
+
+def test_the_entry_that_the_readme_shows_is_a_data_set():
+    readme = (project_root() / "README.md").read_text(encoding="utf-8")
+    found = described(re.search(r"```toml\n(.*?)```", readme, flags=re.DOTALL)[1])["my-ner"]
+    assert found.file("lug", "dev") == "my-ner/lug/dev.txt" and found.tags == ("PER", "ORG", "LOC")
+    assert found.source("lug").remote("lug", "test") == "data/lug/test.txt" and found.splits == SPLITS
+
+
+def test_a_language_has_the_folder_and_the_fields_that_are_its_own():
+    entry = """
+        [mine]
+        task = "text"
+        languages = "swa:sw yor"
+        licence = ""
+        non_commercial = false
+        citation = ""
+        url = ""
+        source = { layout = "{folder}/{split}", commit = "a", columns = ["a", "b"] }
+        sources.yor = { layout = "y", commit = "b" }
+        sources.hau.layout = "{language}"
+    """
+    sources = described(entry)["mine"].sources
+    assert list(sources) == ["swa", "yor", "hau"]
+    assert sources["swa"] == Source(layout="sw/{split}", commit="a", columns=("a", "b"))
+    assert sources["yor"] == Source(layout="y", commit="b", columns=("a", "b"))
+    assert sources["hau"].layout == "{language}"

@@ -29,8 +29,7 @@ from played_hub import (
 )
 
 from smaller.base.errors import SmallerError
-from smaller.data.catalogue import DATASETS
-from smaller.data.datasets import in_key, name_and_rest, place_of
+from smaller.data.datasets import DATASETS, in_key, name_and_rest, place_of
 from smaller.data.hub import Name, _by_folder, _patterns, parse
 
 PROGRAM = """

@@ -167,5 +167,5 @@ def test_two_that_write_one_folder_leave_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "remove", then_another)
     tables.write(place, {"table": given}, {"by": "this"})
-    assert json.loads((place / tables.ABOUT).read_bytes())["by"] == "another"
+    assert json.loads((place / tables.ABOUT_FILE).read_bytes())["by"] == "another"
     assert tables.is_whole(place) and [path.name for path in tmp_path.iterdir() if "draft" in path.name] == []

@@ -19,7 +19,7 @@ from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.hub_client import Remote
 from smaller.base.progress import Say, silent
 from smaller.data import datasets, languages, own, tables
-from smaller.data.descriptions import SPLITS
+from smaller.data.datasets import SPLITS
 from smaller.data.rows import raw_table
 
 if TYPE_CHECKING:

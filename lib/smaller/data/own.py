@@ -15,8 +15,7 @@ from smaller.base.errors import SmallerError
 from smaller.base.paths import expanded
 from smaller.data import datasets, readers, tables, tasks
 from smaller.data.columns import UNIVERSAL
-from smaller.data.datasets import OWN
-from smaller.data.descriptions import SPLITS
+from smaller.data.datasets import OWN, SPLITS
 from smaller.data.examples import Example, Text
 from smaller.data.languages import language as language_of
 from smaller.data.report import Reading

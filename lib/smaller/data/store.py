@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from smaller.base.errors import SmallerError
 from smaller.data import readers, sample, tables, tasks
-from smaller.data.datasets import Dataset, dataset
+from smaller.data.datasets import ABOUT_FILE, Dataset, dataset
 from smaller.data.examples import Example
 from smaller.data.files import content_checksum, find, fingerprint
 from smaller.data.report import ReadReport, report_on
@@ -116,7 +116,7 @@ def _require_labels(which: Dataset) -> None:
 def _state(which: Dataset, code: str, split: str) -> tuple[int, int]:
     """What changes when a file is written again: the time of its last change, and its size."""
     which.require(code)
-    place = which.kept / "about.json" if which.kept else find(which, code, split)
+    place = which.kept / ABOUT_FILE if which.kept else find(which, code, split)
     return place.stat().st_mtime_ns, place.stat().st_size
 
 

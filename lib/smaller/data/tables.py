@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from smaller.base.errors import SmallerError
 from smaller.base.files import draft_of, write_whole
 from smaller.base.paths import cache_folder
+from smaller.data.datasets import ABOUT_FILE
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.files import content_checksum
 from smaller.data.schemes import in_bio
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """The number of the form of kept tables; another one reads all files anew."""
-
-ABOUT = "about.json"
 
 LABEL_COLUMN = {"ner": "ner_tags", "pos": "upos", "topics": "label", "sentiment": "label"}
 """The column of the labels by task, as the ecosystem calls it."""
@@ -269,7 +268,7 @@ def read(place: Path, name: str = "table") -> tuple[Table, dict]:
     """A table of a folder that `write` made, and what was written about it. Raises OSError or ValueError for damage."""
     from datasets import Dataset as Table
 
-    about = json.loads((place / ABOUT).read_bytes())
+    about = json.loads((place / ABOUT_FILE).read_bytes())
     try:
         return Table.load_from_disk(str(place / name)), about
     except (KeyError, TypeError) as problem:
@@ -279,7 +278,7 @@ def read(place: Path, name: str = "table") -> tuple[Table, dict]:
 def is_whole(place: Path) -> bool:
     """Whether a folder holds the tables that were written to it, by their checksums."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        files = json.loads((place / ABOUT).read_bytes())["files"]
+        files = json.loads((place / ABOUT_FILE).read_bytes())["files"]
         return bool(files) and all(content_checksum(place / name) == digest for name, digest in files.items())
     return False
 
@@ -296,7 +295,7 @@ def write(place: Path, tables: dict[str, Table], about: dict) -> None:
                     table.save_to_disk(str(draft / name))
             arrows = sorted(draft.rglob("*.arrow"))
             about = about | {"files": {path.relative_to(draft).as_posix(): content_checksum(path) for path in arrows}}
-            write_whole(draft / ABOUT, about)
+            write_whole(draft / ABOUT_FILE, about)
     except OSError:
         if not is_whole(place):
             raise
