@@ -8,7 +8,7 @@ import pytest
 
 from smaller.base.errors import SmallerError
 from smaller.base.settings import changed
-from smaller.data import store
+from smaller.data import splits
 from smaller.data.datasets import Dataset, Source, dataset
 from smaller.data.fetch import fetch, source_url, wanted
 from smaller.data.files import find
@@ -103,7 +103,7 @@ def test_fetched_files_are_found_and_carry_their_licence(server, names, tmp_path
     fetched = fetch(names, say=heard.append)
     assert [(file.split, file.path) for file in fetched] == [(split, find(names, "swa", split)) for split in FILES_OF]
     assert find(names, "swa", "train").read_bytes() == FILES["/team/names/c0ffee/data/swa/train.txt"]
-    assert store.examples(names, "swa", "test")[0].words == ("Kisumu",)
+    assert splits.sentences(names, "swa", "test")[0].words == ("Kisumu",)
     assert heard == ["names swa train: downloaded, 0.2 MB (1 of 2)", "names swa test: downloaded, 0.0 MB (2 of 2)"]
     assert not left_over(tmp_path)
 

@@ -43,7 +43,7 @@ def told(line):
         return {"error": str(problem)}
 
 scope = {}
-exec("import datasets; from smaller import data; from smaller.data import fetch, hub, splits, store; "
+exec("import datasets; from smaller import data; from smaller.data import fetch, hub, splits; "
      "from smaller.data.datasets import dataset; from smaller.data.sets import EvaluationSet, set_of; "
      "from smaller.inputs import fetching, needs; "
      "from smaller.base.errors import SmallerError; from smaller.study.steps import FineTune; import resource", scope)

@@ -9,7 +9,7 @@ from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.examples import Sentence
 from smaller.data.noise import EDITS, KINDS, add_noise, affected, names_in, struck
-from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid, set_of, spread
+from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet, noise_grid, set_of
 
 YORUBA = Sentence(("Ọlá", "Ọ̀ṣun", "lọ", "sí", "Ìbàdàn"), ("B-PER", "I-PER", "O", "O", "B-LOC"))
 HAUSA = Sentence(("Ƙasar", "ɗan", "Musa"), ("O", "O", "B-PER"))
@@ -155,7 +155,11 @@ def test_struck_counts_sentences_and_not_spellings_of_one_letter() -> None:
 
 
 def test_a_part_of_a_split_is_spread_over_it() -> None:
-    assert spread(range(10), 4) == [0, 2, 5, 7] and spread(range(3), 0) == spread(range(3), 9) == [0, 1, 2]
+    assert splits.spread(range(10), 4) == [0, 2, 5, 7] and splits.spread(range(3), 0) == splits.spread(range(3), 9) == [
+        0,
+        1,
+        2,
+    ]
     attacked = EvaluationSet("sample", "yor", kind=ATTACK, rate=0.1, seed=1, limit=5).sentences()
     assert len(attacked) == 5 and all(set(sentence.tags) > {"O"} for sentence in attacked)
     assert all(sentence in splits.sentences("sample", "yor", "test") for sentence in attacked)

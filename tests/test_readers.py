@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from smaller.base.errors import SmallerError
-from smaller.data import splits, store
+from smaller.data import splits
 from smaller.data.datasets import DATASETS
-from smaller.data.examples import Sentence
+from smaller.data.examples import ReadReport, Sentence
 from smaller.data.readers import read
-from smaller.data.report import ReadReport
 from smaller.data.texts import read_lines
 
 DATA = os.environ.get("SMALLER_DATA", "")
@@ -179,7 +178,7 @@ def test_load_refuses_the_entity_types_of_another_data_set(data):
 
 
 def test_a_corpus_is_not_a_labelled_data_set():
-    with pytest.raises(SmallerError, match="'corpus' has no labelled sentences"):
+    with pytest.raises(SmallerError, match="'corpus' has no labels"):
         splits.sentences("corpus", "swa", "train")
 
 
@@ -207,7 +206,7 @@ def test_real_labelled_sentences_tokens_and_entities_are_those_of_the_tables():
     rows = {key: row for key, row in published_counts().items() if key[0] in sections and key[1] != "lang"}
     assert len(rows) == sum(len(DATASETS[name].languages) for name in set(sections.values())) - 3 == 29
     for (section, code), row in rows.items():
-        reports = [store.report(DATASETS[sections[section]], code, split) for split in ("train", "dev", "test")]
+        reports = [splits.report(sections[section], code, split) for split in ("train", "dev", "test")]
         found = [getattr(report, name) for name in ("sentences", "tokens", "entities") for report in reports]
         assert found == [int(cell) for cell in row], (section, code)
 
@@ -215,7 +214,7 @@ def test_real_labelled_sentences_tokens_and_entities_are_those_of_the_tables():
 @real_data
 def test_real_oddities_are_reported():
     def report(name, code, split):
-        return store.report(DATASETS[name], code, split)
+        return splits.report(name, code, split)
 
     assert report("masakhaner", "luo", "train").bom
     assert not report("masakhaner", "luo", "dev").bom

@@ -15,7 +15,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from smaller.base.errors import SmallerError
 from smaller.data import datasets, sample, splits
-from smaller.data.report import _count_orphans
+from smaller.data.examples import _count_orphans
 from smaller.data.sample import topics
 from smaller.data.sheet import names as names_of
 

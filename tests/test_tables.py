@@ -12,7 +12,7 @@ from datasets import ClassLabel, Features, List, Value
 from smaller import data
 from smaller.base import files
 from smaller.base.errors import SmallerError
-from smaller.data import splits, store, tables
+from smaller.data import splits, tables
 from smaller.data.examples import Sentence, Text
 
 WORDS = [Sentence(("Asha", "yupo", "Kisumu"), ("B-PER", "O", "B-LOC")), Sentence(("",), ("O",))]
@@ -62,7 +62,7 @@ def test_a_file_is_parsed_once_and_again_when_its_content_changes(tmp_path, cach
     parsed = {}
     for content, times in (("Asha B-PER\n", 1), ("Asha B-PER\n", 1), ("Asha B-LOC\n", 2), ("Asha B-PER\n", 2)):
         place.write_text(content)
-        store._examples_once.cache_clear()
+        splits._examples.cache_clear()
         assert splits.sentences("masakhaner", "lug", "dev") == [Sentence(("Asha",), (content[5:10],))]
         known, parsed = parsed, {file: file.stat().st_mtime_ns for file in cache.rglob("*.arrow")}
         assert len(parsed) == times and known.items() <= parsed.items(), "what was read before comes from the cache"

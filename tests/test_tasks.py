@@ -18,9 +18,8 @@ from smaller import encoders, study
 from smaller.base.errors import SmallerError
 from smaller.data import datasets, splits
 from smaller.data.encoding import IGNORED, batch_of, encode
-from smaller.data.examples import Sentence, Text
+from smaller.data.examples import ReadReport, Sentence, Text
 from smaller.data.readers import read
-from smaller.data.report import ReadReport
 from smaller.data.sets import EvaluationSet
 from smaller.data.tasks import TASKS, bio_labels, task
 from smaller.formats.shipping import open_shipped, predict_command, ship

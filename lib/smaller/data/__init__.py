@@ -6,4 +6,4 @@ name, notes = bring("my/folder", language="lug") # files of one's own, or a Data
 
 from smaller.base.on_demand import on_demand
 
-__all__, __getattr__, __dir__ = on_demand(__name__, {"store": "load", "own": "bring"})
+__all__, __getattr__, __dir__ = on_demand(__name__, {"splits": "load", "own": "bring"})

@@ -173,8 +173,10 @@ DATASETS = described(Path(__file__).with_name("catalogue.toml").read_text(encodi
 """The data sets that are known by name."""
 
 
-def dataset(name: str) -> Dataset:
-    """The data set of that name; an unknown name is an error with a suggestion."""
+def dataset(name: str | Dataset) -> Dataset:
+    """The data set of that name, or the one that is given; an unknown name is an error with a suggestion."""
+    if isinstance(name, Dataset):
+        return name
     if name in DATASETS:
         return DATASETS[name]
     if is_own(name) or "/" in name:

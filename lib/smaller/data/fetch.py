@@ -52,7 +52,7 @@ def wanted(names: str | Dataset | Iterable[str | Dataset], languages: str | Iter
     Raises SmallerError for a language that none of them has, and for a data set without a source.
     """
     several = [names] if isinstance(names, str | Dataset) else names
-    chosen = [dataset(name) if isinstance(name, str) else name for name in several]
+    chosen = [dataset(name) for name in several]
     known = {code for which in chosen for code in which.languages}
     codes = known if languages is None else {languages} if isinstance(languages, str) else set(languages)
     for code in sorted(codes - known):

@@ -38,7 +38,7 @@ def remote_of(which: Dataset, code: str) -> Remote:
 
 def find(which: Dataset | str, code: str, split: str) -> Path:
     """The file of a split on this machine; if there is none, the error says where it was looked for and what to do."""
-    which = dataset(which) if isinstance(which, str) else which
+    which = dataset(which)
     places = locations(which, code, split)
     for path in places:
         if path.is_file():
@@ -98,7 +98,7 @@ def verify(path: Path, which: Dataset, code: str, split: str) -> None:
 
 def fingerprint(which: Dataset | str, code: str) -> str:
     """The SHA-256 that stands for the content of all splits of a language, however they are stored."""
-    which = dataset(which) if isinstance(which, str) else which
+    which = dataset(which)
     which.require(code)
     if which.kept:
         about = json.loads((which.kept / ABOUT_FILE).read_bytes())

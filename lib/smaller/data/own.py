@@ -16,9 +16,8 @@ from smaller.base.paths import expanded
 from smaller.data import datasets, readers, tables, tasks
 from smaller.data.columns import UNIVERSAL
 from smaller.data.datasets import OWN, SPLITS
-from smaller.data.examples import Example, Text
+from smaller.data.examples import Example, Reading, Text
 from smaller.data.languages import language as language_of
-from smaller.data.report import Reading
 from smaller.data.rows import raw_table
 from smaller.data.schemes import WrongTag, scheme_of, types_of
 

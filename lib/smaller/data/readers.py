@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from smaller.data.report import Reading
+from smaller.data.examples import Reading
 from smaller.data.rows import read_rows
 from smaller.data.tasks import task as task_of
 from smaller.data.texts import read_texts

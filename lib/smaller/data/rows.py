@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from smaller.base.errors import SmallerError
 from smaller.data import tables
+from smaller.data.examples import Reading, report_on
 from smaller.data.files import read_content
-from smaller.data.report import Reading, report_on
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table

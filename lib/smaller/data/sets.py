@@ -97,7 +97,7 @@ class EvaluationSet:
             return add_noise(clean, self.noise, self.rate, seed=self.seed, names=names)
         if self.kind == ATTACK:
             clean = [sentence for sentence in clean if set(sentence.tags) != {"O"}]
-        return spread(clean, self.limit)
+        return splits.spread(clean, self.limit)
 
     def _unseen_names(self) -> dict[str, list[tuple[str, ...]]]:
         train, *others = (splits.sentences(self.dataset, self.language, split) for split in ("train", "dev", "test"))
@@ -145,10 +145,3 @@ def noise_grid(
 
     kept = [kind for kind in noise if struck(clean, at(kind, 1.0).sentences()) >= LEAST_STRUCK]
     return [at(kind, rate) for kind in kept for rate in noise[kind]]
-
-
-def spread(rows: Sequence, limit: int) -> list:
-    """At most `limit` of the rows, evenly spread over them; all for 0."""
-    if not limit or limit >= len(rows):
-        return list(rows)
-    return [rows[index * len(rows) // limit] for index in range(limit)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from smaller.data import datasets, splits, store
+from smaller.data import splits
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.languages import language as language_of
 from smaller.data.noise import affected, struck
@@ -79,7 +79,7 @@ def _oddities(dataset: str, language: str) -> str:
     """What the reader had to survive in the files, in words; empty for clean files."""
     if dataset == "sample":
         return ""
-    reports = [store.report(datasets.dataset(dataset), language, split) for split in ("train", "dev", "test")]
+    reports = [splits.report(dataset, language, split) for split in ("train", "dev", "test")]
     total = reports[0] + reports[1] + reports[2]
     counts = {
         "orphan I- tags": total.orphan_tags,

@@ -53,30 +53,21 @@ def features(task: str, labels: Sequence[str]) -> Features:
     return Features({"tokens": List(Value("string")), LABEL_COLUMN[task]: List(names)})
 
 
-def table_of(examples: Sequence[Example], task: str, labels: Sequence[str]) -> Table:
-    """A table that holds the examples."""
+def table_of(examples: Sequence[Example] | Sequence[str], task: str, labels: Sequence[str] = ()) -> Table:
+    """A table that holds the examples, or for the task "text" lines."""
     import pyarrow
     from datasets import Dataset as Table
 
-    column = LABEL_COLUMN[task]
     ids = {label: index for index, label in enumerate(labels)}
-    if TASKS[task].unit == "text":
-        rows = {"text": [each.text for each in examples], column: [ids[each.label] for each in examples]}
+    if task == "text":
+        rows = {"text": examples}
+    elif TASKS[task].unit == "text":
+        rows = {"text": [each.text for each in examples], "label": [ids[each.label] for each in examples]}
     else:
-        rows = {
-            "tokens": [list(each.words) for each in examples],
-            column: [[ids[tag] for tag in each.tags] for each in examples],
-        }
+        tags = [[ids[tag] for tag in each.tags] for each in examples]
+        rows = {"tokens": [list(each.words) for each in examples], LABEL_COLUMN[task]: tags}
     # The schema carries the features; `Table.from_dict` would look at every value once more.
     return Table(pyarrow.Table.from_pydict(rows, schema=features(task, labels).arrow_schema))
-
-
-def text_table(lines: Sequence[str]) -> Table:
-    """A table that holds the lines of an unlabelled text."""
-    import pyarrow
-    from datasets import Dataset as Table
-
-    return Table(pyarrow.Table.from_pydict({"text": lines}, schema=features("text", ()).arrow_schema))
 
 
 def examples_of(table: Table, task: str) -> tuple[Example, ...]:

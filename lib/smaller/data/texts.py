@@ -8,9 +8,8 @@ from pathlib import Path
 
 from smaller.base.errors import SmallerError
 from smaller.data.columns import shorten
-from smaller.data.examples import Text
+from smaller.data.examples import Reading, Text, report_on
 from smaller.data.files import read_text_of
-from smaller.data.report import Reading, report_on
 from smaller.data.tables import CLASS_COLUMNS, TEXT_COLUMNS
 from smaller.data.text import composed
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from smaller.base.errors import SmallerError
 from smaller.data.columns import entity_of, layout_of, rows_of, shorten
-from smaller.data.examples import Sentence
+from smaller.data.examples import Reading, Sentence, report_on
 from smaller.data.files import read_text_of
-from smaller.data.report import Reading, report_on
 from smaller.data.schemes import in_bio
 from smaller.data.tasks import Task
 from smaller.data.text import composed, is_composed

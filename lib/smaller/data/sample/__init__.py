@@ -34,6 +34,8 @@ LANGUAGES = ("amh", "hau", "pcm", "swa", "yor")
 UNSEEN = "bam"
 """Bambara: in the sample, but not in the sample encoders' pre-training."""
 
+ALL = (*LANGUAGES, UNSEEN)
+
 NOT_LATIN = ("amh",)
 
 SIZES = {"train": 3000, "dev": 150, "test": 300}
@@ -49,11 +51,10 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 def check(language: str) -> None:
     """Raise SmallerError unless the sample has the language."""
-    known = (*LANGUAGES, UNSEEN)
-    if language not in known:
+    if language not in ALL:
         raise SmallerError(
-            f"The embedded sample has no language {language!r}; it has {', '.join(known)}."
-            f"{did_you_mean(language, known)} The others need SMALLER_DATA and a data set such as masakhaner."
+            f"The embedded sample has no language {language!r}; it has {', '.join(ALL)}."
+            f"{did_you_mean(language, ALL)} The others need SMALLER_DATA and a data set such as masakhaner."
         )
 
 
@@ -118,7 +119,7 @@ def _training_names(language: str) -> dict[str, list[str]]:
     News of one country names people and places of others. A small model that meets few names learns them by heart and
     finds no others; many names make it look at how names are built and where they stand.
     """
-    others = [code for code in (*LANGUAGES, UNSEEN) if code not in (language, *NOT_LATIN) and language not in NOT_LATIN]
+    others = [code for code in ALL if code not in (language, *NOT_LATIN) and language not in NOT_LATIN]
     own, held_out = (_source(language)["names"][part] for part in ("train", "test"))
     unseen = {name.lower() for names in held_out.values() for name in names}
     shared = {

@@ -14,15 +14,15 @@ from smaller.base.errors import SmallerError
 from smaller.data import sample
 from smaller.data.examples import Text
 
-LANGUAGES = ("swa",)
+ALL = ("swa",)
 SIZES = {"train": 400, "dev": 120, "test": 120}
 
 
 def check(language: str) -> None:
     """Raise SmallerError unless there are topics in the language."""
-    if language not in LANGUAGES:
+    if language not in ALL:
         raise SmallerError(
-            f"The embedded sample has topics in {', '.join(LANGUAGES)} alone, and not in {language!r}. "
+            f"The embedded sample has topics in {', '.join(ALL)} alone, and not in {language!r}. "
             "Others need SMALLER_DATA and a data set such as sib200."
         )
 
