@@ -86,16 +86,6 @@ def content_checksum(path: Path) -> str:
     return _content_checksum(path, state.st_mtime_ns, state.st_size)
 
 
-def verify(path: Path, which: Dataset, code: str, split: str) -> None:
-    """Raise an error unless the uncompressed content of `path` is that of the pinned source."""
-    expected, found = which.checksums[which.file(code, split)], content_checksum(path)
-    if found != expected:
-        raise SmallerError(
-            f"{path}: SHA-256 of the content is {found}, but {which.name!r} as pinned has {expected}. "
-            f"The file is damaged or of another version: remove it, and copy or fetch it again."
-        )
-
-
 def fingerprint(which: Dataset | str, code: str) -> str:
     """The SHA-256 that stands for the content of all splits of a language, however they are stored."""
     which = dataset(which)

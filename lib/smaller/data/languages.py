@@ -22,57 +22,39 @@ class Language:
     family: str
     script: str = "Latin"
     afriberta: bool = False
-    note: str = ""
 
 
+# Of AfriBERTa's languages Kinyarwanda and Kirundi were seen inside one mixture of both, "gahuza".
 _ALL = (
     Language(code="amh", name="Amharic", family="Afro-Asiatic, Semitic", script="Ethiopic", afriberta=True),
     Language(code="bam", name="Bambara", family="Mande"),
-    Language(code="bbj", name="Ghomala", family="Niger-Congo, Grassfields", note="Ghomálá' in its own spelling"),
+    Language(code="bbj", name="Ghomala", family="Niger-Congo, Grassfields"),
     Language(code="eng", name="English", family="Indo-European, Germanic"),
     Language(code="ewe", name="Ewe", family="Niger-Congo, Gbe"),
     Language(code="fon", name="Fon", family="Niger-Congo, Gbe"),
     Language(code="hau", name="Hausa", family="Afro-Asiatic, Chadic", afriberta=True),
     Language(code="ibo", name="Igbo", family="Niger-Congo, Volta-Niger", afriberta=True),
-    Language(
-        code="kin",
-        name="Kinyarwanda",
-        family="Niger-Congo, Bantu",
-        afriberta=True,
-        note="seen only inside 'gahuza', a mixture of Kinyarwanda and Kirundi",
-    ),
+    Language(code="kin", name="Kinyarwanda", family="Niger-Congo, Bantu", afriberta=True),
     Language(code="lug", name="Luganda", family="Niger-Congo, Bantu"),
-    Language(code="luo", name="Luo", family="Nilo-Saharan, Nilotic", note="Dholuo"),
+    Language(code="luo", name="Luo", family="Nilo-Saharan, Nilotic"),
     Language(code="mlt", name="Maltese", family="Afro-Asiatic, Semitic"),
-    Language(code="mos", name="Mossi", family="Niger-Congo, Gur", note="Mooré"),
-    Language(code="nya", name="Chichewa", family="Niger-Congo, Bantu", note="Nyanja"),
-    Language(
-        code="orm",
-        name="Oromo",
-        family="Afro-Asiatic, Cushitic",
-        afriberta=True,
-        note="gaz_Latn (West Central Oromo) in SIB-200",
-    ),
+    Language(code="mos", name="Mossi", family="Niger-Congo, Gur"),
+    Language(code="nya", name="Chichewa", family="Niger-Congo, Bantu"),
+    Language(code="orm", name="Oromo", family="Afro-Asiatic, Cushitic", afriberta=True),
     Language(code="pcm", name="Nigerian Pidgin", family="English creole", afriberta=True),
-    Language(
-        code="run",
-        name="Kirundi",
-        family="Niger-Congo, Bantu",
-        afriberta=True,
-        note="seen only inside 'gahuza', a mixture of Kinyarwanda and Kirundi",
-    ),
+    Language(code="run", name="Kirundi", family="Niger-Congo, Bantu", afriberta=True),
     Language(code="slk", name="Slovak", family="Indo-European, Slavic"),
     Language(code="sna", name="Shona", family="Niger-Congo, Bantu"),
     Language(code="som", name="Somali", family="Afro-Asiatic, Cushitic", afriberta=True),
-    Language(code="swa", name="Swahili", family="Niger-Congo, Bantu", afriberta=True, note="swh_Latn in SIB-200"),
+    Language(code="swa", name="Swahili", family="Niger-Congo, Bantu", afriberta=True),
     Language(code="tir", name="Tigrinya", family="Afro-Asiatic, Semitic", script="Ethiopic", afriberta=True),
     Language(code="tsn", name="Setswana", family="Niger-Congo, Bantu"),
-    Language(code="twi", name="Twi", family="Niger-Congo, Kwa", note="Akan"),
-    Language(code="und", name="a language that is not named", family="unknown", note="for data of one's own"),
+    Language(code="twi", name="Twi", family="Niger-Congo, Kwa"),
+    Language(code="und", name="a language that is not named", family="unknown"),
     Language(code="wol", name="Wolof", family="Niger-Congo, Senegambian"),
     Language(code="xho", name="Xhosa", family="Niger-Congo, Bantu"),
     Language(code="yor", name="Yoruba", family="Niger-Congo, Volta-Niger", afriberta=True),
-    Language(code="zho", name="Chinese", family="Sino-Tibetan, Sinitic", script="Han", note="simplified characters"),
+    Language(code="zho", name="Chinese", family="Sino-Tibetan, Sinitic", script="Han"),
     Language(code="zul", name="Zulu", family="Niger-Congo, Bantu"),
 )
 

@@ -8,8 +8,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
+from smaller.base.checks import is_number, require
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.data.examples import Sentence
+from smaller.data.schemes import spans_of
+from smaller.data.text import composed
 
 Pool = Mapping[str, Sequence[tuple[str, ...]]]
 
@@ -45,42 +48,14 @@ def check_noise(kind: str, rate: float, *, kinds: Collection[str] = ()) -> None:
     kinds = kinds or KINDS
     if kind not in kinds:
         raise SmallerError(f"There is no noise {kind!r}; there are {', '.join(kinds)}.{did_you_mean(kind, kinds)}")
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-        raise SmallerError(f"The rate of {kind} noise is a share from 0 to 1; it is {rate!r}.")
-
-
-def _by_letter(change: Callable[[str, np.random.Generator], str]) -> Callable[..., Sentence]:
-    """Damage that strikes single letters; a word never vanishes, since its label needs something to stand on."""
-
-    def damage(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
-        words = []
-        for word in sentence.words:
-            # Both are drawn for every letter, so that what one rate strikes does not depend on another.
-            letters = [(letter, generator.random(), change(letter, generator)) for letter in word]
-            words.append("".join(new if chance < rate else old for old, chance, new in letters) or word[0])
-        return Sentence(tuple(words), sentence.tags)
-
-    return damage
+    share = is_number(rate) and 0 <= rate <= 1
+    require(share, f"The rate of {kind} noise is a share from 0 to 1; it is {rate!r}.")
 
 
 def _without_marks(letter: str, generator: np.random.Generator) -> str:
     decomposed = unicodedata.normalize("NFD", letter)
     kept = "".join(part for part in decomposed if not unicodedata.combining(part))
     return kept.translate(_PLAIN)
-
-
-def _diacritics(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
-    """Marks go letter by letter; a mark that is a character of its own goes with its letter."""
-    composed = Sentence(tuple(map(_composed, sentence.words)), sentence.tags)
-    return _by_letter(_without_marks)(composed, rate, generator, names)
-
-
-def _dropped(letter: str, generator: np.random.Generator) -> str:
-    return "" if letter.isalpha() else letter
-
-
-def _doubled(letter: str, generator: np.random.Generator) -> str:
-    return 2 * letter if letter.isalpha() else letter
 
 
 def _mistyped(letter: str, generator: np.random.Generator) -> str:
@@ -97,18 +72,34 @@ def _mistyped(letter: str, generator: np.random.Generator) -> str:
     return typed.upper() if letter.isupper() else typed
 
 
-def _small(letter: str, generator: np.random.Generator) -> str:
-    return letter.lower()
-
-
 EDITS: dict[str, Callable[[str, np.random.Generator], str]] = {
     "diacritics": _without_marks,
-    "dropped": _dropped,
-    "doubled": _doubled,
+    "dropped": lambda letter, _: "" if letter.isalpha() else letter,
+    "doubled": lambda letter, _: 2 * letter if letter.isalpha() else letter,
     "mistyped": _mistyped,
-    "case": _small,
+    "case": lambda letter, _: letter.lower(),
 }
 """What people do to a single letter: the edits that a search for the most harmful ones chooses from."""
+
+
+def _by_letter(change: Callable[[str, np.random.Generator], str]) -> Callable[..., Sentence]:
+    """Damage that strikes single letters; a word never vanishes, since its label needs something to stand on."""
+
+    def damage(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
+        words = []
+        for word in sentence.words:
+            # Both are drawn for every letter, so that what one rate strikes does not depend on another.
+            letters = [(letter, generator.random(), change(letter, generator)) for letter in word]
+            words.append("".join(new if chance < rate else old for old, chance, new in letters) or word[0])
+        return Sentence(tuple(words), sentence.tags)
+
+    return damage
+
+
+def _diacritics(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
+    """Marks go letter by letter; a mark that is a character of its own goes with its letter."""
+    whole = Sentence(tuple(map(composed, sentence.words)), sentence.tags)
+    return _by_letter(_without_marks)(whole, rate, generator, names)
 
 
 def _lower(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
@@ -131,20 +122,14 @@ def _spaces(sentence: Sentence, rate: float, generator: np.random.Generator, nam
     return Sentence(tuple(words), tuple(tags))
 
 
-def _ethiopic(letter: str, generator: np.random.Generator) -> str:
-    return _ETHIOPIC_MARKS.get(letter, letter)
-
-
 def _entities(sentence: Sentence, rate: float, generator: np.random.Generator, names: Pool) -> Sentence:
     """Names give way to others of their type."""
+    spans = {first: (kind, last + 1) for kind, first, last in spans_of(sentence.tags)}
     words: list[str] = []
     tags: list[str] = []
     place = 0
     while place < len(sentence.words):
-        end = place + 1
-        kind = sentence.tags[place][2:]
-        while end < len(sentence.words) and kind and sentence.tags[end] == f"I-{kind}":
-            end += 1
+        kind, end = spans.get(place, ("", place + 1))
         chance, draw = generator.random(2)
         pool = names.get(kind, ())
         if kind and pool and chance < rate:
@@ -160,12 +145,12 @@ def _entities(sentence: Sentence, rate: float, generator: np.random.Generator, n
 
 KINDS: dict[str, Callable[..., Sentence]] = {
     "diacritics": _diacritics,
-    "dropped": _by_letter(_dropped),
-    "doubled": _by_letter(_doubled),
+    "dropped": _by_letter(EDITS["dropped"]),
+    "doubled": _by_letter(EDITS["doubled"]),
     "mistyped": _by_letter(_mistyped),
     "case": _lower,
     "spaces": _spaces,
-    "punctuation": _by_letter(_ethiopic),
+    "punctuation": _by_letter(lambda letter, _: _ETHIOPIC_MARKS.get(letter, letter)),
     "entities": _entities,
 }
 """Diacritics lost, letters dropped, doubled or mistyped, case lost, spaces lost, Ethiopic punctuation typed in ASCII,
@@ -190,15 +175,8 @@ def names_in(sentences: Sequence[Sentence]) -> dict[str, list[tuple[str, ...]]]:
     """The different names in labelled sentences by entity type, in order."""
     found: dict[str, dict[tuple[str, ...], None]] = {}
     for sentence in sentences:
-        current: list[str] = []
-        kind = ""
-        for word, tag in [*zip(sentence.words, sentence.tags, strict=True), ("", "O")]:
-            if tag.startswith("I-") and tag[2:] == kind:
-                current.append(word)
-                continue
-            if kind:
-                found.setdefault(kind, {})[tuple(current)] = None
-            kind, current = tag[2:], [word]
+        for kind, first, last in spans_of(sentence.tags):
+            found.setdefault(kind, {})[sentence.words[first : last + 1]] = None
     return {name: list(values) for name, values in found.items()}
 
 
@@ -208,12 +186,8 @@ def struck(clean: Sequence[Sentence], noisy: Sequence[Sentence]) -> float:
     How a letter and its accent are put together is no difference.
     """
     pairs = zip(clean, noisy, strict=True)
-    changed = [" ".join(map(_composed, old.words)) != " ".join(map(_composed, new.words)) for old, new in pairs]
+    changed = [" ".join(map(composed, old.words)) != " ".join(map(composed, new.words)) for old, new in pairs]
     return sum(changed) / max(len(changed), 1)
-
-
-def _composed(word: str) -> str:
-    return unicodedata.normalize("NFC", word)
 
 
 def affected(kind: str) -> str:

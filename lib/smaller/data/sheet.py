@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from smaller.data import splits
-from smaller.data.examples import Example, Sentence, Text
+from smaller.data.examples import Example, Sentence
+from smaller.data.features import cut_by
 from smaller.data.languages import language as language_of
 from smaller.data.noise import affected, struck
+from smaller.data.schemes import spans_of
 from smaller.data.sets import EvaluationSet
 
 
@@ -28,9 +30,7 @@ def sheet(dataset: str, languages: Sequence[str], tokenizer) -> pd.DataFrame:
 def _row(dataset: str, language: str, tokenizer) -> dict:
     parts = {split: splits.sentences(dataset, language, split) for split in ("train", "dev", "test")}
     words = [word for sentence in parts["train"] for word in sentence.words]
-    pieces = tokenizer(words, add_special_tokens=False)["input_ids"]
-    count = sum(map(len, pieces))
-    unknown = sum(row.count(tokenizer.unk_token_id) for row in pieces)
+    cut = cut_by(tokenizer, words)
     seen = {sentence.words for sentence in parts["train"]}
     return {
         "language": language_of(language).name,
@@ -38,8 +38,8 @@ def _row(dataset: str, language: str, tokenizer) -> dict:
         **{f"{split} sentences": len(rows) for split, rows in parts.items()},
         "train words": len(words),
         **(_names if splits.task(dataset).spans else _labels)(parts["train"], parts["test"]),
-        "tokens per word": count / len(words),
-        "unknown tokens (%)": 100 * unknown / max(count, 1),
+        "tokens per word": cut["pieces_per_word"],
+        "unknown tokens (%)": cut["unknown_pieces"],
         "test in train": sum(sentence.words in seen for sentence in parts["test"]),
         "oddities": _oddities(dataset, language),
     }
@@ -56,23 +56,13 @@ def _names(train: Sequence[Sentence], test: Sequence[Sentence]) -> dict:
 
 
 def _labels(train: Sequence[Example], test: Sequence[Example]) -> dict:
-    labels = [label for each in train for label in ([each.label] if isinstance(each, Text) else each.tags)]
-    counts = Counter(labels)
-    return {"labels": len(counts), "commonest label (%)": 100 * max(counts.values()) / len(labels)}
+    counts = Counter(label for each in train for label in each.labels)
+    return {"labels": len(counts), "commonest label (%)": 100 * max(counts.values()) / counts.total()}
 
 
 def names(sentences: Sequence[Sentence]) -> list[tuple[str, ...]]:
     """The words of every entity, in order; an I- tag that continues nothing opens one."""
-    found: list[tuple[str, ...]] = []
-    for sentence in sentences:
-        kind, start = "", 0
-        for place, tag in enumerate([*sentence.tags, "O"]):
-            if kind and (tag[:2] != "I-" or tag[2:] != kind):
-                found.append(sentence.words[start:place])
-                kind = ""
-            if tag != "O" and not kind:
-                kind, start = tag[2:], place
-    return found
+    return [sentence.words[first : last + 1] for sentence in sentences for _, first, last in spans_of(sentence.tags)]
 
 
 def _oddities(dataset: str, language: str) -> str:
