@@ -28,3 +28,8 @@ def in_one_line(problem: BaseException) -> str:
     """What an error says, as a line of a result from which something was left out; its kind, where it is not ours."""
     said = " ".join(str(problem).split("\n\n")[0].split())
     return said if isinstance(problem, SmallerError) else f"{type(problem).__name__}: {said}".removesuffix(": ")
+
+
+def briefly(problem: BaseException) -> str:
+    """What an error of a library says, in one line that is not long; its kind, where it says nothing."""
+    return " ".join(str(problem).split())[:160] or type(problem).__name__

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smaller.base import hub_client, settings
-from smaller.base.errors import SmallerError
+from smaller.base.errors import SmallerError, briefly
 from smaller.base.files import write_whole
 from smaller.base.hub_client import Remote
 from smaller.base.paths import cache_folder
@@ -68,7 +68,7 @@ def wanted(names: str | Dataset | Iterable[str | Dataset], languages: str | Iter
         for split in which.splits_of(code)
     ]
     for file in found:
-        if not file.present and not file.dataset.source(file.language).repository:
+        if not file.present and not file.source:
             raise SmallerError(
                 f"The data set {file.dataset.name!r} cannot be fetched: its files are derived, not published. "
                 f"Copy its folder and set SMALLER_DATA to the folder that holds {file.dataset.name}/."
@@ -124,10 +124,10 @@ def fetch(
     brought stays. Nothing touches the network when all files are present.
     """
     several = [names] if isinstance(names, str | Dataset) else list(names)
-    for name in several:
-        if isinstance(name, str) and "/" in name:
-            hub.fetch(name, say=say)
-    files = wanted([name for name in several if not (isinstance(name, str) and "/" in name)], languages)
+    of_the_hub = [name for name in several if isinstance(name, str) and "/" in name]
+    for name in of_the_hub:
+        hub.fetch(name, say=say)
+    files = wanted([name for name in several if name not in of_the_hub], languages)
     missing = [file for file in files if not file.present]
     if missing and hub_client.offline():
         raise SmallerError(
@@ -176,13 +176,9 @@ def _from_git_host(file: File) -> Path:
     pooch.get_logger().setLevel("ERROR")
     with _one_sentence(file.source, place), tempfile.TemporaryDirectory(prefix="smaller-") as folder:
         # What arrives is checked here, since of a converted file the checksum of what is kept is known.
-        arrived = pooch.create(
-            folder,
-            file.source.rpartition("/")[0] + "/",
-            retry_if_failed=ATTEMPTS,
-            registry={source_name(file.source): None},
-        )
-        content = Path(arrived.fetch(source_name(file.source), downloader=_download)).read_bytes()
+        base, _, last = file.source.rpartition("/")
+        arrived = pooch.create(folder, f"{base}/", retry_if_failed=ATTEMPTS, registry={last: None})
+        content = Path(arrived.fetch(last, downloader=_download)).read_bytes()
         content = _convert(content) if source.converted else content
         got = hashlib.sha256(content).hexdigest()
         if expected and got != expected:
@@ -192,11 +188,6 @@ def _from_git_host(file: File) -> Path:
             )
         write_whole(place, content)
     return place
-
-
-def source_name(url: str) -> str:
-    """The last part of an address."""
-    return url.rpartition("/")[2]
 
 
 def _download(url: str, place: str, pooch_: object) -> None:
@@ -223,9 +214,8 @@ def _one_sentence(url: str, place: Path) -> Iterator[None]:
     try:
         yield
     except (RequestException, ConnectionError) as problem:
-        told = " ".join(str(problem).split())[:160]
         raise SmallerError(
-            f"{url}: cannot be downloaded ({told}). Check the network and fetch again, which keeps the "
+            f"{url}: cannot be downloaded ({briefly(problem)}). Check the network and fetch again, which keeps the "
             f"files that have arrived; or {BY_HAND}."
         ) from None
     except OSError as problem:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from smaller.base import hub_client
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.errors import SmallerError, briefly, did_you_mean
 from smaller.base.hub_client import Remote
 from smaller.base.progress import Say, silent
 from smaller.data import datasets, languages, own, tables
 from smaller.data.datasets import SPLITS
-from smaller.data.rows import raw_table
+from smaller.data.readers import raw_table
 
 if TYPE_CHECKING:
     from datasets import Dataset as Table
@@ -103,8 +103,7 @@ def _joined(parts: Mapping[str, Sequence[Table]], name: str) -> dict[str, Table]
         return {split: concatenate_datasets(list(tables)) for split, tables in parts.items()}
     except ValueError as problem:
         raise SmallerError(
-            f"{name}: the files of a split have different columns ({' '.join(str(problem).split())[:160]}"
-            "). Name a configuration."
+            f"{name}: the files of a split have different columns ({briefly(problem)}). Name a configuration."
         ) from None
 
 
@@ -164,12 +163,10 @@ def _from_card(known: Name, remote: Remote, files: Mapping[str, int]) -> dict[st
 
 def _patterns(given: object) -> dict[str, list[str]]:
     """The patterns of each split in the forms that a card may have: one, several, by split, or a list of rows."""
-    if isinstance(given, str):
-        given = [given]
     if isinstance(given, Mapping):
-        return {split: [paths] if isinstance(paths, str) else list(paths) for split, paths in given.items()}
+        given = [{"split": split, "path": paths} for split, paths in given.items()]
     found: dict[str, list[str]] = {}
-    for row in given or ():
+    for row in [given] if isinstance(given, str) else given or ():
         split, paths = ("train", row) if isinstance(row, str) else (row.get("split", "train"), row["path"])
         found.setdefault(split, []).extend([paths] if isinstance(paths, str) else paths)
     return found

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smaller.base.errors import SmallerError
+from smaller.base.errors import SmallerError, briefly
 from smaller.base.paths import expanded
 from smaller.data import datasets, readers, tables, tasks
 from smaller.data.columns import UNIVERSAL
 from smaller.data.datasets import OWN, SPLITS
 from smaller.data.examples import Example, Reading, Text
 from smaller.data.languages import language as language_of
-from smaller.data.rows import raw_table
 from smaller.data.schemes import WrongTag, scheme_of, types_of
 
 if TYPE_CHECKING:
@@ -94,7 +93,12 @@ def bring(given: Path | str | Table | DatasetDict, *, task: str = "", language: 
                     f"{files.get(split, f'{where}, {split}')}: no word of its {len(examples):,} sentences has a label "
                     "other than O, so F1 is not defined on it. Check its column of tags."
                 )
-    return _brought(brought, code), [*notes, *brought.notes]
+    name = f"{OWN}{digest(brought, code)[:12]}"
+    place = datasets.place_of(name)
+    if not tables.is_whole(place):
+        about = {"licence": "that of its owner", "non_commercial": False, "citation": "data of one's own", "url": ""}
+        keep(place, brought, language=code, about=about)
+    return name, [*notes, *brought.notes]
 
 
 def _require_headers(read: Mapping[str, Reading], files: Mapping[str, str]) -> None:
@@ -117,15 +121,6 @@ def _require_headers(read: Mapping[str, Reading], files: Mapping[str, str]) -> N
                 "would. Call the columns of a header text and label, or word and tag; if it is an example, put it "
                 "further down."
             )
-
-
-def _brought(brought: Brought, language: str) -> str:
-    name = f"{OWN}{digest(brought, language)[:12]}"
-    place = datasets.place_of(name)
-    if not tables.is_whole(place):
-        about = {"licence": "that of its owner", "non_commercial": False, "citation": "data of one's own", "url": ""}
-        keep(place, brought, language=language, about=about)
-    return name
 
 
 def hold_out(splits: dict[str, list[Example]], *, where: str) -> list[str]:
@@ -251,7 +246,7 @@ def _given(given: object, *, task: str) -> tuple[dict, dict[str, str]]:
             return _saved(place), {}
         files = _files(place)
         if all(readers.ending(file) in readers.ROWS for file in files.values()):
-            found = {split: raw_table(file) for split, file in files.items()}
+            found = {split: readers.raw_table(file) for split, file in files.items()}
         else:
             found = {split: readers.read(file, task) for split, file in files.items()}
         return found, {split: str(file) for split, file in files.items()}
@@ -264,8 +259,7 @@ def _saved(place: Path) -> dict[str, Table]:
     try:
         return _of_memory(load_from_disk(str(place)))
     except (OSError, ValueError, KeyError) as problem:
-        told = " ".join(str(problem).split())[:160]
-        raise SmallerError(f"{place}: cannot be read as a saved data set ({told}).") from None
+        raise SmallerError(f"{place}: cannot be read as a saved data set ({briefly(problem)}).") from None
 
 
 def _of_memory(given: object) -> dict[str, Table]:
@@ -308,14 +302,10 @@ def _files(place: Path) -> dict[str, Path]:
 
 
 def _is_of(file: Path, names: Sequence[str]) -> bool:
-    """Whether a file is that of a split by its name: train.txt, or one with it among other words, xx-ud-train.iob2."""
-    words = re.split(r"[-_.]", _stem(file))
-    return words[-1] in names or (words[0] in names and len(words) == 1)
-
-
-def _stem(file: Path) -> str:
+    """Whether a file is that of a split by its name: train.txt, or one that ends so, as xx-ud-train.iob2 does."""
     ending = readers.ending(file)
-    return file.name.lower().removesuffix(".gz").removesuffix(ending) if ending else ""
+    stem = file.name.lower().removesuffix(".gz").removesuffix(ending)
+    return bool(ending) and re.split(r"[-_.]", stem)[-1] in names
 
 
 def _classes(splits: Mapping[str, Sequence[Example]], files: Mapping[str, str], *, spans: bool) -> list[str]:

@@ -47,7 +47,8 @@ def scheme_of(tags: Iterable[str]) -> str:
     bare = [tag for tag in tags if tag != "O" and not _PREFIXED.fullmatch(tag)]
     prefixes = {tag[0] for tag in tags if tag != "O" and tag not in bare}
     if bare and prefixes:
-        raise WrongTag(bare[0], f"O, or B- or I- and a type, such as B-PER, as in {_first_prefixed(tags)!r}")
+        first = next(tag for tag in tags if _PREFIXED.fullmatch(tag))
+        raise WrongTag(bare[0], f"O, or B- or I- and a type, such as B-PER, as in {first!r}")
     if bare and "O" not in tags:
         return "none"
     broken = [tag for tag in bare if not tag or _BROKEN.fullmatch(tag)]
@@ -58,10 +59,6 @@ def scheme_of(tags: Iterable[str]) -> str:
     if prefixes & set("ESLU"):
         return "bioes"
     return "io" if prefixes == {"I"} else "bio"
-
-
-def _first_prefixed(tags: Iterable[str]) -> str:
-    return next(tag for tag in tags if _PREFIXED.fullmatch(tag))
 
 
 def as_bio(tags: Sequence[str], scheme: str) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from smaller.data import datasets, files, readers, sample, tables, tasks
 from smaller.data.datasets import ABOUT_FILE, Dataset
 from smaller.data.examples import Example, ReadReport, report_on
 from smaller.data.languages import language as language_of
-from smaller.data.rows import text_column
 from smaller.data.sample import topics
 from smaller.data.tables import Lines
 from smaller.data.tasks import Task
@@ -183,7 +182,9 @@ def _table(which: Dataset, code: str, split: str) -> tuple[Table, dict]:
         if which.task == "text" and ending == ".txt":
             return tables.table_of(read_lines(path), "text"), {}
         if which.task == "text":
-            return tables.lines_table(text_column(path, source.columns[0], rows=source.rows), where=str(path)), {}
+            return tables.lines_table(
+                readers.text_column(path, source.columns[0], rows=source.rows), where=str(path)
+            ), {}
         own = {"classes": which.tags, "columns": source.columns, "translated": source.labels}
         found = readers.read(path, which.task, **own)
         return tables.table_of(found.examples, which.task, names), {"report": asdict(found.report)}

@@ -89,7 +89,11 @@ def _named(header: Sequence[str], columns: tuple[str, str] | None, *, where: str
             f"{where}:1: found 1 column(s) in {shorten(header[0])}; expected a text and its label, separated by a tab."
         )
     if len(header) > 2:
-        raise SmallerError(f"{where}:1: {_unknown_header(header)}")
+        raise SmallerError(
+            f"{where}:1: the first row is {', '.join(map(repr, header))}, which is no header that is known and unlike "
+            f"the rows below it. Name the columns of a header text (or {', '.join(TEXT_COLUMNS[1:])}) and label (or "
+            f"{', '.join(CLASS_COLUMNS[1:])}); if it is an example, put it further down."
+        )
     return None
 
 
@@ -98,14 +102,6 @@ def _told_apart(rows: Sequence[tuple[int, Sequence[str]]]) -> tuple[int, int]:
     values = [Counter(cells[place].strip() for _, cells in rows) for place in (0, 1)]
     label = 0 if len(values[0]) < len(values[1]) else 1
     return 1 - label, label
-
-
-def _unknown_header(header: Sequence[str]) -> str:
-    return (
-        f"the first row is {', '.join(map(repr, header))}, which is no header that is known and unlike the rows below "
-        f"it. Name the columns of a header text (or {', '.join(TEXT_COLUMNS[1:])}) and label (or "
-        f"{', '.join(CLASS_COLUMNS[1:])}); if it is an example, put it further down."
-    )
 
 
 def _unquoted(cell: str) -> str:
