@@ -133,6 +133,7 @@ def browsed(text: str, folder: Path, *, width: int = 1280) -> str:
 
 
 POLICY = "<meta http-equiv[^>]*>"
+STYLE = (page.TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="Chromium is not there")
@@ -172,23 +173,22 @@ def test_the_ratio_of_contrast_by_known_cases():
 
 
 def test_every_colour_of_text_stands_out_on_every_ground():
-    sheet = page.style()
-    named = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", sheet))
+    named = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", STYLE))
     grounds = [named[name] for name in ("paper", "shade", "warn-shade", "bad-shade")]
     text = [named[name] for name in ("text", "soft", "link")] + re.findall(
-        r"\.highlight[^{]*\{ color: (#[0-9a-f]{6})", sheet
+        r"\.highlight[^{]*\{ color: (#[0-9a-f]{6})", STYLE
     )
     assert len(text) >= 7
     assert {(colour, ground) for colour in text for ground in grounds if contrast(colour, ground) < 4.5} == set()
     # The ring around what has the focus.
-    assert contrast(named["good"], named["paper"]) >= 3 and ":focus-visible" in sheet
+    assert contrast(named["good"], named["paper"]) >= 3 and ":focus-visible" in STYLE
 
 
 def test_paper_has_no_navigation_and_no_cut_figures():
-    printed = page.style().partition("@media print")[2]
+    printed = STYLE.partition("@media print")[2]
     hidden = re.search(r"([^}]*)\{ display: none; \}", printed)[1]
     assert {"nav", "details.code"} <= {part.strip() for part in hidden.split("{")[-1].split(",")}
-    assert re.search(r"figure[^{]*\{ break-inside: avoid; \}", printed) and "size: A4" in page.style()
+    assert re.search(r"figure[^{]*\{ break-inside: avoid; \}", printed) and "size: A4" in STYLE
 
 
 @pytest.mark.skipif(not (AXE and CHROMIUM), reason="SMALLER_AXE (the path of axe.min.js) or Chromium is not there")

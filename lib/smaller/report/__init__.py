@@ -10,9 +10,8 @@ __all__, __getattr__, __dir__ = on_demand(
     __name__,
     {
         "building": "run_all",
-        "front": "index",
         "page": "Page render",
-        "pages": "write_report",
+        "pages": "index write_report",
         "smaller.notebook.display": "answer in_numbers show",
     },
 )

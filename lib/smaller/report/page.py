@@ -94,7 +94,6 @@ def linked(page: Page, pages: Mapping[str, str]) -> Page:
         page=page,
         title=page.title,
         body=Markup(lead(page.body)),
-        style=Markup(style()),
         script=Markup(SORT),
         script_hash=base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode(),
         neighbours=_neighbours(page.name, pages),
@@ -111,12 +110,14 @@ def unlinked(executed: Path) -> Page:
     notebook.metadata.pop("widgets", None)  # nothing on a page moves, and Colab leaves them without a state
     notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
     cards = [card for cell in notebook.cells for output in cell.get("outputs", []) if (card := _prepare(output))]
+    log = logging.getLogger("smaller.report.nbconvert")
+    log.setLevel(logging.ERROR)  # it warns of missing alternative text, which is an error here and said once
     exporter = HTMLExporter(
         template_name="cells",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_anchor_links=True,
         embed_images=True,
-        log=_quiet(),
+        log=log,
     )
     resources = {"metadata": {"name": executed.stem, "path": str(project_root() / "notebooks")}}
     soup = BeautifulSoup(exporter.from_notebook_node(notebook, resources)[0], PARSER)
@@ -129,21 +130,17 @@ def unlinked(executed: Path) -> Page:
     _make_accessible(soup)
     _mark_links(soup)
     run = notebook.metadata.get("smaller", {})
-    answered = next((card for card in cards if card["kind"] == "answer"), {})
-    figure = next((card for card in cards if card["kind"] == "figure"), {})
+    profile = run.get("profile", "")
+    answered, figure = (next((card for card in cards if card["kind"] == kind), {}) for kind in ("answer", "figure"))
     return Page(
         name=executed.stem,
         title=title,
         answer=answered.get("text", ""),
-        headline=answered.get("headline", ""),
-        lead=answered.get("lead", ""),
-        verdict=answered.get("verdict", ""),
+        **{name: answered.get(name, "") for name in ("headline", "lead", "verdict")},
         error=run.get("error", ""),
-        profile=run.get("profile", ""),
+        profile=profile,
         sample=bool(run.get("sample")),
-        command=f"python -m smaller study --profile {run['profile']} --only {executed.stem}"
-        if run.get("profile")
-        else "",
+        command=profile and f"python -m smaller study --profile {profile} --only {executed.stem}",
         seconds=run.get("seconds", 0.0),
         figure=figure,
         thumbnail=_thumbnail(figure),
@@ -181,11 +178,6 @@ def template(name: str) -> Template:
 def unbroken(text: str) -> str:
     """The text with spaces that no line breaks at: between a number and its per cent sign or its interval."""
     return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
-
-
-def style() -> str:
-    """The style sheet that every page carries."""
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
 def _neighbours(name: str, titles: Mapping[str, str]) -> list[dict[str, str]]:
@@ -328,10 +320,3 @@ def _check_offline(soup, executed: Path) -> None:
             raise SmallerError(f"{executed}: the image {image.get('src')!r} is not part of the page.")
     for tag in soup.select("script, link, iframe, object, embed, video, audio, base, form, meta"):
         raise SmallerError(f"{executed}: <{tag.name}> has no place in a page that works offline.")
-
-
-def _quiet() -> logging.Logger:
-    """nbconvert warns of missing alternative text, which is an error here and said once."""
-    logger = logging.getLogger("smaller.report.nbconvert")
-    logger.setLevel(logging.ERROR)
-    return logger
