@@ -1,7 +1,8 @@
 import pytest
 
 from smaller.base.errors import SmallerError
-from smaller.data.languages import LANGUAGES, MASAKHANER_LANGUAGES, language
+from smaller.data.datasets import DATASETS
+from smaller.data.languages import LANGUAGES, language
 
 
 def test_every_language_goes_by_its_code():
@@ -10,12 +11,12 @@ def test_every_language_goes_by_its_code():
 
 
 def test_three_of_the_ten_masakhaner_languages_are_new_to_afriberta():
-    assert [code for code in MASAKHANER_LANGUAGES if not LANGUAGES[code].afriberta] == ["lug", "luo", "wol"]
-    assert len(MASAKHANER_LANGUAGES) == 10
+    ten, known = DATASETS["masakhaner"].languages, DATASETS["afriberta-corpus"].languages
+    assert [code for code in ten if code not in known] == ["lug", "luo", "wol"] and len(ten) == 10
 
 
 def test_afriberta_was_trained_on_eleven_languages():
-    assert sum(known.afriberta for known in LANGUAGES.values()) == 11
+    assert len(DATASETS["afriberta-corpus"].languages) == 11
 
 
 def test_scripts():

@@ -131,7 +131,7 @@ def layout_of(lines: Sequence[tuple[int, str]], task: Task, *, where: str) -> La
 
 
 def rows_of(lines: Sequence[tuple[int, str]], layout: Layout, *, where: str) -> Iterator[tuple[str, int, list[str]]]:
-    """What each line is ("row", "end" of a sentence, "comment", "skipped"), its number, and its columns.
+    """What each line is ("first" of a sentence, "row", "comments" or "skipped_rows"), its number, and its columns.
 
     Raises SmallerError, with the line, for one that has another number of columns than the layout.
     """
@@ -139,11 +139,10 @@ def rows_of(lines: Sequence[tuple[int, str]], layout: Layout, *, where: str) -> 
     for number, line in lines:
         if not line or _is_document(line):
             began = False
-            yield "end", number, []
             continue
         cells = layout.cells(line)
         if line.startswith("#") and (layout.conllu or (not began and _is_comment(line, cells, layout))):
-            yield "comment", number, []
+            yield "comments", number, []
         elif header:
             header = False
         elif len(cells) != layout.width or (layout.conllu and not _COUNT.fullmatch(cells[0])):
@@ -151,18 +150,17 @@ def rows_of(lines: Sequence[tuple[int, str]], layout: Layout, *, where: str) -> 
                 f"{where}:{number}: found {len(cells)} column(s) in {shorten(line)}; expected {layout.expected()}."
             )
         elif layout.conllu and not cells[0].isdecimal():
-            yield "skipped", number, []
+            yield "skipped_rows", number, []
         elif not layout.conllu and " " in cells[layout.word]:
             raise SmallerError(
                 f"{where}:{number}: found the word {shorten(cells[layout.word])}, with a space in it; expected one "
                 "word a line, or, for texts that have one label each, the task topics or sentiment."
             )
         else:
-            if layout.parts and began and _new_sentence(last, cells[layout.ids], layout.parts):
-                yield "end", number, []
+            goes_on = began and not (layout.parts and _new_sentence(last, cells[layout.ids], layout.parts))
             last = cells[layout.ids] or last
             began = True
-            yield "row", number, cells
+            yield "row" if goes_on else "first", number, cells
 
 
 def entity_of(misc: str, key: str) -> str:

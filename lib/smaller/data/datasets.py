@@ -146,10 +146,6 @@ class Dataset:
         """The splits that a language has."""
         return self.splits if self.kept else self.source(code).splits or self.splits
 
-    def files(self, code: str) -> dict[str, str]:
-        """The path of every split of a language, as `file` gives it."""
-        return {split: self.file(code, split) for split in self.splits_of(code)}
-
 
 def described(text: str) -> dict[str, Dataset]:
     """The data sets that a catalogue in TOML describes, in the form that `catalogue.toml` has, by name."""

@@ -6,6 +6,7 @@ Files of a git host come through pooch, with their checksums; files of the hub t
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,6 @@ from pathlib import Path
 from smaller.base import hub_client, settings
 from smaller.base.errors import SmallerError, briefly
 from smaller.base.files import write_whole
-from smaller.base.hub_client import Remote
 from smaller.base.paths import cache_folder
 from smaller.base.progress import Say, silent
 from smaller.data import hub
@@ -100,15 +100,13 @@ def _present(which: Dataset, code: str, split: str) -> Path | None:
 
 def sizes_on_the_hub(files: Iterable[File]) -> dict[str, int]:
     """The bytes of files that come from the hub, by `source`, as it tells them now; one request a repository."""
-    found: dict[str, int] = {}
-    listings: dict[Remote, dict[str, int]] = {}
+    listing = functools.cache(hub_client.listing)
+    found = {}
     for file in files:
         source = file.dataset.source(file.language)
         if source.hub:
-            remote = remote_of(file.dataset, file.language)
-            if remote not in listings:
-                listings[remote] = hub_client.listing(remote)[1]
-            found[file.source] = listings[remote].get(source.remote(file.language, file.split), 0)
+            _, sizes = listing(remote_of(file.dataset, file.language))
+            found[file.source] = sizes.get(source.remote(file.language, file.split), 0)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Languages: any of ISO 639-3 by its name; those of the study with their family, script, and AfriBERTa's text."""
+"""Languages: any of ISO 639-3 by its name; those of the study with their family and script."""
 
 from __future__ import annotations
 
@@ -11,57 +11,48 @@ from smaller.base.errors import SmallerError
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """A language by its ISO 639-3 code.
-
-    `afriberta` says whether its text was among the eleven languages that AfriBERTa was pre-trained on
-    (Ogueji et al. 2021, *Small Data? No Problem!*, table 1).
-    """
+    """A language by its ISO 639-3 code."""
 
     code: str
     name: str
     family: str
     script: str = "Latin"
-    afriberta: bool = False
 
 
-# Of AfriBERTa's languages Kinyarwanda and Kirundi were seen inside one mixture of both, "gahuza".
 _ALL = (
-    Language(code="amh", name="Amharic", family="Afro-Asiatic, Semitic", script="Ethiopic", afriberta=True),
+    Language(code="amh", name="Amharic", family="Afro-Asiatic, Semitic", script="Ethiopic"),
     Language(code="bam", name="Bambara", family="Mande"),
     Language(code="bbj", name="Ghomala", family="Niger-Congo, Grassfields"),
     Language(code="eng", name="English", family="Indo-European, Germanic"),
     Language(code="ewe", name="Ewe", family="Niger-Congo, Gbe"),
     Language(code="fon", name="Fon", family="Niger-Congo, Gbe"),
-    Language(code="hau", name="Hausa", family="Afro-Asiatic, Chadic", afriberta=True),
-    Language(code="ibo", name="Igbo", family="Niger-Congo, Volta-Niger", afriberta=True),
-    Language(code="kin", name="Kinyarwanda", family="Niger-Congo, Bantu", afriberta=True),
+    Language(code="hau", name="Hausa", family="Afro-Asiatic, Chadic"),
+    Language(code="ibo", name="Igbo", family="Niger-Congo, Volta-Niger"),
+    Language(code="kin", name="Kinyarwanda", family="Niger-Congo, Bantu"),
     Language(code="lug", name="Luganda", family="Niger-Congo, Bantu"),
     Language(code="luo", name="Luo", family="Nilo-Saharan, Nilotic"),
     Language(code="mlt", name="Maltese", family="Afro-Asiatic, Semitic"),
     Language(code="mos", name="Mossi", family="Niger-Congo, Gur"),
     Language(code="nya", name="Chichewa", family="Niger-Congo, Bantu"),
-    Language(code="orm", name="Oromo", family="Afro-Asiatic, Cushitic", afriberta=True),
-    Language(code="pcm", name="Nigerian Pidgin", family="English creole", afriberta=True),
-    Language(code="run", name="Kirundi", family="Niger-Congo, Bantu", afriberta=True),
+    Language(code="orm", name="Oromo", family="Afro-Asiatic, Cushitic"),
+    Language(code="pcm", name="Nigerian Pidgin", family="English creole"),
+    Language(code="run", name="Kirundi", family="Niger-Congo, Bantu"),
     Language(code="slk", name="Slovak", family="Indo-European, Slavic"),
     Language(code="sna", name="Shona", family="Niger-Congo, Bantu"),
-    Language(code="som", name="Somali", family="Afro-Asiatic, Cushitic", afriberta=True),
-    Language(code="swa", name="Swahili", family="Niger-Congo, Bantu", afriberta=True),
-    Language(code="tir", name="Tigrinya", family="Afro-Asiatic, Semitic", script="Ethiopic", afriberta=True),
+    Language(code="som", name="Somali", family="Afro-Asiatic, Cushitic"),
+    Language(code="swa", name="Swahili", family="Niger-Congo, Bantu"),
+    Language(code="tir", name="Tigrinya", family="Afro-Asiatic, Semitic", script="Ethiopic"),
     Language(code="tsn", name="Setswana", family="Niger-Congo, Bantu"),
     Language(code="twi", name="Twi", family="Niger-Congo, Kwa"),
     Language(code="und", name="a language that is not named", family="unknown"),
     Language(code="wol", name="Wolof", family="Niger-Congo, Senegambian"),
     Language(code="xho", name="Xhosa", family="Niger-Congo, Bantu"),
-    Language(code="yor", name="Yoruba", family="Niger-Congo, Volta-Niger", afriberta=True),
+    Language(code="yor", name="Yoruba", family="Niger-Congo, Volta-Niger"),
     Language(code="zho", name="Chinese", family="Sino-Tibetan, Sinitic", script="Han"),
     Language(code="zul", name="Zulu", family="Niger-Congo, Bantu"),
 )
 
 LANGUAGES: dict[str, Language] = {known.code: known for known in _ALL}
-
-MASAKHANER_LANGUAGES = ("amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor")
-"""The ten languages of MasakhaNER 1.0."""
 
 
 @functools.cache

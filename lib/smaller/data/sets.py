@@ -43,10 +43,7 @@ class EvaluationSet:
         object.__setattr__(self, "dataset", own.named(self.dataset, language=self.language))
         object.__setattr__(self, "language", in_codes(self.language))
         object.__setattr__(self, "kind", self.kind or (NOISE if self.noise else CLEAN))
-        splits.check(self.dataset, self.language)
-        known = datasets.dataset(self.dataset)
-        for code in self.language.split("+") if self.dataset not in splits.EMBEDDED else ():
-            known.require_split(code, self.split)
+        splits.check(self.dataset, self.language, self.split)
         if self.kind not in SORTS or (self.kind == NOISE) != bool(self.noise):
             raise SmallerError(
                 f"An evaluation set is one of {', '.join(SORTS)}, and {NOISE} alone names its noise; this one is "

@@ -27,22 +27,19 @@ def read_words(path: Path, task: Task, *, tags: Collection[str] | None = None) -
     lines = [(number, line.rstrip(" \t\r")) for number, line in enumerate(text.split("\n"), start=1)]
     layout = layout_of(lines, task, where=where)
     sentences: list[tuple[list[str], list[str], list[int]]] = []
-    counts = dict.fromkeys(("comment", "skipped", "decomposed"), 0)
-    began, whole = False, is_composed(text)
+    counts = dict.fromkeys(("comments", "skipped_rows", "decomposed_words"), 0)
+    whole = is_composed(text)
     for kind, number, cells in rows_of(lines, layout, where=where):
         if kind in counts:
             counts[kind] += 1
-        began = began and kind != "end"
-        if kind != "row":
             continue
-        if not began:
+        if kind == "first":
             sentences.append(([], [], []))
-            began = True
         word, tag = (cells[place] if whole else composed(cells[place]) for place in (layout.word, layout.tag))
         tag = entity_of(tag, layout.key) if layout.key else tag
         if not tag or (layout.conllu and tag == "_"):
             raise SmallerError(f"{where}:{number}: found a word without its tag in {shorten(' '.join(cells))}.")
-        counts["decomposed"] += word != cells[layout.word]
+        counts["decomposed_words"] += word != cells[layout.word]
         words, row, numbers = sentences[-1]
         words.append(word)
         row.append(tag)
@@ -58,13 +55,7 @@ def read_words(path: Path, task: Task, *, tags: Collection[str] | None = None) -
         for row, (_, _, numbers) in zip(rows, sentences, strict=True):
             _require_known(row, numbers, tags, spans=task.spans, where=where)
     found = [Sentence(tuple(words), tuple(row)) for (words, _, _), row in zip(sentences, rows, strict=True)]
-    report = report_on(
-        found,
-        comments=counts["comment"],
-        skipped_rows=counts["skipped"],
-        decomposed_words=counts["decomposed"],
-        bom=marked,
-    )
+    report = report_on(found, **counts, bom=marked)
     # A tag without a prefix may be the name of a column that nobody knows: who has all files can tell.
     titled = layout.header or layout.conllu or any(tag[:2] in ("B-", "I-") for row in rows for tag in row)
     return Reading(found, report, said, titled and not said.endswith("flat, which became bio"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from smaller import encoders
 from smaller.base import hub_client, settings
@@ -15,9 +14,6 @@ from smaller.data import datasets, splits
 from smaller.data.datasets import name_and_rest
 from smaller.notebook.parameters import filled
 from smaller.notebook.profiles import profile
-
-if TYPE_CHECKING:
-    from smaller.study.steps import Step
 
 
 @dataclass
@@ -44,11 +40,8 @@ class Needs:
             return
         self.add_encoder(made_from[0])
         for step in made_from[1]:
-            self._add_text_of(step)
-
-    def _add_text_of(self, step: Step) -> None:
-        for language in getattr(step, "languages", ()):
-            self.add(step.corpus, language)
+            for language in getattr(step, "languages", ()):
+                self.add(step.corpus, language)
 
 
 def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
