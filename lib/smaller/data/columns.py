@@ -43,7 +43,7 @@ _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a file: their number, what parts them, and the places of the word and its tag.
+    """The columns of a file: their number (0: not known), what parts them, and the places of the word and its tag.
 
     `ids` is the place of a column that numbers words or sentences (-1: none). Where no blank line parts sentences,
     `parts` says how it does: by a "change" of the number, or its "restart". With `loose`, several spaces are as one.
@@ -75,7 +75,13 @@ class Layout:
 
     def cells(self, line: str) -> list[str]:
         """The columns of a line; several separators in a row count as one where the line else has too many."""
-        return _cells(line, tab=self.tab, loose=self.loose, width=self.width)
+        if self.loose and not self.tab:
+            return [cell for cell in line.split(" ") if cell]
+        cells = [cell.strip(" ") for cell in line.split("\t")] if self.tab else line.split(" ")
+        if 0 < self.width < len(cells):
+            fewer = [cells[0], *filter(None, cells[1:])]
+            cells = fewer if len(fewer) <= self.width else [cell for cell in cells if cell]
+        return cells
 
     def expected(self) -> str:
         """What a line has to hold, in words."""
@@ -99,19 +105,20 @@ def layout_of(lines: Sequence[tuple[int, str]], task: Task, *, where: str) -> La
     if not rows:
         raise SmallerError(f"{where}: the file has no sentences; expected lines of a word and its tag.")
     tab = 2 * sum("\t" in line for line in rows) >= len(rows)
-    strict, loose = (Counter(len(_cells(line, tab=tab, loose=how)) for line in rows) for how in (False, True))
+    apart, as_one = Layout(0, tab), Layout(0, tab, loose=True)
+    strict, loose = (Counter(len(layout.cells(line)) for line in rows) for layout in (apart, as_one))
     # Columns that spaces line up have one width only if several spaces count as one.
     aligned = not tab and len(loose) == 1 and (len(strict) > 1 or all(line.startswith(" ") for line in rows))
-    widths = loose if aligned else strict
+    found, widths = (as_one, loose) if aligned else (apart, strict)
     # A file is as wide as most of its rows; of two widths that are as frequent, as the first row.
-    width = max(widths, key=lambda one: (widths[one], one > 1, one == len(_cells(rows[0], tab=tab, loose=aligned))))
+    width = max(widths, key=lambda one: (widths[one], one > 1, one == len(found.cells(rows[0]))))
     if width == 1:
         number, line = candidates[0]
         raise SmallerError(
             f"{where}:{number}: found 1 column(s) in {shorten(line)}; expected a word and its tag, separated by a tab "
             "or one space."
         )
-    found = Layout(width, tab, loose=aligned)
+    found = replace(found, width=width)
     table = [cells for line in rows if len(cells := found.cells(line)) == width]
     counted = all(_COUNT.fullmatch(cells[0]) for cells in table)
     if counted and tab and (width == len(CONLLU) or where.removesuffix(".gz").endswith(".conllu")):
@@ -190,17 +197,6 @@ def _is_comment(line: str, cells: Sequence[str], layout: Layout) -> bool:
     if tagged and (last.split(" ")[-1] in layout.known or _TAG.fullmatch(last.split(" ")[-1])):
         return False
     return line[1:2] in ("", " ", "\t") or "=" in line or line.startswith(("#begin ", "#end "))
-
-
-def _cells(line: str, *, tab: bool, loose: bool = False, width: int = 0) -> list[str]:
-    if not tab and loose:
-        return [cell for cell in line.split(" ") if cell]
-    cells = [cell.strip(" ") for cell in line.split("\t")] if tab else line.split(" ")
-    if width and len(cells) > width:
-        first, *rest = cells
-        fewer = [first, *filter(None, rest)]
-        cells = fewer if len(fewer) <= width else [cell for cell in cells if cell]
-    return cells
 
 
 def _with_header(found: Layout, first: Sequence[str], task: Task) -> Layout:

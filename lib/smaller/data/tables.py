@@ -89,17 +89,13 @@ class Lines(Sequence[str]):
 
     def __init__(self, table: Table) -> None:
         self._column = table.data.column("text")
-        self._rows = len(table)
 
     def __len__(self) -> int:
-        return self._rows
+        return len(self._column)
 
     def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return self.take(range(*place.indices(len(self))))
-        if not -len(self) <= place < len(self):
-            raise IndexError(place)
-        return self._column[place % len(self)].as_py()
+        found = self._column[place]
+        return found.to_pylist() if isinstance(place, slice) else found.as_py()
 
     def __iter__(self) -> Iterator[str]:
         for chunk in self._column.chunks:
