@@ -77,25 +77,22 @@ def wanted(names: str | Dataset | Iterable[str | Dataset], languages: str | Iter
 
 
 def _file(which: Dataset, code: str, split: str) -> File:
-    source = which.source(code)
+    """A file, and where it lies with the right content already: under `SMALLER_DATA`, or in a cache."""
+    source, name = which.source(code), which.file(code, split)
     address = f"{source.repository} at {source.commit}, {source.remote(code, split)}" if source.hub else ""
+    expected = which.checksums.get(name)  # the hub's files have none
+
+    def fits(path: Path) -> bool:
+        return path.is_file() and expected in (None, content_checksum(path)) and hub_client.is_whole(path)
+
     return File(
         dataset=which,
         language=code,
         split=split,
         source=address or (source_url(which, code, split) if source.repository else ""),
-        path=_present(which, code, split),
-        size=known_bytes(which.file(code, split)),
+        path=next(filter(fits, locations(which, code, split)), None),
+        size=known_bytes(name),
     )
-
-
-def _present(which: Dataset, code: str, split: str) -> Path | None:
-    """The file that has the right content already: under `SMALLER_DATA`, or in a cache. The hub's has no checksum."""
-    expected = which.checksums.get(which.file(code, split))
-    for path in locations(which, code, split):
-        if path.is_file() and expected in (None, content_checksum(path)) and hub_client.is_whole(path):
-            return path
-    return None
 
 
 def sizes_on_the_hub(files: Iterable[File]) -> dict[str, int]:
