@@ -100,6 +100,7 @@ class Dataset:
     checksums: Mapping[str, str] = field(default_factory=_published_checksums, repr=False)
     kept: Path | None = None
     spoken: str = ""
+    title: str = ""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -185,7 +186,7 @@ def dataset(name: str | Dataset) -> Dataset:
 
 def title(name: str) -> str:
     """The data set as its authors write it; what they gave no other name stays as it is called here."""
-    return _TITLES.get(name, name)
+    return (DATASETS[name].title if name in DATASETS else "") or name
 
 
 def is_own(name: str) -> bool:
