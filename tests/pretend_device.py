@@ -246,6 +246,7 @@ def _about_cuda() -> dict[str, Callable]:
         "get_device_name": lambda *_: "a pretended GPU",
         "is_bf16_supported": lambda **_: True,
         "max_memory_allocated": lambda *_: 1 << 20,
+        "reset_peak_memory_stats": lambda *_: None,
         "synchronize": lambda *_: None,
         "get_rng_state": lambda *_: state.clone(),
         "set_rng_state": lambda *_: None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 
@@ -50,6 +51,22 @@ def workers(asked: int | None = None) -> int | None:
     if asked is not None and (not isinstance(asked, int) or asked < 1):
         raise SmallerError(f"workers is a number of processes, at least 1; it is {asked!r}.")
     return asked
+
+
+def cards() -> list[str] | None:
+    """The GPUs that `CUDA_VISIBLE_DEVICES` allows, each by number, UUID or MIG name; None where it says nothing.
+
+    As the driver reads it: what stands after -1 does not count.
+    """
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return None
+    named = [name.strip() for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",")]
+    return list(itertools.takewhile(lambda name: name and name != "-1", named))
+
+
+def before_deterministic() -> None:
+    """What cuBLAS reads before its first product: with a workspace of its own it gives the same bits each time."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def threads() -> int:
@@ -101,9 +118,10 @@ def on_every_node() -> dict[str, str]:
     return {name: os.environ[name] for name in ON_EVERY_NODE if name in os.environ}
 
 
-def of_worker(*, threads: int) -> dict[str, str]:
-    """The environment of a worker process with so many threads, unless somebody asked for others."""
-    return {"OMP_NUM_THREADS": str(threads)} | os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+def of_worker(*, threads: int, card: str | None = None) -> dict[str, str]:
+    """The environment of a worker process: so many threads, unless somebody asked for others, and one card."""
+    own = {"TOKENIZERS_PARALLELISM": "false"} | ({} if card is None else {"CUDA_VISIBLE_DEVICES": card})
+    return {"OMP_NUM_THREADS": str(threads)} | os.environ | own
 
 
 def of_kernel(environment: Mapping[str, str]) -> dict[str, str]:

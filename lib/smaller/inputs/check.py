@@ -208,9 +208,21 @@ def accelerators(cuda: object | None = None) -> Iterator[Requirement]:
     """Each GPU of `torch.cuda` with its memory and whether it computes in bf16; optional: small encoders need none."""
     import torch
 
+    from smaller.encoders.device import gpu_fault, has_gpu
+
     cuda = cuda or torch.cuda
+    if fault := gpu_fault():
+        yield Requirement("GPU", False, fault)
+        return
     if not cuda.is_available():
-        yield Requirement("GPU", None, "none", "sample and mini run on the processor; the paper profile wants a GPU")
+        found = "none"
+        if settings.cards() is None and has_gpu():
+            found = (
+                f"not used: PyTorch {torch.__version__} is a build for the processor; the README says how to change it"
+            )
+        elif torch.backends.mps.is_available():
+            found = "Apple's (MPS) is not used: everything runs on the processor"
+        yield Requirement("GPU", None, found, "sample and mini run on the processor; the paper profile wants a GPU")
         return
     bf16 = "bf16" if cuda.is_bf16_supported() else "no bf16"
     for index in range(cuda.device_count()):

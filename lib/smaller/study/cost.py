@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 import platform
-import resource
 import sys
 import time
 import warnings
@@ -74,15 +74,26 @@ def masked_share(model: Model) -> float:
 
 
 def peak_memory(kind: str | None = None) -> int:
-    """The most bytes that this process has held so far, of memory ("cpu") or of the GPU's ("cuda", if there is one)."""
+    """The most bytes that this process has held since `reset_peak`, of memory ("cpu") or of the GPU's ("cuda")."""
     if (kind or device().type) == "cuda":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
     if status.is_file():
         # Linux lets a child's `ru_maxrss` begin at what its parent held when it was started.
         return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def reset_peak() -> None:
+    """Let `peak_memory` begin anew, where the system can: on a GPU and on Linux."""
+    if device().type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def cores() -> int:
@@ -119,7 +130,8 @@ class Setting:
         threads = "one thread" if self.threads == 1 else f"{self.threads} threads"
         return (
             f"batch {self.batch}, {threads}, {self.device}; the network's time is from token ids to logits in the "
-            "model's own form, the time end to end from text to labels; sentences by length, every shape once before "
+            "model's own form and its weights' precision, fp32 without TF32, the time end to end from text to labels; "
+            "sentences by length, every shape once before "
             "the clock runs, models in turn after a rest; a round's mean over sentences, median over rounds"
         )
 

@@ -118,18 +118,21 @@ def _applied(
 def execute(job: Job, *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
     """Do a job: its prefix is trained unless it is kept, its unfinished recipes are scored, costed and recorded."""
     todo = pending(job.recipes, job.sets)
+    cost.reset_peak()
     if todo:
         made = materialise(job.prefix, say=say)
     elif job.prefix.steps and cache.find(job.prefix) is None:
         _trained(job.prefix, say=say)  # only a child needs it
+    peak = cost.peak_memory()
     for recipe in job.recipes:
         if recipe in todo:
             with cache.lock(recipe, say=say):
+                cost.reset_peak()
                 record = results.read(recipe)
                 missing = _missing(recipe, record, job.sets)
                 if missing != []:  # another study may have been faster
                     model, reports = _applied(recipe.after(job.prefix), *made, say=say)
-                    record = record or _record(recipe, model, reports)
+                    record = record or _record(recipe, model, reports, peak=peak)
                     record["scores"] |= _scores(recipe, model, job.sets if missing is None else missing)
                     results.write(record)
         listener(recipe)
@@ -181,7 +184,7 @@ def _types_that_count(place: EvaluationSet, model: Model, sentences: Sequence[Ex
     return [name for name in place.types if name in set().union(*known)]
 
 
-def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
+def _record(recipe: Recipe, model: Model, reports: list[dict], *, peak: int) -> dict:
     began = time.perf_counter()
     scores = _scores(recipe, model, home_sets(recipe))
     return {
@@ -198,7 +201,7 @@ def _record(recipe: Recipe, model: Model, reports: list[dict]) -> dict:
             "achieved_sparsity": cost.masked_share(model) if model.masks else 0.0,
             "training_seconds": sum(report["report"].get("seconds", 0.0) for report in reports),
             "evaluation_seconds": round(time.perf_counter() - began, 3),
-            "peak_memory_bytes": cost.peak_memory(),
+            "peak_memory_bytes": max(peak, cost.peak_memory()),  # of its prefix, where that was trained now
             "latency": None,
         },
         "provenance": results.provenance() | encoders.head_note(model),

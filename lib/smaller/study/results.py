@@ -214,7 +214,7 @@ def provenance_of_process() -> dict:
     """Versions, commit and machine behind everything that this process computes; no names of people or hosts."""
     import torch
 
-    from smaller.encoders.device import device, half_precision
+    from smaller.encoders.device import arithmetic, device
 
     libraries = ("torch", "transformers", "tokenizers", "datasets", "numpy", "seqeval")
     gpu = torch.cuda.get_device_name() if device().type == "cuda" else None
@@ -224,8 +224,7 @@ def provenance_of_process() -> dict:
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in libraries},
         "device": gpu or f"{platform.machine()} processor, {torch.get_num_threads()} threads",
-        "mixed_precision": "bfloat16" if half_precision() else "none",
-    }
+    } | arithmetic()
 
 
 def _commit() -> str:

@@ -21,7 +21,7 @@ from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, duration, silent
 from smaller.data.encoding import IGNORED, Batch, flat_places
 from smaller.encoders import Model
-from smaller.encoders.device import device, mixed_precision, placed
+from smaller.encoders.device import deterministic, device, mixed_precision, placed
 from smaller.encoders.served import SERVED
 from smaller.prediction.labels import by_place
 from smaller.study.checkpoints import Checkpoint
@@ -203,6 +203,7 @@ def parts(batch: Batch, budget: int | None = None) -> Iterator[Batch]:
         yield Batch(batch.pieces[rows, :width], batch.mask[rows, :width], labels, [batch.rows[row] for row in rows])
 
 
+@deterministic()
 def train(
     model: Model,
     batches: Iterable[Batch],

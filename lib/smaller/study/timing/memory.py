@@ -26,6 +26,8 @@ from smaller.study.jobs import home_sets, materialise
 from smaller.study.recipes import Recipe
 from smaller.study.timing.latency import finished, runs_on, sample_of
 
+FORKS = hasattr(os, "fork")
+
 
 def weigh(
     recipes: Iterable[Recipe], *, sentences: int = 24, scale: Callable[[], AbstractContextManager] | None = None
@@ -74,9 +76,8 @@ class Scale:
     """
 
     def __enter__(self) -> Scale:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "smaller.study.timing"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-m", "smaller.study.timing"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,15 +89,21 @@ class Scale:
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline() or '"its process ended"')
+        if not FORKS:
+            self.__exit__()
+            self.__enter__()
         if isinstance(answer, str):
             raise SmallerError(f"The memory of {folder} could not be measured: {answer}.")
         return answer
 
 
 def serve(questions: TextIO, answers: TextIO, weighed: Callable[[dict], list[dict]] | None = None) -> None:
-    """What the process of a `Scale` does: fork for every line, and answer with figures or with what went wrong."""
+    """What the process of a `Scale` does: fork for every line, and answer with figures or with what went wrong.
+
+    Where no process can fork, it answers one line, and `Scale` begins another one.
+    """
     for line in questions:
-        child = os.fork()
+        child = os.fork() if FORKS else 0
         if not child:
             try:
                 answer = (weighed or _weighed)(json.loads(line))
