@@ -155,12 +155,15 @@ def test_a_processor_needs_no_other_algorithms(tiny: Model) -> None:
         (None, ["0", "1", "2"]),
         ("2,0", ["2", "0"]),
         ("GPU-8932f937, MIG-1a2b", ["GPU-8932f937", "MIG-1a2b"]),
+        ("MIG-1a2b,MIG-3c4d", ["MIG-1a2b", "MIG-3c4d"]),
         ("1,-1,2", ["1"]),
     ],
 )
 def test_cards_are_those_that_are_allowed(allowed: str | None, expected: list, monkeypatch: pytest.MonkeyPatch) -> None:
     with changed(CUDA_VISIBLE_DEVICES=allowed), pretend_device():
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(expected))
+        monkeypatch.setattr(
+            torch.cuda, "device_count", lambda: 1 if (allowed or "").startswith("MIG") else len(expected)
+        )
         assert device.cards() == expected
 
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from smaller import encoders, study
 from smaller.__main__ import main
@@ -23,6 +24,7 @@ from smaller.base import settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, silent
 from smaller.base.settings import changed
+from smaller.encoders.device import card_memory
 from smaller.study import cache, engines, results
 from smaller.study.engines import local, ray_cluster
 from smaller.study.engines.base import Agenda
@@ -143,12 +145,14 @@ class Acting(list):
         code = "import json, os, sys, time\ndef say(**answer): print(json.dumps(answer), flush=True)\n"
         self.command = [sys.executable, "-c", f"{code}for line in sys.stdin:\n    job = json.loads(line)\n    {body}\n"]
 
-    def start(self, *, threads: int) -> Worker:
-        self.append(Worker(threads=threads, command=self.command))
+    def start(self, *, threads: int, card: str | None) -> Worker:
+        self.append(Worker(threads=threads, card=card, command=self.command))
         return self[-1]
 
-    def run(self, jobs: list[Job], *, listener: Listener = lambda recipe: None, say: Say = silent) -> None:
-        local.in_processes(jobs, workers=2, listener=listener, say=say, start=self.start)
+    def run(
+        self, jobs: list[Job], *, listener: Listener = lambda recipe: None, say: Say = silent, workers: int = 2
+    ) -> None:
+        local.in_processes(jobs, workers=workers, listener=listener, say=say, start=self.start)
 
     @property
     def gone(self) -> bool:
@@ -210,6 +214,47 @@ def test_listener_hears_of_every_recipe() -> None:
     assert {recipe.identity for recipe in heard} == set(identities.values())
 
 
+# Cards
+
+
+@pytest.fixture
+def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "cards", lambda: ["3", "GPU-8932f937"])
+    monkeypatch.setattr(local, "workers_on", lambda card: 2)
+
+
+def test_workers_are_spread_over_the_cards_and_see_one_each(two_cards: None) -> None:
+    assert (local.workers_for(None, jobs_of(*range(9))), local.workers_for(None, jobs_of(1, 2))) == (4, 2)
+    seen: list[str] = []
+    acting = Acting("say(said=os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(0.2); say(done=True)")
+    acting.run(jobs_of(*range(8)), say=seen.append, workers=4)
+    assert set(seen) == {"3", "GPU-8932f937"} and len(seen) == 8
+    assert [worker.card for worker in acting] == ["3", "GPU-8932f937"] * 2
+
+
+FULL = "say(error='It is full.', memory=True) if {} else (say(said=job['label']), say(done=True))"
+
+
+def test_job_without_memory_is_done_again_with_fewer_neighbours(two_cards: None, tmp_path: Path) -> None:
+    once = f"'seed 1' in job['label'] and not os.path.exists({str(tmp_path / 'full')!r}) and not "
+    acting, lines = Acting(FULL.format(f"{once}open({str(tmp_path / 'full')!r}, 'x').close()")), []
+    acting.run(jobs_of(1, 2, 3, 4, 5), say=lines.append, workers=4)
+    assert lines.count("It is full. It is done again with one worker fewer on that card.") == 1
+    assert len(lines) == 6 and len({line for line in lines if "seed" in line}) == 5
+
+
+def test_job_that_is_alone_on_its_card_and_has_no_memory_is_an_error(two_cards: None) -> None:
+    acting = Acting(FULL.format("'seed 1' in job['label']"))
+    with pytest.raises(SmallerError, match=r"^It is full\.$"):
+        acting.run(jobs_of(1, 2, 3), workers=4)
+
+
+def test_memory_of_a_card_is_told_in_words() -> None:
+    told = r"^this ran out of the GPU's memory \(CUDA out of memory\)\. Finished records .* \(SMALLER_WORKERS=1\)"
+    with pytest.raises(SmallerError, match=told), card_memory("this"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
 # And the real ones; what survives their death is in test_resume
 
 
@@ -229,8 +274,8 @@ def test_real_workers_tell_a_mistake_in_its_own_words(tiny_folder: str, tmp_path
 def test_worker_that_is_killed_in_the_middle(tiny_folder: str) -> None:
     victims: list[threading.Thread] = []
 
-    def start(*, threads: int) -> Worker:
-        worker = Worker(threads=threads)
+    def start(*, threads: int, card: str | None) -> Worker:
+        worker = Worker(threads=threads, card=card)
         if not victims:
             victims.append(threading.Thread(target=kill_when_at_work, args=(worker,)))
             victims[0].start()

@@ -74,15 +74,18 @@ def cards() -> list[str]:
     """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them, or would; none without a GPU."""
     if device().type != "cuda":
         return []
-    count = torch.cuda.device_count()
-    return (settings.cards() or [str(card) for card in range(count)])[:count]
+    count, named = torch.cuda.device_count(), settings.cards()
+    if named and named[0].startswith("MIG"):  # of which a process sees one, however many there are
+        return named
+    return (named or [str(card) for card in range(count)])[:count]
 
 
 def workers_on(card: int) -> int:
     """How many worker processes share a card by default: one for each 12 GB that are free on it, one to four."""
     told = _nvidia("--query-gpu=memory.free", "--format=csv,noheader,nounits", f"--id={cards()[card]}").strip()
     # Where the tool is missing or knows no such part of a card, all of its memory counts: asking PyTorch takes some.
-    free = float(told) * 2**20 if told.isdecimal() else torch.cuda.get_device_properties(card).total_memory
+    known = min(card, torch.cuda.device_count() - 1)
+    free = float(told) * 2**20 if told.isdecimal() else torch.cuda.get_device_properties(known).total_memory
     return min(max(int(free / WORKER_BYTES), 1), WORKERS_A_CARD)
 
 
@@ -96,6 +99,22 @@ def half_precision() -> bool:
         or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     )
     return bool(capable)
+
+
+class OutOfMemory(SmallerError):
+    """A card's memory did not do for what was on it."""
+
+
+@contextlib.contextmanager
+def card_memory(what: str) -> Iterator[None]:
+    """Raise OutOfMemory, which names what was done, where PyTorch finds too little memory on a card."""
+    try:
+        yield
+    except torch.OutOfMemoryError as problem:
+        raise OutOfMemory(
+            f"{what} ran out of the GPU's memory ({str(problem).partition('. ')[0]}). Finished records are safe: end "
+            "what else is on the card, or take fewer workers (SMALLER_WORKERS=1), and run again."
+        ) from problem
 
 
 def placed(network: nn.Module, where: torch.device | str | None = None) -> nn.Module:

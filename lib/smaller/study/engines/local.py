@@ -1,4 +1,8 @@
-"""The local engine: jobs in this process, or in worker processes beside it."""
+"""The local engine: jobs in this process, or in worker processes beside it.
+
+On a machine with GPUs each worker sees one card, and workers are spread over the cards. A job that runs out of a
+card's memory is done again with one worker fewer on that card.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from smaller.base import settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say
-from smaller.encoders.device import device
+from smaller.encoders.device import OutOfMemory, card_memory, cards, workers_on
 from smaller.study.engines.base import Agenda
 from smaller.study.engines.messages import message_of
 from smaller.study.jobs import Job, Listener, execute
@@ -24,19 +28,22 @@ COMMAND = (sys.executable, "-m", "smaller.study.engines.worker")
 
 
 class Worker:
-    """Another process of this program, which is sent jobs and answers line by line (see `engines.worker`)."""
+    """Another process of this program, which is sent jobs and answers line by line (see `engines.worker`).
+
+    It sees one `card` of this machine's GPUs, or all that this process sees where none is given.
+    """
 
     listening = threading.Lock()
 
-    def __init__(self, *, threads: int, command: Sequence[str] = COMMAND) -> None:
-        self.threads, self.all_threads = threads, settings.threads()
+    def __init__(self, *, threads: int, card: str | None = None, command: Sequence[str] = COMMAND) -> None:
+        self.threads, self.all_threads, self.card = threads, settings.threads(), card
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env=settings.of_worker(threads=threads),
+            env=settings.of_worker(threads=threads, card=card),
         )
 
     def execute(self, job: Job, *, listener: Listener, say: Say) -> None:
@@ -56,7 +63,7 @@ class Worker:
                     elif "said" in answer:
                         say(answer["said"])
                 if "error" in answer:
-                    raise SmallerError(answer["error"])
+                    raise (OutOfMemory if answer.get("memory") else SmallerError)(answer["error"])
                 if "done" in answer:
                     return
         raise SmallerError(
@@ -73,8 +80,11 @@ class Worker:
 
 
 def workers_for(asked: int | None, jobs: Sequence[Job]) -> int:
-    """As many as were asked for; else one for each processor core, or one on a GPU. Never more than there are jobs."""
-    return min(asked or (1 if device().type == "cuda" else (os.cpu_count() or 1)), len(jobs))
+    """As many as were asked for; else one for each processor core, or on GPUs as many as have room on each of them.
+
+    Never more than there are jobs.
+    """
+    return min(asked or sum(map(workers_on, range(len(cards())))) or (os.cpu_count() or 1), len(jobs))
 
 
 def run(jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Say) -> None:
@@ -84,15 +94,17 @@ def run(jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Sa
         in_processes(jobs, workers=workers, listener=listener, say=say)
         return
     for job in jobs:
-        execute(job, listener=listener, say=say)
+        with card_memory(job.prefix.label):
+            execute(job, listener=listener, say=say)
 
 
 def in_processes(
     jobs: Sequence[Job], *, workers: int, listener: Listener, say: Say, start: Callable[..., Worker] = Worker
 ) -> None:
     """Do the jobs in so many processes, each of which `start` begins."""
-    agenda = Agenda(jobs)
-    pool = [start(threads=max(1, (os.cpu_count() or 1) // workers)) for _ in range(workers)]
+    agenda, places = Agenda(jobs), cards() or [None]
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = [start(threads=threads, card=places[number % len(places)]) for number in range(workers)]
     free = list(pool)
     threads = ThreadPoolExecutor(workers)
     try:
@@ -103,9 +115,17 @@ def in_processes(
                 running[threads.submit(worker.execute, job, listener=listener, say=say)] = (job, worker)
             for finished in wait(running, return_when=FIRST_COMPLETED).done:
                 job, worker = running.pop(finished)
-                finished.result()
-                agenda.made(job.prefix)
-                free.append(worker)
+                try:
+                    finished.result()
+                except OutOfMemory as problem:
+                    if not any(other.card == worker.card for other in [*free, *(one for _, one in running.values())]):
+                        raise
+                    say(f"{problem} It is done again with one worker fewer on that card.")
+                    worker.process.kill()
+                    agenda.again(job)
+                else:
+                    agenda.made(job.prefix)
+                    free.append(worker)
     finally:
         # The threads read what the workers say, so they end when the workers do, and not before.
         for worker in pool:

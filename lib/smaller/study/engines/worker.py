@@ -22,19 +22,21 @@ def main() -> None:
     import torch
 
     from smaller.base.errors import SmallerError
+    from smaller.encoders.device import OutOfMemory, card_memory
     from smaller.study.engines.messages import job_from_message
     from smaller.study.jobs import execute
 
     for message in jobs:
         torch.set_num_threads(message.get("threads", torch.get_num_threads()))
         try:
-            execute(
-                job_from_message(message),
-                listener=lambda recipe: _answer(answers, finished=recipe.identity),
-                say=lambda text: _answer(answers, said=text),
-            )
+            with card_memory(message["label"]):
+                execute(
+                    job_from_message(message),
+                    listener=lambda recipe: _answer(answers, finished=recipe.identity),
+                    say=lambda text: _answer(answers, said=text),
+                )
         except SmallerError as problem:
-            _answer(answers, error=str(problem))
+            _answer(answers, error=str(problem), memory=isinstance(problem, OutOfMemory))
         except Exception as problem:
             _answer(answers, error=f"{message['label']}: {type(problem).__name__}: {problem}")
             raise
