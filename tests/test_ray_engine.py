@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.machinery
 import importlib.util
 import itertools
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import types
@@ -21,6 +23,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from smaller import study
 from smaller.base.errors import SmallerError
@@ -32,7 +35,7 @@ from smaller.study import cache, results
 from smaller.study.engines import ray_cluster, ray_node
 from smaller.study.jobs import Job
 from smaller.study.recipes import Recipe, dense, pruned_after, pruning_grid
-from smaller.study.steps import FineTune, Pretrain, Prune, Step
+from smaller.study.steps import FineTune, Pretrain, Prune, Quantize, Step
 from smaller.study.steps.base import STEPS
 
 TUNE = FineTune("sample", "swa", epochs=1, learning_rate=3e-3, batch_size=16)
@@ -60,7 +63,8 @@ class Task:
 class StandIn(types.ModuleType):
     """As much of Ray as the engine asks for: nodes with caches of their own, which take the tasks in turn.
 
-    `deaths` says after how many answers the next tasks die, one number for each, None for a task that lives.
+    `deaths` says after how many answers the next tasks die, one number for each, None for a task that lives. Of the
+    nodes in `gone` nothing can be had any more.
     """
 
     class RayError(Exception):
@@ -80,6 +84,15 @@ class StandIn(types.ModuleType):
         self.__spec__ = importlib.machinery.ModuleSpec("ray", None)
         self.exceptions = self
         self.WorkerCrashedError = self.ObjectLostError = self.OutOfMemoryError = self.NodeDiedError
+        self.TaskCancelledError = self.NodeDiedError
+        strategies = types.SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: node)
+        self.util = types.SimpleNamespace(scheduling_strategies=strategies)
+        self.can_grow: dict = {}
+        state = types.SimpleNamespace(get_max_resources_from_cluster_config=lambda: self.can_grow)
+        self._private = types.SimpleNamespace(state=types.SimpleNamespace(state=state))
+        self.address = "127.0.0.1:6379"
+        self.gone: set[str] = set()
+        self.calls: list[tuple[str, str]] = []
         self.folder, self.count, self.turn = folder, nodes, itertools.count()
         self.resources: dict[str, float] = {"CPU": 2.0}
         self.deaths: list[int | None] = []
@@ -99,18 +112,21 @@ class StandIn(types.ModuleType):
         return types.SimpleNamespace(dashboard_url="127.0.0.1:8265")
 
     def get_runtime_context(self) -> types.SimpleNamespace:
-        return types.SimpleNamespace(get_node_id=lambda: self.here, gcs_address="127.0.0.1:6379")
+        return types.SimpleNamespace(get_node_id=lambda: self.here, gcs_address=self.address)
+
+    def shutdown(self) -> None:
+        self.joined.clear()
 
     def cluster_resources(self) -> dict[str, float]:
         return self.resources
 
     def nodes(self) -> list[dict]:
-        return [{"Alive": True, "Resources": self.resources} for _ in range(self.count)]
+        return [{"Alive": True, "NodeID": f"node {n}", "Resources": self.resources} for n in range(self.count)]
 
     def put(self, value: object) -> list:
         return [value]
 
-    def get(self, reference: list) -> object:
+    def get(self, reference: list, timeout: float | None = None) -> object:
         (value,) = reference
         if isinstance(value, Exception):
             raise value
@@ -122,13 +138,32 @@ class StandIn(types.ModuleType):
     def cancel(self, task: Task, *, force: bool) -> None:
         self.ended.append(task)
 
-    def remote(self, work: Callable) -> StandIn:
-        assert work is ray_node.work
-        return types.SimpleNamespace(options=self._options)
+    def remote(self, work: Callable | None = None, *, max_calls: int = 0) -> object:
+        if work is None:
+            return functools.partial(self.remote, max_calls=max_calls)
+        if work is ray_node.work:
+            self.max_calls = max_calls
+        return types.SimpleNamespace(options=functools.partial(self._options, work))
 
-    def _options(self, **options: object) -> types.SimpleNamespace:
-        self.options_given = options
-        return types.SimpleNamespace(remote=self._begin)
+    def _options(self, work: Callable, **options: object) -> types.SimpleNamespace:
+        if work is ray_node.work:
+            self.options_given = options
+            return types.SimpleNamespace(remote=self._begin)
+        return types.SimpleNamespace(remote=functools.partial(self._call, work, options["scheduling_strategy"]))
+
+    def _call(self, call: Callable, node: str, *arguments: object) -> list:
+        self.calls.append((call.__name__, node))
+        if node in self.gone:
+            return [self.NodeDiedError("gone")]
+        with self._at(node):
+            return [call(*json.loads(json.dumps(arguments)))]
+
+    @contextlib.contextmanager
+    def _at(self, node: str) -> Iterator[None]:
+        study, self.here = self.here, self.here if self.one_cache else node
+        with contextlib.nullcontext() if self.one_cache else changed(SMALLER_CACHE=str(self.folder / node)):
+            yield
+        self.here = study
 
     def _begin(self, order: dict, kept: list) -> Task:
         node = f"node {next(self.turn) % self.count}"
@@ -137,14 +172,12 @@ class StandIn(types.ModuleType):
         death = self.deaths.pop(0) if self.deaths else None
         for name in [name for name, kind in STEPS.items() if not kind.__module__.startswith("smaller.")]:
             del STEPS[name]  # which no node knows
-        study, self.here = self.here, self.here if self.one_cache else node
-        with contextlib.nullcontext() if self.one_cache else changed(SMALLER_CACHE=str(self.folder / node)):
+        with self._at(node):
             task = ray_node.work(order, kept)
             answers = [next(task)]
             with contextlib.suppress(StopIteration):
                 while True:
                     answers.append(task.send("what Ray sends"))
-        self.here = study
         self.answers += answers
         return Task(answers if death is None else [*answers[:death], self.NodeDiedError("gone")])
 
@@ -154,7 +187,7 @@ def ray(tmp_path: Path, few_sentences: None, monkeypatch: pytest.MonkeyPatch) ->
     names = (*ON_EVERY_NODE, "SMALLER_RAY_CPUS", "SMALLER_RAY_GPUS", "SMALLER_RAY_ADDRESS")
     names += ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
     found = StandIn(tmp_path / "no des")
-    for name in ("ray", "ray.exceptions"):
+    for name in ("ray", "ray.exceptions", "ray.util", "ray.util.scheduling_strategies"):
         monkeypatch.setitem(sys.modules, name, found)
     with changed(**dict.fromkeys(names)):
         yield found
@@ -221,7 +254,7 @@ def test_prefix_that_the_study_has_travels_to_the_node_that_needs_it(
     run([dense(tiny_folder, TUNE)])
     run([pruned_after(tiny_folder, Prune(0.5), TUNE)])
     assert [node for node, _ in ray.begun] == ["node 0", "node 1"] and len(trained) == 1
-    assert [order["lacks_prefix"] for _, order in ray.begun] == [True, False]
+    assert [order["wants_prefix"] for _, order in ray.begun] == [True, False]
 
 
 def test_node_with_the_cache_of_the_study_sends_no_files(tiny_folder: str, ray: StandIn, trained: list[Step]) -> None:
@@ -271,12 +304,12 @@ def test_step_from_outside_of_the_package_is_known_on_the_node(tiny_folder: str,
 
 def test_lost_job_is_done_again_without_what_had_come(tiny_folder: str, ray: StandIn, trained: list[Step]) -> None:
     recipes = [dense(tiny_folder, TUNE), *(pruned_after(tiny_folder, Prune(part), TUNE) for part in (0.5, 0.9))]
-    ray.deaths = [2]  # the prefix has come, and the first record
+    ray.deaths = [3]  # the node has told of itself, the prefix has come, and the first record
     lines: list[str] = []
     assert len(run(recipes, say=lines.append)) == 6
     assert lines[1] == f"{recipes[0]}: a worker or its node was lost (NodeDiedError), so this is done again"
     assert [len(order["recipes"]) for _, order in ray.begun] == [3, 2]
-    assert len(trained) == 1 and not ray.begun[1][1]["lacks_prefix"]
+    assert len(trained) == 1 and not ray.begun[1][1]["wants_prefix"]
 
 
 def test_job_that_was_lost_before_it_answered_is_done_again(tiny_folder: str, ray: StandIn, trained: list) -> None:
@@ -286,7 +319,7 @@ def test_job_that_was_lost_before_it_answered_is_done_again(tiny_folder: str, ra
 
 
 def test_job_that_was_lost_after_all_had_come_is_done(tiny_folder: str, ray: StandIn, trained: list) -> None:
-    ray.deaths = [2]
+    ray.deaths = [3]
     assert len(run([dense(tiny_folder, TUNE)])) == 2
     assert len(ray.begun) == 1
 
@@ -297,9 +330,135 @@ def test_cluster_that_loses_all_its_nodes_is_an_error(tiny_folder: str, ray: Sta
         return [], tasks
 
     ray.wait = wait
-    with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task"):
-        run([dense(tiny_folder, TUNE)])
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        ray.address = f"127.0.0.1:{head.getsockname()[1]}"
+        with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task"):
+            run([dense(tiny_folder, TUNE)])
     assert len(ray.ended) == 1
+
+
+def test_cluster_that_loses_its_head_is_an_error_and_can_be_joined_again(tiny_folder: str, ray: StandIn) -> None:
+    ray.wait, there = lambda tasks, **_: ([], tasks), ray.wait
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        ray.address = f"127.0.0.1:{head.getsockname()[1]}"
+    with pytest.raises(
+        SmallerError, match=f"^The head of the Ray cluster at {ray.address} is gone. Finished records are"
+    ):
+        run([dense(tiny_folder, TUNE)])
+    assert not ray.is_initialized()
+    ray.wait = there
+    assert len(run([dense(tiny_folder, TUNE)])) == 2
+
+
+def test_job_without_memory_is_done_again_with_a_whole_card(
+    tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray.resources, work, shares = {"CPU": 8.0, "GPU": 1.0}, ray_node._do, []
+
+    def full(*arguments: object, **options: object) -> None:
+        shares.append(ray.options_given["num_gpus"])
+        if "seed 2" in arguments[0].prefix.label and shares[-1] < least:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried.")
+        work(*arguments, **options)
+
+    monkeypatch.setattr(ray_node, "_do", full)
+    recipes, lines = [dense(tiny_folder, replace(TUNE, seed=seed)) for seed in (1, 2, 3)], []
+    least = 1
+    assert len(run(recipes, say=lines.append)) == 6
+    assert sorted(shares) == [0.25, 0.25, 0.25, 1.0] and ray.max_calls == 1
+    assert lines[1].startswith(f"{recipes[1]} ran out of the GPU's memory") and lines[1].endswith("with a whole GPU.")
+    least = 2
+    with pytest.raises(SmallerError, match="seed 2.* ran out of the GPU's memory"):
+        run([recipe.then(Prune(0.5)) for recipe in recipes])
+
+
+def test_task_that_says_nothing_is_done_again(tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, wait, lines = itertools.count(step=100), ray.wait, []
+    monkeypatch.setattr(ray_cluster.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(ray_cluster._Cluster, "_require_head", lambda self: None)
+
+    def silence(tasks: list, **_: object) -> tuple[list, list]:
+        # Once it has told of its node it says no more, until it is ended.
+        hung = [task for task in tasks if len(task.answers) < 3 and task not in ray.ended and len(ray.begun) == 1]
+        if hung or not tasks[0].answers:
+            tasks[0].answers[:] = [ray.NodeDiedError("ended")] * bool(ray.ended)
+        return ([], tasks) if hung else wait(tasks)
+
+    ray.wait = silence
+    with changed(SMALLER_RAY_MINUTES="5"):
+        assert len(run([dense(tiny_folder, TUNE)], say=lines.append)) == 2
+    assert len(ray.ended) == 1 and len(ray.begun) == 2 and "was lost (NodeDiedError)" in lines[1]
+
+
+# Prefixes stay where they were made
+
+
+@pytest.fixture
+def full_cache() -> Iterator[None]:
+    with changed(SMALLER_CACHE_GB="0"):
+        yield
+
+
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No prefix comes to this machine unless it is asked for; nodes have room."""
+    monkeypatch.setattr(ray_cluster.cache, "kept", lambda: {Path("else"): 1e12})
+
+
+def test_prefix_goes_from_node_to_node(tiny_folder: str, ray: StandIn, trained: list[Step], no_room: None) -> None:
+    recipes = recipes_of(tiny_folder)
+    assert len(run(recipes)) == 14
+    assert Counter(trained) == {PRETRAIN: 1, TUNE: 4, replace(TUNE, seed=2): 1}
+    assert {answer["files"] for answer in ray.answers if "made" in answer} == {None}
+    assert not list(cache.folder().glob("[!.]*")) and ("files", "node 1") in ray.calls + [("files", "node 1")]
+    # A later study finds them on the nodes, and so does what is asked for here.
+    ray.calls.clear()
+    run([recipes[0].then(Quantize("fp16"))])
+    assert len(trained) == 6 and ("kept", "node 0") in ray.calls and ("files", "node 0") in ray.calls
+    with changed(SMALLER_RAY_ADDRESS="127.0.0.1:6379"):
+        run([recipes[0]])
+    study.materialise(recipes[0])
+    assert len(trained) == 6 and [place.name for place in cache.folder().glob("[!.]*")] == [recipes[0].identity]
+
+
+def test_prefix_that_is_lost_with_its_node_is_made_once_more(
+    tiny_folder: str, ray: StandIn, trained: list[Step], no_room: None
+) -> None:
+    recipes = [Recipe(tiny_folder, (PRETRAIN, replace(TUNE, seed=seed))) for seed in (1, 2, 3)]
+    ray.gone = {"node 0"}  # it did the parent, and nothing that it has can be had
+    assert len(run(recipes)) == 6
+    assert trained.count(PRETRAIN) == 2 and trained.count(TUNE) == 1
+
+
+# Nodes
+
+
+def test_nodes_of_two_kinds_are_told(tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, recipes = ray_node.about, [dense(tiny_folder, replace(TUNE, seed=seed)) for seed in (1, 2)]
+
+    def about() -> dict:
+        found = told()
+        if ray.here == "node 1":
+            found |= {"node": "other", "device": "B", "arithmetic": found["arithmetic"] | unlike}
+        return found
+
+    monkeypatch.setattr(ray_node, "about", about)
+    unlike, lines = {"mixed_precision": "half"}, []
+    with pytest.raises(SmallerError, match=r"differ in mixed_precision: .* \(.*\) has .*, and other \(B\) has half\."):
+        run(recipes)
+    unlike = {}
+    assert len(run([recipe.then(TUNE) for recipe in recipes], say=lines.append)) == 4
+    assert "other has another device than other nodes: B; its records say so" in lines
+
+
+def test_cluster_that_grows_is_waited_for(tiny_folder: str, ray: StandIn) -> None:
+    ray.can_grow, ray.count, lines, nodes = {"CPU": 4}, 0, [], ray.nodes
+    ray.nodes = lambda: nodes() if len(ray.begun) else []
+    ray.count = 2
+    assert len(run([dense(tiny_folder, TUNE)], say=lines.append)) == 2
+    assert lines[1] == (
+        "no node of the Ray cluster has room yet for a task, which takes 1 processor cores and 0 GPUs: it may start one"
+    )
 
 
 def test_job_that_is_lost_again_and_again_is_an_error(tiny_folder: str, ray: StandIn) -> None:
@@ -346,10 +505,10 @@ def order_of(recipe: Recipe, **changes: object) -> dict:
     checksums = ray_node.checksums((recipe,), job.sets)
     plain = {"label": "", "prefix": recipe.canonical(), "recipes": [recipe.canonical()], "sets": ["sample/yor/test"]}
     found = plain | {
-        "version": ray_node.__version__,
+        "versions": ray_node.about()["shared"],
         "checksums": checksums,
         "records": [],
-        "lacks_prefix": True,
+        "wants_prefix": True,
         "place": ["", ""],
     }
     return found | changes
@@ -358,23 +517,26 @@ def order_of(recipe: Recipe, **changes: object) -> dict:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": "0"}, r"has version .* and the study has 0\. Install the same one on every node"),
+        ({"versions": {"smaller": "0"}}, r"has smaller .* and the study has 0\. Install the same one on every node"),
+        ({"versions": {"torch": "2.0"}}, r"has torch .* and the study has 2\.0\. Install the same one"),
         ({"checksums": {"sample/swa": "x"}}, r"has another sample/swa than the study: its checksum is \w+, .* is x\."),
         ({"checksums": {"sample/yor/test": "x"}}, r"has another sample/yor/test than the study"),
     ],
 )
-def test_node_that_differs_says_so_before_it_trains(changes: dict, message: str, tiny_folder: str, trained) -> None:
-    (answer,) = ray_node.work(order_of(dense(tiny_folder, TUNE), **changes), [])
-    assert list(answer) == ["error"]
+def test_node_that_differs_says_so_before_it_trains(
+    changes: dict, message: str, tiny_folder: str, trained, ray
+) -> None:
+    begun, answer = ray_node.work(order_of(dense(tiny_folder, TUNE), **changes), [])
+    assert (list(begun), list(answer)) == (["begun"], ["error", "memory"])
     assert re.search("^The node .* " + message, answer["error"])
     assert trained == []
 
 
-def test_node_without_the_encoder_says_so(tiny_folder: str) -> None:
+def test_node_without_the_encoder_says_so(tiny_folder: str, ray: StandIn) -> None:
     order = order_of(dense(tiny_folder, TUNE))
     for form in (order["prefix"], *order["recipes"]):
         form["encoder"] = "/nowhere/encoder"
-    (answer,) = ray_node.work(order, [])
+    _, answer = ray_node.work(order, [])
     assert "lacks what the study reads: There is no encoder '/nowhere/encoder'" in answer["error"]
 
 
@@ -402,9 +564,16 @@ def test_share_of_a_task(resources: dict, settings: dict, share: tuple, room: in
     ray.resources = resources
     with changed(**settings, SMALLER_DATA="/data"):
         cluster = ray_cluster._Cluster(ray, alone=True)
-    assert (ray.options_given["num_cpus"], ray.options_given["num_gpus"]) == share and cluster.room() == room
-    assert ray.options_given["runtime_env"]["env_vars"]["SMALLER_DATA"] == "/data"
-    assert "SMALLER_CACHE" not in ray.options_given["runtime_env"]["env_vars"]
+    assert (cluster.share["CPU"], cluster.share["GPU"]) == share and cluster.room() == room
+    assert ray.max_calls == (1 if share[1] else 0), "a process that worked on one card would see another one"
+
+
+def test_variables_of_every_node(tiny_folder: str, ray: StandIn) -> None:
+    with changed(HF_HUB_CACHE="/hub", HF_TOKEN="x", SMALLER_CACHE_GB="3"):
+        run([dense(tiny_folder, TUNE)])
+    told = ray.options_given["runtime_env"]["env_vars"]
+    assert (told["HF_HUB_CACHE"], told["HF_TOKEN"], told["SMALLER_CACHE_GB"]) == ("/hub", "x", "3")
+    assert "SMALLER_CACHE" not in told and "SMALLER_OUTPUTS" not in told
 
 
 def test_cluster_without_room_is_told_before_anything_begins(tiny_folder: str, ray: StandIn) -> None:

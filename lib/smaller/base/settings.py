@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping
 
 from smaller.base.errors import SmallerError
 
-ON_EVERY_NODE = ("SMALLER_DATA", "SMALLER_MODELS", "SMALLER_CACHE_GB", "HF_HUB_OFFLINE", "HF_ENDPOINT")
-"""What holds on every machine of a cluster as it does here; each has a cache and a results folder of its own."""
+ON_EVERY_NODE = ("SMALLER_DATA", "SMALLER_MODELS", "SMALLER_CACHE_GB")
+"""What holds on every machine of a cluster as it does here; each has a cache and a results folder of its own.
+
+So do the hub's variables, HF_*.
+"""
 
 
 def _value(name: str) -> str:
@@ -96,6 +99,14 @@ def ray_share(kind: str, default: float) -> float:
     return share
 
 
+def ray_patience() -> float:
+    """The minutes after which a task that says nothing counts as lost (`SMALLER_RAY_MINUTES`, default 120)."""
+    minutes = _number("SMALLER_RAY_MINUTES", 120.0)
+    if not minutes > 0:
+        raise SmallerError(f"SMALLER_RAY_MINUTES is a number of minutes; it is {_value('SMALLER_RAY_MINUTES')!r}.")
+    return minutes
+
+
 def _number(name: str, default: float) -> float:
     """A number, the default where there is none, or NaN for what is no number."""
     try:
@@ -114,8 +125,8 @@ def before_ray(*, alone: bool) -> None:
 
 
 def on_every_node() -> dict[str, str]:
-    """The variables of `ON_EVERY_NODE` that are set here."""
-    return {name: os.environ[name] for name in ON_EVERY_NODE if name in os.environ}
+    """The variables of `ON_EVERY_NODE` that are set here, and those of the hub."""
+    return {name: value for name, value in os.environ.items() if name in ON_EVERY_NODE or name.startswith("HF_")}
 
 
 def of_worker(*, threads: int, card: str | None = None) -> dict[str, str]:

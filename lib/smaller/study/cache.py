@@ -65,6 +65,11 @@ def find(recipe: Recipe) -> tuple[Path, list[dict]] | None:
     return place, reports
 
 
+def elsewhere(recipe: Recipe) -> bool:
+    """Bring a prefix that is not here from where an engine left it, and say whether it did; an engine sets it."""
+    return False
+
+
 def read(recipe: Recipe) -> tuple[Model, list[dict]] | None:
     """The model behind a trained prefix and its step reports, or None."""
     found = find(recipe)

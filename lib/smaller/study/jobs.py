@@ -92,6 +92,8 @@ def open_encoder(name: str) -> Model:
 
 def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
     found = cache.read(prefix)
+    if found is None and cache.elsewhere(prefix):
+        found = cache.read(prefix)
     if found is not None:
         return found
     with cache.lock(prefix, say=say):

@@ -23,9 +23,14 @@ def engine(name: str | None = None, *, address: str | None = None) -> Engine:
     without one a cluster of this machine alone is started. Raises SmallerError as `require_engine` does.
     """
     name, address = require_engine(name, address=address)
+    from smaller.study import cache
     from smaller.study.engines import local, ray_cluster
 
-    return local.run if name == "local" else functools.partial(ray_cluster.run, address=address)
+    if name == "local":
+        return local.run
+    if address:  # what was trained there, and is asked for here, comes from there
+        cache.elsewhere = functools.partial(ray_cluster.bring, address=address)
+    return functools.partial(ray_cluster.run, address=address)
 
 
 def require_engine(name: str | None = None, *, address: str | None = None) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -26,7 +27,8 @@ class Agenda:
     """The jobs that are left, and which of them can begin: those whose parent's prefix is there."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        prefixes = {job.prefix for job in jobs}
+        self._jobs = {job.prefix: job for job in jobs}
+        prefixes = self._jobs.keys()
         self._ready = deque(job for job in jobs if job.parent not in prefixes)
         self._waiting: dict[Recipe, list[Job]] = {}
         for job in jobs:
@@ -40,6 +42,16 @@ class Agenda:
     def again(self, job: Job) -> None:
         """Put a job that was lost back, before all others."""
         self._ready.appendleft(job)
+
+    def without_parent(self, job: Job) -> None:
+        """Put a job back whose parent's prefix was lost, to begin when that was made again."""
+        parent = self._jobs.get(job.parent)
+        if parent is None:  # of an earlier study: the job makes it itself
+            self.again(dataclasses.replace(job, parent=None))
+            return
+        if parent.prefix not in self._waiting:
+            self.again(dataclasses.replace(parent, recipes=()))
+        self._waiting.setdefault(parent.prefix, []).append(job)
 
     def made(self, prefix: Recipe) -> None:
         """Let the children of a prefix begin, before all others: it is fresh in the cache. Twice does no harm."""

@@ -6,6 +6,7 @@ a job is a temporary one, since records belong to the study's.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import queue
 import tempfile
@@ -16,6 +17,7 @@ from smaller import __version__
 from smaller.base import settings
 from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
+from smaller.encoders.device import OutOfMemory, arithmetic, card_memory
 from smaller.study import cache, results
 from smaller.study.engines.messages import job_from_message
 from smaller.study.jobs import Job, execute
@@ -28,10 +30,11 @@ Answer = Callable[[dict | None], None]
 def work(order: Mapping, kept: Sequence[tuple[dict, list]]) -> Iterator[dict]:
     """Do the job of an order; yields answers.
 
-    `kept` are trained prefixes that the study has, by their canonical form, each with a list of the reference to its
-    files (in a list, Ray brings an object only when it is asked for). The answers: `said`, a line of progress; `made`,
-    once the job's prefix is there, with its files unless the study has them; `finished`, a recipe's identity with its
-    record; at the end `done`, or `error`, what a person should read.
+    `kept` are trained prefixes that the study or another node has, by their canonical form, each with a list of the
+    reference to its files (in a list, Ray brings an object only when it is asked for). The answers: `begun`, what this
+    node is; `said`, a line of progress; `made`, once the job's prefix is there, with its files if the study wants them;
+    `finished`, a recipe's identity with its record; at the end `done`, `lacks` where the files of `kept` are gone, or
+    `error`, what a person should read, with `memory` where it was that of a card.
     """
     answers: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
     # What the job says in the middle of its training is to be sent at once, so it runs in a thread beside this one.
@@ -48,6 +51,32 @@ def checksums(recipes: Iterable[Recipe], sets: Iterable[EvaluationSet]) -> dict[
     return found
 
 
+def kept(orders: Sequence[Mapping]) -> list[bool]:
+    """Which prefixes of some orders are in this node's cache."""
+    return [_found(order) is not None for order in orders]
+
+
+def files(order: Mapping) -> dict | None:
+    """The files of an order's prefix, for another machine; None where they are not here."""
+    found = _found(order)
+    return found and cache.pack(found)
+
+
+def _found(order: Mapping) -> Recipe | None:
+    with contextlib.suppress(SmallerError):  # a node that lacks what the prefix was made from has none of it
+        prefix = job_from_message(order).prefix
+        return prefix if cache.find(prefix) is not None else None
+
+
+def about() -> dict:
+    """What has to be alike on every node, besides data: versions, commit, arithmetic; and the name of the device."""
+    found = results.provenance_of_process()
+    shared = {"smaller": __version__, "commit": found["commit"], "Python": found["python"].rpartition(".")[0]}
+    # What stands after a plus names a build, which may differ: that of the study's machine may know no GPU.
+    shared |= {name: version.partition("+")[0] for name, version in found["libraries"].items()}
+    return {"shared": shared, "arithmetic": arithmetic(), "device": found["device"], "node": platform.node()}
+
+
 def place() -> list[str]:
     """Where trained prefixes lie: two processes with equal places share them."""
     import ray
@@ -57,17 +86,19 @@ def place() -> list[str]:
 
 def _work(order: Mapping, kept: Sequence[tuple[dict, list]], answer: Answer) -> None:
     try:
+        answer({"begun": about() | {"place": place()}})
         job = job_from_message(order)
         _compare(order, job)
         cache.require_writable()
         with tempfile.TemporaryDirectory(prefix="smaller-") as folder, settings.changed(SMALLER_OUTPUTS=folder):
             for record in order["records"]:
                 results.write(record)
-            for form, (reference,) in kept:
-                _bring(recipe_from_canonical(form), reference)
-            _do(job, answer, sends_files=order["lacks_prefix"] and order["place"] != place())
+            if not all(_bring(recipe_from_canonical(form), reference) for form, (reference,) in kept):
+                return answer({"lacks": True})
+            with card_memory(order["label"]):
+                _do(job, answer, sends_files=order["wants_prefix"] and order["place"] != place())
     except SmallerError as problem:
-        answer({"error": str(problem)})
+        answer({"error": str(problem), "memory": isinstance(problem, OutOfMemory)})
     except Exception as problem:
         answer({"error": f"{order['label']}: {type(problem).__name__}: {problem}"})
     else:
@@ -93,11 +124,12 @@ def _do(job: Job, answer: Answer, *, sends_files: bool) -> None:
 def _compare(order: Mapping, job: Job) -> None:
     """Raise SmallerError where this node would compute something else than the study means."""
     node = f"The node {platform.node()}"
-    if order["version"] != __version__:
-        raise SmallerError(
-            f"{node} has version {__version__} of this package, and the study has {order['version']}. "
-            "Install the same one on every node."
-        )
+    here = about()["shared"]
+    for name, version in order["versions"].items():
+        if here[name] != version and "unknown" not in (here[name], version):
+            raise SmallerError(
+                f"{node} has {name} {here[name]}, and the study has {version}. Install the same one on every node."
+            )
     try:
         here = checksums((job.prefix, *job.recipes), job.sets)
     except SmallerError as problem:
@@ -110,10 +142,17 @@ def _compare(order: Mapping, job: Job) -> None:
             )
 
 
-def _bring(prefix: Recipe, reference: object) -> None:
-    """Put a trained prefix into this node's cache, unless it is there."""
+def _bring(prefix: Recipe, reference: object) -> bool:
+    """Put a trained prefix into this node's cache, unless it is there; whether it is now."""
     import ray
 
     with cache.lock(prefix):
         if cache.find(prefix) is None:
-            cache.unpack(prefix, ray.get(reference))
+            try:
+                files = ray.get(reference)
+            except ray.exceptions.RayError:  # the node that had it is gone
+                files = None
+            if files is None:
+                return False
+            cache.unpack(prefix, files)
+    return True
