@@ -1,7 +1,8 @@
 """Print the lock: `name==version` for every package that the project needs, as installed where this script runs.
 
 The roots are the build requirements, the dependencies and the extras `test` and `lab` of pyproject.toml; all that they
-need follows from the metadata of the installed packages. Packages that nothing declared needs are left out.
+need follows from the metadata of the installed packages. Packages that nothing declared needs are left out, and so are
+those that a build of PyTorch for some GPU brings along: the lock is the same on every machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+
+OF_A_BUILD = ("nvidia-", "cuda-", "triton", "pytorch-triton", "amd-")
+"""How the names of packages begin that only a build of PyTorch for a GPU needs, and pins by itself."""
 
 
 def roots(project: Path) -> list[str]:
@@ -32,6 +37,8 @@ def closure(requirements: list[str]) -> dict[str, str]:
         if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
             continue
         name = canonicalize_name(requirement.name)
+        if name.startswith(OF_A_BUILD):
+            continue
         try:
             installed = distribution(name)
         except PackageNotFoundError:

@@ -71,7 +71,8 @@ def _found(order: Mapping) -> Recipe | None:
 def about() -> dict:
     """What has to be alike on every node, besides data: versions, commit, arithmetic; and the name of the device."""
     found = results.provenance_of_process()
-    shared = {"smaller": __version__, "commit": found["commit"], "Python": found["python"].rpartition(".")[0]}
+    commit = found["commit"].removesuffix("-dirty")  # a notebook that was edited changes nothing on a node
+    shared = {"smaller": __version__, "commit": commit, "Python": found["python"].rpartition(".")[0]}
     # What stands after a plus names a build, which may differ: that of the study's machine may know no GPU.
     shared |= {name: version.partition("+")[0] for name, version in found["libraries"].items()}
     return {"shared": shared, "arithmetic": arithmetic(), "device": found["device"], "node": platform.node()}
