@@ -15,7 +15,6 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-
 OF_A_BUILD = ("nvidia-", "cuda-", "triton", "pytorch-triton", "amd-")
 """How the names of packages begin that only a build of PyTorch for a GPU needs, and pins by itself."""
 

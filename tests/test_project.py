@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -358,6 +359,20 @@ def test_lock_holds_all_that_the_declared_packages_need_here() -> None:
     closure = ci_script("lock").closure(["papermill", "seqeval"])
     assert {"nbclient", "scikit-learn", "numpy"} <= set(closure)
     assert set(closure) <= set(locked())
+
+
+def test_lock_is_the_same_where_pytorch_is_a_build_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, real = ci_script("lock"), importlib.metadata.distribution
+    plain = lock.closure(["torch"])
+
+    def for_a_gpu(name: str) -> object:
+        found = real(name)
+        more = ["nvidia-cublas==13.1", "cuda-bindings>=13; python_version > '3'", "triton==3.7"] * (name == "torch")
+        version = f"{plain['torch']}+cu130" if name == "torch" else found.version
+        return types.SimpleNamespace(version=version, requires=[*(found.requires or []), *more])
+
+    monkeypatch.setattr(lock, "distribution", for_a_gpu)
+    assert lock.closure(["torch"]) == plain
 
 
 def test_lock_can_be_installed_on_the_oldest_python_that_is_promised() -> None:

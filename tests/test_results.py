@@ -200,6 +200,30 @@ def test_table_tells_the_order_and_the_pruning() -> None:
     assert set(zip(table.method, table.scope, table.include, strict=True)) == {("random", "layer", "linear+embeddings")}
 
 
+@pytest.mark.parametrize(
+    ("trained", "timed", "label"),
+    [
+        ({"device": "card A", "device_type": "cuda"}, {"device": "card A", "device_type": "cuda"}, "card A"),
+        (
+            {"device": "card A", "device_type": "cuda"},
+            {"device": "card B", "device_type": "cuda"},
+            "card A; timed on card B",
+        ),
+        (
+            {"device": "card A", "device_type": "cuda"},
+            {"device": "chip, 2 cores", "device_type": "cpu"},
+            "card A; timed on chip, 2 cores",
+        ),
+        ({"device": "x86_64 processor"}, {"device": "chip, 2 cores", "device_type": "cpu"}, "x86_64 processor"),
+        ({"device": "card A", "device_type": "cuda"}, None, "card A"),
+    ],
+)
+def test_times_are_not_labelled_with_another_device(trained: dict, timed: dict | None, label: str) -> None:
+    record = record_of(DENSE) | {"provenance": trained}
+    record["cost"]["latency"] = timed
+    assert set(results.table([record])["device"]) == {label}
+
+
 def test_table_gives_the_latency_where_it_was_measured() -> None:
     record = record_of(DENSE)
     record["cost"]["latency"] = {"milliseconds": 2.0, "low": 1.5, "high": 2.5}
@@ -234,7 +258,8 @@ def test_table_of_nothing_has_its_columns() -> None:
 
 def test_provenance_names_versions_and_no_person() -> None:
     about = results.provenance()
-    assert set(about) == {"package", "commit", "python", "libraries", "device", "mixed_precision", "date"}
+    arithmetic = {"device_type", "mixed_precision", "fp32_products"}
+    assert set(about) == {"package", "commit", "python", "libraries", "device", "date"} | arithmetic
     assert {"torch", "transformers"} <= set(about["libraries"])
     with changed(PATH=""):
         assert results._commit() == "unknown"  # a machine without git

@@ -206,7 +206,15 @@ def _costs(record: dict) -> dict:
     found |= {name: cost["shape"][name] for name in _SHAPE}
     found |= {name: timing.get(called) for name, called in _TIMES.items()}
     lacking = dict.fromkeys((name for name, value in found.items() if value is None), math.nan)
-    return found | lacking | {"device": record["provenance"]["device"]}
+    return found | lacking | {"device": _device(record["provenance"], timing)}
+
+
+def _device(about: dict, timing: dict) -> str:
+    """Where a recipe was trained, and where its times are of another device than that, where they are from."""
+    trained, timed = about["device"], timing.get("device", about["device"])
+    # A processor has one name here and another one there, and a study that met no GPU is on one machine.
+    alike = trained == timed or "cuda" not in (about.get("device_type"), timing.get("device_type"))
+    return trained if alike else f"{trained}; timed on {timed}"
 
 
 @functools.cache
