@@ -79,7 +79,7 @@ class StandIn(types.ModuleType):
     class RuntimeEnvSetupError(RayError):
         pass
 
-    def __init__(self, folder: Path, *, nodes: int = 2) -> None:
+    def __init__(self, folder: Path, head: socket.socket, *, nodes: int = 2) -> None:
         super().__init__("ray")
         self.__spec__ = importlib.machinery.ModuleSpec("ray", None)
         self.exceptions = self
@@ -90,7 +90,7 @@ class StandIn(types.ModuleType):
         self.can_grow: dict = {}
         state = types.SimpleNamespace(get_max_resources_from_cluster_config=lambda: self.can_grow)
         self._private = types.SimpleNamespace(state=types.SimpleNamespace(state=state))
-        self.address = "127.0.0.1:6379"
+        self.address = f"127.0.0.1:{head.getsockname()[1]}"
         self.gone: set[str] = set()
         self.calls: list[tuple[str, str]] = []
         self.folder, self.count, self.turn = folder, nodes, itertools.count()
@@ -113,9 +113,6 @@ class StandIn(types.ModuleType):
 
     def get_runtime_context(self) -> types.SimpleNamespace:
         return types.SimpleNamespace(get_node_id=lambda: self.here, gcs_address=self.address)
-
-    def shutdown(self) -> None:
-        self.joined.clear()
 
     def cluster_resources(self) -> dict[str, float]:
         return self.resources
@@ -186,10 +183,11 @@ class StandIn(types.ModuleType):
 def ray(tmp_path: Path, few_sentences: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     names = (*ON_EVERY_NODE, "SMALLER_RAY_CPUS", "SMALLER_RAY_GPUS", "SMALLER_RAY_ADDRESS")
     names += ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
-    found = StandIn(tmp_path / "no des")
-    for name in ("ray", "ray.exceptions", "ray.util", "ray.util.scheduling_strategies"):
-        monkeypatch.setitem(sys.modules, name, found)
-    with changed(**dict.fromkeys(names)):
+    monkeypatch.setattr(cache, "elsewhere", cache.elsewhere)  # which an engine with an address sets
+    with socket.create_server(("127.0.0.1", 0)) as head, changed(**dict.fromkeys(names)):
+        found = StandIn(tmp_path / "no des", head)
+        for name in ("ray", "ray.exceptions", "ray.util", "ray.util.scheduling_strategies"):
+            monkeypatch.setitem(sys.modules, name, found)
         yield found
 
 
@@ -229,7 +227,7 @@ def test_table_is_that_of_the_local_engine_and_each_prefix_is_trained_once(
     recipes, lines = recipes_of(tiny_folder), []
     table = run(recipes, say=lines.append)
     assert Counter(trained) == {PRETRAIN: 1, TUNE: 4, replace(TUNE, seed=2): 1}
-    assert lines[0] == "joined the Ray cluster at 127.0.0.1:6379; its dashboard is at http://127.0.0.1:8265"
+    assert lines[0] == f"joined the Ray cluster at {ray.address}; its dashboard is at http://127.0.0.1:8265"
     assert {node for node, _ in ray.begun} == {"node 0", "node 1"}
     before = records()
     assert len(before) == 7
@@ -330,24 +328,22 @@ def test_cluster_that_loses_all_its_nodes_is_an_error(tiny_folder: str, ray: Sta
         return [], tasks
 
     ray.wait = wait
-    with socket.create_server(("127.0.0.1", 0)) as head:
-        ray.address = f"127.0.0.1:{head.getsockname()[1]}"
-        with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task"):
-            run([dense(tiny_folder, TUNE)])
+    with pytest.raises(SmallerError, match="No node of the Ray cluster has room for a task"):
+        run([dense(tiny_folder, TUNE)])
     assert len(ray.ended) == 1
 
 
-def test_cluster_that_loses_its_head_is_an_error_and_can_be_joined_again(tiny_folder: str, ray: StandIn) -> None:
-    ray.wait, there = lambda tasks, **_: ([], tasks), ray.wait
+def test_cluster_that_loses_its_head_is_an_error(tiny_folder: str, ray: StandIn) -> None:
+    ray.wait = lambda tasks, **_: ([], tasks)
     with socket.create_server(("127.0.0.1", 0)) as head:
         ray.address = f"127.0.0.1:{head.getsockname()[1]}"
     with pytest.raises(
         SmallerError, match=f"^The head of the Ray cluster at {ray.address} is gone. Finished records are"
     ):
         run([dense(tiny_folder, TUNE)])
-    assert not ray.is_initialized()
-    ray.wait = there
-    assert len(run([dense(tiny_folder, TUNE)])) == 2
+    with pytest.raises(SmallerError, match="is gone.* in a new process"):
+        run([dense(tiny_folder, TUNE)])
+    assert len(ray.begun) == 1
 
 
 def test_job_without_memory_is_done_again_with_a_whole_card(
@@ -375,7 +371,7 @@ def test_job_without_memory_is_done_again_with_a_whole_card(
 def test_task_that_says_nothing_is_done_again(tiny_folder: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, wait, lines = itertools.count(step=100), ray.wait, []
     monkeypatch.setattr(ray_cluster.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(ray_cluster._Cluster, "_require_head", lambda self: None)
+    monkeypatch.setattr(ray_cluster, "_require_head", lambda ray: None)
 
     def silence(tasks: list, **_: object) -> tuple[list, list]:
         # Once it has told of its node it says no more, until it is ended.
@@ -415,7 +411,7 @@ def test_prefix_goes_from_node_to_node(tiny_folder: str, ray: StandIn, trained: 
     ray.calls.clear()
     run([recipes[0].then(Quantize("fp16"))])
     assert len(trained) == 6 and ("kept", "node 0") in ray.calls and ("files", "node 0") in ray.calls
-    with changed(SMALLER_RAY_ADDRESS="127.0.0.1:6379"):
+    with changed(SMALLER_RAY_ADDRESS=ray.address):
         run([recipes[0]])
     study.materialise(recipes[0])
     assert len(trained) == 6 and [place.name for place in cache.folder().glob("[!.]*")] == [recipes[0].identity]
@@ -592,10 +588,10 @@ def test_cluster_of_its_own_is_on_loopback(ray: StandIn) -> None:
 
 def test_process_joins_one_cluster(ray: StandIn) -> None:
     lines: list[str] = []
-    for address in ("127.0.0.1:6379", "127.0.0.1:6379", "auto", None):
+    for address in (ray.address, ray.address, "auto", None):
         ray_cluster._joined(address, lines.append)
-    assert [address for address, _ in ray.joined] == ["127.0.0.1:6379"] and len(lines) == 1
-    with pytest.raises(SmallerError, match="has joined the Ray cluster at 127.0.0.1:6379, and cannot join other:1"):
+    assert [address for address, _ in ray.joined] == [ray.address] and len(lines) == 1
+    with pytest.raises(SmallerError, match=f"has joined the Ray cluster at {ray.address}, and cannot join other:1"):
         ray_cluster._joined("other:1", silent)
 
 

@@ -314,21 +314,9 @@ class _Cluster:
                     self.heard[task] = now
             if ready:
                 return ready
-            self._require_head()
+            _require_head(self.ray)
             self.require_room()
         return []
-
-    def _require_head(self) -> None:
-        """Raise SmallerError where the head of the cluster is gone: Ray would end this process without a word."""
-        host, _, port = self.ray.get_runtime_context().gcs_address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=PATIENCE).close()
-        except OSError:
-            self.ray.shutdown()
-            raise SmallerError(
-                f"The head of the Ray cluster at {host}:{port} is gone. Finished records are safe: run again once it "
-                "is back."
-            ) from None
 
     def answer(self, task: object) -> dict:
         """The next answer of a task, `lost` if it went with its worker or node.
@@ -352,6 +340,21 @@ class _Cluster:
             self.ray.cancel(task, force=True)
 
 
+def _require_head(ray: ModuleType) -> None:
+    """Raise SmallerError where the head of the cluster is gone: after a minute Ray ends this process without a word.
+
+    So does `ray.shutdown`, which asks the head; this process cannot join another cluster any more.
+    """
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except OSError:
+        raise SmallerError(
+            f"The head of the Ray cluster at {host}:{port} is gone. Finished records are safe: once it is back, run "
+            "again, in a new process (restart the notebook's kernel)."
+        ) from None
+
+
 def _joined(address: str | None, say: Say) -> ModuleType:
     """Ray, joined to a cluster. Says once where its dashboard is, if there is one."""
     settings.before_ray(alone=address is None)
@@ -360,6 +363,7 @@ def _joined(address: str | None, say: Say) -> ModuleType:
     import ray.util.scheduling_strategies
 
     if ray.is_initialized():
+        _require_head(ray)
         joined = ray.get_runtime_context().gcs_address
         if address not in (None, "auto", joined):
             raise SmallerError(f"This process has joined the Ray cluster at {joined}, and cannot join {address} too.")
