@@ -123,6 +123,8 @@ def _run(cluster: _Cluster, jobs: Sequence[Job], *, workers: int | None, listene
                         agenda.again(_rest(job))
                         del running[task]
     finally:
+        if running:
+            _require_head(cluster.ray)  # without it Ray ends this process where it is asked to end a task
         for task in running:
             cluster.end(task)
 
