@@ -13,6 +13,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -344,6 +345,16 @@ def test_cluster_that_loses_its_head_is_an_error(tiny_folder: str, ray: StandIn)
     with pytest.raises(SmallerError, match="is gone.* in a new process"):
         run([dense(tiny_folder, TUNE)])
     assert len(ray.begun) == 1
+
+
+def test_head_that_is_gone_is_said_while_ray_waits_for_it(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "PATIENCE", 0.01)
+    heard, lines = threading.Event(), []
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        ray.address = f"127.0.0.1:{head.getsockname()[1]}"
+    with ray_cluster._watched(ray, lambda line: (lines.append(line), heard.set())):
+        assert heard.wait(30)
+    assert lines[0].startswith(f"The head of the Ray cluster at {ray.address} is gone.")
 
 
 def test_job_without_memory_is_done_again_with_a_whole_card(

@@ -22,9 +22,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 
 from smaller.base import settings
@@ -58,7 +59,8 @@ def run(jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Sa
         cluster = _Cluster(ray, alone=address is None, say=say)
         cluster.require_room()
         cluster.look_for(jobs)
-        _run(cluster, jobs, workers=workers, listener=listener, say=say)
+        with _watched(ray, say):
+            _run(cluster, jobs, workers=workers, listener=listener, say=say)
     except ray.exceptions.RayError as problem:
         told = f"The Ray cluster failed ({type(problem).__name__}: {_lines(problem)[0]})."
         raise SmallerError(f"{told} Finished records are safe: run again.") from problem
@@ -182,13 +184,10 @@ class _Cluster:
         self.share = {"CPU": settings.ray_share("CPUS", 1.0), "GPU": settings.ray_share("GPUS", gpus)}
         self.alone = alone and len(self._nodes()) == 1
         self.patience = 60 * settings.ray_patience()
-        self.roomy: set[Recipe] = set()
-        """Prefixes whose jobs get a whole GPU."""
-        self.held: dict[Recipe, str] = {}
-        """The node that has a trained prefix."""
+        self.roomy: set[Recipe] = set()  # prefixes whose jobs get a whole GPU
+        self.held: dict[Recipe, str] = {}  # the node that has a trained prefix
         self.sent: dict[Recipe, object] = {}
-        self.met: dict[object, dict] = {}
-        """What the node of a task told of itself."""
+        self.met: dict[object, dict] = {}  # what the node of a task told of itself
         self.heard: dict[object, float] = {}
         self.waiting = False
         # Ray would do all of a job again; `_run` leaves out what had finished.
@@ -343,10 +342,7 @@ class _Cluster:
 
 
 def _require_head(ray: ModuleType) -> None:
-    """Raise SmallerError where the head of the cluster is gone: after a minute Ray ends this process without a word.
-
-    So does `ray.shutdown`, which asks the head; this process cannot join another cluster any more.
-    """
+    """Raise SmallerError where the head is gone: Ray, and its `shutdown` too, then ends this process without a word."""
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=PATIENCE).close()
@@ -355,6 +351,25 @@ def _require_head(ray: ModuleType) -> None:
             f"The head of the Ray cluster at {host}:{port} is gone. Finished records are safe: once it is back, run "
             "again, in a new process (restart the notebook's kernel)."
         ) from None
+
+
+@contextlib.contextmanager
+def _watched(ray: ModuleType, say: Say) -> Iterator[None]:
+    """Say when the head is gone: a call of Ray that waits for it comes back to nobody, until Ray ends this process."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(PATIENCE):
+            try:
+                _require_head(ray)
+            except SmallerError as problem:
+                return say(str(problem))
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _joined(address: str | None, say: Say) -> ModuleType:
