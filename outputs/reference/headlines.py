@@ -168,12 +168,12 @@ def distillation() -> str:
 def far_smaller() -> str:
     """What the teacher is worth to a student of another size: its answers on the task and on unlabelled text."""
     row = read("extreme", "tables/teacher").set_index("kind").loc["labels alone"]
-    students = read("extreme", "control").query("family == 'taught on the task'")
+    millions = read("extreme", "control").groupby("family")["parameters"].max() / 1e6
     return (
-        f"Where the student has {students['parameters'].max() / 1e6:.1f} million parameters instead of "
-        f"{read('extreme', 'control').query('stage == "dense"')['parameters'].max() / 1e6:.1f}, and the teacher answers "
-        f"on unlabelled text too, F1 with the teacher minus that with {row.name}, for as many updates, is "
-        f"{judged(row, 'comparison')} ([extreme](outputs/reference/extreme/README.md))."
+        f"Where the student has {millions['taught on the task']:.1f} million parameters instead of "
+        f"{millions['pipeline']:.1f}, and the teacher answers on unlabelled text too, F1 with the teacher minus that "
+        f"with {row.name}, for as many updates, is {judged(row, 'comparison')} "
+        "([extreme](outputs/reference/extreme/README.md))."
     )
 
 
@@ -224,7 +224,8 @@ def extreme() -> str:
     return (
         f"- *Extreme compression.* The smallest model within {row['loss up to']} of this encoder on dev "
         f"({row['family']}: “{row['model']}”) takes {row['MB']:.2f} MB of weights instead of "
-        f"{encoder_megabytes():.1f}. Its F1 minus the encoder's is {judged(row, 'minus dense')}. It is {speed} ({page})."
+        f"{encoder_megabytes():.1f}. Its F1 minus the encoder's is {judged(row, 'minus dense')}. It is "
+        f"{speed} ({page})."
     )
 
 
