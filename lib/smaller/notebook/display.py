@@ -18,13 +18,21 @@ from smaller.analysis import sentences
 from smaller.analysis.comparison import AGREES, Comparison
 from smaller.analysis.figures import FILES
 from smaller.analysis.findings.finding import Finding
-from smaller.analysis.findings.words import ALIKE, VERDICT
 from smaller.analysis.statistics import LACKING, Interval, plus_minus
 from smaller.base.errors import SmallerError
 from smaller.base.paths import inside_outputs, outputs_folder
 
 PLAN = "application/vnd.smaller.plan+json"
 """The MIME type of a `study.Plan`, which a dry run reads."""
+
+VERDICT = (
+    "In parentheses: the verdict, after Holm's correction. That two agree, or that a loss is excluded, rests on a "
+    "single interval, which is not corrected."
+)
+"""What a caption says of the comparisons in its table."""
+
+ALIKE = "A difference of zero at each seed agrees without a p, since there is no spread to test."
+"""What it says where two models are so alike that nothing is between them."""
 
 ROWS = 200
 """The most rows that a sortable table shows; its CSV has all."""

@@ -60,8 +60,7 @@ def may_claim(ahead: Finding) -> bool:
 
 def standing(ahead: Finding) -> str:
     """The words for how an encoder that the gate refuses stands to a model without an encoder."""
-    behind = isinstance(ahead.quantity, Comparison) and ahead.quantity.sign == -1
-    return "is behind" if behind else "is not shown to be ahead of"
+    return "is behind" if getattr(ahead.quantity, "sign", 0) == -1 else "is not shown to be ahead of"
 
 
 def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Finding]) -> dict[tuple, Finding]:

@@ -110,17 +110,14 @@ def controls(table: pd.DataFrame) -> Finding:
     found = compared(table, distillation.OTHERS)
     if found.empty:
         return missing("Models of the same shape without a teacher")
+    shown = found[[one.sign > 0 for one in found[DIFFERENCE]]]
     ahead = [
-        f"{row.model} {row.student} against “{row.minus}” ({one.interval.mean:+.1f} points)"
-        for row, one in zip(found.itertuples(), found[DIFFERENCE], strict=True)
-        if one.sign > 0
+        f"{model} {student} against “{minus}” ({one.interval.mean:+.1f} points)"
+        for model, minus, _, student, one, _ in shown.itertuples(index=False)
     ]
-    return Finding(
-        f"A model is shown to have a higher F1 than a control of its shape in {len(ahead) or 'none'} of "
-        f"{count_of(len(found), 'comparison')}{': ' * bool(ahead)}{'; '.join(ahead)}.",
-        values={"ahead": len(ahead)},
-        verdict=settled(one.verdict for one in found[DIFFERENCE]),
-    )
+    said = f"A model is shown to have a higher F1 than a control of its shape in {len(ahead) or 'none'} of "
+    said += f"{count_of(len(found), 'comparison')}{': ' * bool(ahead)}{'; '.join(ahead)}."
+    return Finding(said, values={"ahead": len(ahead)}, verdict=settled(one.verdict for one in found[DIFFERENCE]))
 
 
 def what_the_teacher_adds(table: pd.DataFrame) -> Finding:

@@ -4,15 +4,6 @@ from collections.abc import Iterable
 
 from smaller.data.languages import LANGUAGES
 
-VERDICT = (
-    "In parentheses: the verdict, after Holm's correction. That two agree, or that a loss is excluded, rests on a "
-    "single interval, which is not corrected."
-)
-"""What a caption says of the comparisons in its table."""
-
-ALIKE = "A difference of zero at each seed agrees without a p, since there is no spread to test."
-"""What it says where two models are so alike that nothing is between them."""
-
 
 def percent(share: float) -> str:
     """A share from 0 to 1 in per cent."""
