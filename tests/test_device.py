@@ -160,10 +160,9 @@ def test_a_processor_needs_no_other_algorithms(tiny: Model) -> None:
     ],
 )
 def test_cards_are_those_that_are_allowed(allowed: str | None, expected: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    with changed(CUDA_VISIBLE_DEVICES=allowed), pretend_device():
-        monkeypatch.setattr(
-            torch.cuda, "device_count", lambda: 1 if (allowed or "").startswith("MIG") else len(expected)
-        )
+    count = 1 if (allowed or "").startswith("MIG") else len(expected)
+    with changed(CUDA_VISIBLE_DEVICES=allowed), pretend_device(), monkeypatch.context() as there:
+        there.setattr(torch.cuda, "device_count", lambda: count)
         assert device.cards() == expected
 
 

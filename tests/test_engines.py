@@ -42,7 +42,8 @@ pytestmark = pytest.mark.usefixtures("fresh_folders")
 
 
 @pytest.fixture(autouse=True)
-def no_settings() -> Iterator[None]:
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(cache, "elsewhere", cache.elsewhere)  # which an engine with an address sets
     with changed(SMALLER_ENGINE=None, SMALLER_RAY_ADDRESS=None, SMALLER_WORKERS=None):
         yield
 

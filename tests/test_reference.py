@@ -13,7 +13,7 @@ import torch
 
 from smaller.analysis.findings import claims
 from smaller.base.errors import SmallerError
-from smaller.data import datasets, tasks
+from smaller.data import tasks
 from smaller.encoders import linear_weights
 from smaller.study.recipes import start
 from smaller.study.steps import base
@@ -75,7 +75,8 @@ def test_each_sentence_of_the_readme_follows_from_the_values(headlines, monkeypa
     monkeypatch.setattr(headlines, "read", other)
     after = lines_of(headlines.section())
     assert list(after) == list(before) and len(after) == 7
-    assert not [name for name in before if before[name] == after[name]]
+    # Of extreme compression nothing is claimed as long as the encoder is not ahead, whatever its numbers are.
+    assert [name for name in before if before[name] == after[name]] == ["Extreme"] and "Nothing" in before["Extreme"]
     seeds = {name: set(re.findall(r"\d+ seeds?", text)) for name, text in after.items()}
     assert not any(seeds[name] & set(re.findall(r"\d+ seeds?", text)) for name, text in before.items())
 
@@ -164,11 +165,9 @@ def test_the_readmes_step_is_one(project, tiny, monkeypatch):
         given["Shrink"](3)
 
 
-def test_the_readmes_data_set_and_task_are_some(project):
-    dataset = eval(example(project, "Add a language, or data of your own").split("\n\n", 1)[1], vars(datasets))
-    assert dataset.file("lug", "dev") == "my-ner/lug/dev.txt"
+def test_the_readmes_task_is_one(project):
     task = eval(example(project, "Add a task").split("\n\n", 1)[1], vars(tasks))
-    assert task.labels(dataset.tags)[:3] == ("O", "B-PER", "I-PER")
+    assert task.labels(("PER", "ORG"))[:3] == ("O", "B-PER", "I-PER")
 
 
 def test_the_reference_summary_has_every_claim(reference):

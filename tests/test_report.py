@@ -265,7 +265,7 @@ def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outp
     assert list(kept) == [
         "model",
         *(f"F1, {name}" for name in fields),
-        *(f"minus dense, {name}" for name in [*fields, "p", "p (Holm)", "verdict"]),
+        *(f"minus dense, {name}" for name in [*fields, "p", "p (Holm)", "verdict", "drawn once"]),
         "loss",
     ]
     assert kept.loc[0, [f"F1, {name}" for name in fields]].tolist() == [81.256, 79.9, 82.5, 3]
