@@ -234,7 +234,7 @@ def test_the_command_imports_nothing_heavy(folders):
 @pytest.mark.parametrize(("unit", "form"), list(itertools.product(("word", "text"), GRAPHS)))
 def test_the_folders_own_script_says_the_same(folders, real, unit, form):
     folder, texts = folders[unit, form], [*ODD[2:7], *map(" ".join, real)]
-    assert len((folder / "run.py").read_text(encoding="utf-8").splitlines()) <= 40
+    assert len((folder / "run.py").read_text(encoding="utf-8").splitlines()) <= 45
     run = python(str(folder / "run.py"), given="\n".join(texts).encode(), blocked=("torch", "transformers", "smaller"))
     assert run.stderr.decode().strip() == ""
     reader, told = open_graph(folder), run.stdout.decode()
@@ -247,6 +247,35 @@ def test_the_folders_own_script_says_the_same(folders, real, unit, form):
     one = python(str(folder / "run.py"), texts[0], blocked=("torch", "transformers", "smaller"))
     marked = python(str(folder / "run.py"), given=f"\ufeff{texts[0]}".encode(), blocked=("torch", "smaller"))
     assert one.stdout == marked.stdout != b"" and told.startswith(one.stdout.decode())
+
+
+def test_the_folders_own_script_ends_in_one_line(folders, tmp_path):
+    """What is wrong with input, output or files is told in a line that names the place, without a traceback."""
+    folder = Path(shutil.copytree(folders["word", "onnx-int8"], tmp_path / "model"))
+
+    def told(given: bytes = b"", *sentences: bytes, shell: str = '"$@"') -> tuple[list[str], list[str]]:
+        command = ["sh", "-c", shell, "sh", sys.executable, folder / "run.py", *sentences]
+        run = subprocess.run(command, input=given, capture_output=True, check=False)
+        return run.stdout.decode().splitlines(), run.stderr.decode().splitlines()
+
+    before, [said] = told("Kano\nÈkó\n".encode() + "caf\xe9\nKano\n".encode("latin-1"))
+    assert [line.split()[0] for line in before if line] == ["Kano", "Èkó"]
+    assert said.startswith("run.py: line 3: UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9")
+    assert told(b"", b"Kano", b"caf\xe9")[1][0].startswith("run.py: sentence 2: UnicodeDecodeError")
+    assert told(b"Kano\n" * 500, shell='"$@" | head -n 1')[1] == [], "whoever reads has enough"
+    assert len(told(b"Kano\n" * 9, shell='"$@" > /dev/full')[1]) == 1
+    for shell in ('"$@" <&-', '"$@" >&-'):
+        assert told(b"Kano\n", shell=shell)[1][0].startswith("run.py: standard input or output: ")
+    for name, content in itertools.product(
+        ("onnx/model_quantized.onnx", "tokenizer.json", "tokenizer_config.json", "smaller.json"), (b"{", None)
+    ):
+        file = folder / name
+        whole = file.read_bytes()
+        file.write_bytes(content) if content else file.unlink()
+        [said] = told(b"Kano\n")[1]
+        assert said.startswith(f"run.py: the model in {folder}: ")
+        assert content or Path(name).parts[0] in said
+        file.write_bytes(whole)
 
 
 @pytest.fixture
