@@ -162,7 +162,7 @@ def test_page_gives_a_text_the_label_that_the_package_gives(name: str, shipped, 
 @with_node
 @pytest.mark.parametrize("name", KINDS)
 def test_network_gives_the_logits_of_onnx_runtime(name: str, shipped, pages, tmp_path: Path) -> None:
-    """To the last digits, but for rows in which one of thousands of numbers was rounded to its other neighbour."""
+    """To the last digits; on some processors but for rows in which one of many numbers was rounded otherwise."""
     reader = open_graph(shipped[name])
     rows = [encoding.ids[:500] for encoding in reader.tokenizer.encode_batch([line for line in LINES if line.strip()])]
     rows.append([0, 2, 1, 7, 1, 9])  # with padding tokens in the text
@@ -177,7 +177,9 @@ def test_network_gives_the_logits_of_onnx_runtime(name: str, shipped, pages, tmp
         found = np.array(found)
         assert found.size == expected.size
         far.append(np.abs(found.reshape(expected.shape) - expected).max())
-    assert np.median(far) < 1e-5 and max(far) < 0.1
+    cpu = Path("/proc/cpuinfo")
+    same = cpu.is_file() and "avx512f" in cpu.read_text()  # other processors sum in another order
+    assert np.median(far) < 1e-5 and max(far) < (1e-5 if same else 0.1)
     assert np.mean(np.array(far) < 1e-3) > 0.7
 
 

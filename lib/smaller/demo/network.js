@@ -1,6 +1,7 @@
 /* The network: an encoder of XLM-R's or BERT's kind whose weights are whole numbers of 8 bits, run as ONNX Runtime does.
-   What goes into a product of matrices is quantized as it comes, over all tokens; sums are exact. All else differs in
-   its last digits, as between two of the runtime's own kernels: now and then a number is rounded to its neighbour. */
+   What goes into a product of matrices is quantized as it comes, over all tokens; sums are exact. All else is in 32 bits
+   and in the order of version 1.31 on processors with AVX-512, to the last bit but for the tanh of texts. Its kernels
+   for others sum in another order, which now and then rounds a number to its neighbour, in their answers as well. */
 "use strict";
 
 const round = Math.fround;
@@ -8,31 +9,42 @@ const PAIR = 2 ** 26;    // two weights in one number: the sums of both fit into
 const EXACT = 512;       // so many products of 255 * 255 at most, before the two sums could touch
 const ROUNDING = 1.5 * 2 ** 52;  // adding and taking it off rounds to the nearest whole number, halves to the even one
 
-/* The error function and its slope at steps from 0 on; between them cubic pieces come as near as 1e-10. */
-const STEPS = 64, REACH = 6;
-const height = new Float64Array(REACH * STEPS + 1), slope = new Float64Array(height.length);
-for (let place = 0; place < height.length; place++) {
-  const x = place / STEPS;
-  let term = 2 * x / Math.sqrt(Math.PI) * Math.exp(-x * x);
-  slope[place] = 2 / Math.sqrt(Math.PI) * Math.exp(-x * x);
-  for (let odd = 3; term > 1e-18; odd += 2) {  // a series in which nothing cancels
-    height[place] += term;
-    term *= 2 * x * x / odd;
-  }
+/* Polynomials of ONNX Runtime's kernels, the highest power first; those of the error function are by N. Juffa. All are
+   computed in 32 bits, where a product and a sum are rounded once, as processors do: round(a * b + c). */
+const NEAR = Float32Array.of(-5.99104969e-4, 4.99339588e-3, -2.67667342e-2, 0.112818025, -0.376124859, 0.128379151);
+const FAR = Float32Array.of(1.7294893e-5, -3.8320868e-4, 3.88393435e-3, -2.42545605e-2, 0.106777847, 0.634846687,
+  0.128717512);
+const EXP_IN_ERF = Float32Array.of(1.38319808e-3, 8.37550033e-3, 4.16689515e-2, 0.166664466, 0.499999851, 1, 1);
+const EXP = Float32Array.of(1.37805939e-3, 8.37312452e-3, 4.16695364e-2, 0.166664720, 0.499999851, 1, 1);
+const [LOG2_E, LN_2, LN_2_REST, LEAST, SPLIT, REACH] = Float32Array.of(
+  Math.LOG2E, 0.693145752, 1.42860677e-6, -88.3762626647949, 0.921875, 3.925);
+const POWERS = Float64Array.from({ length: 130 }, (_, power) => 2 ** -power);
+
+function polynomial(factors, x) {
+  let sum = factors[0];
+  for (let i = 1; i < factors.length; i++) sum = round(sum * x + factors[i]);
+  return sum;
+}
+
+/* The exponential function of a number that is at most zero. */
+function exponential(x, factors) {
+  const power = Math.min(0, round(x * LOG2_E + ROUNDING / 2 ** 29) - ROUNDING / 2 ** 29);
+  const rest = round(round(x - power * LN_2) - power * LN_2_REST);
+  return round(polynomial(factors, rest) * POWERS[-power]);
 }
 
 function errorFunction(x) {
-  const at = Math.abs(x) * STEPS, place = Math.floor(at);
-  if (place >= REACH * STEPS) return Math.sign(x);
-  const t = at - place, rise = height[place + 1] - height[place];
-  const bend = (1 - t) * (slope[place] / STEPS - rise) + t * (rise - slope[place + 1] / STEPS);
-  return Math.sign(x) * (height[place] + t * (rise + (1 - t) * bend));
+  const size = Math.min(Math.abs(x), REACH);
+  const found = size > SPLIT
+    ? round(1 - exponential(-round(polynomial(FAR, size) * size + size), EXP_IN_ERF))
+    : round(polynomial(NEAR, round(size * size)) * size + size);
+  return x < 0 ? -found : found;
 }
 
 function gelu(values) {
   const factor = round(Math.SQRT1_2);
   for (let i = 0; i < values.length; i++)
-    values[i] = values[i] / 2 * round(round(errorFunction(round(values[i] * factor))) + 1);
+    values[i] = values[i] / 2 * round(errorFunction(round(values[i] * factor)) + 1);
 }
 
 /* Whole numbers 0 to 255 for rows of numbers, less the one that stands for zero, four rows beside each other. */
@@ -129,17 +141,24 @@ class Linear {
 
 /* The sum of two tables with mean 0 and spread 1 in each row, then weighted and shifted. */
 function added(left, right, { weight, bias }, epsilon) {
-  const width = weight.length, found = new Float32Array(left.length);
+  const width = weight.length, eights = width - width % 8, found = new Float32Array(left.length);
+  const eight = new Float32Array(8);  // sums of every eighth square
   for (let start = 0; start < left.length; start += width) {
-    let sum = 0, squares = 0;
+    let sum = 0;
     for (let i = start; i < start + width; i++) {
       found[i] = left[i] + right[i];
       sum += found[i];
     }
     const mean = round(sum / width);
-    for (let i = start; i < start + width; i++) {
-      found[i] -= mean;
-      squares += found[i] * found[i];
+    eight.fill(0);
+    for (let i = 0; i < width; i++) {
+      const value = (found[start + i] = round(found[start + i] - mean));
+      if (i < eights) eight[i & 7] += value * value;
+    }
+    let squares = summed(eight, 4);
+    for (let i = eights; i < width; i++) {
+      const square = found[start + i] ** 2;
+      squares = round(squares + (i - eights < (width & 4) ? round(square) : square));
     }
     const factor = round(1 / round(Math.sqrt(round(round(squares / width) + epsilon))));
     for (let i = 0; i < width; i++) found[start + i] = round(found[start + i] * factor) * weight[i] + bias[i];
@@ -147,49 +166,71 @@ function added(left, right, { weight, bias }, epsilon) {
   return found;
 }
 
+/* The sum of a few numbers, which are changed: each with the one so many places on, and so on with half the distance. */
+function summed(values, distance) {
+  for (; distance; distance >>= 1) for (let i = 0; i < distance; i++) values[i] += values[i + distance];
+  return values[0];
+}
+
 /* What each token takes from all tokens, in heads of some columns. Generators leave the work to functions, which
    browsers make fast. */
 function* attention(query, key, value, width, headWidth) {
-  const length = query.length / width, found = new Float32Array(query.length);
-  const shares = new Float64Array(Math.ceil(length / 4) * 4);
-  for (let head = 0; head < width; head += headWidth) {
-    const keys = turned(key, head, headWidth, width), values = turned(value, head, headWidth, width);
+  const found = new Float32Array(query.length), shares = new Float32Array(query.length / width);
+  for (let head = 0; head < width; head += headWidth)
     for (let own = head; own < query.length; own += width) {
-      attended(query, own, keys, values, shares, length, found);
+      attended(query, own, key, head, width, headWidth, shares);
+      mixed(shares, value, head, width, headWidth, found, own);
       yield;
     }
-  }
   return found;
 }
 
-/* Some columns of a table, one after another, each filled up with zeros to a multiple of four. */
-function turned(table, first, count, width) {
-  const length = Math.ceil(table.length / width / 4) * 4, found = new Float64Array(count * length);
-  for (let i = 0; i < count; i++)
-    for (let at = first + i, place = i * length; at < table.length; at += width, place++) found[place] = table[at];
-  return found;
-}
-
-/* One token's part of it; keys and values column by column, and four sums at once. */
-function attended(query, own, keys, values, shares, length, found) {
-  const longer = shares.length, columns = keys.length / longer, factor = 1 / Math.sqrt(columns);
-  let most = -Infinity, total = 0;
-  shares.fill(0);
-  for (let i = 0, at = 0; i < columns; i++) {
-    const one = query[own + i] * factor;
-    for (let other = 0; other < longer; other++, at++) shares[other] += one * keys[at];
+/* The shares that one token takes of all tokens. Four sums at once, of which each waits for its last number. */
+function attended(query, own, key, head, width, headWidth, shares) {
+  const length = shares.length, factor = round(1 / Math.sqrt(headWidth)), sixteen = new Float32Array(16);
+  let most = -Infinity;
+  for (let other = 0; other < length; other += 4) {
+    const first = other * width + head, last = key.length - width + head;
+    const second = Math.min(last, first + width), third = Math.min(last, second + width);
+    const fourth = Math.min(last, third + width);
+    let a = 0, b = 0, c = 0, d = 0;
+    for (let i = 0; i < headWidth; i++) {
+      const one = query[own + i];
+      a = round(a + one * key[first + i]);
+      b = round(b + one * key[second + i]);
+      c = round(c + one * key[third + i]);
+      d = round(d + one * key[fourth + i]);
+    }
+    shares[other] = a * factor;  // what is past the end is not kept
+    shares[other + 1] = b * factor;
+    shares[other + 2] = c * factor;
+    shares[other + 3] = d * factor;
   }
   for (let other = 0; other < length; other++) if (shares[other] > most) most = shares[other];
-  for (let other = 0; other < length; other++) total += shares[other] = Math.exp(shares[other] - most);
-  for (let i = 0, at = 0; i < columns; i++) {
-    let a = 0, b = 0, c = 0, d = 0;  // what stands past the last token is multiplied by values of zero
-    for (let other = 0; other < longer; other += 4, at += 4) {
-      a += shares[other] * values[at];
-      b += shares[other + 1] * values[at + 1];
-      c += shares[other + 2] * values[at + 2];
-      d += shares[other + 3] * values[at + 3];
+  for (let other = 0; other < length; other++)
+    sixteen[other & 15] += shares[other] = exponential(Math.max(LEAST, round(shares[other] - most)), EXP);
+  for (let i = 0; i < 8; i++) sixteen[i] += sixteen[i + 8];
+  const [a, b, c, d, e, f, g, h] = sixteen;
+  const total = round(round(round(a + b) + round(c + d)) + round(round(e + f) + round(g + h)));
+  const part = round(1 / total);
+  for (let other = 0; other < length; other++) shares[other] *= part;
+}
+
+/* The values of all tokens by their shares, four columns at once; what is past a head's last column is not kept. */
+function mixed(shares, value, head, width, headWidth, found, own) {
+  for (let i = 0; i < headWidth; i += 4) {
+    let a = 0, b = 0, c = 0, d = 0;
+    for (let other = 0, at = head + i; other < shares.length; other++, at += width) {
+      const share = shares[other];
+      a = round(a + share * value[at]);
+      b = round(b + share * value[at + 1]);
+      c = round(c + share * value[at + 2]);
+      d = round(d + share * value[at + 3]);
     }
-    found[own + i] = (a + b + c + d) / total;
+    found[own + i] = a;
+    if (i + 1 < headWidth) found[own + i + 1] = b;
+    if (i + 2 < headWidth) found[own + i + 2] = c;
+    if (i + 3 < headWidth) found[own + i + 3] = d;
   }
 }
 
