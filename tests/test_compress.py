@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from transformers import DistilBertConfig, DistilBertForTokenClassification
@@ -15,7 +16,7 @@ from smaller.data import sample, splits
 from smaller.deploy import Target, budget, candidates, compress, filling, planning, search
 from smaller.deploy.candidates import Shape
 from smaller.deploy.measuring import Measured, Scales
-from smaller.deploy.targets import parse_bytes, parse_duration, parse_milliseconds
+from smaller.deploy.targets import parse_bytes, parse_duration, parse_milliseconds, parse_points
 from smaller.formats.shipping import folder_bytes, open_shipped, shipped_bytes
 from smaller.prediction.tagging import tag
 from smaller.study import results
@@ -35,19 +36,52 @@ def small(few_sentences, fresh_folders, monkeypatch):
     return fresh_folders
 
 
-@pytest.mark.parametrize(("text", "value"), [("20MB", 20e6), ("1.5 GiB", 1.5 * 2**30), ("300", 300), (" 7 kb", 7e3)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[("20MB", 20e6), ("1.5 GiB", 1.5 * 2**30), ("300", 300), (" 7 kb", 7e3), ("1e6", 1e6), ("1E-1 MB", 1e5)],
+        *[("1.5 MB", 1.5e6), ("500kB", 5e5), ("1MiB", 2**20), (".5MB", 5e5), ("2.MB", 2e6)],
+        *[("300 000", 3e5), ("1_500 kB", 1.5e6), ("1,500,000", 1.5e6), ("1\u202f500 B", 1500)],
+    ],
+)
 def test_bytes_are_read(text, value):
     assert parse_bytes(text) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,5MB", "'1,5MB' has a comma: write 1.5MB if that is what it means."),
+        ("1,500 kB", "has a comma: write 1.500 kB if that is what it means, or 1500 kB if it parts thousands."),
+        ("1M", "'1M' may be 1MB or 1MiB, which is more: write the one that it is."),
+        *[
+            (text, "is not bytes: write it as 20MB.")
+            for text in ("", "MB", "1..5MB", "1e999", "nan", "-1MB", "1,5,0MB")
+        ],
+        *[
+            (text, "is not bytes: write it as 20MB.")
+            for text in ("20 apples", "1MB 1MB", "1 2", "1.500.000", "1,500,0000,0")
+        ],
+    ],
+)
+def test_bytes_that_may_mean_something_else_are_refused(text, said):
+    with pytest.raises(SmallerError, match=re.escape(said)):
+        parse_bytes(text)
+
+
 def test_times_are_read_and_nonsense_is_refused():
-    assert parse_milliseconds("10ms") == 10
-    assert parse_milliseconds("0.2 s") == 200
-    assert [parse_duration(text) for text in ("30min", "1 h", "90s", "5")] == [1800, 3600, 90, 300]
-    with pytest.raises(SmallerError, match=r"'20 apples' is not bytes: write it as 20MB"):
-        parse_bytes("20 apples")
-    with pytest.raises(SmallerError, match="is not a time"):
-        parse_milliseconds("fast")
+    assert [parse_milliseconds(text) for text in ("10ms", "0.2 s", "1e1", "2.5")] == [10, 200, 10, 2.5]
+    durations = {"30min": 1800, "1 h": 3600, "90s": 90, "5": 300, "1h30": 5400, "1h 30min 5s": 5405, "1.5h": 5400}
+    assert {text: parse_duration(text) for text in durations} == durations
+    for parse, text, said in (
+        (parse_milliseconds, "fast", "is not a time: write it as 10ms"),
+        (parse_milliseconds, "2,5ms", "has a comma: write 2.5ms if that is what it means."),
+        (parse_duration, "1,5h", "has a comma: write 1.5h if that is what it means."),
+        (parse_duration, "30min 1h", "is not a duration"),
+        (parse_points, "1,5", "has a comma: write 1.5 if that is what it means."),
+    ):
+        with pytest.raises(SmallerError, match=re.escape(said)):
+            parse(text)
 
 
 def test_a_target_has_a_limit_and_limits_are_numbers():

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         type=value(targets.parse_milliseconds),
         help="for one sentence, text to labels, on one thread of this machine: 10ms",
     )
-    add("--max-drop", type=float, help="points below the whole model on dev: 1.0")
+    add("--max-drop", type=value(targets.parse_points), help="points below the whole model on dev: 1.0")
     add("--task", default="", help="of your own files: ner (default), pos, topics or sentiment")
     add("--language", default="und", help="of your own files: lug, sw, zh-Hans")
     add("--form", default="onnx-int8", help="of the weights: onnx-int8 (default), dynamic, fp16 ...")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass
 
@@ -9,7 +10,13 @@ from smaller.base.errors import SmallerError
 
 _BYTES = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _TIME = {"": 1, "MS": 1, "S": 1000}
-_LONG = {"S": 1, "": 60, "MIN": 60, "M": 60, "H": 3600}
+_LONG = {"S": 1, "SEC": 1, "": 60, "MIN": 60, "M": 60, "H": 3600}
+
+_PART = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:E[+-]?[0-9]+)?)\s*([A-Z]*)\s*", re.IGNORECASE)
+_APART = re.compile(
+    r"(?<=[0-9])[ _\u00a0\u202f](?=[0-9]{3}(?![0-9]))|(?<=[0-9]),(?=[0-9]{3},)|(?<=,[0-9]{3}),(?=[0-9]{3}(?![0-9]))"
+)
+"""What stands between thousands, and can be nothing else: a comma only where there are several."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Target:
 
 
 def parse_bytes(text: str) -> float:
-    """Bytes from text such as 20MB, 1.5 GB or 300000."""
+    """Bytes from text such as 20MB, 1.5 GB, 1e6 or 300 000."""
     return _parse(text, _BYTES, what="bytes", example="20MB")
 
 
@@ -67,12 +74,33 @@ def parse_milliseconds(text: str) -> float:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from text such as 30min, 1h, 90s; a number alone is of minutes."""
+    """Seconds from text such as 30min, 1h 30min, 90s; a number alone is of minutes."""
     return _parse(text, _LONG, what="a duration", example="30min")
 
 
+def parse_points(text: str) -> float:
+    """Points from text such as 1.0."""
+    return _parse(text, {"": 1}, what="a number of points", example="1.0")
+
+
 def _parse(text: str, units: dict[str, float], *, what: str, example: str) -> float:
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", text)
-    if not found or found[2].upper() not in units:
+    plain = _APART.sub("", text.strip())
+    pointed = plain.replace(",", ".")
+    if plain.count(",") == 1 and _sum(pointed, units) is not None:
+        thousands = f", or {plain.replace(',', '')} if it parts thousands" * bool(re.search(r",\d{3}(?!\d)", plain))
+        raise SmallerError(f"{text!r} has a comma: write {pointed} if that is what it means{thousands}.")
+    if units is _BYTES and plain[-1:].upper() in {*"KMG"} and _sum(f"{plain}B", units):
+        raise SmallerError(f"{text!r} may be {plain}B or {plain}iB, which is more: write the one that it is.")
+    if (found := _sum(plain, units)) is None:
         raise SmallerError(f"{text!r} is not {what}: write it as {example}.")
-    return float(found[1]) * units[found[2].upper()]
+    return found
+
+
+def _sum(text: str, units: dict[str, float]) -> float | None:
+    """What a number with its unit is, or several of ever smaller units, such as 1h 30min; None for anything else."""
+    parts = _PART.findall(text)
+    sizes = [units.get(unit.upper(), 0) for _, unit in parts]
+    if not parts or _PART.sub("", text) or 0 in sizes or sizes != sorted(set(sizes), reverse=True):
+        return None
+    found = sum(float(number) * size for (number, _), size in zip(parts, sizes, strict=True))
+    return found if math.isfinite(found) else None
