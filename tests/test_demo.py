@@ -295,6 +295,38 @@ def test_lines_are_read_once_and_long_reading_is_said(pages, tmp_path: Path) -> 
     assert count == 300 + 1 + 1 + 1 and said == [None, None, None, "Reading."]
 
 
+@with_node
+def test_script_is_named_where_letters_are_lacking(pages, tmp_path: Path) -> None:
+    """Not for signs, and not for Latin text with a few letters that the vocabulary lacks."""
+    script, model = parts(pages["entities"].read_text(encoding="utf-8"))
+    code = """given.lines.map((line) => {
+      const reader = new Reader(given.model), pane = new Pane({ dataset: {} }, reader);
+      const found = run(reader.read(line));
+      return [found.unknown, pane.notes([found]).map((note) => /vocabulary.*(script|there)/.exec(note)[1])];
+    })"""
+    lines = ["“ Kofi ” ☂ wa 🎉", "Kofi ħŧ wa ŋǂ", "القاهرة هي عاصمة مصر"]
+    told = in_node(script, code, {"model": model, "lines": lines}, tmp_path)
+    assert min(unknown for unknown, _ in told) > 0.2, "else nothing is tried here"
+    assert [notes for _, notes in told] == [[], ["there"], ["script"]]
+
+
+def test_text_has_the_language_of_the_model(shipped, pages, tmp_path: Path) -> None:
+    """Of several languages none is claimed, but the page's own English does not reach the text."""
+    folder = Path(shutil.copytree(shipped["entities"], tmp_path / "model"))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    (folder / "README.md").write_text(card.replace("- amh\n", "", 1), encoding="utf-8")
+    both = BeautifulSoup(pages["entities"].read_text(encoding="utf-8"), "html.parser")
+    one = BeautifulSoup(demo(folder, tmp_path / "page.html").read_text(encoding="utf-8"), "html.parser")
+    several = BeautifulSoup(
+        page_of_several({"a": folder, "b": shipped["topics"]}, title="", label="", examples=["a", "b"]), "html.parser"
+    )
+    for soup, lang in ((both, ""), (one, "yo"), (several, "")):
+        assert (soup.textarea["lang"], soup.textarea["dir"]) == (lang, "auto")
+        assert {pane["data-lang"] for pane in soup.select("section.found")} == {lang}
+        assert {button["lang"] for button in soup.select("[data-example]")} <= {lang}
+    assert len(several.select("[data-example]")) == 2
+
+
 def test_page_says_what_the_card_says(pages, shipped) -> None:
     page = pages["entities"].read_text(encoding="utf-8")
     size = folder_bytes(shipped["entities"])
@@ -393,6 +425,8 @@ def test_phone_shows_the_entities_of_a_line_and_runs_nothing_of_it(shipped, page
     [expected] = answers.tag(open_graph(shipped["entities"]), [line])
     marks = [(mark.select_one(".own").string, mark.select_one(".type").contents[0]) for mark in soup.select("mark")]
     assert marks == [(entity.text, entity.type) for entity in expected.entities] != []
+    assert all(p["lang"] == "" and p["dir"] == "auto" for p in soup.select(".answer p"))
+    assert all(cell.get("lang") == "" for cell in soup.select("td[dir]")) and soup.select("td[dir]")
     assert width_on_a_phone(page, tmp_path, line) == 390
 
 

@@ -84,10 +84,13 @@ class Pane {
 
   notes(found) {
     const unknown = Math.max(...found.map((line) => line.unknown));
+    const strange = Math.max(...found.map((line) => line.strange));
     const parts = Math.max(...found.map((line) => line.windows || 1)), long = "Longer than the model reads at once, so";
     const notes = {
-      [`${percent(unknown)} of the words hold characters that the model's vocabulary does not have: it was not made ` +
-        "for this script, and its answer means little."]: unknown > 0.2,
+      [`The model's vocabulary does not have ${percent(strange)} of the letters: it was not made for this script, and ` +
+        "its answer means little."]: strange > 0.5,
+      [`${percent(unknown)} of the words hold characters that the model's vocabulary does not have: its answer may be ` +
+        "wrong there."]: unknown > 0.2 && strange > 0 && strange <= 0.5,  // quotes and emoji alone do no harm
       [`${long} read in ${parts} parts that overlap.`]: parts > 1,
       [`${long} only its beginning was read.`]: found.some((line) => line.truncated),
     };
@@ -97,7 +100,7 @@ class Pane {
   /* Each line with its entities marked; the text itself stays as it was typed. */
   lines(found) {
     return found.map(({ text, entities }) => {
-      const line = element("p", { dir: "auto" });
+      const line = element("p", { dir: "auto", lang: this.root.dataset.lang });
       let end = 0;
       for (const entity of entities) {
         line.append(text.slice(end, entity.start), this.mark(entity));
@@ -110,7 +113,7 @@ class Pane {
 
   mark({ text, type, score }) {
     const share = element("span", { className: "share" }, ` ${percent(score)}`);
-    const name = element("span", { className: "type", dir: "ltr" }, type, share);
+    const name = element("span", { className: "type", dir: "ltr", lang: "en" }, type, share);
     const kind = `${this.ofWords() ? "word" : "entity"} hue${this.hue(type)}${score < SURE ? " unsure" : ""}`;
     // A name stays with the last word of its entity; below a word it stands alone.
     const between = this.ofWords() ? "" : "\u00a0";
@@ -131,8 +134,8 @@ class Pane {
 
   tabled(table, found) {
     const row = ({ text, type, score }) =>
-      element("tr", {}, element("td", { dir: "auto", textContent: text }), element("td", { textContent: type }),
-        element("td", { className: "number", textContent: percent(score) }));
+      element("tr", {}, element("td", { dir: "auto", lang: this.root.dataset.lang, textContent: text }),
+        element("td", { textContent: type }), element("td", { className: "number", textContent: percent(score) }));
     const rows = found.flatMap((line) => line.entities.map(row));
     table.querySelector("tbody").replaceChildren(...rows);
     table.hidden = table.parentElement.hidden = !rows.length;

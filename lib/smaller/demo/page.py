@@ -51,6 +51,7 @@ def page_of(folder: Path, *, examples: Sequence[str] = ()) -> str:
         card = _card(folder)
         names = [language(code).name for code in card["language"]]
         own, facts = [each["text"] for each in card.get("widget", ())], _facts(folder, said, card, names)
+        lang = _lang(card["language"])
     except (AttributeError, KeyError, TypeError, ValueError) as problem:  # people may have written into it
         raise SmallerError(
             f"The front matter of {folder / CARD_FILE} is not as one that was shipped ({problem!r}). Mend it, or take "
@@ -67,6 +68,7 @@ def page_of(folder: Path, *, examples: Sequence[str] = ()) -> str:
         label="Text" + (f" in {_listed(names, last=' or ')}" if names else ""),
         examples=list(examples) or own,
         facts=facts,
+        lang=lang,
     )
 
 
@@ -79,7 +81,8 @@ def page_of_several(folders: Mapping[str, Path], *, title: str, label: str, exam
         {"heading": name, "size": _megabytes(folder), "model": model_data(folder, about_int8(folder), compressed=True)}
         for name, folder in folders.items()
     ]
-    return _filled(panes, title=title, label=label, examples=list(examples), several=True)
+    lang = _lang([code for folder in folders.values() for code in _card(folder)["language"]])
+    return _filled(panes, title=title, label=label, examples=list(examples), several=True, lang=lang)
 
 
 def _filled(panes: Sequence[dict], **values: object) -> str:
@@ -182,6 +185,14 @@ def _card(folder: Path) -> dict:
         "licence": rest.partition("\n## Licence\n\n")[2].partition("\n")[0],
         "language": [languages] if isinstance(languages, str) else languages,
     }
+
+
+def _lang(codes: Sequence[str]) -> str:
+    """The one language of the text as pages name it ("sw"); empty, which says that it is not known, for several."""
+    import langcodes
+
+    [code, *others] = sorted(set(codes) - {"und"}) or [""]
+    return "" if others or not code else langcodes.standardize_tag(language(code).code)
 
 
 def _facts(folder: Path, said: Mapping, card: Mapping, names: Sequence[str]) -> list[tuple[str, str]]:

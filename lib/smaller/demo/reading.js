@@ -87,11 +87,17 @@ class Reader {
     return yield* this.unit === "text" ? this.classified(line) : this.tagged(line);
   }
 
+  /* The share of letters that the vocabulary lacks: few of a script that it was made for, nearly all of others. */
+  strange(text) {
+    const letters = text.match(/\p{L}/gu) || [], { unknown } = this.tokenizer;
+    return letters.filter((letter) => this.tokenizer.tokens(letter).includes(unknown)).length / (letters.length || 1);
+  }
+
   *tagged(line) {
     const { text, place } = composed(line);
     const word = (match) => ({ text: match[0], at: match.index, score: 1, tag: "O" });
     const words = Array.from(text.matchAll(APART), word);
-    const found = { text: line, entities: [], words, unknown: 0, windows: 1 };
+    const found = { text: line, entities: [], words, unknown: 0, strange: this.strange(text), windows: 1 };
     if (!words.length) return found;
     const { before, after, unknown } = this.tokenizer;
     const pieces = words.map((word) => this.tokenizer.tokens(word.text));
@@ -123,7 +129,7 @@ class Reader {
 
   *classified(line) {
     const text = line.normalize("NFC");
-    const found = { text: line, label: "", score: 0, scores: [], unknown: 0, truncated: false };
+    const found = { text: line, label: "", score: 0, scores: [], unknown: 0, strange: this.strange(text), truncated: false };
     const words = text.split(new RegExp(`${SPACE}+`, "u")).filter(Boolean);
     if (!words.length) return found;
     const { before, after, unknown } = this.tokenizer, pieces = this.tokenizer.tokens(text);

@@ -112,7 +112,7 @@ def _said(found: Tagged | Classified) -> Iterator[str]:
     if found.unknown > 0.2:
         yield (
             f"  note: {found.unknown:.0%} of the words hold characters that the model's vocabulary does not "
-            "have; it was not made for this script, and its answer means little"
+            "have: its answer may be wrong there, and means little in a script that the model was not made for"
         )
     if isinstance(found, Classified):
         if found.truncated:
