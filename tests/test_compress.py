@@ -191,6 +191,9 @@ def test_a_budget_decides_how_many_are_tried_and_for_how_long(monkeypatch):
     scarce = budget.schedule([600] * 8, budget=60, epochs=10)
     assert (scarce.candidates, scarce.epochs) == (2, budget.LEAST_EPOCHS) and scarce.seconds > 60
     assert budget.schedule([5], budget=60, epochs=10).candidates == 1
+    # Of unequal candidates any may be left: 4 s + 1 s at first, then 4 s each time, and two at once as long as one.
+    unequal = budget.schedule([4, 1, 1, 1], budget=None, epochs=4)
+    assert unequal.rounds == [(4, 1), (2, 2), (2, 4)] and unequal.seconds == (4 + 1) + 4 * 2 + 4 * 4
     assert search.of_budget(scarce, 60) == ", over the 60 s that were given; no fewer are tried"
     assert search.of_budget(some, 1800) == " of the 30 min that were given" and search.of_budget(some, None) == ""
 
@@ -200,7 +203,10 @@ def test_the_limit_is_kept_and_the_model_ships(tiny_folder, small):
     first: list[str] = []
     whole = compress(tiny_folder, "sample/swa", max_drop=100, say=first.append, **FAST).whole
     (planned,) = [place for place, line in enumerate(first) if line.startswith("planned: ")]
-    assert first[planned + 1].endswith("that time is not of the budget")
+    told = (
+        r"first the whole model is made to label, about \d+ (s|min) before the \d+ (s|min) of the candidates, .*budget"
+    )
+    assert re.fullmatch(told, first[planned + 1])
     limit = 0.9 * whole.size
     found = compress(tiny_folder, "sample/swa", max_bytes=limit, say=said.append, **FAST)
     place = found.ship(small / "model")
@@ -246,6 +252,15 @@ def test_the_limit_of_time_is_from_text_to_labels(tiny_folder, small, monkeypatc
     with pytest.raises(SmallerError) as raised:
         compress(tiny_folder, "sample/swa", max_latency=2, **FAST)
     assert f"({Target(max_latency=2)})" in str(raised.value) and both.format(3) in str(raised.value)
+
+
+def test_the_teachers_time_is_told_by_its_own_updates(tiny_folder, small, monkeypatch):
+    """A second of the processor's time for each sentence that any model is taught on."""
+    taught = []
+    monkeypatch.setattr(budget, "train", lambda model, batches, loss, **_: taught.append(sum(1 for _ in batches)))
+    monkeypatch.setattr(budget.time, "process_time", iter([0.0, 16.0]).__next__)
+    plan, _ = planning.plan_of(tiny_folder, "sample/swa", **PLAN)
+    assert budget.teachers_seconds(Scales(plan, say=lambda line: None)) == 32 * TUNING["epochs"] and taught == [1]
 
 
 def test_what_is_missed_is_over_a_limit():

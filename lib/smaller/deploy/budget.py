@@ -17,6 +17,7 @@ from smaller.data import splits
 from smaller.data.encoding import encode
 from smaller.deploy.candidates import Plan, Shape
 from smaller.deploy.measuring import Scales
+from smaller.encoders import Model
 from smaller.study.steps.finetuning import labelled_batches
 from smaller.study.training import token_loss, train
 
@@ -70,11 +71,12 @@ def schedule(seconds: Sequence[float], *, budget: float | None, epochs: int) -> 
 
 
 def _timed(count: int, epochs: int, seconds: Sequence[float]) -> Schedule:
-    mean = float(np.mean(seconds[:count]))
-    rounds = Schedule(count, epochs, 0).rounds
+    """At most so long: which candidates a round leaves is not known, so that the slowest are taken for them."""
     workers = settings.workers() or os.cpu_count() or 1
-    total = sum(-(-many // workers) * each * mean for many, each in rounds)
-    return Schedule(count, epochs, total)
+    slowest = sorted(seconds[:count], reverse=True)
+    rounds = Schedule(count, epochs, 0).rounds
+    # So many at a time, and each time as long as the slowest of them.
+    return Schedule(count, epochs, sum(sum(slowest[:many:workers]) * each for many, each in rounds))
 
 
 def paces(scales: Scales, shapes: Sequence[Shape]) -> list[float]:
@@ -84,15 +86,22 @@ def paces(scales: Scales, shapes: Sequence[Shape]) -> list[float]:
     ends = list(dict.fromkeys([*ends[:1], *ends[-1:]]))
     if not ends:
         return [0.0] * len(shapes)
-    known = {shape: _seconds(scales, shape) for shape in ends}
+    sentences = _taught_on(scales.plan)
+    known = {shape: _seconds(scales.plan, scales.untaught(shape), count=128) * sentences for shape in ends}
     work, times = zip(*((shape.work, known[shape]) for shape in ends), strict=True)
     return [0.0 if scales.plan.keeps(shape) else float(np.interp(shape.work, work, times)) for shape in shapes]
 
 
-def _seconds(scales: Scales, shape: Shape) -> float:
-    """Seconds of an epoch, by the processor's time for a few updates on sentences of the dev split, on one thread."""
-    plan, model = scales.plan, scales.untaught(shape)
-    sentences = splits.sentences(plan.tuning.dataset, plan.tuning.language, "dev")[:128]
+def teachers_seconds(scales: Scales) -> float:
+    """At most so many seconds take the epochs of the model that is left whole: its threads may make it faster."""
+    tuning = scales.plan.tuning
+    sentences = len(splits.sentences(tuning.dataset, tuning.language, "train"))
+    return _seconds(scales.plan, scales.tagger.copy(), count=32) * sentences * tuning.epochs
+
+
+def _seconds(plan: Plan, model: Model, *, count: int) -> float:
+    """Seconds for a sentence, by the processor's time for updates on so many of the dev split, on one thread."""
+    sentences = splits.sentences(plan.tuning.dataset, plan.tuning.language, "dev")[:count]
     encoded = encode(sentences, model.tokenizer, model.labels)
     padding = model.tokenizer.pad_token_id
     batches = labelled_batches(encoded, epochs=1, size=plan.tuning.batch_size, padding=padding, seed=1)
@@ -104,7 +113,7 @@ def _seconds(scales: Scales, shape: Shape) -> float:
         train(model, batches, token_loss, updates=updates, learning_rate=1e-6, seed=1)
     finally:
         torch.set_num_threads(threads)
-    return (time.process_time() - started) / len(encoded) * _taught_on(plan)
+    return (time.process_time() - started) / len(encoded)
 
 
 def _taught_on(plan: Plan) -> int:

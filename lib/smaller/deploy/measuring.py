@@ -130,7 +130,8 @@ class Scales:
         return replace(self.plan.student(shape, epochs=1), **known, width_by="slice").untaught(model)
 
     @functools.cached_property
-    def _tagger(self) -> Model:
+    def tagger(self) -> Model:
+        """The whole model, with a classifier that nobody has taught unless it arrived with one."""
         model, _ = materialise(self.plan.start, say=self.say)
         if self.plan.tuned:
             return model
@@ -143,19 +144,19 @@ class Scales:
         if key not in self._trimmed:
             if self.plan.drawn:
                 step = self.plan.student(shape, epochs=1)
-                tokenizer = with_own_tokenizer(step, self._tagger, step.taught_on(self._tagger))
-                self._trimmed[key] = replace(self._tagger, tokenizer=tokenizer)
+                tokenizer = with_own_tokenizer(step, self.tagger, step.taught_on(self.tagger))
+                self._trimmed[key] = replace(self.tagger, tokenizer=tokenizer)
             elif shape.coverage == 1 and not shape.learned:
-                self._trimmed[key] = self._tagger
+                self._trimmed[key] = self.tagger
             elif self.plan.keeps(shape):
-                self._trimmed[key] = self.plan.trim(shape.coverage).apply(self._tagger)[0]
+                self._trimmed[key] = self.plan.trim(shape.coverage).apply(self.tagger)[0]
             else:
-                self._trimmed[key] = self.plan.student(shape, epochs=1).with_its_tokens(self._tagger)
+                self._trimmed[key] = self.plan.student(shape, epochs=1).with_its_tokens(self.tagger)
         return self._trimmed[key]
 
     def _shaped(self, shape: Shape | None) -> Model:
         if shape is None:
-            return formats.convert(self._tagger, "fp32")
+            return formats.convert(self.tagger, "fp32")
         model = self.untaught(shape)
         return formats.convert(model, self.plan.form, rows=self._read(model)[0])
 

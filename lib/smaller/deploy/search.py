@@ -17,7 +17,7 @@ from smaller.base.files import require_place
 from smaller.base.progress import Say, duration, silent
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
-from smaller.deploy.budget import MOST_CANDIDATES, Schedule, paces, schedule
+from smaller.deploy.budget import MOST_CANDIDATES, Schedule, paces, schedule, teachers_seconds
 from smaller.deploy.candidates import Plan, Shape
 from smaller.deploy.filling import filling, ladder
 from smaller.deploy.measuring import Measured, Scales, nearest
@@ -178,7 +178,11 @@ def compress(
     planned = schedule(paces(scales, shapes), budget=budget, epochs=plan.tuning.epochs)
     say(f"planned: {planned}{of_budget(planned, budget)}")
     if study.pending([plan.dense]):
-        say("first the whole model is made to label, and a model without an encoder: that time is not of the budget")
+        before, after = duration(teachers_seconds(scales)), duration(planned.seconds)
+        say(
+            f"first the whole model is made to label, about {before} before the {after} of the candidates, and a model "
+            "without an encoder: that time is not of the budget"
+        )
     for why in _finish([plan.dense], plan, say).values():
         raise SmallerError(f"The model that is left whole could not be made. {why}")
     dense = _score(plan.dense, plan, "dev")
