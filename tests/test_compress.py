@@ -280,11 +280,38 @@ def test_what_an_earlier_version_measured_without_text_is_measured_again(tiny_fo
     whole, first = scales.of(None), scales.of(plan.whole)
     known = json.loads(scales.file.read_bytes())
     del known["whole, fp32"]["end_to_end"]
+    older = known[str(plan.whole)]
+    del older["noise"], older["load"]  # which later ones keep, and these are read without
     scales.file.write_text(json.dumps(known))
     said: list[str] = []
     again = Scales(plan, say=said.append)
-    assert again.of(plan.whole) == first and not said
+    assert again.of(plan.whole) == dataclasses.replace(first, noise=0.0, load=0.0) and not said
     assert again.of(None).size == whole.size and again.of(None).end_to_end > 0 and len(said) == 1
+
+
+def test_noise_and_load_are_kept_beside_times(tiny_folder, small, monkeypatch):
+    """What is measured on a restless machine is measured twice; where that does not help, its line says so."""
+    rounds = iter([(10, 15), (11, 12), (10, 20), (12, 15), (10, 11)])
+
+    def latency(models, *_, **__):
+        low, high = next(rounds)
+        return {
+            "": {"milliseconds": 1.0}
+            | {f"end_to_end_{of}": ms for of, ms in (("low", low), ("high", high))}
+            | {"end_to_end_milliseconds": low}
+        }
+
+    monkeypatch.setattr("smaller.deploy.measuring.cost.latency", latency)
+    monkeypatch.setattr("smaller.deploy.measuring.psutil.getloadavg", lambda: (4.0, 0, 0))
+    monkeypatch.setattr("smaller.deploy.measuring.psutil.cpu_count", lambda logical=True: 4)
+    plan, _ = planning.plan_of(tiny_folder, "sample/swa", **PLAN)
+    scales = Scales(plan, say=lambda line: None)
+    again, never, calm = scales.of(None), scales.of(plan.whole), scales.of(Shape(1, 24, 48, 1.0))
+    assert (again.end_to_end, never.end_to_end, calm.end_to_end) == (11, 12, 10)
+    assert str(never).endswith("(its time is uncertain: rounds 25 % apart, 1.0 processes for each core)")
+    assert "uncertain" not in f"{again} {calm}" and "1.6 processes" in str(dataclasses.replace(calm, load=1.6))
+    kept = json.loads(scales.file.read_bytes())["whole, fp32"]
+    assert (kept["noise"], kept["load"]) == (pytest.approx(1 / 11), 1.0)
 
 
 def test_with_a_limit_on_the_loss_alone_the_smallest_is_taken(tiny_folder, small):
