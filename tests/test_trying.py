@@ -40,6 +40,7 @@ def test_models_of_a_study_are_written_side_by_side(outputs, displayed, monkeypa
     soup = BeautifulSoup(page, "html.parser")
     assert [heading.contents[0].strip() for heading in soup.select("section.found h2")] == ["dense", "pruned <80 %>"]
     assert len(soup.select("[data-example]")) == 3 and soup.label.string == "A sentence in Yoruba"
+    assert soup.textarea["lang"] == "yo"
     forms, about = displayed[-1]
     assert about["smaller"] == {"kind": "box", "name": "box-quickstart"}
     assert BeautifulSoup(forms["text/html"], "html.parser").a["href"] == "../demo/quickstart.html"

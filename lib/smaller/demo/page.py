@@ -72,8 +72,10 @@ def page_of(folder: Path, *, examples: Sequence[str] = ()) -> str:
     )
 
 
-def page_of_several(folders: Mapping[str, Path], *, title: str, label: str, examples: Sequence[str]) -> str:
-    """A page, made to stand in another one, on which shipped models answer the same text side by side.
+def page_of_several(
+    folders: Mapping[str, Path], *, title: str, label: str, examples: Sequence[str], languages: Sequence[str] = ()
+) -> str:
+    """A page, made to stand in another one, on which shipped models answer the same text in `languages` side by side.
 
     Their weights are compressed, which browsers of 2023 and later read.
     """
@@ -81,8 +83,7 @@ def page_of_several(folders: Mapping[str, Path], *, title: str, label: str, exam
         {"heading": name, "size": _megabytes(folder), "model": model_data(folder, about_int8(folder), compressed=True)}
         for name, folder in folders.items()
     ]
-    lang = _lang([code for folder in folders.values() for code in _card(folder)["language"]])
-    return _filled(panes, title=title, label=label, examples=list(examples), several=True, lang=lang)
+    return _filled(panes, title=title, label=label, examples=list(examples), several=True, lang=_lang(languages))
 
 
 def _filled(panes: Sequence[dict], **values: object) -> str:

@@ -53,4 +53,6 @@ def _page(recipes: Mapping[str, Recipe], dataset: str, language: str) -> str:
             folders[name] = ship(formats.convert(model, "onnx-int8"), Path(folder) / str(number))
         sentences = [" ".join(sentence.words) for sentence in timing.telling(dataset, language)]
         label = f"A sentence in {language_of(language).name}"
-        return page_of_several(folders, title="One sentence, tagged by each model", label=label, examples=sentences[:3])
+        title = "One sentence, tagged by each model"
+        examples = sentences[:3]
+        return page_of_several(folders, title=title, label=label, examples=examples, languages=[language])
