@@ -20,6 +20,7 @@ from smaller.formats.shipping import ship
 from smaller.serving import answers
 from smaller.serving.folder import GRAPHS
 from smaller.serving.reader import open_graph
+from smaller.study.steps import FineTune
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 
@@ -27,8 +28,6 @@ pytestmark = pytest.mark.skipif(
     not shutil.which("node") or not (WEB / "node_modules").is_dir(),
     reason="needs Node and transformers.js: make test-web installs the latter",
 )
-
-LABELS = {"word": bio_labels(("PER", "LOC", "ORG", "DATE")), "text": ("health", "sports", "politics")}
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +40,33 @@ def texts() -> list[str]:
     return [" ".join(sentence.words) for sentence in (*found, *others)]
 
 
-@pytest.mark.parametrize(("unit", "form"), list(itertools.product(LABELS, GRAPHS)))
-def test_transformers_js_says_the_same(tiny, texts, unit, form, tmp_path):
-    model = encoders.with_classifier(tiny, LABELS[unit], seed=1, unit=unit)
+@pytest.fixture(scope="module")
+def models(tiny) -> dict[str, encoders.Model]:
+    """Models by name: a random one that predicts all kinds of labels, and trained ones of words and of texts."""
+    drawn = encoders.with_classifier(tiny, bio_labels(("PER", "LOC", "ORG", "DATE")), seed=1)
     with torch.no_grad():
-        getattr(model.network.classifier, "out_proj", model.network.classifier).weight.mul_(50)
+        drawn.network.classifier.weight.mul_(50)
+    trained, _ = FineTune("sample", "swa", epochs=2, learning_rate=3e-3, seed=1).apply(tiny)
+    topics, _ = FineTune("sample-topics", "swa", epochs=12, learning_rate=3e-3, seed=1).apply(tiny)
+    return {"drawn": drawn, "trained": trained, "topics": topics}
+
+
+@pytest.mark.parametrize(("name", "form"), list(itertools.product(("drawn", "trained", "topics"), GRAPHS)))
+def test_transformers_js_says_the_same(models, texts, name, form, tmp_path):
+    model = models[name]
+    words, names = model.unit == "word", model.labels
+    if not words:
+        texts = [text.text for text in splits.sentences("sample-topics", "swa", "test")]
     folder = ship(formats.convert(model, form), tmp_path / "model")
     given = "".join(f"{json.dumps(text)}\n" for text in texts).encode()
     run = subprocess.run(["node", WEB / "label.mjs", folder], input=given, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr.decode()
     told = [json.loads(line) for line in run.stdout.decode().splitlines()]
-    reader, words = open_graph(folder), unit == "word"
+    reader = open_graph(folder)
     sentences = [text.split() for text in texts]
     labels = answers.tags(reader, sentences) if words else [one.label for one in answers.classify(reader, texts)]
+    found = {label for each in labels for label in each} if words else set(labels)
+    assert len(found) > 2, "else nothing is compared"
     for text, own, expected, each in zip(texts, sentences, labels, told, strict=True):
         row = reader.tokenizer.encode(own if words else text, is_pretokenized=words)
         logits = reader.graph.logits(np.array([row.ids]), np.array([row.attention_mask]))[0]
@@ -61,7 +74,7 @@ def test_transformers_js_says_the_same(tiny, texts, unit, form, tmp_path):
         assert each["ids"] == row.ids, text
         np.testing.assert_allclose(there, logits, atol=1e-3)
         if words:
-            likeliest = [LABELS[unit][place] for place in there.argmax(-1)]
+            likeliest = [names[place] for place in there.argmax(-1)]
             assert [likeliest[row.word_ids.index(place)] for place in range(len(own))] == expected
             # The pipeline labels each token, but those of a space alone.
             assert all(one["entity"] == likeliest[one["index"]] for one in each["found"])
