@@ -2,6 +2,7 @@
 # with what a study needs, and for lab, test, bench and the like with the rest, too.
 #
 #   make study [PROFILE=sample|mini|paper-lite|paper] [ONLY=02_pruning] [LANGUAGES=swa,yor] [ENGINE=local|ray] [ADDRESS=host:6379]
+#   make rehearse PROFILE=paper [ONLY=...] [LANGUAGES=...]
 #   make fetch PROFILE=paper|mini [ARGS=--dry-run]
 #   make test [ARGS="-k lock"]
 
@@ -21,12 +22,16 @@ complete := $(environment)/.installed-all
 UV ?= $(shell command -v uv)
 
 .DEFAULT_GOAL := study
-.PHONY: study fetch test test-web rehearsal lab report bench check lock layout clean clean-all help
+.PHONY: study rehearse fetch test test-web rehearsal lab report bench check lock layout clean clean-all help
 
 study: $(installed)  ## run the notebooks of a profile and render the report
 	@$(python) -m smaller study --profile "$(PROFILE)" \
 		$(if $(ONLY),--only "$(ONLY)") $(if $(LANGUAGES),--languages "$(LANGUAGES)") \
 		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(ADDRESS),--address "$(ADDRESS)") $(ARGS)
+
+rehearse: $(installed)  ## before days of training: two updates of each, here; says what takes long and what does not fit
+	@$(python) -m smaller study --rehearse --profile "$(PROFILE)" \
+		$(if $(ONLY),--only "$(ONLY)") $(if $(LANGUAGES),--languages "$(LANGUAGES)") $(ARGS)
 
 fetch: $(installed)  ## bring all that a profile reads to this machine, once: its study then needs no network
 	@$(python) -m smaller fetch --profile "$(PROFILE)" $(ARGS)
@@ -37,7 +42,7 @@ test: $(complete)  ## run the tests
 test-web: $(complete) web/node_modules/.package-lock.json  ## run shipped models in transformers.js on Node, and their page
 	@$(python) -m pytest tests/test_web.py tests/test_demo.py $(ARGS)
 
-rehearsal: $(complete)  ## run the paper profile, from fetch to report, against a played hub with tiny contents
+rehearsal: $(complete)  ## test: run the paper profile, from fetch to report, against a played hub with tiny contents
 	@$(python) tests/rehearsal.py $(ARGS)
 
 lab: $(complete)  ## open the notebooks in JupyterLab
@@ -73,7 +78,7 @@ help:  ## list the commands
 export OMP_WAIT_POLICY ?= PASSIVE
 
 # Nothing is downloaded in the middle of a run: what a profile reads is fetched before, by `make fetch`.
-study test test-web: export HF_HUB_OFFLINE ?= 1
+study rehearse test test-web: export HF_HUB_OFFLINE ?= 1
 
 web/node_modules/.package-lock.json: web/package-lock.json
 	@npm ci --prefix web

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors=errors)  # names and letters of every language, in any locale
     try:
         options = _parser().parse_args(arguments)
+        if settings.rehearsed_updates():
+            raise SmallerError("SMALLER_REHEARSAL is for the processes of a rehearsal alone: unset it.")
         return options.run(options)
     except SmallerError as problem:
         print(f"smaller: {problem}", file=sys.stderr)
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--engine", default="", help="local (default), or ray: a cluster of machines")
     add("--address", default="", help="of a running Ray cluster: HOST:PORT, or auto for this machine's")
     add("--dry-run", action="store_true", help="check everything and say what would run")
+    add("--rehearse", action="store_true", help="two updates of each training: what takes long, what does not fit")
     add("--json", action="store_true", help="with --dry-run: the plan of each notebook as JSON")
 
     command("report", _report, "render the report again from the notebooks that were run")
@@ -178,6 +181,8 @@ def _study(options: argparse.Namespace) -> int:
     settings.go_offline()  # nothing is downloaded in the middle of a run
     if options.json and not options.dry_run:
         raise SmallerError("--json is the plan of a dry run: add --dry-run.")
+    if options.rehearse and (options.dry_run or options.engine or options.address):
+        raise SmallerError("--rehearse is of this machine, and trains: leave out --dry-run, --engine and --address.")
     from smaller.notebook.profiles import asked
     from smaller.study.engines import require_engine
 
@@ -189,6 +194,13 @@ def _study(options: argparse.Namespace) -> int:
     remedy = f"make fetch PROFILE={options.profile} brings what is not here: {', '.join(missing)}"
     if missing:
         print(remedy, file=sys.stderr if options.json else sys.stdout, flush=True)
+    if options.rehearse:
+        from smaller.notebook.rehearsal import rehearse
+
+        failed = rehearse(options.profile, only=_listed(options.only), overrides=overrides, say=_say)
+        if failed:
+            print(f"failed: {', '.join(failed)}; see outputs/rehearsal/notebooks", file=sys.stderr)
+        return 1 if failed else 0
     from smaller.notebook.expense import together
     from smaller.report import run_all
 

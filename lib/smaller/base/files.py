@@ -99,6 +99,11 @@ def require_room(folder: Path, *, what: str, variable: str) -> None:
         ) from None
 
 
+def free_bytes(folder: Path) -> int:
+    """The bytes that are free on the disk of a folder, which may not be there yet."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+
+
 def require_place(folder: Path | str, *, mark: str) -> Path:
     """A folder in full, if something can be written there that takes its place as a whole. Makes nothing that stays.
 

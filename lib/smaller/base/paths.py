@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from smaller.base import settings
 from smaller.base.errors import SmallerError
+
+REHEARSAL = "rehearsal"
+"""The folder, below the outputs and below the cache, that a rehearsal writes to."""
 
 
 def expanded(path: str | Path, *, otherwise: str = "write the path in full") -> Path:
@@ -61,15 +65,24 @@ def _existing(variable: str, *, layout: str) -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Fetched data, trained prefixes and other things that can be made again (`SMALLER_CACHE`, or the user's cache)."""
+    """Fetched data, trained models and other things that can be made again (`SMALLER_CACHE`, or the user's cache)."""
     base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
     own = _from_environment("SMALLER_CACHE")
     return own or expanded(base, otherwise="set SMALLER_CACHE to a folder for what is fetched and trained") / "smaller"
 
 
+def trained_folder() -> Path:
+    """Trained prefixes and what teachers say: in the cache, and for a rehearsal in a folder of its own there."""
+    return cache_folder() / REHEARSAL if settings.rehearsed_updates() else cache_folder()
+
+
 def outputs_folder() -> Path:
-    """Records, figures, tables, notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout)."""
-    return _from_environment("SMALLER_OUTPUTS") or project_root() / "outputs"
+    """Records, figures, tables, notebooks and the report (`SMALLER_OUTPUTS`, or `outputs/` of the checkout).
+
+    A rehearsal has a folder of its own below it.
+    """
+    folder = _from_environment("SMALLER_OUTPUTS") or project_root() / "outputs"
+    return folder / REHEARSAL if settings.rehearsed_updates() else folder
 
 
 def inside_outputs(path: Path) -> str:

@@ -56,6 +56,15 @@ def workers(asked: int | None = None) -> int | None:
     return asked
 
 
+def rehearsed_updates() -> int | None:
+    """The most updates of each training in a rehearsal, which alone sets `SMALLER_REHEARSAL`; None in earnest.
+
+    `paths` then gives other folders: what is trained hardly at all never lies beside results.
+    """
+    asked = _value("SMALLER_REHEARSAL")
+    return int(asked) if asked.isdecimal() and int(asked) else None
+
+
 def cards() -> list[str] | None:
     """The GPUs that `CUDA_VISIBLE_DEVICES` allows, each by number, UUID or MIG name; None where it says nothing.
 

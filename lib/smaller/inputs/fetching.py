@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from smaller import encoders
 from smaller.base import hub_client
 from smaller.base.errors import SmallerError
+from smaller.base.files import free_bytes
 from smaller.base.paths import cache_folder
 from smaller.base.progress import Say, silent
 from smaller.data import datasets, fetch, hub, tables
@@ -105,11 +105,10 @@ def lines(parts: list[Part]) -> Iterator[str]:
         return
     known = [part.size for part in missing if part.size is not None]
     unknown = len(missing) - len(known)
-    free = shutil.disk_usage(next(place for place in (cache_folder(), *cache_folder().parents) if place.exists())).free
     yield (
         f"to fetch: {megabytes(sum(known))}"
         + f", and {unknown} of unknown size" * bool(unknown)
-        + (f"; {megabytes(free)} are free")
+        + (f"; {megabytes(free_bytes(cache_folder()))} are free")
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from smaller.base import settings
 from smaller.base.errors import SmallerError, in_one_line
 from smaller.base.files import write_whole
 from smaller.base.paths import outputs_folder
@@ -75,6 +76,7 @@ def run_notebook(
         "seconds": round(seconds, 1),
         "profile": profile_name,
         "sample": _is_sample(values),
+        "rehearsal": bool(settings.rehearsed_updates()),
         "provenance": provenance(),
     }
     write_whole(outputs_folder() / "notebooks" / path.name, nbformat.writes(executed))
@@ -94,14 +96,17 @@ def plan_notebook(
     del notebook.cells[last + 1 :]
     started = time.monotonic()
     executed, error = _execute(notebook, parameters, path.parent, nursery=nursery)
+    status = "failed" if error else "planned"
+    return NotebookRun(path.stem, status, time.monotonic() - started, error, values, plan=plan_of(executed))
+
+
+def plan_of(executed: NotebookNode) -> Plan | None:
+    """What an executed notebook said, before it began, that there is to do."""
     from smaller.notebook.display import PLAN  # takes seconds, while the first kernel starts
     from smaller.study import Plan
 
-    said = [output.get("data", {}).get(PLAN) for output in executed.cells[-1].get("outputs", [])]
-    plan = next((Plan(**found) for found in said if found), None)
-    return NotebookRun(
-        path.stem, "failed" if error else "planned", time.monotonic() - started, error, values, plan=plan
-    )
+    said = [output.get("data", {}).get(PLAN) for cell in executed.cells for output in cell.get("outputs", [])]
+    return next((Plan(**found) for found in said if found), None)
 
 
 def provenance() -> dict[str, str]:

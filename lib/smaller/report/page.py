@@ -107,6 +107,8 @@ def unlinked(executed: Path) -> Page:
     from nbconvert import HTMLExporter
 
     notebook = files.read(executed)
+    if notebook.metadata.get("smaller", {}).get("rehearsal"):
+        raise SmallerError(f"{executed} is of a rehearsal, which trains hardly at all: there is nothing to report.")
     notebook.metadata.pop("widgets", None)  # nothing on a page moves, and Colab leaves them without a state
     notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
     cards = [card for cell in notebook.cells for output in cell.get("outputs", []) if (card := _prepare(output))]

@@ -32,7 +32,7 @@ _SCRATCH = ".scratch-"
 
 def folder() -> Path:
     """Where the artefacts lie."""
-    return paths.cache_folder() / "artefacts"
+    return paths.trained_folder() / "artefacts"
 
 
 def _place(recipe: Recipe) -> Path:
@@ -139,8 +139,9 @@ def clean() -> int:
         with contextlib.suppress(Timeout), FileLock(_lock_file(place.name.removeprefix(_SCRATCH)), timeout=0):
             freed += _bytes(place)
             shutil.rmtree(place, ignore_errors=True)
-    freed += _bytes(teaching.folder())
-    remove(teaching.folder())
+    for place in (teaching.folder(), paths.cache_folder() / paths.REHEARSAL):
+        freed += _bytes(place)
+        remove(place)
     return freed
 
 

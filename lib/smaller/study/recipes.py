@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig
 
+from smaller.base import settings
 from smaller.base.checks import layers_and_heads as layers_and_heads
 from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.paths import REHEARSAL
 from smaller.data import sample
 from smaller.encoders import canonical, configuration, parameter_count, revision, source
 from smaller.study import beginnings
@@ -71,13 +73,17 @@ class Recipe:
         return hashlib.sha256(canonical(self.canonical()).encode()).hexdigest()[:16]
 
     def inputs(self) -> dict[str, str]:
-        """Checksums of all that the recipe reads: the encoder's revision, or what made it, and each step's data."""
+        """Checksums of all that the recipe reads: the encoder's revision, or what made it, and each step's data.
+
+        A rehearsal is among them: what it trained and recorded is valid in no study, and a study's in no rehearsal.
+        """
         made = self.beginning
         found = made.inputs() if made else {}
         found[f"encoder/{self.encoder}"] = f"recipe:{made.identity}" if made else revision(self.encoder)
         for step in self.steps:
             found |= step.inputs()
-        return found
+        few = settings.rehearsed_updates()
+        return found | {REHEARSAL: f"{few} updates at most"} if few else found
 
     def prefixes(self) -> Iterator[Recipe]:
         """The recipe itself and every shorter one that it begins with, longest first, down to the bare encoder.

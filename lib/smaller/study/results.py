@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller import __version__
-from smaller.base import paths
+from smaller.base import paths, settings
 from smaller.base.errors import SmallerError
 from smaller.base.files import DRAFT, require_room, told, write_whole
 from smaller.data.datasets import dataset
@@ -138,6 +138,8 @@ def _fault(record: object, *, identity: str) -> str:
         return f"it has format {record['format']}, and this version reads format {FORMAT}"
     if any(not isinstance(record.get(section), kind) for section, kind in _SECTIONS.items()):
         return "it is not whole"
+    if paths.REHEARSAL in record["inputs"] and not settings.rehearsed_updates():
+        return "it is of a rehearsal, which trains hardly at all, and no result"
     return "" if record["identity"] == identity else f"it is the record of {record['identity']}"
 
 

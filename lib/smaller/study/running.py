@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from smaller.base.errors import SmallerError
 from smaller.base.progress import Progress, Say, duration
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
+from smaller.encoders import canonical
 from smaller.study import cache, results
 from smaller.study.columns import explained
 from smaller.study.engines import engine as engine_of
@@ -143,7 +145,7 @@ class Plan:
 
     `seconds` are None where no record shows them; `unscored` recipes are to be scored on further sets. `work` holds the
     updates, and the bytes of the model that is kept, of each training by the identity of the recipe that ends in it:
-    by those two notebooks' plans are put together.
+    by those two notebooks' plans are put together. `kinds` holds the encoder and the `kind` of each.
     """
 
     recipes: int
@@ -153,6 +155,7 @@ class Plan:
     seconds: float | None = None
     unscored: int = 0
     work: Mapping[str, Sequence[int]] = field(default_factory=dict, compare=False)
+    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         further = f"; {self.unscored} to score on further sets" * bool(self.unscored)
@@ -169,10 +172,21 @@ def estimate(recipes: Recipes) -> Plan:
     recipes = flat(recipes)
     todo = pending(recipes)
     jobs = plan(todo)
-    work = {job.prefix.identity: (updates, _bytes(job.prefix)) for job in jobs if (updates := _training(job))}
+    trainings = {job.prefix.identity: (job.prefix, updates) for job in jobs if (updates := _training(job))}
+    work = {identity: (updates, _bytes(prefix)) for identity, (prefix, updates) in trainings.items()}
+    kinds = {identity: (prefix.encoder, kind(prefix)) for identity, (prefix, _) in trainings.items()}
     updates = sum(each for each, _ in work.values())
     seconds = _expected_seconds(jobs) if jobs else 0.0
-    return Plan(len(recipes), len(recipes) - len(todo), len(work), updates, seconds, work=work)
+    return Plan(len(recipes), len(recipes) - len(todo), len(work), updates, seconds, work=work, kinds=kinds)
+
+
+def kind(prefix: Recipe) -> str:
+    """Stands for trainings that differ in language, seed and length alone: an update takes about as long in each."""
+    steps = [{key: value for key, value in step.canonical().items() if key not in _ANY} for step in prefix.steps]
+    return hashlib.sha256(canonical([prefix.encoder, steps]).encode()).hexdigest()[:16]
+
+
+_ANY = ("language", "seed", "epochs", "updates")
 
 
 def _bytes(prefix: Recipe) -> int:

@@ -19,6 +19,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, duration, silent
+from smaller.base.settings import rehearsed_updates
 from smaller.data.encoding import IGNORED, Batch, flat_places
 from smaller.encoders import Model
 from smaller.encoders.device import deterministic, device, mixed_precision, placed
@@ -232,7 +233,7 @@ def train(
     Masked weights get no gradient and no decay, so they stay exactly zero, as with `torch.nn.utils.prune`.
     `weight_decay` is that of one group with all parameters, biases and norms among them, where RoBERTa's recipe (Liu et
     al. 2019) is commonly run without decay on those. AfriBERTa's recipe for fine-tuning has no decay at all.
-    Raises SmallerError when the loss stops being a number.
+    A rehearsal ends after its few updates. Raises SmallerError when the loss stops being a number.
     """
     network = placed(model.network).train()
     masked = [(parameter, mask) for parameter, mask in model.masked_parameters() if parameter.requires_grad]
@@ -241,6 +242,8 @@ def train(
     optimizer = torch.optim.AdamW(
         named.values(), lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
     )
+    if few := rehearsed_updates():
+        updates, batches = min(updates, few), itertools.islice(batches, few)
     batches = iter(batches)
     first = next(batches)
     settings = [updates, learning_rate, seed, warm_up, weight_decay, list(betas), dropout, device().type]

@@ -22,7 +22,7 @@ from smaller.prediction.labels import read
 
 def folder() -> Path:
     """Where it is kept: a cache, for one teacher teaches many students."""
-    return paths.cache_folder() / "teachers"
+    return paths.trained_folder() / "teachers"
 
 
 def what_it_says(model: Model, examples: Sequence[Example]) -> list[Tensor]:
