@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -15,7 +16,8 @@ from smaller.base import files, paths, settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import silent
 from smaller.base.settings import changed
-from smaller.notebook import profiles, rehearsal
+from smaller.notebook import profiles, rehearsal, runner
+from smaller.notebook.display import PLAN as PLAN_TYPE
 from smaller.notebook.parameters import filled
 from smaller.notebook.runner import NotebookRun
 from smaller.report import write_report
@@ -38,31 +40,60 @@ tunings = [FineTune("sample", code, seed=seed, epochs=7) for code in languages f
 recipes = [dense(encoders[0], tuning) for tuning in tunings]
 preview(recipes)"""
 RUN = "study.run(recipes, workers=1)"
-FAILS_ONCE = """from pathlib import Path
-assert Path("mended").exists(), "not yet"
-study.run(recipes[:1], workers=1)"""
+LOOK = """import os
+assert (os.environ["SMALLER_REHEARSAL"], seeds, languages) == ("2", [4], ["swa", "yor"])"""
+
+
+def write(path: Path, *cells: str) -> None:
+    """A notebook whose first code cell is tagged `parameters`, and one that previews `plan`."""
+    made = [nbformat.v4.new_markdown_cell("# What is it?"), *map(nbformat.v4.new_code_cell, (PARAMETERS, *cells))]
+    made[1].metadata["tags"] = ["parameters"]
+    for cell in made:
+        cell.metadata |= {"tags": ["plan"]} if "preview(" in cell.source else {}
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+
+
+@pytest.fixture
+def notebooks(tmp_path: Path) -> Path:
+    """Two notebooks, and a profile that says nothing; the second fails until there is a file `mended` beside it."""
+    folder = tmp_path / "note books"
+    write(folder / "01_first.ipynb", PLAN, RUN)
+    write(
+        folder / "02_second.ipynb",
+        PLAN,
+        f"import pathlib\nassert pathlib.Path({str(folder / 'mended')!r}).exists()",
+        RUN,
+    )
+    files.write_whole(folder / "profiles" / "own.yaml", "")
+    return folder
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, displayed: list[tuple]) -> None:
+    """Notebooks run in this process, which needs no second for each kernel."""
+
+    def execute(notebook: nbformat.NotebookNode, parameters: dict, *_: object, **__: object) -> tuple:
+        names: dict = {}
+        try:
+            for cell in notebook.cells[1:]:
+                displayed.clear()
+                exec(cell.source, names)
+                names |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
+                told = [data for data, _ in displayed if PLAN_TYPE in data]
+                cell.outputs = [nbformat.v4.new_output("display_data", data=dict(data)) for data in told]
+        except Exception as problem:
+            return notebook, f"{type(problem).__name__}: {problem}"
+        return notebook, ""
+
+    monkeypatch.setattr(runner, "_execute", execute)
+    monkeypatch.setattr(rehearsal, "nursery", lambda _: contextlib.nullcontext())
 
 
 def run(recipe: Recipe) -> dict:
     """The recipe's record, after a study of it alone."""
     study.run([recipe], workers=1, say=silent)
     return results.read(recipe)
-
-
-@pytest.fixture
-def notebooks(tmp_path: Path) -> Path:
-    """Two notebooks, and a profile that says nothing: the second fails until there is a file `mended` beside it."""
-    folder = tmp_path / "note books"
-    (folder / "profiles").mkdir(parents=True)
-    (folder / "profiles" / "own.yaml").write_text("", encoding="utf-8")
-    for name, last in (("01_first", RUN), ("02_second", FAILS_ONCE)):
-        cells = [
-            nbformat.v4.new_markdown_cell("# What is it?"),
-            *map(nbformat.v4.new_code_cell, (PARAMETERS, PLAN, last)),
-        ]
-        cells[1].metadata["tags"], cells[2].metadata["tags"] = ["parameters"], ["plan"]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
-    return folder
 
 
 # Each training ends early
@@ -144,7 +175,7 @@ def test_cleaning_frees_what_a_stopped_rehearsal_kept(fresh_folders: Path) -> No
 
 
 def test_a_rehearsal_goes_on_ends_and_begins_anew(
-    notebooks: Path, tiny_folder: str, fresh_folders: Path, capsys: pytest.CaptureFixture
+    notebooks: Path, here: None, tiny_folder: str, few_sentences: None, fresh_folders: Path
 ) -> None:
     def rehearse() -> tuple[list[str], list[str]]:
         lines: list[str] = []
@@ -154,7 +185,7 @@ def test_a_rehearsal_goes_on_ends_and_begins_anew(
     folder, models = paths.outputs_folder() / "rehearsal", paths.cache_folder() / "rehearsal"
     failed, lines = rehearse()
     assert failed == ["02_second"]
-    assert "02_second: not measured, since it failed: AssertionError: not yet" in lines
+    assert "02_second: not measured, since it failed: AssertionError: " in lines
     (told,) = [line for line in lines if line.startswith("01_first: about")]
     plan = study.estimate([dense(tiny_folder, tune(code, seed)) for code in ("swa", "yor", "hau") for seed in (4, 5)])
     assert f": 6 trainings with {plan.updates:,} updates of tiny one at 0.0" in told and told.endswith(
@@ -176,9 +207,9 @@ def test_a_rehearsal_goes_on_ends_and_begins_anew(
     assert lines[-1] == "does not fit: nothing that was seen"
     kept = (folder / "README.txt").read_text(encoding="utf-8")
     assert kept.startswith("Nothing in this folder is a result") and lines[-1] in kept and not models.exists()
-    with changed(SMALLER_OUTPUTS=str(folder)), pytest.warns(UserWarning, match="it is of a rehearsal"):
-        with pytest.raises(SmallerError, match=r"01_first.ipynb is of a rehearsal, .* nothing to report"):
-            write_report()
+    refused = pytest.raises(SmallerError, match=r"01_first.ipynb is of a rehearsal, .* nothing to report")
+    with changed(SMALLER_OUTPUTS=str(folder)), pytest.warns(UserWarning, match="it is of a rehearsal"), refused:
+        write_report()
 
     (folder / "old").touch()
     assert rehearse()[0] == [] and not (folder / "old").exists()
@@ -189,11 +220,20 @@ def tune(language: str, seed: int) -> FineTune:
     return FineTune("sample", language, seed=seed, epochs=7)
 
 
-def test_what_cannot_be_planned_is_told_and_nothing_is_trained(notebooks: Path, fresh_folders: Path) -> None:
+def test_what_cannot_be_planned_is_told_and_nothing_is_trained(
+    notebooks: Path, here: None, fresh_folders: Path
+) -> None:
     given = {"overrides": {"languages": ["xho"]}, "notebooks": notebooks, "say": silent}
     with pytest.raises(SmallerError, match="^01_first could not be planned: .*xho.*\n02_second could not be planned"):
         rehearsal.rehearse("own", **given)
     assert not (paths.outputs_folder() / "rehearsal").exists()
+
+
+def test_kernels_know_that_they_are_of_a_rehearsal(notebooks: Path, fresh_folders: Path) -> None:
+    write(notebooks / "01_first.ipynb", LOOK)
+    lines: list[str] = []
+    assert rehearsal.rehearse("own", only=["01_first"], notebooks=notebooks, say=lines.append) == []
+    assert lines[-3].startswith("models: 0.0 GB") and "01_first: not measured" in lines
 
 
 def test_one_seed_and_two_languages_that_make_sense_in_every_notebook() -> None:
@@ -239,26 +279,26 @@ def test_hours_are_what_was_measured_times_what_is_planned(monkeypatch: pytest.M
     ]
     with changed(SMALLER_WORKERS="2", SMALLER_CACHE_GB="3"):
         lines = list(rehearsal.account(planned, runs))
-    # An update takes 2 s and 4 s, so 3; beside them 1 s and 3 s, so 2. The first notebook has 38 s - (5 s + 11 s) / 2 = 30 s
-    # for its two recipes, and the plan three; the second 20 s for one, and two are left.
+    # An update takes 2 s and 4 s, so 3; beside them 1 s and 3 s, so 2. The first notebook has 38 s - (5 s + 11 s) / 2,
+    # so 30 s, for its two recipes, and the plan three; the second has 20 s for one, and two are left.
     assert lines[:5] == [
         "by this rehearsal, with 2 trainings side by side, the study should take:",
         "01: about 8 min of training, and at most 45 s of scoring and all else: 3 trainings "
         "with 300 updates of tiny one at 3 s, 3 recipes, 3.0 GB of models",
-        "02: about 0 s of training, and at most 40 s of scoring and all else: 1 trainings with 50 updates that were not "
-        "measured, 2 recipes, 1.0 GB of models",
+        "02: about 0 s of training, and at most 40 s of scoring and all else: 1 training with 50 updates that were "
+        "not measured, 2 recipes, 1.0 GB of models",
         "03: not measured",
         "all that was measured: about 8 min of training, and at most 85 s of scoring and all else; the longest is 01",
     ]
     assert "models: 4.0 GB by their shapes; the cache keeps 3 GB" in lines[5] and "held 3.0 GB at most" in lines[6]
-    assert lines[7].startswith("does not fit: all models in the cache") and "SMALLER_CACHE_GB=4 keeps all" in lines[7]
+    assert lines[7].startswith("does not fit: all models in the cache") and lines[7].endswith("set SMALLER_CACHE_GB=4")
 
 
 @pytest.mark.parametrize(
     ("models", "peak", "free", "expected"),
     [
         (1e9, 1e6, 2e9, "nothing that was seen"),
-        (5e9, 1e6, 6e9, "all models in the cache: .* SMALLER_CACHE_GB=5 keeps all"),
+        (5e9, 1e6, 6e9, "all models in the cache, .*: set SMALLER_CACHE_GB=5"),
         (3e9, 1e6, 2e9, "the models on their disk: free some of it"),
         (1e9, 6e14, 2e9, "3 processes in the memory of this machine: set SMALLER_WORKERS=1"),
     ],

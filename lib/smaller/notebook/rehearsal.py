@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
+from smaller.analysis.findings.words import count_of
 from smaller.base import paths, settings
 from smaller.base.errors import SmallerError
 from smaller.base.files import free_bytes, write_whole
@@ -44,7 +45,8 @@ def rehearse(
     """
     folder = notebooks or paths.notebooks_folder()
     plan = asked(profile, only=only, overrides=overrides, folder=folder)
-    say(f"rehearsal: profile {profile}, {len(plan)} notebooks: one seed, two languages, two updates a training")
+    several = count_of(len(plan), "notebook")
+    say(f"rehearsal: profile {profile}, {several}: one seed, at most two languages, {UPDATES} updates a training")
     with nursery(NOTHING) as kernels:
         planned = [plan_notebook(folder / f"{name}.ipynb", own, nursery=kernels) for name, own in plan.items()]
     if failed := [f"{run.name} could not be planned: {run.error}" for run in planned if run.status == "failed"]:
@@ -118,29 +120,29 @@ def account(planned: Sequence[NotebookRun], runs: Sequence[NotebookRun]) -> Iter
 
     records = results.read_all()
     took, workers = _trainings(records), workers_for(settings.workers(), range(1000))
-    sizes: dict[str, int] = {}
-    rehearsed: set[str] = set()
-    times: dict[str, tuple[float, float]] = {}
+    alike = took.groupby("kind").median()
+    times, sizes, rehearsed = {}, {}, set()
     yield f"by this rehearsal, with {workers} trainings side by side, the study should take:"
     for run, tried in zip(planned, runs, strict=True):
         if tried.error or not run.plan or not tried.plan:
             yield f"{run.name}: not measured" + f", since it failed: {tried.error}" * bool(tried.error)
             continue
-        own = {name: updates for name, (updates, _) in run.plan.work.items() if name not in sizes}
-        sizes |= {name: run.plan.work[name][1] for name in own}
-        training, told = _in_words(own, run.plan.kinds, took)
-        # Of a plan's trainings, earlier notebooks may have made some.
-        new = set(tried.plan.work) - rehearsed
-        rehearsed |= new
-        # Scoring and timing go by recipes, and drawing does not: hence "at most".
-        left = run.plan.recipes - run.plan.done
-        beside = max(0.0, tried.seconds - sum(took[name][3] for name in new if name in took) / workers)
-        times[run.name] = (training / workers, beside * left / max(1, tried.plan.recipes))
+        columns = ["encoder", "kind", "updates", "bytes"]
+        own = {name: (*run.plan.kinds[name], *work) for name, work in run.plan.work.items() if name not in sizes}
+        own = pd.DataFrame.from_dict(own, orient="index", columns=columns).join(alike, on="kind")
+        own["training"] = own["updates"] * own["update"]
+        sizes |= dict(own["bytes"])
+        # Earlier notebooks may have made some. Scoring and timing go by recipes, and drawing does not: "at most".
+        new = took.index.intersection(set(tried.plan.work) - rehearsed)
+        rehearsed |= set(tried.plan.work)
+        left, whole = run.plan.recipes - run.plan.done, took.loc[new, "whole"].sum() / workers
+        rest = max(0.0, tried.seconds - whole) * left / max(1, tried.plan.recipes)
+        times[run.name] = ((own["training"] + own["beside"]).sum() / workers, rest)
         yield (
-            f"{run.name}: {_about(*times[run.name])}: {len(own):,} trainings{told}, {left:,} recipes, "
-            f"{sum(sizes[name] for name in own) / 1e9:,.1f} GB of models"
+            f"{run.name}: {_about(*times[run.name])}: {count_of(len(own), 'training')}{_speeds(own)}, "
+            f"{left:,} recipes, {own['bytes'].sum() / 1e9:,.1f} GB of models"
         )
-    longest = f"; the longest is {max(times, key=lambda name: sum(times[name]))}" * (len(times) > 1)
+    longest = f"; the longest is {max(times, key=lambda name: sum(times[name]))}" if len(times) > 1 else ""
     yield f"all that was measured: {_about(*map(sum, zip((0.0, 0.0), *times.values(), strict=True)))}{longest}"
     peak = max((record["cost"]["peak_memory_bytes"] for record in records), default=0)
     yield from room(sum(sizes.values()), peak, workers=workers, free=free_bytes(cache.folder()))
@@ -150,12 +152,23 @@ def _about(training: float, beside: float) -> str:
     return f"about {duration(training)} of training, and at most {duration(beside)} of scoring and all else"
 
 
-Training = tuple[str, float, float, float]
-"""Its kind (see `study.running.kind`), and seconds: of an update, beside all updates, and of the whole."""
+def _speeds(own: pd.DataFrame) -> str:
+    """The seconds of an update with each encoder, as far as the rehearsal had such an update."""
+    sums = own.dropna().groupby("encoder")[["updates", "training"]].sum()
+    told = [
+        f"{row.updates:,} updates of {Path(row.Index).name} at {row.training / row.updates:.3g} s"
+        for row in sums.itertuples()
+    ]
+    unseen = own["updates"][own["update"].isna()].sum()
+    told += [f"{unseen:,} updates that were not measured"] * bool(unseen)
+    return f" with {' and '.join(told)}" * bool(told)
 
 
-def _trainings(records: Sequence[dict]) -> dict[str, Training]:
-    """What each training in the records took, by the identity of the recipe that ends in it."""
+def _trainings(records: Sequence[dict]) -> pd.DataFrame:
+    """The trainings in the records, by the identity of the recipe that ends in each.
+
+    Their kind (see `study.running.kind`), and seconds: of an update, beside all updates, and of the whole.
+    """
     from smaller.study.recipes import Recipe, recipe_from_canonical
     from smaller.study.running import kind
 
@@ -168,30 +181,7 @@ def _trainings(records: Sequence[dict]) -> dict[str, Training]:
             if report.get("updates"):
                 seconds, whole = report["seconds"], report["wall_seconds"]
                 took[prefix.identity] = (kind(prefix), seconds / report["updates"], whole - seconds, whole)
-    return took
-
-
-def _in_words(
-    own: Mapping[str, int], kinds: Mapping[str, Sequence[str]], took: Mapping[str, Training]
-) -> tuple[float, str]:
-    """Seconds of a plan's trainings, one after another; and in words, by encoder, the seconds of an update."""
-    alike: dict[str, list[tuple[float, float]]] = {}
-    for kind, update, beside, _ in took.values():
-        alike.setdefault(kind, []).append((update, beside))
-    by_encoder: dict[str, tuple[int, float]] = {}
-    total, unseen = 0.0, 0
-    for name, updates in own.items():
-        encoder, kind = Path(kinds[name][0]).name, kinds[name][1]
-        if kind not in alike:
-            unseen += updates
-            continue
-        update, beside = np.median(alike[kind], axis=0)
-        count, seconds = by_encoder.get(encoder, (0, 0.0))
-        by_encoder[encoder] = (count + updates, seconds + updates * update)
-        total += updates * update + beside
-    told = [f"{count:,} updates of {name} at {took / count:.3g} s" for name, (count, took) in by_encoder.items()]
-    told += [f"{unseen:,} updates that were not measured"] * bool(unseen)
-    return total, f" with {' and '.join(told)}" * bool(told)
+    return pd.DataFrame.from_dict(took, orient="index", columns=["kind", "update", "beside", "whole"])
 
 
 def room(models: float, peak: float, *, workers: int, free: float) -> Iterator[str]:
@@ -204,25 +194,17 @@ def room(models: float, peak: float, *, workers: int, free: float) -> Iterator[s
     limit, number = settings.cache_bytes(), len(cards())
     memory = torch.cuda.get_device_properties(0).total_memory if number else psutil.virtual_memory().total
     place, share = ("a card", -(-workers // number)) if number else ("this machine", workers)
-    yield (
-        f"models: {models / 1e9:,.1f} GB by their shapes; the cache keeps {limit / 1e9:,.0f} GB (SMALLER_CACHE_GB), "
-        f"and {free / 1e9:,.0f} GB are free on its disk"
-    )
+    kept = f"the cache keeps {limit / 1e9:,.0f} GB (SMALLER_CACHE_GB), and {free / 1e9:,.0f} GB are free on its disk"
+    yield f"models: {models / 1e9:,.1f} GB by their shapes; {kept}"
     held = f"a process held {peak / 1e9:,.1f} GB at most in its two updates and its scoring" if peak else "not measured"
     yield f"memory: {held}; {share} processes share the {memory / 1e9:,.0f} GB of {place}"
-    lacking = []
-    if min(models, limit) > free:
-        lacking.append(
-            "the models on their disk: free some of it, set SMALLER_CACHE elsewhere, or SMALLER_CACHE_GB lower"
-        )
-    if models > limit:
-        lacking.append(
-            "all models in the cache: what it drops is trained again where it is needed; "
-            f"SMALLER_CACHE_GB={models / 1e9:.0f} keeps all"
-        )
-    if peak * share > memory:
-        fitting = max(1, int(memory / peak)) * max(1, number)
-        lacking.append(
-            f"{share} processes in the memory of {place}: set SMALLER_WORKERS={fitting}, or take less a batch"
-        )
-    yield from [f"does not fit: {what}" for what in lacking] or ["does not fit: nothing that was seen"]
+    fitting = max(1, int(memory / max(1, peak))) * max(1, number)
+    lacking = {
+        "the models on their disk: free some of it, or set SMALLER_CACHE_GB lower": min(models, limit) > free,
+        f"all models in the cache, and what it drops is trained again where needed: set SMALLER_CACHE_GB="
+        f"{models / 1e9:.0f}": models > limit,
+        f"{share} processes in the memory of {place}: set SMALLER_WORKERS={fitting}": peak * share > memory,
+    }
+    yield from [f"does not fit: {what}" for what, so in lacking.items() if so] or [
+        "does not fit: nothing that was seen"
+    ]
