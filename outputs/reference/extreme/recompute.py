@@ -257,10 +257,12 @@ parts = [
         decimals={"tokens per word": 2, "unknown tokens (%)": 2, "perplexity of a word": 0, "bits per character": 2},
     ),
     RUN.table(
-        topics,
+        topics.assign(language=topics["language"].map(name_of)).rename(
+            columns={"learning_rate": "learning rate", "epochs": "passes"}
+        ),
         tried_caption(topics),
         "topics-on-dev",
-        decimals={"learning_rate": 4, "epochs": 0, "settings tried": 0},
+        decimals={"learning rate": 4, "passes": 0, "settings tried": 0},
     ),
     RUN.table(
         extreme_claims.judged(table, times, equal=equal, lost=lost, ahead=ahead),
