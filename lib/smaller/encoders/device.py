@@ -34,9 +34,8 @@ def device() -> torch.device:
     """
     if fault := gpu_fault():
         raise SmallerError(fault)
-    torch.backends.cuda.matmul.fp32_precision = (
-        "ieee"  # of convolutions, which have a switch of their own, there are none
-    )
+    # Convolutions have a switch of their own; there are none here.
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

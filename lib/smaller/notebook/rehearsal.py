@@ -39,9 +39,9 @@ def rehearse(
     """Run the notebooks of a profile with its first seed, two languages and two updates a training; say what was seen.
 
     Returns the names of those that failed. What the whole profile has to do is planned first: SmallerError, and nothing
-    is trained, where that fails. Records and models go to
-    folders of the rehearsal's own, and no report is made of them. One that was stopped goes on where it was, by
-    notebooks and by recipes; one that came to its end, or was of other parameters, begins anew.
+    is trained, where that fails. Records and models go to folders of the rehearsal's own, and no report is made of
+    them. One that was stopped goes on where it was, by notebooks and by recipes; one that came to its end, or was of
+    other parameters, begins anew.
     """
     folder = notebooks or paths.notebooks_folder()
     plan = asked(profile, only=only, overrides=overrides, folder=folder)

@@ -14,11 +14,17 @@ from smaller.analysis import figures
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.claims import ID, LEGEND
 from smaller.analysis.findings.finding import Finding
+from smaller.analysis.findings.words import count_of, names_of
 from smaller.base.paths import project_root
 from smaller.notebook.display import in_numbers, show
 
 START, END = "<!-- findings -->", "<!-- /findings -->"
 PLAIN = "outputs/reference/mini/plain.csv"
+
+
+def over(languages: pd.Series, seeds: pd.Series) -> str:
+    """What the captions of a run say of the languages and seeds that are behind a figure."""
+    return f"{names_of(sorted(set(languages)))}; {count_of(seeds.nunique(), 'seed')}"
 
 
 class ReferenceRun:

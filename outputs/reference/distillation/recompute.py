@@ -12,8 +12,7 @@ import pandas as pd
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, distillation, distillation_claims, teaching
 from smaller.analysis.findings.distillation import AGNOSTIC, CONTINUED, CUT, LABELS, SCRATCH, SPECIFIC, TEACHER
-from smaller.analysis.findings.words import count_of, names_of
-from smaller.report.reference import ReferenceRun
+from smaller.report.reference import ReferenceRun, over
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="03_distillation")
 ENCODER = "mini-base"
@@ -79,8 +78,7 @@ curves["panel"] = curves["panel"].str.replace("imitation", "distillation")
 panels = {title: own.drop(columns="panel") for title, own in curves.groupby("panel", sort=False)}
 beside = distillation.beside_teacher(table)
 few = (test["variant"] == "") | test["variant"].str.startswith("temperature")
-languages = names_of(sorted(set(test["language"])))
-N = f"{languages}; {count_of(test['seed'].nunique(), 'seed')}"
+N = over(test["language"], test["seed"])
 ROWS = "A row for each shape, the largest on top, with a "
 RUN.figure(
     figures.f1_by_student(table),
@@ -113,7 +111,7 @@ RUN.figure(
     "P1-T6",
     table=test[few],
     caption=f"F1 of the student 4x6 minus its F1 at temperature 2, mean over languages. {warmer.headline}",
-    over=f"{languages}; {count_of(test.loc[test['temperature'] > 2, 'seed'].nunique(), 'seed')}",
+    over=over(test["language"], test.loc[test["temperature"] > 2, "seed"]),
     alt="A marker for each strategy at each temperature, and a line at zero for temperature 2.",
 )
 RUN.figure(

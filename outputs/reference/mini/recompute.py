@@ -12,7 +12,7 @@ from smaller.analysis import figures
 from smaller.analysis.findings import baselines, claims, pruning
 from smaller.analysis.findings.words import count_of, name_of, names_of
 from smaller.analysis.published import published
-from smaller.report.reference import ReferenceRun
+from smaller.report.reference import ReferenceRun, over
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="02_pruning")
 shown = RUN.table
@@ -114,7 +114,7 @@ RUN.figure(
     table=quick,
     caption="F1 on test over model size. Hollow: the file as it is, in which zeros take as much room as other weights. "
     "Filled: the file compressed.",
-    over=f"{names_of(sorted(set(quick['language'])))}; {count_of(quick['seed'].nunique(), 'seed')}",
+    over=over(quick["language"], quick["seed"]),
     alt="For each of four models a hollow and a filled marker at the same F1, joined by a line: its two sizes.",
 )
 RUN.figure(

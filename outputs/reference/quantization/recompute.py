@@ -11,9 +11,8 @@ import pandas as pd
 from smaller import formats
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, quantization, quantization_claims
-from smaller.analysis.findings.words import count_of, names_of
 from smaller.analysis.published import published
-from smaller.report.reference import ReferenceRun
+from smaller.report.reference import ReferenceRun, over
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="04_quantization")
 ENCODER = "mini-base"
@@ -79,7 +78,7 @@ RUN.tables(tables)
 printed = dict(zip(["printed, dense", "printed, int8"], published(table="P1-T5")["value"], strict=True))
 rows = everything[everything["split"] == "test"]
 whole, few = ["language", "seed", "form", "f1"], ["language", "seed", "part", "bits", "f1"]
-N = f"{names_of(sorted(set(rows['language'])))}; {count_of(rows['seed'].nunique(), 'seed')}"
+N = over(rows["language"], rows["seed"])
 RUN.figure(
     figures.f1_by_format(table, quantization_claims.printed("f1")),
     "quantization-f1",

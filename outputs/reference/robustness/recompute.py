@@ -6,9 +6,8 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, robustness
-from smaller.analysis.findings.words import count_of, names_of
 from smaller.notebook.display import in_numbers
-from smaller.report.reference import ReferenceRun
+from smaller.report.reference import ReferenceRun, over
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="06_robustness")
 
@@ -59,7 +58,7 @@ tables = {
 RUN.tables(tables)
 
 brittle, _, attack, noise_and_confidence, _ = found["NC3"]
-N = f"{names_of(sorted(set(table.loc[table['home'], 'language'])))}; {count_of(table['seed'].nunique(), 'seed')}"
+N = over(table.loc[table["home"], "language"], table["seed"])
 RUN.figure(
     figures.noise_curves(table),
     "noise-curves",

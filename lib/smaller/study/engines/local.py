@@ -103,8 +103,8 @@ def in_processes(
 ) -> None:
     """Do the jobs in so many processes, each of which `start` begins."""
     agenda, places = Agenda(jobs), cards() or [None]
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = [start(threads=threads, card=places[number % len(places)]) for number in range(workers)]
+    each = max(1, (os.cpu_count() or 1) // workers)
+    pool = [start(threads=each, card=places[number % len(places)]) for number in range(workers)]
     free = list(pool)
     threads = ThreadPoolExecutor(workers)
     try:
