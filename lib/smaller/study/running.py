@@ -190,7 +190,7 @@ _ANY = ("language", "seed", "epochs", "updates")
 
 
 def _bytes(prefix: Recipe) -> int:
-    """The bytes of a model as the cache keeps it; 0 where its shape cannot be told without making it."""
+    """The bytes of a model as the cache keeps it, told by its shape: nothing is made."""
     shape = tuple(shapes(_configuration(prefix.encoder), prefix.steps)[-1].items())
     return 4 * _parameters(prefix.encoder, shape)
 
