@@ -52,8 +52,26 @@ def test_a_seed_that_lacks_a_language_and_a_language_that_one_side_lacks_are_no_
     second = table({("hau", 1): 70, ("hau", 2): 70, ("swa", 1): 80, ("swa", 2): 80})
     found = one(paired(first, second))
     assert (found.interval.n, found.interval.mean, found.languages) == (1, 1.0, ("hau", "swa"))
-    assert found.lacking == ("yor",) and "1 seed, 2 of 3 languages (not yor), no interval" in str(found)
+    assert found.lacking == ("yor",)
+    told = "1 seed (without 2, of which a part is missing), 2 of 3 languages (not yor), no interval"
+    assert told in str(found)
     assert one(paired(second, first)).lacking == ("yor",), "whichever side lacks it"
+
+
+def test_a_seed_of_which_a_part_is_missing_is_named():
+    cells = {("hau", 1): 71.0, ("hau", 2): 73.0, ("hau", 3): math.nan, ("swa", 1): 81.0, ("swa", 2): 80.0}
+    first = table(cells | {("swa", 3): 85.0, ("swa", 4): 80.0})
+    second = table(dict.fromkeys([*cells, ("swa", 3)], 70.0))
+    found = one(paired(first, second))
+    assert found.interval.n == 2 and found.left_out == (3,), "seed 4 is on one side alone"
+    assert ", 2 seeds (without 3, of which a part is missing), 2 languages" in str(found)
+    groups = [side.assign(order=order) for side in (first,) for order in ("a", "b")]
+    whole = pd.concat([groups[0], groups[1].fillna({"f1": 72.0})])
+    apart = paired(whole, second, by=["order"], for_all=["order"]).set_index("order")["comparison"]
+    assert apart["a"].left_out == (3,) and apart["b"].left_out == ()
+    times = [side.rename(columns={"f1": "milliseconds"}) for side in (first, second)]
+    assert one(paired(*times, value="milliseconds")).left_out == (), "times are of few seeds"
+    assert one(paired(second, second)).left_out == ()
 
 
 def test_groups_are_corrected_together():

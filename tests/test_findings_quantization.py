@@ -13,6 +13,7 @@ from smaller.analysis.findings.units import TIME
 from smaller.analysis.published import published
 from smaller.analysis.statistics import LACKING, Interval
 from smaller.base.errors import SmallerError
+from smaller.study import timing
 
 WHOLE = "end_to_end_milliseconds"
 SEEDS = (1, 2, 3)
@@ -332,8 +333,8 @@ def test_sizes_by_format_add_up():
 def test_sizes_are_read_from_the_first_record_of_each_format(monkeypatch):
     step = {"step": "Quantize", "form": "fp16", "report": {"bytes_after": {"embeddings": 5, "linear": 6, "rest": 7}}}
     records = {"a": {"steps": [{"step": "FineTune", "report": {}}, step]}, "b": {"steps": [step]}, "c": None}
-    monkeypatch.setattr(quantization, "read", records.get)
-    found = quantization.measured(["c", "a", "b"])
+    monkeypatch.setattr(timing.table.results, "read", records.get)
+    found = timing.bytes_by_part(["c", "a", "b"])
     assert found.to_dict("list") == {"form": ["fp16"] * 3, "part": ["embeddings", "linear", "rest"], "bytes": [5, 6, 7]}
 
 
@@ -377,6 +378,12 @@ def test_rounding_is_judged_by_all_weights_at_the_most_bits():
     assert not quantization.sensitivity(quantization.rounded(roundings().query("bits != bits"))).measured
 
 
+def test_a_gain_by_rounding_is_no_loss():
+    """S12: the largest change was told as a loss, of embeddings that had gained."""
+    found = quantization.sensitivity(quantization.rounded(roundings({("all", 8): 0.0, ("embeddings", 8): 4.0})))
+    assert found.values["shown"] == [], "what is told are losses"
+
+
 def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
     class Named(str):
         identity = property(str)
@@ -387,8 +394,8 @@ def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
         "b": {"steps": [{"threshold": 3.0, "report": {"outliers": report | {"columns": 0.4, "largest": 12.0}}}]},
         "c": {"steps": [{"threshold": 6.0, "report": {"outliers": None}}]},
     }
-    monkeypatch.setattr(quantization, "read", records.get)
-    looked = quantization.looked(map(Named, "abcd"))
+    monkeypatch.setattr(timing.table.results, "read", records.get)
+    looked = timing.outliers(map(Named, "abcd"))
     assert looked["identity"].tolist() == ["a", "b"]
     rows = [row("fp32"), row("fp32", seed=2)]
     rows += [row("llm.int8", seed=seed, identity=name, f1=79.0) for name, seed in (("a", 1), ("b", 2), ("c", 1))]

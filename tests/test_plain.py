@@ -10,12 +10,15 @@ from safetensors.numpy import load_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from smaller import study
 from smaller.analysis import sentences
 from smaller.data import sample, splits
 from smaller.data.examples import Sentence, Text
 from smaller.data.tasks import NER, TASKS
 from smaller.study import plain, results
 from smaller.study.evaluation import span_scores, true_labels
+from smaller.study.recipes import dense
+from smaller.study.steps import FineTune
 
 
 def test_the_table_has_the_scores_of_the_models_own_predictions(few_sentences, fresh_folders):
@@ -43,6 +46,29 @@ def test_what_was_fitted_is_read_again_until_the_data_change(few_sentences, fres
     second = plain.run("sample", ["swa"])
     assert second["identity"].iloc[0] != first["identity"].iloc[0] and second["sentences"].tolist() == [17, 24]
     assert len(list((results.folder() / "plain").glob("*.json"))) == 2 and results.read_all() == []
+
+
+def test_its_time_is_a_share_of_an_encoders_that_reads_the_same_texts(few_sentences, fresh_folders, monkeypatch):
+    tuning = FineTune("sample", "swa", epochs=1, batch_size=8, learning_rate=1e-3)
+    recipe, read = dense("sample-small", tuning), []
+    study.run([recipe])
+    slow = plain.labels_of_texts
+    monkeypatch.setattr(plain, "labels_of_texts", lambda model, texts: read.append(texts) or slow(model, texts))
+    found = plain.time_ratios("sample", {"swa": recipe})
+    test, table = splits.sentences("sample", "swa", "test"), plain.run("sample", ["swa"])
+    assert read == plain.ROUNDS * [[" ".join(sentence.words)] for sentence in test]
+    assert found.keys() == set(table["identity"]) and 0 < found[table["identity"].iloc[0]] < 1
+    assert plain.time_ratios("sample", {"swa": recipe}) == found and len(read) == plain.ROUNDS * len(test)
+    assert table["end_to_end_milliseconds"].gt(0).all()
+
+
+def test_a_text_is_read_as_its_words_are():
+    (sentence,) = splits.sentences("sample", "swa", "test")[:1]
+    crf = plain.fit(plain.CRF, splits.sentences("sample", "swa", "train")[:80], c1=0.0, c2=0.1)
+    assert crf.of_text(" ".join(sentence.words)) == crf.predict([sentence])[0]
+    train = splits.sentences("sample-topics", "swa", "train")[:60]
+    linear = plain.fit(plain.LINEAR, train, C=10.0)
+    assert [linear.of_text(each.text) for each in train] == linear.predict(train)
 
 
 def test_the_setting_is_chosen_on_dev():

@@ -45,6 +45,7 @@ class Comparison:
     t test, `corrected` by Holm over the `of` comparisons made together. `drawn_once` names what all seeds share (a
     corpus distillation, an adaptation): no interval covers it. What one side lacks is in no difference: `lacking`
     are such languages, `unmatched` such values of `match` within `languages`. The verdict is of `languages` alone.
+    `left_out` are seeds that both sides have, but not whole: a value is no number, or a language is missing.
     """
 
     interval: Interval
@@ -56,6 +57,7 @@ class Comparison:
     margin: float = MARGIN
     lacking: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
+    left_out: tuple[int, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -105,6 +107,8 @@ class Comparison:
         if self.interval.n == 0:
             return NOT_MEASURED
         seeds = f"{self.interval.n} seed{'s' * (self.interval.n != 1)}"
+        if self.left_out:
+            seeds += f" (without {', '.join(map(str, self.left_out))}, of which a part is missing)"
         languages = f", {len(self.languages)} languages" if len(self.languages) > 1 else ""
         if self.lacking:
             both = len(self.languages)
@@ -226,7 +230,11 @@ def paired(
     seeds = _by_seed(both, wanted, value).dropna(subset=value)
     for group, own in wanted.groupby("_group", sort=False) if by else [(0, wanted)]:
         whole, sides = seeds[seeds["_group"] == group], _sides(own, pairs.get("match", ()))
-        row = [*own[list(by)].head(1).to_numpy().ravel(), between(whole[value].to_numpy(), drawn_once=once, **sides)]
+        there = set(first.merge(own[list(by)].head(1))["seed"] if by else first["seed"]) & set(second["seed"])
+        # Times are measured on few of the seeds.
+        left = sorted(there - set(whole["seed"])) if len(whole) and "seconds" not in value else []
+        about = {"drawn_once": once, "left_out": tuple(map(int, left))}
+        row = [*own[list(by)].head(1).to_numpy().ravel(), between(whole[value].to_numpy(), **about, **sides)]
         if over_sentences:
             compared = both[(both["_group"] == group) & both["seed"].isin(whole["seed"])]
             places = ((first, "_row"), (second, "_row_second"))
@@ -274,7 +282,7 @@ def corrected(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(comparison=told, verdict=[one.verdict for one in told])
 
 
-def between(differences: Sequence[float], **about: tuple[str, ...]) -> Comparison:
+def between(differences: Sequence[float], **about: tuple) -> Comparison:
     """The comparison that one difference a seed makes, in points; `about` are its languages and what was drawn once.
 
     Differences that are the same at each seed, but for rounding, say nothing of the spread of seeds, and often are one

@@ -10,9 +10,13 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smaller.base.errors import SmallerError
 from smaller.base.paths import expanded
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ABOUT_FILE = "smaller.json"
 """What a shipped folder says of itself: its form, and whether plain loaders read it."""
@@ -58,6 +62,11 @@ def write_whole(place: Path, content: object) -> None:
         content = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     with draft_of(place) as draft:
         draft.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def write_csv(table: pd.DataFrame, place: Path) -> None:
+    """Write a table's rows, its numbers with ten digits: the last ones differ from processor to processor."""
+    table.to_csv(place, index=False, float_format="%.10g", lineterminator="\n")
 
 
 def remove(folder: Path) -> None:

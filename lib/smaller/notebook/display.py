@@ -20,6 +20,7 @@ from smaller.analysis.figures import FILES
 from smaller.analysis.findings.finding import Finding
 from smaller.analysis.statistics import LACKING, Interval, plus_minus
 from smaller.base.errors import SmallerError
+from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
 
 PLAN = "application/vnd.smaller.plan+json"
@@ -98,7 +99,7 @@ def show(
     caption = " ".join([caption, *_meanings(frame)])
     folder = folder or outputs_folder() / "tables"
     folder.mkdir(parents=True, exist_ok=True)
-    in_numbers(frame).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    write_csv(in_numbers(frame), folder / f"{name}.csv")
     places = decimals if isinstance(decimals, Mapping) else dict.fromkeys(frame.columns, decimals)
     numeric = {
         name: (pd.api.types.is_numeric_dtype(own) and not pd.api.types.is_bool_dtype(own)) or _holds(own, Interval)

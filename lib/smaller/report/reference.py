@@ -15,6 +15,7 @@ from smaller.analysis.findings import baselines
 from smaller.analysis.findings.claims import ID, LEGEND
 from smaller.analysis.findings.finding import Finding
 from smaller.analysis.findings.words import count_of, names_of
+from smaller.base.files import write_csv
 from smaller.base.paths import project_root
 from smaller.notebook.display import in_numbers, show
 
@@ -52,7 +53,7 @@ class ReferenceRun:
     def tables(self, frames: Mapping[str, pd.DataFrame]) -> None:
         """Save tables as CSVs by their names."""
         for name, frame in frames.items():
-            in_numbers(frame).to_csv(self.folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+            write_csv(in_numbers(frame), self.folder / "tables" / f"{name}.csv")
 
     def figure(self, drawing: object, name: str, *, caption: str, alt: str, **about: object) -> None:
         """Save a figure as PNG, with its data as CSV, for the page; `about` is what `figures.save` takes besides.

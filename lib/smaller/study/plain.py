@@ -13,19 +13,25 @@ import json
 import tempfile
 import time
 import timeit
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, silent
 from smaller.data import splits
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.tasks import Task
+from smaller.data.text import as_sentence, composed
 from smaller.study import results
+from smaller.study.cost import labels_of_texts
 from smaller.study.evaluation import scores_of_labels, true_labels
+from smaller.study.jobs import materialise
+from smaller.study.recipes import Recipe
+from smaller.study.timing.latency import text_of
 
 LINEAR, CRF = "linear", "crf"
 
@@ -38,8 +44,8 @@ LINEAR_SETTINGS = ({"C": 1.0}, {"C": 10.0}, {"C": 100.0})
 ITERATIONS = 100
 NGRAMS = (1, 5)
 AFFIX = 4
-TIMED = 100
-"""Sentences that the time of one is measured on, one after another, three times over."""
+TIMED, ROUNDS = 100, 3
+"""Sentences that the time of one is measured on, from text to labels, and how often they are read one after another."""
 
 _VERSION = 1
 """Goes up when a change here changes a score: what was kept by an earlier one is then fitted anew."""
@@ -53,8 +59,7 @@ def run(dataset: str, languages: Iterable[str], *, seeds: Iterable[int] = (0,), 
     SmallerError for a data set that labels nothing.
     """
     task = splits.task(dataset)
-    kind = CRF if task.unit == "word" else LINEAR
-    rows = []
+    kind, rows = _kind(task), []
     for language in languages:
         record = _record(kind, dataset, language, say=say)
         shared = {
@@ -80,6 +85,31 @@ def run(dataset: str, languages: Iterable[str], *, seeds: Iterable[int] = (0,), 
             for seed in seeds
         ]
     return pd.DataFrame(rows).reindex(columns=list(results.COLUMNS))
+
+
+def time_ratios(dataset: str, beside: Mapping[str, Recipe], *, say: Say = silent) -> dict[str, float]:
+    """The time of the plain model of each language as a share of a finished recipe's, by the plain model's identity.
+
+    Both read the same texts and give labels, in turn, one text after another, on one thread. What was measured before
+    is read from the results folder; else the model is fitted again, with the settings that were chosen.
+    """
+    kind, found = _kind(splits.task(dataset)), {}
+    for language, recipe in beside.items():
+        record = _record(kind, dataset, language, say=say)
+        known = record["cost"].setdefault("time_ratios", {})
+        if recipe.identity not in known:
+            train, test = (splits.sentences(dataset, language, split) for split in ("train", "test"))
+            fitted, (encoder, _) = fit(kind, train, **record["settings"]), materialise(recipe)
+            readers = {"plain": fitted.of_text, "encoder": lambda text, model=encoder: labels_of_texts(model, [text])}
+            spent = _milliseconds(readers, test)
+            known[recipe.identity] = spent["plain"] / spent["encoder"]
+            results.write(record)
+        found[record["identity"]] = known[recipe.identity]
+    return found
+
+
+def _kind(task: Task) -> str:
+    return CRF if task.unit == "word" else LINEAR
 
 
 def _record(kind: str, dataset: str, language: str, *, say: Say) -> dict:
@@ -110,7 +140,7 @@ def _measured(kind: str, dataset: str, language: str) -> dict:
         "dense_bytes": size,
         "shipped_bytes": size,
         "training_seconds": seconds,
-        "end_to_end_milliseconds": _milliseconds(model, test),
+        "end_to_end_milliseconds": _milliseconds({"plain": model.of_text}, test)["plain"],
     }
     scores = {
         f"{dataset}/{language}/{split}": _scores(task, examples, model.predict(examples))
@@ -137,10 +167,18 @@ def _scores(task: Task, examples: Sequence[Example], predicted: Sequence[Sequenc
     return scores_of_labels(task, true, predicted, classes=classes, by_sentence=True) | {"sentences": len(examples)}
 
 
-def _milliseconds(model: Plain, examples: Sequence[Example]) -> float:
-    timed = examples[:TIMED]
-    seconds = timeit.repeat(lambda: [model.predict([example]) for example in timed], number=1, repeat=3)
-    return 1000 * float(np.median(seconds)) / len(timed)
+def _milliseconds(readers: Mapping[str, Callable[[str], object]], examples: Sequence[Example]) -> dict[str, float]:
+    """The time that each reader takes for one of the first examples as text: the median over rounds, read in turn."""
+    texts, threads = [text_of(example) for example in examples[:TIMED]], torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rounds = [
+            {name: timeit.timeit(lambda read=read: list(map(read, texts)), number=1) for name, read in readers.items()}
+            for _ in range(ROUNDS)
+        ]
+    finally:
+        torch.set_num_threads(threads)
+    return {name: 1000 * float(np.median([spent[name] for spent in rounds])) / len(texts) for name in readers}
 
 
 class Crf:
@@ -176,6 +214,10 @@ class Crf:
         return [
             self._tagger.tag([features(each.words, place) for place in range(len(each.words))]) for each in examples
         ]
+
+    def of_text(self, text: str) -> list[str]:
+        """A tag for each word that is found in a text."""
+        return self.predict([as_sentence(composed(text))])[0]
 
     def save(self, folder: Path) -> list[Path]:
         """Write the model; gives the files."""
@@ -247,6 +289,10 @@ class Linear:
         """One label for each text."""
         found = self._vectors.transform([example.text for example in examples]) @ self.weights.T + self.bias
         return [[self.labels[place]] for place in found.argmax(axis=1)]
+
+    def of_text(self, text: str) -> list[str]:
+        """The label of a text, alone in a list."""
+        return self.predict([Text(composed(text), "")])[0]
 
     def save(self, folder: Path) -> list[Path]:
         """Write the model; gives the files."""

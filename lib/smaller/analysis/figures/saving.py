@@ -18,6 +18,7 @@ from PIL import Image
 
 from smaller.analysis.figures.base import styled
 from smaller.base.errors import SmallerError
+from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
 
 SEEDS = "Dots: seeds; markers and lines: means over seeds, with 95 % t intervals; those of scores end at 0 and 100."
@@ -84,5 +85,5 @@ def save(
     dots = matplotlib.rcParams["savefig.dpi"]
     image.save(card.png, optimize=True, dpi=(dots, dots))
     figure.savefig(card.svg, metadata={"Date": None, "Creator": None})
-    table.to_csv(card.csv, index=False, lineterminator="\n")
+    write_csv(table, card.csv)
     return card

@@ -1,10 +1,10 @@
 """What quantization saves and costs: F1, loss, bytes and time of every format of a model, and of rounded weights (T23).
 
-`table` is the tidy table of one encoder, whose column `form` names the format; `settings` is that of
-`timing.settings_table`, of one device.
+`table` is the tidy table of one encoder, whose column `form` names the format; `parts` is what `timing.bytes_by_part`
+gives, and `settings` what `timing.settings_table` does, of one device.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -17,8 +17,6 @@ from smaller.analysis.findings.words import are, name_of, some_of
 from smaller.analysis.statistics import Interval, of_split, one_kind, over_seeds
 from smaller.base.errors import SmallerError
 from smaller.formats import FORMATS, PARTS
-from smaller.study.recipes import Recipe
-from smaller.study.results import read
 from smaller.study.steps.quantization import ROUNDED_PARTS
 
 REFERENCE = "fp32"
@@ -131,14 +129,6 @@ def all_settings(settings: pd.DataFrame) -> pd.DataFrame:
     found = rows.reindex(columns=[*by, *columns.values()]).groupby(by).mean().dropna(axis="columns", how="all")
     found.insert(1, "of fp32", found["ms"].div(found["ms"].xs(REFERENCE, level="format")))
     return found.reset_index()
-
-
-def measured(recipes: Iterable[Recipe]) -> pd.DataFrame:
-    """Bytes in memory by format and part (columns form, part, bytes), from the first record of each format."""
-    steps = [step for recipe in recipes for step in (read(recipe) or {"steps": []})["steps"]]
-    reports = [(step["form"], step["report"]["bytes_after"]) for step in steps if step["step"] == "Quantize"]
-    rows = [(form, part, size) for form, sizes in reports for part, size in sizes.items()]
-    return pd.DataFrame(rows, columns=["form", "part", "bytes"]).drop_duplicates(["form", "part"], ignore_index=True)
 
 
 def sizes(parts: pd.DataFrame) -> pd.DataFrame:
@@ -307,18 +297,8 @@ def sensitivity(found: pd.DataFrame) -> Finding:
     )
 
 
-def looked(recipes: Iterable[Recipe]) -> pd.DataFrame:
-    """The outliers that LLM.int8() met: shares of the inputs of Linear layers, and the largest magnitude."""
-    found = []
-    for recipe in recipes:
-        step = (read(recipe) or {"steps": [{}]})["steps"][-1]
-        if outliers := step.get("report", {}).get("outliers"):
-            found.append({"identity": recipe.identity, "threshold": step["threshold"]} | outliers)
-    return pd.DataFrame(found, columns=["identity", "threshold", "columns", "values", "largest"])
-
-
 def thresholds(found: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each outlier threshold of LLM.int8(): what `looked` found, and F1 against fp32."""
+    """A row for each outlier threshold of LLM.int8(): what `timing.outliers` found, and F1 against fp32."""
     rows, by = of_split(table, "test").drop(columns="threshold", errors="ignore"), ["threshold"]
     f1 = paired(rows.merge(found, on="identity"), both(table)[1], by=by, for_all=by).set_index(by[0])["comparison"]
     each = found.groupby("threshold").agg({"columns": "mean", "values": "mean", "largest": "max"})

@@ -24,12 +24,21 @@ WITHOUT = "plain"
 
 
 def recipes(
-    records: Iterable[dict], *, encoder: str, dataset: str, languages: Sequence[str], plain: pd.DataFrame | None = None
+    records: Iterable[dict],
+    *,
+    encoder: str,
+    dataset: str,
+    languages: Sequence[str],
+    plain: pd.DataFrame | None = None,
+    plain_shares: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """`of_table` of an encoder's records; shares of time are taken within the run that timed both models."""
+    """`of_table` of an encoder's records; shares of time are taken within the run that timed both models.
+
+    `plain_shares` are those of the models without an encoder, from text to labels (see `study.plain.time_ratios`).
+    """
     records = [record for record in records if record["recipe"]["encoder"] == encoder]
     steps = {record["identity"]: record["recipe"]["steps"] for record in records}
-    shares = {field: _shares(records, field) for field in TIME}
+    shares = {field: _shares(records, field) | (plain_shares or {}) for field in TIME}
     return of_table(results.table(records), steps, dataset=dataset, languages=languages, shares=shares, plain=plain)
 
 
@@ -120,7 +129,8 @@ def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFra
                 "complete": len(dense) > 0 and set(dense.index) <= set(f1.index),
                 "dev_drop": (dense - on_dev).mean(),
             }
-            | own[["bytes", "compressed_bytes", "time_ratio", "training_seconds"]].mean().to_dict()
+            | own[["bytes", "compressed_bytes"]].max().to_dict()
+            | own[["time_ratio", "training_seconds"]].mean().to_dict()
         )
     return pd.DataFrame(rows).sort_values("bytes", ignore_index=True)
 
@@ -128,8 +138,12 @@ def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFra
 def units(found: pd.DataFrame) -> str:
     """What the sizes and times of `families` are, for captions; files stand beside weights where no folder is known."""
     size, time = SIZE[found["counted"].iloc[0]], TIME[found["timed"].iloc[0]]
-    if found["counted"].iloc[0] == "dense_bytes" and (found["technique"] == WITHOUT).any():
-        size += ", but the whole file of a model without an encoder"
+    size += ", of the language whose model is largest"
+    without = found[found["technique"] == WITHOUT]
+    if found["counted"].iloc[0] == "dense_bytes" and len(without):
+        size += "; of a model without an encoder, its whole file"
+    if found["timed"].iloc[0] == "milliseconds" and without["time_ratio"].notna().any():
+        time += " (of a model without an encoder: from text to labels)"
     return f"Size: {size}. Time: {time}, for one sentence; as a share of the uncompressed model's in the same run."
 
 

@@ -82,3 +82,21 @@ def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
                 times = [found[name] for name in ("milliseconds", "low", "high")]
                 rows.append([record["cost"]["achieved_sparsity"], kernel, *times])
     return pd.DataFrame(rows, columns="sparsity kernel milliseconds milliseconds_low milliseconds_high".split())
+
+
+def bytes_by_part(recipes: Iterable[Recipe]) -> pd.DataFrame:
+    """Bytes in memory by format and part (columns form, part, bytes), from the first record of each format."""
+    steps = [step for recipe in recipes for step in (results.read(recipe) or {"steps": []})["steps"]]
+    reports = [(step["form"], step["report"]["bytes_after"]) for step in steps if step["step"] == "Quantize"]
+    rows = [(form, part, size) for form, sizes in reports for part, size in sizes.items()]
+    return pd.DataFrame(rows, columns=["form", "part", "bytes"]).drop_duplicates(["form", "part"], ignore_index=True)
+
+
+def outliers(recipes: Iterable[Recipe]) -> pd.DataFrame:
+    """The outliers that LLM.int8() met: shares of the inputs of Linear layers, and the largest magnitude."""
+    found = []
+    for recipe in recipes:
+        step = (results.read(recipe) or {"steps": [{}]})["steps"][-1]
+        if met := step.get("report", {}).get("outliers"):
+            found.append({"identity": recipe.identity, "threshold": step["threshold"]} | met)
+    return pd.DataFrame(found, columns=["identity", "threshold", "columns", "values", "largest"])
