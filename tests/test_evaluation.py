@@ -83,7 +83,7 @@ def test_a_split_without_an_entity_is_an_error(tagger):
         score(tagger, [Sentence(("leo", "ni"), ("O", "O"))])
 
 
-def test_the_loss_is_the_mean_cross_entropy_over_words(tagger, sentences, full_precision):
+def test_the_loss_is_the_mean_cross_entropy_over_words(tagger, sentences):
     encoded = encode(sentences, tagger.tokenizer, LABELS)
     _, loss = predict(tagger, encoded, sentences)
     losses = []
@@ -96,7 +96,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_words(tagger, sentences, full_p
     assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
-def test_predictions_do_not_depend_on_the_batch(tagger, sentences, full_precision):
+def test_predictions_do_not_depend_on_the_batch(tagger, sentences):
     encoded = encode(sentences, tagger.tokenizer, LABELS)
     together, loss = predict(tagger, encoded, sentences)
     alone = [predict(tagger, encode([sentence], tagger.tokenizer, LABELS), [sentence])[0][0] for sentence in sentences]
@@ -109,7 +109,7 @@ def test_predictions_do_not_depend_on_the_batch(tagger, sentences, full_precisio
     assert in_batches == 12 * together and loss_of_many == pytest.approx(loss, rel=1e-5)
 
 
-def test_tags_stand_at_their_words(tagger, sentences, full_precision):
+def test_tags_stand_at_their_words(tagger, sentences):
     sentence = sentences[0]
     tags, _ = predict(tagger, encode([sentence], tagger.tokenizer, LABELS), [sentence])
     encoding = tagger.tokenizer([list(sentence.words)], is_split_into_words=True, return_tensors="pt")
@@ -119,7 +119,7 @@ def test_tags_stand_at_their_words(tagger, sentences, full_precision):
     assert tags[0] == [LABELS[int(best[first])] for first in firsts]
 
 
-def test_words_without_a_prediction_are_tagged_o(tagger, full_precision):
+def test_words_without_a_prediction_are_tagged_o(tagger):
     sentence = Sentence(("Musa", "", *["Kano"] * 30), ("B-PER", "O", *["B-LOC"] * 30))
     encoded = encode([sentence], tagger.tokenizer, LABELS, max_length=10)
     tags, _ = predict(tagger, encoded, [sentence])

@@ -71,7 +71,7 @@ def tags_in_use(model: Model, sentence: Sentence) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["tagger", "short"])
-def test_the_score_of_a_long_sentence_is_that_of_what_is_found_in_it(name, request, full_precision):
+def test_the_score_of_a_long_sentence_is_that_of_what_is_found_in_it(name, request):
     model = request.getfixturevalue(name)
     long = repeated(100)
     told = tags_in_use(model, long)
@@ -103,7 +103,7 @@ def test_words_without_pieces_are_counted_and_the_others_stay_in_place(tiny):
     assert found["recall"] == pytest.approx(100 * 2 / 3)
 
 
-def test_a_reading_says_of_each_word_what_a_part_of_the_sentence_says(tagger, full_precision):
+def test_a_reading_says_of_each_word_what_a_part_of_the_sentence_says(tagger):
     """Words in the middle of a part have the same probabilities as in that part alone."""
     sentences = [repeated(90), *sample.sentences("hau", "dev")[:20]]
     reading = read(tagger, sentences)
@@ -114,6 +114,17 @@ def test_a_reading_says_of_each_word_what_a_part_of_the_sentence_says(tagger, fu
     assert probabilities(tagger, sentences)[0].equal(reading.split(reading.probabilities)[0])
     alone = read(tagger, [Sentence(WORDS * 20, TAGS * 20)]).probabilities
     torch.testing.assert_close(reading.probabilities[:100], alone[:100], rtol=0.5, atol=0.2)
+
+
+@pytest.mark.parametrize("capable", [True, False])
+def test_scores_are_in_fp32_also_where_training_is_not(tagger, capable, monkeypatch):
+    """Else a trained model would stand in bfloat16 beside its own formats, which are read as they are."""
+    monkeypatch.setattr("smaller.encoders.device.half_precision", lambda: capable)
+    found = []
+    hook = tagger.network.classifier.register_forward_hook(lambda module, seen, made: found.append(made.dtype))
+    read(tagger, sample.sentences("swa", "dev")[:3])
+    hook.remove()
+    assert found == [torch.float32]
 
 
 def test_what_fits_is_scored_as_it_was_encoded(tagger):
@@ -165,7 +176,7 @@ def test_labels_without_spans_are_not_scored_as_spans(tiny):
         score(foretold(tiny, ("LABEL_0", "LABEL_1"), {}), [repeated(1)])
 
 
-def test_a_shipped_folder_finds_in_a_file_what_its_score_says(tiny, tmp_path, full_precision):
+def test_a_shipped_folder_finds_in_a_file_what_its_score_says(tiny, tmp_path):
     """From the folder on disk, line by line as JSON, to the same F1 as `score` gives."""
     model = encoders.with_classifier(tiny, LABELS, seed=4)
     sentences = [repeated(80), *sample.sentences("swa", "dev")[:10]]

@@ -69,7 +69,7 @@ def test_a_word_longer_than_the_positions_is_cut(tagger):
     assert (found.words, found.windows) == (1, 1)
 
 
-def test_several_sentences_are_each_what_they_are_alone(tagger, full_precision):
+def test_several_sentences_are_each_what_they_are_alone(tagger):
     texts = ["Wizkid yayi wasa a Lagos.", "", "Kano", "አበበ ወደ አዲስ አበባ ሄደ።"]
     together = tag(tagger, texts)
     for text, found in zip(texts, together, strict=True):
@@ -111,7 +111,7 @@ def test_a_model_without_a_classifier_tags_nothing(tiny):
         tag(tiny, ["Kano"])
 
 
-def test_decomposed_letters_are_read_as_composed_ones_and_stand_where_they_stand(tagger, full_precision):
+def test_decomposed_letters_are_read_as_composed_ones_and_stand_where_they_stand(tagger):
     composed = "Adéṣínà ṣàbẹ̀wò sí Èkó, Ọ̀ṣun àti Ìbàdàn ní ọjọ́ Ẹtì."
     given = unicodedata.normalize("NFD", composed)
     assert len(given) > len(composed) and unicodedata.is_normalized("NFC", composed)

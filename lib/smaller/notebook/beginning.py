@@ -93,7 +93,7 @@ def preview(
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     rows = {
         "software": f"smaller {about['package']} ({about['commit']}), Python {about['python']}, {libraries}",
-        "device": f"{about['device']}, mixed precision: {about['mixed_precision']}",
+        "device": f"{about['device']}, mixed precision in training: {about['mixed_precision']}, scores in fp32",
         "recipes": str(plan),
         "records": f"{results.folder().name}/ of the outputs folder",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,8 @@ from torch.nn import functional
 from smaller.data.encoding import IGNORED, Encoded, batch_of, encode, pad
 from smaller.data.examples import Example, Text
 from smaller.data.tokens import budget_batches
-from smaller.encoders import TRAINED, Model
-from smaller.encoders.device import device, mixed_precision, placed
+from smaller.encoders import Model
+from smaller.encoders.device import device, placed
 from smaller.encoders.folders import positions
 from smaller.serving import answers
 
@@ -54,7 +53,8 @@ def read(model: Model, examples: Sequence[Example]) -> Reading:
 def read_encoded(model: Model, encoded: Encoded, examples: Sequence[Example]) -> Reading:
     """Read examples as they were encoded; words that this has cut off are not read.
 
-    A model as its training leaves it is run with bfloat16 products where the processor has them, any other as it is.
+    Products are in the precision of the weights, fp32 for a model as its training leaves it, so that a score tells a
+    form from another and not bfloat16 from fp32; training alone is in mixed precision.
     """
     network = placed(model.network)
     sizes = [1 if isinstance(each, Text) else len(each.words) for each in examples]
@@ -64,7 +64,7 @@ def read_encoded(model: Model, encoded: Encoded, examples: Sequence[Example]) ->
     total, labelled = 0.0, 0
     for rows in budget_batches(encoded.lengths):
         batch = batch_of(encoded, rows, padding=model.tokenizer.pad_token_id).to(device())
-        with torch.inference_mode(), mixed_precision() if model.form == TRAINED else contextlib.nullcontext():
+        with torch.inference_mode():
             logits = by_place(network(input_ids=batch.pieces, attention_mask=batch.mask).logits.float())
         labels = batch.labels[:, : logits.shape[1]]
         total += functional.cross_entropy(

@@ -19,7 +19,7 @@ from smaller.data.schemes import as_bio, labels_of_words, scheme_of
 from smaller.data.text import as_sentence
 from smaller.data.tokens import budget_batches
 from smaller.encoders import Model
-from smaller.encoders.device import device, mixed_precision, placed
+from smaller.encoders.device import device, placed
 from smaller.prediction.labels import labels_of, read
 from smaller.study.evaluation import span_scores
 from smaller.study.training import logits_at
@@ -153,7 +153,7 @@ def _cross_entropies(model: Model, rows: Sequence[Tensor], guesses: Sequence[dic
         columns = torch.arange(pieces.shape[1])
         hidden = (columns >= starts[:, None]) & (columns < ends[:, None])
         seen = torch.where(hidden, model.tokenizer.mask_token_id, pieces).to(device())
-        with torch.inference_mode(), mixed_precision():
+        with torch.inference_mode():
             states = network.base_model(input_ids=seen, attention_mask=(pieces != padding).to(device()))
             logits = logits_at(network, states.last_hidden_state[each, starts])
         found = functional.cross_entropy(logits.float().cpu(), pieces[each, starts], reduction="none")
