@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-drop", type=value(targets.parse_points), help="points below the whole model on dev: 1.0")
     add("--task", default="", help="of your own files: ner (default), pos, topics or sentiment")
     add("--language", default="und", help="of your own files: lug, sw, zh-Hans")
-    add("--form", default="onnx-int8", help="of the weights: onnx-int8 (default), dynamic, fp16 ...")
+    add("--form", default="", help="of the weights: onnx-int4 (default with --max-bytes), onnx-int8 (else), fp16 ...")
     add("--seed", type=seed, default=1, help="of all training")
     add(
         "--budget",
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--format", choices=("text", "conll", "json"), help="of standard input and of what is printed (default text)")
 
     add = command("demo", _demo, "write a page that runs a shipped model in any browser, offline")
-    add("folder", help="a folder that `ship` wrote, in the format onnx-int8")
+    add("folder", help="a folder that `ship` wrote, in the format onnx-int8 or onnx-int4")
     add("page", help="where the page goes: page.html")
     add("--example", action="append", default=[], help="a sentence to try, once or more; else the card's")
 

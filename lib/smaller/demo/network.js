@@ -102,19 +102,30 @@ function unpack(sums, place, left, right) {
 }
 
 /* Four columns of sums, with their bias, into their place. */
-function scaled(sums, rows, scale, bias, column, found) {
+function scaled(sums, rows, scales, bias, column, found) {
   const outputs = bias.length, count = Math.min(4, outputs - column);
   for (let row = 0; row < rows; row++)
     for (let i = 0; i < count; i++)
-      found[row * outputs + column + i] = round(round(sums[row * 4 + i]) * scale) + bias[column + i];
+      found[row * outputs + column + i] = round(round(sums[row * 4 + i]) * scales[column + i]) + bias[column + i];
+}
+
+/* The numbers of 4 bits in bytes: of each row the first half is in the lower bits, the second in the upper ones. */
+function halves(bytes, rows) {
+  const found = new Uint8Array(bytes.length * 2), half = bytes.length / rows;
+  for (let row = 0; row < rows; row++)
+    for (let i = 0, place = row * 2 * half; i < half; i++, place++) {
+      found[place] = bytes[row * half + i] & 15;
+      found[place + half] = bytes[row * half + i] >> 4;
+    }
+  return found;
 }
 
 class Linear {
-  /* `weights` of shape (inputs, outputs); columns are packed by fours, two in a number. */
-  constructor(inputs, outputs, weights, scale, zero, bias) {
+  /* `weights` of shape (inputs, outputs), a scale for each output; columns are packed by fours, two in a number. */
+  constructor(inputs, outputs, weights, scales, zero, bias) {
     this.inputs = inputs;
     this.outputs = outputs;
-    this.scale = scale;
+    this.scales = scales;
     this.bias = bias;
     this.packed = new Float64Array(Math.ceil(outputs / 4) * 2 * inputs);
     const weight = (row, column) => (column < outputs ? weights[row * outputs + column] - zero : 0);
@@ -128,11 +139,11 @@ class Linear {
   /* Yields between columns, so that whoever runs it may do something else. */
   *of(input) {
     const { outputs, inputs, bias } = this, { rows } = input;
-    const scale = round(input.scale * this.scale);
+    const scales = this.scales.map((scale) => input.scale * scale);
     const found = new Float32Array(rows * outputs), sums = new Float64Array(Math.ceil(rows / 4) * 16);
     for (let column = 0; column < outputs; column += 4) {
       fourColumns(input, this.packed, column / 4 * inputs * 2, sums);
-      scaled(sums, rows, scale, bias, column, found);
+      scaled(sums, rows, scales, bias, column, found);
       yield;
     }
     return found;
@@ -243,14 +254,17 @@ class Network {
       const found = bytes.subarray(byte, (byte += count));
       return signed ? new Int8Array(found.buffer, found.byteOffset, count) : found;
     };
-    const table = ([rows, width, signed]) => {
-      const [scale, zero] = floats(2);
-      return { rows, scale, zero, values: wholes(rows * width, signed) };
+    /* What stands for zero; one scale, or where numbers have 4 bits one for each of `many`; and the numbers, of which
+       each of `parts` was packed by itself. */
+    const held = (count, { signed, four }, many, parts) => {
+      const zero = floats(1)[0], scales = four ? floats(many) : new Float32Array(many).fill(floats(1)[0]);
+      return { zero, scales, values: four ? halves(wholes(count / 2), parts) : wholes(count, signed) };
     };
+    const table = ([rows, width, how]) => ({ width, ...held(rows * width, how, rows, rows) });
     const norm = () => ({ weight: floats(shape.hidden), bias: floats(shape.hidden) });
-    const linear = ([inputs, outputs, signed]) => {
-      const [scale, zero] = floats(2), bias = floats(outputs);
-      return new Linear(inputs, outputs, wholes(inputs * outputs, signed), scale, zero, bias);
+    const linear = ([inputs, outputs, how]) => {
+      const bias = floats(outputs), { zero, scales, values } = held(inputs * outputs, how, outputs, 1);
+      return new Linear(inputs, outputs, values, scales, zero, bias);
     };
     this.shape = shape;
     this.tables = shape.tables.map(table);
@@ -296,14 +310,14 @@ class Network {
     row.forEach((id, token) => {
       const place = padding < 0 ? token : id === padding ? padding : ++position;
       for (let i = 0; i < hidden; i++) {
-        tokens[token * hidden + i] = entry(words, id * hidden + i) + entry(types, i);
-        places[token * hidden + i] = entry(positions, place * hidden + i);
+        tokens[token * hidden + i] = entry(words, id, i) + entry(types, 0, i);
+        places[token * hidden + i] = entry(positions, place, i);
       }
     });
     return added(tokens, places, this.norm, epsilon);
   }
 }
 
-function entry(table, place) {
-  return round((table.values[place] - table.zero) * table.scale);
+function entry(table, row, column) {
+  return round((table.values[row * table.width + column] - table.zero) * table.scales[row]);
 }

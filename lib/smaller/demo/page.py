@@ -29,13 +29,13 @@ from smaller.serving.reader import GraphReader
 
 HERE = Path(__file__).parent
 SCRIPTS = ("network.js", "tokenizer.js", "reading.js", "page.js")
-FORM = "onnx-int8"
+FORMS = ("onnx-int8", "onnx-int4")
 
 
 def demo(folder: Path | str, place: Path | str, *, examples: Sequence[str] = ()) -> Path:
     """Write the page of a shipped model and return its place; `examples` are sentences to try, else the card's.
 
-    Raises SmallerError for a folder that is none, a format other than onnx-int8, and a kind that no page runs.
+    Raises SmallerError for a folder that is none, a format other than `FORMS`, and a kind that no page runs.
     """
     folder, place = expanded(folder), expanded(place)
     page = page_of(folder, examples=examples)
@@ -46,7 +46,7 @@ def demo(folder: Path | str, place: Path | str, *, examples: Sequence[str] = ())
 
 def page_of(folder: Path, *, examples: Sequence[str] = ()) -> str:
     """The page of a shipped model as HTML."""
-    said = about_int8(folder)
+    said = about_few_bits(folder)
     try:
         card = _card(folder)
         names = [language(code).name for code in card["language"]]
@@ -80,7 +80,11 @@ def page_of_several(
     Their weights are compressed, which browsers of 2023 and later read.
     """
     panes = [
-        {"heading": name, "size": _megabytes(folder), "model": model_data(folder, about_int8(folder), compressed=True)}
+        {
+            "heading": name,
+            "size": _megabytes(folder),
+            "model": model_data(folder, about_few_bits(folder), compressed=True),
+        }
         for name, folder in folders.items()
     ]
     return _filled(panes, title=title, label=label, examples=list(examples), several=True, lang=_lang(languages))
@@ -110,17 +114,17 @@ def _megabytes(folder: Path) -> str:
     return f"{size:.2g} MB" if size < 1 else f"{size:.1f} MB"
 
 
-def about_int8(folder: Path) -> dict:
+def about_few_bits(folder: Path) -> dict:
     """What a shipped folder says of itself; raises SmallerError unless a page can run its format."""
     if not (folder / ABOUT_FILE).is_file():
         raise SmallerError(
             f"The folder {folder} holds no shipped model: name one that `ship` or `compress` has written."
         )
     said = about(folder)
-    if said["form"] != FORM:
+    if said["form"] not in FORMS:
         raise SmallerError(
-            f"A page runs a model in the format {FORM}, and {folder} holds one in {said['form']}: ship it with "
-            f"--form {FORM}."
+            f"A page runs a model in the format {' or '.join(FORMS)}, and {folder} holds one in {said['form']}: ship "
+            f"it with --form {FORMS[0]}."
         )
     return said
 

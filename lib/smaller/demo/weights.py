@@ -111,37 +111,43 @@ class _Graph:
     def value(self, name: str) -> np.ndarray:
         return onnx.numpy_helper.to_array(self.values[name])
 
-    def quantized(self, name: str, scale: str, zero: str, to: Packed) -> np.ndarray:
-        """Put a table of 8 bits with its scale and zero point; returns it."""
-        weights, pair = self.value(name), [self.value(scale), self.value(zero)]
-        if weights.dtype not in (np.int8, np.uint8) or weights.ndim != 2 or any(each.size != 1 for each in pair):
-            raise OtherGraph(f"{REFUSED} ({name} has {weights.dtype} in {weights.ndim} dimensions, or several scales)")
-        to.floats.append(np.array([each.item() for each in pair], np.float32))
+    def held(self, name: str, scale: str, zero: str, to: Packed) -> list:
+        """Put what stands for zero, the scale or scales, and whole numbers; returns shape, and how they are held."""
+        base = scale.removesuffix("_scale")
+        packed, of_rows = f"{base}_packed", f"{base}_row_scale"
+        four, each_row = packed in self.values, of_rows in self.values
+        weights, point = self.value(packed if four else name), self.value(zero)
+        scales = self.value(of_rows if each_row else scale).astype(np.float32).ravel()
+        rows, width = weights.shape if weights.ndim == 2 else (0, 0)
+        shape = [rows * (1 + (four and not each_row)), width * (1 + each_row)]
+        if weights.dtype not in (np.int8, np.uint8) or not rows or point.size != 1 or len(scales) not in (1, *shape):
+            raise OtherGraph(f"{REFUSED} ({name} has {weights.dtype} in {weights.ndim} dimensions, or other scales)")
+        to.floats += [np.array([point.item()], np.float32), scales]
         to.bytes.append(weights)
-        return weights
+        return [*shape, {"signed": weights.dtype == np.int8, "four": four}]
 
     def table(self, name: str, to: Packed) -> list:
-        """Put the embeddings of a kind: rows, width, whether they are signed."""
+        """Put the embeddings of a kind: rows, width, how they are held."""
         ends = f"{name}_embeddings.weight_"
         found = next((n for n in self.nodes.get("DequantizeLinear", ()) if ends in n.inputs[1]), None)
         if found is None:
             raise OtherGraph(f"{REFUSED} (no {name} embeddings in int8)")
         quantized = self.made[found.inputs[0]].inputs[0] if found.inputs[0] in self.made else found.inputs[0]
-        weights = self.quantized(quantized, *found.inputs[1:3], to)
-        return [*weights.shape, weights.dtype == np.int8]
+        return self.held(quantized, *found.inputs[1:3], to)
 
     def linear(self, node: _Node, to: Packed) -> list:
-        """Put a product's weights and bias: inputs, outputs, whether the weights are signed."""
+        """Put a product's bias and weights: inputs, outputs, how these are held."""
         scaled = self._after(self._after(node, "Cast"), "Mul")
         scales = next(self.made[name] for name in scaled.inputs if self.made[name].kind == "Mul")
         scale = next(name for name in scales.inputs if name in self.values)
-        weights = self.quantized(node.inputs[1], scale, node.inputs[3], to)
-        bias = np.zeros(weights.shape[1], np.float32)
+        bias = None
         for user in self.users.get(scaled.output, ()):
             if user.kind == "Add" and (names := [name for name in user.inputs if name in self.values]):
                 bias = self.value(names[0])
-        to.floats.append(bias)
-        return [*weights.shape, weights.dtype == np.int8]
+        place = len(to.floats)
+        found = self.held(node.inputs[1], scale, node.inputs[3], to)
+        to.floats.insert(place, np.zeros(found[1], np.float32) if bias is None else bias)
+        return found
 
     def norm(self, node: _Node, to: Packed) -> None:
         """Put a norm's weight and bias."""

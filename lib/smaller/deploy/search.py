@@ -145,7 +145,7 @@ def compress(
     max_drop: float | None = None,
     task: str = "",
     language: str = "und",
-    form: str = "onnx-int8",
+    form: str = "",
     seed: int = 1,
     lines: int = 8000,
     budget: float | None = None,
@@ -157,15 +157,17 @@ def compress(
     `encoder` is a name or a folder; the folder of a fine-tuned model is taken as it is. `data` is a data set and a
     language, such as "masakhaner/swa", a data set of the hub, or one's own: a path, or a `DatasetDict` in memory (see
     `own.bring`, with `task` and `language`). `max_latency` is in milliseconds for a sentence, from text to labels.
-    `tuning` sets fields of `FineTune`; what is not given follows the encoder's width. Where there is unlabelled text of
-    the language, students are taught on so many `lines` of it too. Limits of bytes and time are checked before anything
-    is trained, and filled (see `filling`). `budget` is in seconds, for the teaching of all candidates: it decides how
-    many are tried, and for how many epochs; without it the last round has as many as fine-tuning. With `max_drop` alone
-    the smallest model within it is searched, else the best. `say` hears first what was noted about data and model. A
-    shape or a candidate that fails is left out, in a line. Raises SmallerError where no shape is within the limits, and
-    says what comes nearest.
+    Without a `form`, weights are in 4 bits (onnx-int4) where bytes are limited, else in 8 (onnx-int8). `tuning` sets
+    fields of `FineTune`; what is not given follows the encoder's width. Where there is unlabelled text of the language,
+    students are taught on so many `lines` of it too. Limits of bytes and time are checked before anything is trained,
+    and filled (see `filling`). `budget` is in seconds, for the teaching of all candidates: it decides how many are
+    tried, and for how many epochs; without it the last round has as many as fine-tuning. With `max_drop` alone the
+    smallest model within it is searched, else the best. `say` hears first what was noted about data and model. A shape
+    or a candidate that fails is left out, in a line. Raises SmallerError where no shape is within the limits, and says
+    what comes nearest.
     """
     target = Target(max_bytes, max_latency, max_drop)
+    form = form or ("onnx-int4" if max_bytes else "onnx-int8")
     if budget is not None and not budget > 0:
         raise SmallerError(f"budget is a time above zero; it is {budget!r}.")
     plan, notes = plan_of(encoder, data, task=task, language=language, form=form, seed=seed, lines=lines, tuning=tuning)

@@ -25,6 +25,7 @@ _READERS = {
     "llm.int8": LLMInt8,
     "onnx": Onnx,
     "onnx-int8": Onnx,
+    "onnx-int4": Onnx,
     "openvino-int8": OpenVino,
 }
 
@@ -69,7 +70,7 @@ def convert(
             network = Dynamic.of(model.network, engine=engine)
         case "llm.int8":
             network = LLMInt8.of(model.network, threshold=threshold, classifier=classifier)
-        case "onnx" | "onnx-int8":
+        case "onnx" | "onnx-int8" | "onnx-int4":
             network = Onnx.of(model.network, form)
         case "openvino-int8":
             network = OpenVino.of(model.network, rows=rows)

@@ -13,6 +13,7 @@ FORMATS: dict[str, str] = {
     "llm.int8": "Linear weights in int8 by bitsandbytes, outlier columns and the rest in fp16",
     "onnx": "weights in fp32, run by ONNX Runtime: what the runtime gives without int8",
     "onnx-int8": "Linear and embedding weights in int8, run by ONNX Runtime",
+    "onnx-int4": "Linear and embedding weights in 4 bits in the file, in int8 when ONNX Runtime runs them",
     "openvino-int8": "Linear and embedding weights and activations in int8, run by OpenVINO",
 }
 """The formats, with what is held in which type. A model that was only trained is in none: its `form` is `TRAINED`."""

@@ -15,6 +15,7 @@ from smaller.base.errors import SmallerError
 from smaller.encoders import canonical
 from smaller.formats.base import Folder, Format, Stored, missing, parameter_count, quietly
 from smaller.formats.eager import on_processor
+from smaller.formats.four_bits import PACKED, in_four_bits
 from smaller.serving.folder import GRAPHS, Graph, graph_of
 
 
@@ -79,8 +80,16 @@ def sample_inputs(network: PreTrainedModel, mask: torch.dtype) -> dict[str, Tens
     return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens, dtype=mask)}
 
 
+READ_AS = {"onnx-int8": "q8", "onnx-int4": "q4"}
+"""What transformers.js calls a graph with such weights: by that it knows the name of the file."""
+
+
 class Onnx(Runtime):
     """A graph for ONNX Runtime: in fp32, or with Linear and embedding weights in int8 (QInt8, one scale for a tensor).
+
+    Weights are between -64 and 64: processors without VNNI add two products in 16 bits, where larger ones would be cut,
+    and answers would hang on the processor. In onnx-int4 the file holds them in 4 bits (see `four_bits`); products are
+    in int8 all the same.
 
     Activations are quantized as they come, with one scale for a whole batch, so that an answer depends a little on what
     else is in it. QUInt8, the library's default, is 1.6 times as slow at the same size. Token ids and mask are int64,
@@ -89,15 +98,18 @@ class Onnx(Runtime):
 
     @classmethod
     def of(cls, network: PreTrainedModel, name: str) -> Onnx:
-        """Export the network, and quantize the graph for onnx-int8."""
+        """Export the network, and quantize the graph where the format has weights of few bits."""
         onnx_ir, _, _, quantizer = _libraries()
         owner = Folder()
         plain = on_processor(network)
         with quietly():
             program = _graph(plain)
-            if name == "onnx-int8":
+            if name in READ_AS:
+                tensors = {key: each.const_value.numpy() for key, each in program.graph.initializers.items()}
                 program = quantizer.quantize(program, sample_inputs(plain, torch.int64), "onnx")
-                setattr(plain.config, "transformers.js_config", {"dtype": "q8"})  # the name of the graph that it reads
+                setattr(plain.config, "transformers.js_config", {"dtype": READ_AS[name]})
+                if name == "onnx-int4":
+                    in_four_bits(program, {key: own for key, own in tensors.items() if own.ndim == 2}, ir=onnx_ir)
             _without_fusion(program)
             _without_notes(program)
             file = owner.path / GRAPHS[name]
@@ -124,7 +136,7 @@ def _stored(name: str, value, tensors: Mapping) -> Stored:
     """An initializer of a graph with the part that it belongs to."""
     values = torch.from_numpy(value.const_value.numpy().copy())
     users = {node.op_type for node in value.consumers()}
-    of_quantization = name.endswith(("_scale", "_zero_point"))
+    of_quantization = name.endswith(("_scale", "_zero_point", PACKED))
     if of_quantization:
         part = "embeddings" if "embeddings" in name else "linear"
     elif "Gather" in users and values.ndim > 1:
@@ -206,7 +218,7 @@ def _libraries():
         )
     except ImportError as problem:
         raise _missing(problem) from None
-    int8 = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig(weight_type=QuantType.QInt8))
+    int8 = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig(weight_type=QuantType.QInt8, reduce_range=True))
     return onnx_ir, OnnxExporter, OnnxConfig, int8
 
 

@@ -34,6 +34,7 @@ _LIBRARIES = {
     "llm.int8": ("bitsandbytes",),
     "onnx": ("onnxruntime",),
     "onnx-int8": ("onnxruntime",),
+    "onnx-int4": ("onnxruntime",),
     "openvino-int8": ("openvino", "nncf"),
 }
 

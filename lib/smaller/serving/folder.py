@@ -18,7 +18,7 @@ FORMAT = 2
 
 CARD_FILE = "README.md"
 
-GRAPHS = {"onnx": "onnx/model.onnx", "onnx-int8": "onnx/model_quantized.onnx"}
+GRAPHS = {"onnx": "onnx/model.onnx", "onnx-int8": "onnx/model_quantized.onnx", "onnx-int4": "onnx/model_q4.onnx"}
 """Where the graph of a format lies: the names that the hub's tools for ONNX look for."""
 
 
