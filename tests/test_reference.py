@@ -177,3 +177,22 @@ def test_the_reference_summary_has_every_claim(reference):
     assert set(table.loc[table["verdict"] == "not measured", "id"]) <= {"Q5, D18", "Q7", "OQ3", "NC1", "M2"}, (
         "a claim that was measured once is measured still"
     )
+
+
+def test_the_records_rate_and_passes_do_on_dev_what_the_best_of_the_tried_ones_do(reference):
+    """S2: settings are chosen on dev; of those tried, one that is no worse there by more than half a point is used."""
+    table = pd.read_csv(reference / "mini" / "tables" / "rates-on-dev.csv")
+    assert len(table) >= 6 and table["average, dev"].is_monotonic_decreasing
+    used = table[(table["learning rate"] == 1e-3) & (table["passes"] == 4)].iloc[0]
+    assert used["average, dev"] > table["average, dev"].max() - 0.5
+    between = sorted(set(table["learning rate"]))
+    assert between[0] < used["learning rate"] < between[-1], "the grid goes on to either side"
+
+
+def test_the_topics_settings_are_those_that_are_best_on_dev(reference):
+    grid = pd.read_csv(reference / "extreme" / "topics.csv")
+    table = pd.read_csv(reference / "extreme" / "tables" / "topics-on-dev.csv").set_index("language")
+    for language, name in (("hau", "Hausa"), ("swa", "Swahili")):
+        own, best = grid[grid["language"] == language], table.loc[name]
+        assert best["dev"] >= own["dev"].max() and best["settings tried"] >= len(own)
+        assert own["learning_rate"].max() > best["learning rate"] > own["learning_rate"].min(), "not at the edge"
