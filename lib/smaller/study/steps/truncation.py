@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from smaller.base.checks import require, require_choice, require_counts
 from smaller.data.encoding import pad
-from smaller.encoders import Model
+from smaller.encoders import Model, redrawn
 from smaller.encoders.adapters import adapter_size
 from smaller.study.steps.base import Step
 from smaller.study.steps.checks import require_text
@@ -111,11 +110,7 @@ def truncated(model: Model, size: int, *, by: str, rows: Sequence[Tensor] = ()) 
     left, source = live_heads(model), model.network.cpu()
     seen = {} if by == "slice" else _look(model, rows)
     basis, kept = _basis(by, source.config.hidden_size, size, seen)
-    config = copy.deepcopy(source.config)
-    config.hidden_size, config.num_attention_heads = size, len(left[0])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = type(source)(config).eval()
+    network = redrawn(model, seed=0, hidden_size=size, num_attention_heads=len(left[0]))
     old, new = dict(source.named_modules()), dict(network.named_modules())
     head = next((names for names in TEXT_HEADS if model.unit == "text" and names[0] in old), ())
     if head:
