@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from smaller.base import paths
 from smaller.base.errors import SmallerError
 from smaller.base.files import draft_of, sweep, write_whole
-from smaller.encoders.layout import WEIGHTS, file_digest
+from smaller.encoders.layout import WEIGHTS, file_digest, layout_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +47,13 @@ def converted(files: Sequence[Path], *, origin: Mapping[str, str]) -> Path:
             "nothing is left there half-written."
         ) from None
     return place
+
+
+def readable(folder: Path) -> Path:
+    """The folder that an encoder's weights are read from: its own, or that of its pickles as safetensors."""
+    found = layout_of(folder)
+    parts = [folder / name for name in found.weights if name.endswith(".bin")]
+    return converted(parts, origin={"folder": folder.name}) if found.pickled else folder
 
 
 def folder() -> Path:
