@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from smaller.base.errors import SmallerError, did_you_mean
 
@@ -12,6 +12,14 @@ def require(condition: bool, message: str) -> None:
     """Raise SmallerError with the message unless the condition holds."""
     if not condition:
         raise SmallerError(message)
+
+
+def require_known(name: object, known: Collection[str], said: str) -> None:
+    """Raise SmallerError, with a suggestion, for a name that is not known; `said` has a place for it, and for those.
+
+    It is such as "There is no format {!r}; there are {}."
+    """
+    require(name in known, said.format(name, ", ".join(known)) + did_you_mean(name, known))
 
 
 def is_number(value: object) -> bool:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from smaller import formats
-from smaller.base.checks import layers_and_heads
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import layers_and_heads, require_known
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, splits
 from smaller.data.datasets import name_and_rest
 from smaller.data.noise import TYPING, check_noise
@@ -99,9 +99,7 @@ def _require_some(values: Sequence) -> None:
 def chosen(names: Iterable[str], known: Mapping[str, Thing], *, what: str) -> dict[str, Thing]:
     """The parts of a mapping that are named. Raises SmallerError for a name that it has not."""
     for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise SmallerError(f"{name!r} is no {what} of this study; there are {', '.join(known)}.{hint}")
+        require_known(name, known, f"{{!r}} is no {what} of this study; there are {{}}.")
     return {name: known[name] for name in names}
 
 
