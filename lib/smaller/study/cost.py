@@ -28,6 +28,7 @@ from smaller.data.examples import Text
 from smaller.data.text import as_sentence, composed
 from smaller.encoders import Model
 from smaller.encoders.device import device, placed
+from smaller.encoders.model import raw
 from smaller.prediction.labels import by_place, labels_of
 
 BATCHES = (1, 8)
@@ -62,8 +63,8 @@ def size(model: Model) -> dict:
 def compressed_bytes(values: Tensor, *, chunk: int = 1 << 22) -> int:
     """The bytes that zlib (level 1) leaves of a tensor's values."""
     packer = zlib.compressobj(level=1)
-    raw = memoryview(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()).cast("B")
-    packed = sum(len(packer.compress(raw[start : start + chunk])) for start in range(0, len(raw), chunk))
+    content = raw(values)
+    packed = sum(len(packer.compress(content[start : start + chunk])) for start in range(0, len(content), chunk))
     return packed + len(packer.flush())
 
 

@@ -13,12 +13,12 @@ from smaller.base.checks import require, require_counts
 from smaller.data.encoding import Batch
 from smaller.encoders import Model, reshaped
 from smaller.study.steps.base import Step
-from smaller.study.steps.importance import check_importance, importance
+from smaller.study.steps.importance import ByImportance
 from smaller.study.training import masked_language_loss
 
 
 @dataclass(frozen=True)
-class PruneFeedForward(Step):
+class PruneFeedForward(ByImportance, Step):
     """Keep the `size` most important neurons of each feed-forward layer and drop the others (paper 2, section 3).
 
     `importance`: "gradient" is the sum over batches of |weight x gradient + bias x gradient| of a neuron's incoming
@@ -39,11 +39,7 @@ class PruneFeedForward(Step):
 
     def __post_init__(self) -> None:
         require_counts(self, "size")
-        check_importance(self)
-
-    @property
-    def needs_classifier(self) -> bool | None:
-        return False if self.importance == "gradient" else None
+        super().__post_init__()
 
     @property
     def label(self) -> str:
@@ -57,7 +53,7 @@ class PruneFeedForward(Step):
 
     def apply(self, model: Model, **_: Any) -> tuple[Model, dict]:
         """The narrower model; the report has the share of the importance that is kept, for each layer."""
-        scores = importance(self, model, magnitudes=magnitudes, gradients=gradient_importance)
+        scores = self.measured(model, magnitudes=magnitudes, gradients=gradient_importance)
         kept = strongest(scores, self.size)
         return with_neurons(model, kept), {
             "importance_kept": [

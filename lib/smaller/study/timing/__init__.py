@@ -1,18 +1,13 @@
 """Time and memory of a study's models, measured side by side and kept in their records; and what each of them says."""
 
-from smaller.study.timing.examples import curves, predictions, telling, training_curves
-from smaller.study.timing.latency import entries, time_side_by_side
-from smaller.study.timing.memory import weigh
-from smaller.study.timing.table import kernel_times, settings_table
+from smaller.base.on_demand import on_demand
 
-__all__ = [
-    "curves",
-    "entries",
-    "kernel_times",
-    "predictions",
-    "settings_table",
-    "telling",
-    "time_side_by_side",
-    "training_curves",
-    "weigh",
-]
+__all__, __getattr__, __dir__ = on_demand(
+    __name__,
+    {
+        "examples": "curves predictions telling training_curves",
+        "latency": "entries time_side_by_side",
+        "memory": "weigh",
+        "table": "kernel_times settings_table",
+    },
+)

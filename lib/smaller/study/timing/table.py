@@ -60,8 +60,9 @@ def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd
 def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
     seconds = entry["seconds_per_split"]
     memory = {(found["device_type"], found["batch"]): found["memory_bytes"] for found in costs.get("memory", ())}
-    shared = {name: found[name] for found in (about, entry) for name in COLUMNS if name in found}
-    return shared | {
+    return {
+        **about,
+        **entry,
         "milliseconds_low": entry["low"],
         "milliseconds_high": entry["high"],
         "end_to_end_milliseconds": entry.get("end_to_end_milliseconds", math.nan),
