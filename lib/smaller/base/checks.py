@@ -14,7 +14,7 @@ def require(condition: bool, message: str) -> None:
         raise SmallerError(message)
 
 
-def require_known(name: object, known: Collection[str], said: str) -> None:
+def require_one_of(name: object, known: Collection[str], said: str) -> None:
     """Raise SmallerError, with a suggestion, for a name that is not known; `said` has a place for it, and for those.
 
     It is such as "There is no format {!r}; there are {}."

@@ -8,7 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from smaller.base.checks import require_known
+from smaller.base.checks import require_one_of
 from smaller.base.errors import SmallerError
 from smaller.encoders import finding
 
@@ -42,7 +42,7 @@ def bench(
     """
     names = list(SECTIONS if sections is None else sections)
     if only is not None:
-        require_known(only, names, "There is no section {!r} of the bench; there are {}.")
+        require_one_of(only, names, "There is no section {!r} of the bench; there are {}.")
     if updates < 1:
         raise SmallerError(f"updates is the number of timed updates, at least 1; it is {updates}.")
     if encoder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smaller.base.checks import require_known
+from smaller.base.checks import require_one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,5 +53,5 @@ IN_WORDS = {"ner": "named entities", "pos": "parts of speech"}
 
 def task(name: str) -> Task:
     """The task of that name; an unknown name is an error with a suggestion."""
-    require_known(name, TASKS, "There is no task {!r}; there are {}.")
+    require_one_of(name, TASKS, "There is no task {!r}; there are {}.")
     return TASKS[name]

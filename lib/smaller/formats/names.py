@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smaller.base.checks import require_known
+from smaller.base.checks import require_one_of
 from smaller.encoders import TRAINED
 
 FORMATS: dict[str, str] = {
@@ -23,4 +23,4 @@ FULL_PRECISION = (TRAINED, "fp32")
 
 def require_format(name: str) -> None:
     """Raise SmallerError unless there is a format of that name."""
-    require_known(name, FORMATS, "There is no format {!r}; there are {}.")
+    require_one_of(name, FORMATS, "There is no format {!r}; there are {}.")

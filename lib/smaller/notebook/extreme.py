@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from smaller.analysis.findings.words import count_of
-from smaller.base.checks import require_known
+from smaller.base.checks import require_one_of
 from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.notebook.parameters import Settings
@@ -83,7 +83,7 @@ def require(settings: Settings, *, files: bool = True) -> None:
 
 def _refuse_other(given: Iterable[str], known: Sequence[str] | Mapping, where: str) -> None:
     for key in given:
-        require_known(key, known, f"{{!r}} is none {where}: {{}}.")
+        require_one_of(key, known, f"{{!r}} is none {where}: {{}}.")
 
 
 def _require_language(language: str, tasks: Iterable[str], corpus: str, least: int, *, files: bool) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping
 
-from smaller.base.checks import require_known
+from smaller.base.checks import require_one_of
 from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.study.recipes import Recipe, imitation, start, starting_configuration
@@ -120,7 +120,7 @@ def reordered(stages: Stages, *names: str) -> dict[str, tuple[Step, ...]]:
     if not names:
         raise SmallerError(f"An order of stages is empty: name some of {', '.join(stages)}.")
     for name in names:
-        require_known(name, stages, "The pipeline has no stage {!r}; it has {}.")
+        require_one_of(name, stages, "The pipeline has no stage {!r}; it has {}.")
     return {name: stages[name] for name in names}
 
 
@@ -167,7 +167,7 @@ def variants(stages: Stages) -> dict[str, Stages]:
 def variant(stages: Stages, key: str) -> Stages:
     """One of the `variants`. Raises SmallerError for another key."""
     found = variants(stages)
-    require_known(key, found, "The pipeline has no variant {!r}; it has {}.")
+    require_one_of(key, found, "The pipeline has no variant {!r}; it has {}.")
     return found[key]
 
 

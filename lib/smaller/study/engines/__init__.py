@@ -7,7 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from smaller.base import settings
-from smaller.base.checks import require_known
+from smaller.base.checks import require_one_of
 from smaller.base.errors import SmallerError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def require_engine(name: str | None = None, *, address: str | None = None) -> tu
     """
     usual, usual_address = settings.engine()
     name = name or usual or "local"
-    require_known(name, ENGINES, "There is no engine {!r}; there are {}.")
+    require_one_of(name, ENGINES, "There is no engine {!r}; there are {}.")
     if name == "local":
         if address:
             raise SmallerError(

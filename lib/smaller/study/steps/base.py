@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any, ClassVar
 
 from smaller import formats
-from smaller.base.checks import require, require_known
+from smaller.base.checks import require, require_one_of
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, silent
 from smaller.data import splits
@@ -199,11 +199,11 @@ def step_from_canonical(form: dict[str, Any]) -> Step:
     """The step that a canonical form describes. Unknown steps and fields are errors with a suggestion."""
     fields = dict(form)
     name = fields.pop("step", None)
-    require_known(name, STEPS, "There is no step {!r}; there are {}.")
+    require_one_of(name, STEPS, "There is no step {!r}; there are {}.")
     declared = dataclasses.fields(STEPS[name])
     known = [field.name for field in declared]
     for field in fields:
-        require_known(field, known, f"{name} has no parameter {{!r}}; it has {{}}.")
+        require_one_of(field, known, f"{name} has no parameter {{!r}}; it has {{}}.")
     for field in declared:
         given = field.default is not dataclasses.MISSING or field.name in fields
         require(given, f"{name} needs a value for {field.name}.")
