@@ -12,16 +12,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from smaller.formats.base import Stored, missing, quietly
+from smaller.formats.base import Stored, needed, quietly
 from smaller.formats.eager import Eager, empty, fill, on_processor, weights_file
 
 
 def _library():
-    with quietly():  # it reports on import what it would like to have for 4-bit weights
-        try:
-            import bitsandbytes
-        except ImportError as problem:
-            raise missing("llm.int8", ["bitsandbytes"], problem) from None
+    # It reports on import what it would like to have for 4-bit weights.
+    with quietly(), needed("llm.int8", ["bitsandbytes"]):
+        import bitsandbytes
     return bitsandbytes.nn
 
 
