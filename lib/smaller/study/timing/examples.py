@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from smaller.data import splits
-from smaller.data.encoding import encode
 from smaller.data.examples import Sentence
+from smaller.prediction.labels import labels_of, read
 from smaller.study import results
-from smaller.study.evaluation import predict
 from smaller.study.jobs import materialise
 from smaller.study.recipes import Recipe
 
@@ -47,8 +46,7 @@ def predictions(recipes: Mapping[str, Recipe], dataset: str, language: str) -> p
     columns = {"word": sentence.words, "gold": sentence.tags}
     for name, recipe in recipes.items():
         model, _ = materialise(recipe)
-        encoded = encode([sentence], model.tokenizer, model.labels)
-        columns[name] = predict(model, encoded, [sentence])[0][0]
+        columns[name] = labels_of(model, read(model, [sentence]).probabilities)
     table = pd.DataFrame(columns)
     table.attrs["languages"] = {"word": language}  # a page says so, for whoever has it read aloud
     return table
