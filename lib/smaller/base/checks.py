@@ -33,9 +33,11 @@ def is_count(value: object) -> bool:
 
 
 def require_counts(owner: object, *fields: str, least: int = 1) -> None:
-    """Whole numbers of at least so much; a seed may be zero."""
+    """Whole numbers of at least so much; a seed may be zero, and a field that is None by default may stay so."""
     for field in fields:
         value, low = getattr(owner, field), 0 if field == "seed" else least
+        if value is None and getattr(type(owner), field, 0) is None:
+            continue
         wanted = "above zero" if low else "of at least zero"
         require(
             is_count(value) and value >= low, f"{name_of(owner)} {field} is a whole number {wanted}; it is {value!r}."

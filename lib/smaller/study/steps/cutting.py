@@ -59,7 +59,7 @@ class Cut(Step):
 
 def check_shape(step: Step) -> None:
     """The fields that a cut has, in whatever step; the layer map is kept as a tuple."""
-    require_counts(step, "layers", *(["heads"] if step.heads is not None else []))
+    require_counts(step, "layers", "heads")
     require_choice(step, "start", STARTS)
     if isinstance(step.layer_map, str):
         return require_choice(step, "layer_map", LAYER_MAPS)

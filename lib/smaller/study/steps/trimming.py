@@ -41,9 +41,8 @@ class TrimVocabulary(Step):
             (self.size is None) != (self.coverage is None),
             "TrimVocabulary takes a size (tokens to keep) or a coverage (share of the text), one of them.",
         )
-        if self.size is not None:
-            require_counts(self, "size")
-        else:
+        require_counts(self, "size")
+        if self.coverage is not None:
             require_number(self, "coverage", lambda value: 0 < value <= 1, "a share of the text, from 0 to 1")
         require_counts(self, "lines", least=0)
         require_languages(self)
