@@ -11,7 +11,7 @@ import platform
 import subprocess
 import time
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -87,6 +87,11 @@ def read(recipe: Recipe) -> dict | None:
     """The recipe's record; None if there is none, or if it was made from other inputs than are here now."""
     record = _read_file(place_of(recipe.identity))
     return record if record is not None and record["inputs"] == recipe.inputs() else None
+
+
+def done(recipes: Iterable[Recipe]) -> Iterator[dict]:
+    """The records of those recipes that have one, each once."""
+    return (record for recipe in dict.fromkeys(recipes) if (record := read(recipe)) is not None)
 
 
 def of_identity(identity: str) -> dict | None:
