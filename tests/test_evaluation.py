@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from asking import predict
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 from torch.nn import functional
@@ -17,7 +18,7 @@ from smaller.data.examples import Sentence, Text
 from smaller.data.tasks import bio_labels, task
 from smaller.data.tokens import budget_batches
 from smaller.study import evaluation
-from smaller.study.evaluation import calibration_error, predict, score, span_scores
+from smaller.study.evaluation import calibration_error, score, span_scores
 
 TYPES = ("PER", "ORG", "LOC", "DATE")
 LABELS = bio_labels(TYPES)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from asking import sizes
 from identities import planned, without_data
 
 from smaller.analysis.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, UNTAUGHT
@@ -27,7 +28,7 @@ from smaller.study.pipelines import (
     TRIMMED,
     UNTAUGHT_KINDS,
 )
-from smaller.study.recipes import Recipe, sizes, start, starting_configuration
+from smaller.study.recipes import Recipe, start, starting_configuration
 from smaller.study.steps import Adapt, Distil, Quantize
 
 NOTEBOOK = paths.notebooks_folder() / "07_extreme.ipynb"

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
+from asking import sizes
 
 from smaller import encoders
 from smaller.base.errors import SmallerError
@@ -28,7 +29,7 @@ from smaller.study.pipelines import (
     variant,
     variants,
 )
-from smaller.study.recipes import require_possible, sizes, starting_configuration
+from smaller.study.recipes import require_possible, starting_configuration
 from smaller.study.steps import (
     Adapt,
     Cut,

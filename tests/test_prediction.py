@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from asking import predict
 from foretold import foretold
 from seqeval.metrics import f1_score
 
@@ -20,7 +21,7 @@ from smaller.encoders import Model
 from smaller.formats.shipping import predict_command, ship
 from smaller.prediction.labels import labels_of, read
 from smaller.prediction.tagging import classify, tag
-from smaller.study.evaluation import predict, score
+from smaller.study.evaluation import score
 from smaller.study.unlabelled import look, probabilities
 
 LABELS = bio_labels(("PER", "LOC"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import bitsandbytes  # noqa: F401, which looks for a GPU when it is imported: before one is pretended
 import pytest
 import torch
+from asking import predict
 from pretend_device import pretend_device
 from torch import Tensor, nn
 
@@ -26,7 +27,7 @@ from smaller.pretrain.held_out import held_out_scores, masked_rows
 from smaller.study import cost, results, timing
 from smaller.study.attacks import attack
 from smaller.study.cost import Setting
-from smaller.study.evaluation import predict, score
+from smaller.study.evaluation import score
 from smaller.study.jobs import execute, plan
 from smaller.study.recipes import Recipe, dense, pruned_after
 from smaller.study.steps import (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from asking import sizes
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoModelForMaskedLM,
@@ -23,7 +24,7 @@ from smaller.formats.shipping import open_shipped, ship
 from smaller.prediction.tagging import tag
 from smaller.study import cache, results
 from smaller.study.pipelines import CLOSED, TRIMMED, pipeline, second_paper
-from smaller.study.recipes import sizes, starting_configuration
+from smaller.study.recipes import starting_configuration
 from smaller.study.steps import FineTune, Quantize
 from smaller.study.unlabelled import pseudo_perplexity
 

@@ -82,8 +82,9 @@ def test_several_sentences_are_each_what_they_are_alone(tagger):
 
 
 def test_tags_are_those_of_the_evaluation(tagger):
+    from asking import predict
+
     from smaller.data.encoding import encode
-    from smaller.study.evaluation import predict
 
     words = ("Wizkid", "yayi", "wasa", "a", "Lagos", ".")
     sentence = Sentence(words, ("O",) * len(words))

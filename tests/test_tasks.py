@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from asking import predict
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from transformers import AutoModelForSequenceClassification
 
@@ -25,7 +26,7 @@ from smaller.data.tasks import TASKS, bio_labels, task
 from smaller.formats.shipping import open_shipped, predict_command, ship
 from smaller.prediction.tagging import classify, tag
 from smaller.study import jobs, results, running
-from smaller.study.evaluation import class_scores, predict, score
+from smaller.study.evaluation import class_scores, score
 from smaller.study.recipes import Recipe
 from smaller.study.steps import Distil, FineTune, Prune, Quantize
 from smaller.study.steps.imitation import teacher_logits

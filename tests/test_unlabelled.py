@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from asking import predict
 
 from smaller.base.errors import SmallerError
 from smaller.data import splits
@@ -13,7 +14,7 @@ from smaller.data.encoding import encode
 from smaller.data.examples import Sentence, Text
 from smaller.encoders import with_classifier
 from smaller.prediction.labels import labels_of
-from smaller.study.evaluation import predict, span_scores
+from smaller.study.evaluation import span_scores
 from smaller.study.steps import TrimVocabulary
 from smaller.study.unlabelled import agreement, look, probabilities, pseudo_perplexity
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from smaller.base.errors import SmallerError, did_you_mean
 
@@ -12,6 +12,14 @@ def require(condition: bool, message: str) -> None:
     """Raise SmallerError with the message unless the condition holds."""
     if not condition:
         raise SmallerError(message)
+
+
+def require_one_of(name: object, known: Collection[str], said: str) -> None:
+    """Raise SmallerError, with a suggestion, for a name that is not known; `said` has a place for it, and for those.
+
+    It is such as "There is no format {!r}; there are {}."
+    """
+    require(name in known, said.format(name, ", ".join(known)) + did_you_mean(name, known))
 
 
 def is_number(value: object) -> bool:
@@ -25,9 +33,11 @@ def is_count(value: object) -> bool:
 
 
 def require_counts(owner: object, *fields: str, least: int = 1) -> None:
-    """Whole numbers of at least so much; a seed may be zero."""
+    """Whole numbers of at least so much; a seed may be zero, and a field that is None by default may stay so."""
     for field in fields:
         value, low = getattr(owner, field), 0 if field == "seed" else least
+        if value is None and getattr(type(owner), field, 0) is None:
+            continue
         wanted = "above zero" if low else "of at least zero"
         require(
             is_count(value) and value >= low, f"{name_of(owner)} {field} is a whole number {wanted}; it is {value!r}."

@@ -97,15 +97,11 @@ def told(failure: str, remedy: str) -> Iterator[None]:
 
 def require_room(folder: Path, *, what: str, variable: str) -> None:
     """Raise SmallerError unless a megabyte can be written to a folder, which is made if it is not there."""
-    try:
+    remedy = f"Make room or change its permissions, or set {variable} to another folder."
+    with told(f"{what} cannot be written to {folder}", remedy):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(1 << 20))
-    except OSError as problem:
-        raise SmallerError(
-            f"{what} cannot be written to {folder}: {problem.strerror}. Make room or change its permissions, or set "
-            f"{variable} to another folder."
-        ) from None
 
 
 def free_bytes(folder: Path) -> int:

@@ -8,7 +8,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require_one_of
+from smaller.base.errors import SmallerError
 from smaller.encoders import finding
 
 SECTIONS = {
@@ -40,10 +41,8 @@ def bench(
     `measure` carries out what a section asks for, and the default does so in a process of its own.
     """
     names = list(SECTIONS if sections is None else sections)
-    if only is not None and only not in names:
-        raise SmallerError(
-            f"There is no section {only!r} of the bench; there are {', '.join(names)}.{did_you_mean(only, names)}"
-        )
+    if only is not None:
+        require_one_of(only, names, "There is no section {!r} of the bench; there are {}.")
     if updates < 1:
         raise SmallerError(f"updates is the number of timed updates, at least 1; it is {updates}.")
     if encoder:

@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from smaller import encoders, study
 from smaller.base import settings
 from smaller.base.progress import silent
 from smaller.bench.base import LANGUAGE, Ask, Material, verdict
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
+from smaller.encoders.device import threads_at
 from smaller.study import cost, results
 from smaller.study.evaluation import score
 from smaller.study.jobs import home_sets
@@ -95,7 +94,6 @@ def measure(
 @contextlib.contextmanager
 def _tiny(given: Material) -> Iterator[str]:
     """A tiny encoder, by the name that a recipe gives it, in folders and with data of their own."""
-    threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory(prefix="smaller-") as name:
         folder = Path(name)
         data = folder / "data" / "masakhaner" / LANGUAGE
@@ -108,12 +106,8 @@ def _tiny(given: Material) -> Iterator[str]:
         network = encoders.build(encoders.configuration(SHAPE, vocabulary=len(tokenizer)), seed=0)
         encoders.save(encoders.Model(network, tokenizer), folder / "encoder")
         own = {f"SMALLER_{part.upper()}": str(folder / part) for part in ("data", "cache", "outputs")}
-        torch.set_num_threads(1)
-        try:
-            with settings.changed(**own, OMP_NUM_THREADS="1", SMALLER_WORKERS=None):
-                yield str(folder / "encoder")
-        finally:
-            torch.set_num_threads(threads)
+        with threads_at(1), settings.changed(**own, OMP_NUM_THREADS="1", SMALLER_WORKERS=None):
+            yield str(folder / "encoder")
 
 
 def _recipes(encoder: str, tunings: int) -> list[Recipe]:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from smaller.base.checks import is_number, require
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import is_number, require, require_one_of
 from smaller.data.examples import Sentence
 from smaller.data.schemes import spans_of
 from smaller.data.text import composed
@@ -46,8 +45,7 @@ def add_noise(
 def check_noise(kind: str, rate: float, *, kinds: Collection[str] = ()) -> None:
     """Raise SmallerError unless the kind is one of `kinds` (default: `KINDS`) and the rate a share."""
     kinds = kinds or KINDS
-    if kind not in kinds:
-        raise SmallerError(f"There is no noise {kind!r}; there are {', '.join(kinds)}.{did_you_mean(kind, kinds)}")
+    require_one_of(kind, kinds, "There is no noise {!r}; there are {}.")
     share = is_number(rate) and 0 <= rate <= 1
     require(share, f"The rate of {kind} noise is a share from 0 to 1; it is {rate!r}.")
 

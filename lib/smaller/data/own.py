@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smaller.base.errors import SmallerError, briefly
+from smaller.base.files import told
 from smaller.base.paths import expanded
 from smaller.data import datasets, readers, tables, tasks
 from smaller.data.columns import UNIVERSAL
@@ -229,13 +230,8 @@ def keep(place: Path, brought: Brought, *, language: str, about: Mapping[str, ob
         "splits": list(made),
         "fingerprint": digest(brought, language),
     }
-    try:
+    with told(f"The data could not be kept in {place.parent}", "Make room, or set SMALLER_CACHE to another folder."):
         tables.write(place, made, facts | dict(about))
-    except OSError as problem:
-        raise SmallerError(
-            f"The data could not be kept in {place.parent}: {problem.strerror or problem}. Make room, or "
-            "set SMALLER_CACHE to another folder."
-        ) from None
 
 
 def _given(given: object, *, task: str) -> tuple[dict, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require_one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,5 @@ IN_WORDS = {"ner": "named entities", "pos": "parts of speech"}
 
 def task(name: str) -> Task:
     """The task of that name; an unknown name is an error with a suggestion."""
-    if name not in TASKS:
-        raise SmallerError(f"There is no task {name!r}; there are {', '.join(TASKS)}.{did_you_mean(name, TASKS)}")
+    require_one_of(name, TASKS, "There is no task {!r}; there are {}.")
     return TASKS[name]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from smaller.base import settings
 from smaller.base.progress import duration
@@ -18,6 +17,7 @@ from smaller.data.encoding import encode
 from smaller.deploy.candidates import Plan, Shape
 from smaller.deploy.measuring import Scales
 from smaller.encoders import Model
+from smaller.encoders.device import threads_at
 from smaller.study.steps.finetuning import labelled_batches
 from smaller.study.training import token_loss, train
 
@@ -106,13 +106,9 @@ def _seconds(plan: Plan, model: Model, *, count: int) -> float:
     padding = model.tokenizer.pad_token_id
     batches = labelled_batches(encoded, epochs=1, size=plan.tuning.batch_size, padding=padding, seed=1)
     updates = -(-len(encoded) // plan.tuning.batch_size)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     started = time.process_time()
-    try:
+    with threads_at(1):
         train(model, batches, token_loss, updates=updates, learning_rate=1e-6, seed=1)
-    finally:
-        torch.set_num_threads(threads)
     return (time.process_time() - started) / len(encoded)
 
 

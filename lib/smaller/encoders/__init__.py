@@ -10,7 +10,7 @@ os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 __all__, __getattr__, __dir__ = on_demand(
     __name__,
     {
-        "building": "build with_classifier",
+        "building": "build redrawn reshaped with_classifier",
         "finding": "fetch is_here licence plan_fetch revision source",
         "folders": "open_folder save write_network",
         "hub": "Fetched PlannedFetch",

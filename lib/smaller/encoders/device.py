@@ -133,6 +133,17 @@ def mixed_precision() -> contextlib.AbstractContextManager:
 
 
 @contextlib.contextmanager
+def threads_at(count: int) -> Iterator[None]:
+    """So many threads of the processor for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
 def deterministic() -> Iterator[None]:
     """On a GPU the same bits each time, from algorithms that may be slower; a processor has no others.
 

@@ -14,7 +14,7 @@ from smaller.encoders.building import HEADS
 from smaller.encoders.heads import name_head, shapes_in
 from smaller.encoders.layout import ADAPTED_FILE, CONFIGURATION, MASKS_FILE, layout_of
 from smaller.encoders.model import DRAWN_HEAD, HEAD_SEED, Model, unit_of
-from smaller.encoders.pickles import converted
+from smaller.encoders.pickles import readable
 from smaller.encoders.served import read_configuration, require_folder
 from smaller.encoders.tokenizers import read_tokenizer
 
@@ -28,11 +28,8 @@ def open_folder(folder: Path | str) -> Model:
     Raises SmallerError, with what is missing.
     """
     folder = Path(folder)
-    found = require_folder(folder)
-    weights = folder
-    if found.pickled:
-        pickles = [folder / name for name in found.weights if name.endswith(".bin")]
-        weights = converted(pickles, origin={"folder": folder.name})
+    require_folder(folder)
+    weights = readable(folder)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         tokenizer = read_tokenizer(folder)
@@ -40,33 +37,44 @@ def open_folder(folder: Path | str) -> Model:
         tokenizer.model_max_length = min(tokenizer.model_max_length, positions(config))
         written = read_configuration(folder / CONFIGURATION, where=f"The folder {folder}")
         name_head(config, shapes_in(weights, layout_of(weights)), names=written.get("id2label"))
-        unit = unit_of(config)
-        kind = HEADS.get(unit, AutoModelForMaskedLM)
+        kind = HEADS.get(unit_of(config), AutoModelForMaskedLM)
         if adapter_size(config):
-            network = _read_adapted(folder, kind.from_config(config, dtype=torch.float32, attn_implementation="sdpa"))
+            network = with_adapters(kind.from_config(config, dtype=torch.float32, attn_implementation="sdpa"))
+            network.load_state_dict(load_file(folder / ADAPTED_FILE))
         else:
-            # Transformers draws what is missing from the global state, which is left as it was.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(HEAD_SEED)
-                network = _complete(
-                    kind.from_pretrained(
-                        weights,
-                        config=config,
-                        local_files_only=True,
-                        use_safetensors=True,
-                        dtype=torch.float32,
-                        attn_implementation="sdpa",
-                        output_loading_info=True,
-                    )
-                )
+            network = _complete(*read_network(weights, kind, config, attn_implementation="sdpa"))
         masks = load_file(folder / MASKS_FILE) if (folder / MASKS_FILE).is_file() else {}
     except Exception as problem:  # a damaged folder fails in many ways, all of them the user's to see
         why = str(problem)
         if "ignore_mismatched_sizes" in why:  # an option of Transformers, which nobody here can give
             why = "its weights have other shapes than its config.json says"
         raise SmallerError(f"The folder {folder} could not be read as an encoder: {why}") from None
-    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels)) if unit else ()
-    return Model(network.eval(), tokenizer, labels, masks)
+    return Model(network.eval(), tokenizer, class_names(config), masks)
+
+
+def read_network(
+    weights: Path, kind: type, config: PreTrainedConfig, **options: object
+) -> tuple[PreTrainedModel, list[str]]:
+    """A network in fp32 from a folder's safetensors, and the names of the tensors that are not there."""
+    # Transformers draws what is missing from the global state, which is left as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(HEAD_SEED)
+        network, report = kind.from_pretrained(
+            weights,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **options,
+        )
+    return network, sorted(report["missing_keys"])
+
+
+def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
+    """The labels of the classifier that a configuration names, in their order; none without one."""
+    return tuple(str(config.id2label[index]) for index in range(config.num_labels)) if unit_of(config) else ()
 
 
 def _agree(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -94,10 +102,8 @@ def positions(config: PreTrainedConfig) -> int:
     return config.max_position_embeddings - (0 if config.model_type == "bert" else config.pad_token_id + 1)
 
 
-def _complete(loaded: tuple[PreTrainedModel, dict]) -> PreTrainedModel:
-    """The network, unless weights of its encoder or classifier are not there: Transformers would draw random ones."""
-    network, report = loaded
-    missing = sorted(report["missing_keys"])
+def _complete(network: PreTrainedModel, missing: list[str]) -> PreTrainedModel:
+    """The network, unless weights of its encoder or classifier are `missing`, which are random ones then."""
     needed = [key for key in missing if key.startswith((network.base_model_prefix, "classifier"))]
     if needed:
         raise ValueError(f"the weights lack {len(needed)} tensors, such as {needed[0]}")
@@ -110,12 +116,6 @@ def _complete(loaded: tuple[PreTrainedModel, dict]) -> PreTrainedModel:
         # Where an output matrix of its own was published, what is cut out of this network has one too.
         own = network.get_output_embeddings().weight is not network.get_input_embeddings().weight
         network.config.tie_word_embeddings = not own
-    return network
-
-
-def _read_adapted(folder: Path, network: PreTrainedModel) -> PreTrainedModel:
-    network = with_adapters(network)
-    network.load_state_dict(load_file(folder / ADAPTED_FILE))
     return network
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from smaller.base import hub_client
 from smaller.base.errors import SmallerError
-from smaller.base.files import write_whole
+from smaller.base.files import told, write_whole
 from smaller.base.hub_client import Remote
 from smaller.base.progress import Say
 from smaller.encoders import pickles
@@ -239,13 +239,9 @@ def _place(repository: str, commit: str) -> Path:
 
 def _keep(fetched: Fetched) -> None:
     place = _place(fetched.repository, fetched.commit)
-    try:
+    remedy = "Make room, or set SMALLER_CACHE to another folder, and fetch again."
+    with told(f"{place} could not be written", remedy):
         write_whole(place, asdict(fetched))
-    except OSError as problem:
-        raise SmallerError(
-            f"{place} could not be written: {problem.strerror}. Make room, or set SMALLER_CACHE to "
-            "another folder, and fetch again."
-        ) from None
 
 
 def licence(encoder: Encoder) -> str:

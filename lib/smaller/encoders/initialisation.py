@@ -10,9 +10,12 @@ from torch import nn
 OFFSETS = (-1, 1, -2, 2)
 """Which neighbour the first heads of a layer look at; further heads start as they are."""
 
+LAYERS = 3
+"""So many layers begin so."""
+
 
 @torch.no_grad()
-def look_at_neighbours(network: nn.Module, *, layers: int = 3, scale: float = 1.0) -> None:
+def look_at_neighbours(network: nn.Module) -> None:
     """Give positions a sinusoidal code and turn the first heads of the first layers towards neighbouring words.
 
     A post-norm encoder spends its first thousand updates on a plateau on which it predicts from the bag of words alone;
@@ -34,16 +37,16 @@ def look_at_neighbours(network: nn.Module, *, layers: int = 3, scale: float = 1.
     head = config.hidden_size // config.num_attention_heads
     pairs = min(head // 2, width)
     chosen = torch.arange(pairs) * (width // pairs)
-    for layer in backbone.encoder.layer[:layers]:
+    for layer in backbone.encoder.layer[:LAYERS]:
         query, key = layer.attention.self.query.weight, layer.attention.self.key.weight
         for number, offset in enumerate(OFFSETS[: config.num_attention_heads]):
             rows = torch.arange(number * head, number * head + 2 * pairs, 2)
             turn = offset * frequencies[chosen]
             query[number * head : (number + 1) * head] *= 0.1
             key[number * head : (number + 1) * head] *= 0.1
-            key[rows, sine + chosen] += scale
-            key[rows + 1, cosine + chosen] += scale
-            query[rows, sine + chosen] += scale * torch.cos(turn)
-            query[rows, cosine + chosen] += scale * torch.sin(turn)
-            query[rows + 1, cosine + chosen] += scale * torch.cos(turn)
-            query[rows + 1, sine + chosen] -= scale * torch.sin(turn)
+            key[rows, sine + chosen] += 1.0
+            key[rows + 1, cosine + chosen] += 1.0
+            query[rows, sine + chosen] += torch.cos(turn)
+            query[rows, cosine + chosen] += torch.sin(turn)
+            query[rows + 1, cosine + chosen] += torch.cos(turn)
+            query[rows + 1, sine + chosen] -= torch.sin(turn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from smaller.data.schemes import WrongTag, labels_of_words, scheme_of
 from smaller.encoders.adapters import adapter_size
@@ -60,8 +60,7 @@ def inspect(model: Model) -> Inspection:
         scheme=_scheme(model),
         not_served=dict(_not_served(model)),
     )
-    object.__setattr__(found, "notes", tuple(_notes(model, found)))
-    return found
+    return replace(found, notes=tuple(_notes(model, found)))
 
 
 def _scheme(model: Model) -> str:

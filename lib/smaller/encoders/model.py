@@ -6,6 +6,7 @@ import copy
 import json
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -80,6 +81,11 @@ def head_note(model: Model) -> dict[str, str]:
 def parameter_count(network: nn.Module) -> int:
     """Parameters, tied ones counted once."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def raw(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor's values, in order."""
+    return memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
 
 
 def linear_weights(model: Model) -> dict[str, nn.Parameter]:

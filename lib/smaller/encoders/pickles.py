@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from safetensors import SafetensorError
 
 from smaller.base import paths
 from smaller.base.errors import SmallerError
-from smaller.base.files import draft_of, sweep, write_whole
-from smaller.encoders.layout import WEIGHTS, file_digest
+from smaller.base.files import draft_of, sweep, told, write_whole
+from smaller.encoders.layout import WEIGHTS, file_digest, layout_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,19 +33,21 @@ def converted(files: Sequence[Path], *, origin: Mapping[str, str]) -> Path:
     place = folder() / hashlib.sha256(" ".join(digests.values()).encode()).hexdigest()[:32]
     if (place / WEIGHTS).is_file():
         return place
-    try:
+    remedy = "Make room, or set SMALLER_CACHE to another folder; nothing is left there half-written."
+    with told(f"The weights in {files[0]} could not be converted into {place.parent}", remedy):
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_suffix(".lock")):
             if not (place / WEIGHTS).is_file():
                 sweep(place)
                 _write(place, once(tensors(files)), {"origin": dict(origin), "files": digests})
-    except (OSError, SafetensorError) as problem:
-        raise SmallerError(
-            f"The weights in {files[0]} could not be converted into {place.parent}: "
-            f"{getattr(problem, 'strerror', None) or problem}. Make room, or set SMALLER_CACHE to another folder; "
-            "nothing is left there half-written."
-        ) from None
     return place
+
+
+def readable(folder: Path) -> Path:
+    """The folder that an encoder's weights are read from: its own, or that of its pickles as safetensors."""
+    found = layout_of(folder)
+    parts = [folder / name for name in found.weights if name.endswith(".bin")]
+    return converted(parts, origin={"folder": folder.name}) if found.pickled else folder
 
 
 def folder() -> Path:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from smaller.base.errors import SmallerError
 from smaller.encoders.building import HEADS
-from smaller.encoders.folders import open_folder
-from smaller.encoders.layout import CONFIGURATION, layout_of
+from smaller.encoders.folders import class_names, open_folder, read_network
+from smaller.encoders.layout import CONFIGURATION
 from smaller.encoders.model import Model, unit_of
-from smaller.encoders.pickles import converted
+from smaller.encoders.pickles import readable
 from smaller.encoders.served import SERVED, read_configuration, require_teacher_folder
 from smaller.encoders.tokenizers import read_tokenizer
 
@@ -28,35 +27,19 @@ def open_teacher(folder: Path) -> Model:
     Code that lies beside the weights is never run. Raises SmallerError, with the reason.
     """
     require_teacher_folder(folder)
-    found, weights = layout_of(folder), folder
-    if found.pickled:
-        pickles = [folder / name for name in found.weights if name.endswith(".bin")]
-        weights = converted(pickles, origin={"folder": folder.name})
+    weights = readable(folder)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         tokenizer = read_tokenizer(folder)
         _agree(config, tokenizer)
         unit = unit_of(config)
-        # Transformers draws what is missing from the global state, which is left as it was.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network, report = HEADS.get(unit, AutoModel).from_pretrained(
-                weights,
-                config=config,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+        network, missing = read_network(weights, HEADS.get(unit, AutoModel), config)
         # A pooler is no part of what words are labelled by, and many are published without one.
-        missing = sorted(key for key in report["missing_keys"] if unit or "pooler" not in key)
-        if missing:
+        if missing := [key for key in missing if unit or "pooler" not in key]:
             raise ValueError(f"the weights lack {len(missing)} tensors, such as {missing[0]}")
     except Exception as problem:  # a damaged folder fails in many ways, all of them the user's to see
         raise SmallerError(f"The folder {folder} could not be read as a teacher: {problem}") from None
-    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels)) if unit else ()
-    return Model(network.eval(), tokenizer, labels)
+    return Model(network.eval(), tokenizer, class_names(config))
 
 
 def open_any(folder: Path) -> Model:

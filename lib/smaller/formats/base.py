@@ -145,13 +145,17 @@ def quietly() -> Iterator[None]:
             logging.disable(before)
 
 
-def missing(names: str, packages: Sequence[str], problem: ImportError, *, install: str = "") -> SmallerError:
-    """The error for formats whose packages are not here."""
-    several = "s" * (len(packages) > 1)
-    return SmallerError(
-        f"The format {names} needs the package{several} {', '.join(packages)}, which cannot be imported ({problem}). "
-        f"Install: pip install {install or ' '.join(packages)}."
-    )
+@contextlib.contextmanager
+def needed(names: str, packages: Sequence[str], *, install: str = "") -> Iterator[None]:
+    """Raise SmallerError where the packages of some formats, which are imported inside, are not here."""
+    try:
+        yield
+    except ImportError as problem:
+        several = "s" * (len(packages) > 1)
+        raise SmallerError(
+            f"The format {names} needs the package{several} {', '.join(packages)}, which cannot be imported "
+            f"({problem}). Install: pip install {install or ' '.join(packages)}."
+        ) from None
 
 
 class Folder:

@@ -13,7 +13,7 @@ from torch.ao.nn.quantized import dynamic
 from torch.ao.quantization import quantize_dynamic
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require_one_of
 from smaller.formats.base import Stored, quietly
 from smaller.formats.eager import Eager, empty, fill, on_processor
 
@@ -54,11 +54,7 @@ class Dynamic(Eager):
     def of(cls, network: PreTrainedModel, *, engine: str = "") -> Dynamic:
         """The network with every Linear layer quantized, the classifier included."""
         engine = engine or engines()[0]
-        if engine not in engines():
-            raise SmallerError(
-                f"This processor has no engine {engine!r} for dynamic quantization; it has "
-                f"{', '.join(engines())}.{did_you_mean(engine, engines())}"
-            )
+        require_one_of(engine, engines(), "This processor has no engine {!r} for dynamic quantization; it has {}.")
         with _quietly_with(engine):
             return cls(quantize_dynamic(on_processor(network), {nn.Linear}, dtype=torch.qint8), engine)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,16 +12,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from smaller.formats.base import Stored, missing, quietly
+from smaller.formats.base import Stored, needed, quietly
 from smaller.formats.eager import Eager, empty, fill, on_processor, weights_file
 
 
 def _library():
-    with quietly():  # it reports on import what it would like to have for 4-bit weights
-        try:
-            import bitsandbytes
-        except ImportError as problem:
-            raise missing("llm.int8", ["bitsandbytes"], problem) from None
+    # It reports on import what it would like to have for 4-bit weights.
+    with quietly(), needed("llm.int8", ["bitsandbytes"]):
+        import bitsandbytes
     return bitsandbytes.nn
 
 
@@ -121,13 +120,15 @@ def outliers(network: nn.Module, rows: Sequence[Tensor], *, threshold: float = 6
     the encoder do not count.
     """
     sizes: list[Tensor] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].flatten(0, -2).abs()))
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and "encoder." in name
-    ]
     found, counted, largest = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64), 0.0
-    try:
+
+    def keep(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        sizes.append(inputs[0].flatten(0, -2).abs())
+
+    with contextlib.ExitStack() as hooks:
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Linear) and "encoder." in name:
+                hooks.enter_context(module.register_forward_pre_hook(keep))
         for row in rows:
             network(input_ids=row[None])
             for size in sizes:
@@ -136,8 +137,5 @@ def outliers(network: nn.Module, rows: Sequence[Tensor], *, threshold: float = 6
                 found += torch.tensor([large.any(dim=0).sum(), large.sum()])
                 counted += torch.tensor([size.shape[-1], size.numel()])
             sizes.clear()
-    finally:
-        for hook in hooks:
-            hook.remove()
     columns, values = (found / counted.clamp(min=1)).tolist()
     return {"columns": columns, "values": values, "largest": largest}

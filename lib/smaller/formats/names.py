@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require_one_of
 from smaller.encoders import TRAINED
 
 FORMATS: dict[str, str] = {
@@ -24,5 +24,4 @@ FULL_PRECISION = (TRAINED, "fp32")
 
 def require_format(name: str) -> None:
     """Raise SmallerError unless there is a format of that name."""
-    if name not in FORMATS:
-        raise SmallerError(f"There is no format {name!r}; there are {', '.join(FORMATS)}.{did_you_mean(name, FORMATS)}")
+    require_one_of(name, FORMATS, "There is no format {!r}; there are {}.")

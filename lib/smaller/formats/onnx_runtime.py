@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from smaller.base.errors import SmallerError
 from smaller.encoders import canonical
-from smaller.formats.base import Folder, Format, Stored, missing, parameter_count, quietly
+from smaller.formats.base import Folder, Format, Stored, needed, parameter_count, quietly
 from smaller.formats.eager import on_processor
 from smaller.formats.four_bits import PACKED, in_four_bits
 from smaller.serving.folder import GRAPHS, Graph, graph_of
@@ -208,7 +207,7 @@ def _without_notes(program) -> None:
 
 def _libraries():
     """What an export needs; running a graph needs ONNX Runtime alone."""
-    try:
+    with needed("onnx-int8, or onnx,", ["onnx", "onnxscript", "onnxruntime"]):
         import onnx_ir
         from onnxruntime.quantization import QuantType
         from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
@@ -216,11 +215,5 @@ def _libraries():
             OnnxRuntimeDynamicConfig,
             OnnxRuntimeQuantizer,
         )
-    except ImportError as problem:
-        raise _missing(problem) from None
     int8 = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig(weight_type=QuantType.QInt8, reduce_range=True))
     return onnx_ir, OnnxExporter, OnnxConfig, int8
-
-
-def _missing(problem: ImportError) -> SmallerError:
-    return missing("onnx-int8, or onnx,", ["onnx", "onnxscript", "onnxruntime"], problem)

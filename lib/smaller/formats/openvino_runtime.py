@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from smaller.base.errors import SmallerError
-from smaller.formats.base import Folder, Stored, missing, parameter_count, quietly
+from smaller.formats.base import Folder, Stored, needed, parameter_count, quietly
 from smaller.formats.eager import on_processor
 from smaller.formats.onnx_runtime import Runtime, sample_inputs
 
 _PASSING_ON = ("Convert", "Multiply", "Subtract", "Add", "Reshape", "Transpose", "FakeQuantize")
+_NEEDED = functools.partial(needed, "openvino-int8", ["openvino", "nncf"], install="'smaller[openvino]'")
 
 
 class OpenVino(Runtime):
@@ -81,30 +83,21 @@ def _users(node) -> set[str]:
 def _openvino():
     # OpenVINO reports every import and conversion to its makers; without this package it has nothing to do it with.
     sys.modules.setdefault("openvino_telemetry", None)
-    with quietly():
-        try:
-            import openvino
-        except ImportError as problem:
-            raise _missing(problem) from None
+    with quietly(), _NEEDED():
+        import openvino
     return openvino
 
 
 def _exporter(samples: list[dict[str, Tensor]]):
     """The exporter and its settings, with the transformer preset of NNCF calibrated on the samples."""
     _openvino()
-    try:
+    with _NEEDED():
         import nncf
         from transformers.exporters.exporter_openvino import OpenVINOConfig, OpenVINOExporter
         from transformers.exporters.quantizers.quantizer_nncf import NNCFOpenVINOQuantizer, NNCFQuantizationConfig
-    except ImportError as problem:
-        raise _missing(problem) from None
     nncf.set_log_level(logging.ERROR)
     preset = NNCFQuantizationConfig(model_type=nncf.ModelType.TRANSFORMER, subset_size=len(samples))
     return OpenVINOExporter(), OpenVINOConfig(dynamic=True, quantizer=NNCFOpenVINOQuantizer(preset, samples))
-
-
-def _missing(problem: ImportError) -> SmallerError:
-    return missing("openvino-int8", ["openvino", "nncf"], problem, install="'smaller[openvino]'")
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.hub_client import Remote
 from smaller.base.paths import notebooks_folder
 from smaller.data import datasets, splits
-from smaller.data.datasets import name_and_rest
 from smaller.notebook.parameters import filled
 from smaller.notebook.profiles import profile
+from smaller.notebook.rules import data_set_and_language
 
 
 @dataclass
@@ -98,10 +98,7 @@ def _add_notebook(needs: Needs, given: Mapping[str, object]) -> None:
             if "tasks" not in given or "/" in dataset or splits.has_training(dataset, language):
                 needs.add(dataset, language)
     for key in [*given.get("targets", ()), *given.get("texts", ())]:
-        dataset, rest = name_and_rest(key)
-        if len(rest) != 1:
-            raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
-        needs.add(dataset, rest[0])
+        needs.add(*data_set_and_language(key))
     if "corpus" in given and not given.get("pretraining_lines"):
         corpus = given["corpus"]
         # Where lines of pre-training are counted, it is in all languages that the text has.

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from smaller.analysis.findings.words import count_of
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require_one_of
+from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.notebook.parameters import Settings
 from smaller.notebook.rules import may_lie_in_files
@@ -82,8 +83,7 @@ def require(settings: Settings, *, files: bool = True) -> None:
 
 def _refuse_other(given: Iterable[str], known: Sequence[str] | Mapping, where: str) -> None:
     for key in given:
-        if key not in known:
-            raise SmallerError(f"{key!r} is none {where}: {', '.join(known)}.{did_you_mean(key, known)}")
+        require_one_of(key, known, f"{{!r}} is none {where}: {{}}.")
 
 
 def _require_language(language: str, tasks: Iterable[str], corpus: str, least: int, *, files: bool) -> None:

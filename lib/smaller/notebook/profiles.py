@@ -80,8 +80,7 @@ def _changes(
 ) -> dict[str, dict[str, object]]:
     models = {path.stem: declared(path) for path in sorted(folder.glob("*.ipynb"))}
     refuse_unknown(notebooks, models, where=f"{folder}", what="notebook")
-    path = Path(name) if name.endswith(".yaml") else folder / "profiles" / f"{name}.yaml"
-    sections = _read_profile(path, choices=profiles(folder=folder))
+    path, sections = _read_profile(name, folder)
     refuse_unknown(sections, [SHARED, MINUTES, *models], where=f"{path}", what="section")
     everything = ChainMap(*(model.model_fields for model in models.values()))
 
@@ -104,8 +103,7 @@ def _changes(
 def minutes(name: str, *, folder: Path | None = None) -> dict[str, float]:
     """The minutes that each notebook takes on two cores, as a profile says; empty where it says nothing of them."""
     folder = folder or notebooks_folder()
-    path = Path(name) if name.endswith(".yaml") else folder / "profiles" / f"{name}.yaml"
-    sections = _read_profile(path, choices=profiles(folder=folder))
+    path, sections = _read_profile(name, folder)
     found = sections.get(MINUTES) or {}
     names = [place.stem for place in folder.glob("*.ipynb")]
     refuse_unknown(found, names, where=f"{path}, section {MINUTES}", what="notebook")
@@ -115,8 +113,11 @@ def minutes(name: str, *, folder: Path | None = None) -> dict[str, float]:
     return found
 
 
-def _read_profile(path: Path, *, choices: list[str]) -> dict[str, dict[str, object] | None]:
+def _read_profile(name: str, folder: Path) -> tuple[Path, dict[str, dict[str, object] | None]]:
+    """The file of a profile, and its sections."""
+    path = Path(name) if name.endswith(".yaml") else folder / "profiles" / f"{name}.yaml"
     if not path.is_file():
+        choices = profiles(folder=folder)
         raise SmallerError(
             f"There is no profile {path.stem!r}.{did_you_mean(path.stem, choices)} Profiles: {', '.join(choices)}."
         )
@@ -129,4 +130,4 @@ def _read_profile(path: Path, *, choices: list[str]) -> dict[str, dict[str, obje
     for section, values in content.items():
         if values is not None and not isinstance(values, dict):
             raise SmallerError(f"{path}, section {section}: expected lines `name: value`, not {values!r}.")
-    return content
+    return path, content

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from smaller import formats
-from smaller.base.checks import layers_and_heads
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import layers_and_heads, require, require_one_of
+from smaller.base.errors import SmallerError
 from smaller.data import datasets, splits
 from smaller.data.datasets import name_and_rest
 from smaller.data.noise import TYPING, check_noise
@@ -99,9 +99,7 @@ def _require_some(values: Sequence) -> None:
 def chosen(names: Iterable[str], known: Mapping[str, Thing], *, what: str) -> dict[str, Thing]:
     """The parts of a mapping that are named. Raises SmallerError for a name that it has not."""
     for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise SmallerError(f"{name!r} is no {what} of this study; there are {', '.join(known)}.{hint}")
+        require_one_of(name, known, f"{{!r}} is no {what} of this study; there are {{}}.")
     return {name: known[name] for name in names}
 
 
@@ -143,9 +141,13 @@ def _is_target_in_files(key: str, *others: str) -> bool:
     return len(rest) == 1 and any(map(may_lie_in_files, [name, *others]))
 
 
-def target(key: str, **options: object) -> EvaluationSet:
-    """The test split that a parameter names, such as "masakhaner2/bam"; `options` are fields of `EvaluationSet`."""
+def data_set_and_language(key: str) -> tuple[str, str]:
+    """The data set and the language that a parameter names, such as "masakhaner2/bam"."""
     dataset, rest = name_and_rest(key)
-    if len(rest) != 1:
-        raise SmallerError(f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
-    return EvaluationSet(dataset, *rest, **options)
+    require(len(rest) == 1, f"A target is a data set and a language, such as masakhaner2/bam; {key!r} is not.")
+    return dataset, rest[0]
+
+
+def target(key: str, **options: object) -> EvaluationSet:
+    """The test split that a parameter names; `options` are fields of `EvaluationSet`."""
+    return EvaluationSet(*data_set_and_language(key), **options)

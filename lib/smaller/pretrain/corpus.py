@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from smaller.base.checks import require
+from smaller.base.checks import require, require_one_of
 from smaller.base.errors import did_you_mean
 from smaller.pretrain.settings import DEPTHS
 
@@ -18,8 +18,7 @@ def require_sizes(sizes: Sequence[str]) -> tuple[str, ...]:
     """The sizes, each once. Raises SmallerError for one that there is not, and for none."""
     require(bool(sizes), f"There is no size to make; sizes are {', '.join(DEPTHS)}.")
     for size in sizes:
-        near = did_you_mean(size, DEPTHS)
-        require(size in DEPTHS, f"There is no size {size!r}; sizes are {', '.join(DEPTHS)}.{near}")
+        require_one_of(size, DEPTHS, "There is no size {!r}; sizes are {}.")
     return tuple(dict.fromkeys(sizes))
 
 

@@ -20,15 +20,15 @@ from smaller.base.progress import Say, duration, silent
 from smaller.encoders import Model
 from smaller.encoders.initialisation import look_at_neighbours
 from smaller.encoders.learned import learn_tokenizer
-from smaller.pretrain.card import card
+from smaller.formats.card import filled
 from smaller.pretrain.corpus import require_sizes, text_files
 from smaller.pretrain.held_out import HeldOut, frequency_perplexity, held_out_scores, masked_rows
 from smaller.pretrain.settings import DEPTHS, Family
 from smaller.pretrain.text import Rows, checksum, encoded, licence_of, readable, sampled_lines, texts
 from smaller.study import cost
 from smaller.study.results import now, provenance_of_process
-from smaller.study.steps.pretraining import SETTINGS, masked_batches
-from smaller.study.training import masked_language_loss, train
+from smaller.study.steps.pretraining import SETTINGS, train_on_rows
+from smaller.study.training import masked_language_loss
 
 TOKENIZER_LINES = 50_000
 """How many lines the tokenizer is learned from at most; these take about a minute."""
@@ -151,7 +151,7 @@ class _Making:
             "provenance": provenance_of_process() | {"date": now()},
         }
         with _kept_in(self.out):
-            (draft / "README.md").write_text(card(about, family=self.out.resolve().name), encoding="utf-8")
+            (draft / "README.md").write_text(card_of(about, family=self.out.resolve().name), encoding="utf-8")
             write_whole(draft / _REPORT, about)
             draft.rename(self.out / size)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -160,21 +160,8 @@ class _Making:
 
     def _trained(self, model: Model, scratch: Path, say: Say) -> dict:
         """Train the model in place; the record of it."""
-        family = self.family
-        drawn = {"updates": family.updates, "size": family.batch_size, "rate": family.rate, "seed": family.seed}
-        batches = masked_batches(self.rows, self.tokenizer, **drawn)
-        report = train(
-            model,
-            batches,
-            masked_language_loss,
-            updates=family.updates,
-            learning_rate=family.learning_rate,
-            seed=family.seed,
-            warm_up=family.updates // 10,
-            scratch=scratch,
-            say=say,
-            **SETTINGS,
-        )
+        run = {"warm_up": self.family.updates // 10, "scratch": scratch, "say": say}
+        report = train_on_rows(self.family, model, self.rows, masked_language_loss, **run, **SETTINGS)
         return {"training": report.as_record()}
 
 
@@ -223,3 +210,12 @@ def _told(about: Mapping[str, Mapping]) -> dict:
 def _kept_in(out: Path) -> contextlib.AbstractContextManager[None]:
     """Say in one sentence that something could not be written."""
     return told(f"The family could not be kept in {out}", "Free some space, and give the same command again.")
+
+
+def card_of(about: Mapping, *, family: str) -> str:
+    """The card of one size of the family of that name, in Markdown, from what its pretraining.json says."""
+    after = about["held_out"]["after"]
+    scores = {**after["languages"], "**all**": after["overall"]}
+    numbers = {"count": "{:,.0f}".format, "one": "{:,.1f}".format}
+    template = Path(__file__).with_name("card.md.j2")
+    return filled(template, **about, **numbers, name=family, scores=scores, fixed=SETTINGS)

@@ -12,8 +12,6 @@ from smaller.data.text import words_of
 from smaller.serving import answers, pipes
 from smaller.serving.answers import Classified, Reader, Tagged
 
-FORMATS = ("text", "conll", "json")
-
 CONLLU_COLUMNS = 10
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

@@ -187,18 +187,14 @@ def _lock_file(identity: str) -> Path:
 @contextlib.contextmanager
 def lock(recipe: Recipe, *, say: Say = silent) -> Iterator[None]:
     """Hold the right to make this recipe. The lock dies with its process, so a killed study blocks nobody."""
-    try:
+    remedy = "Change its permissions, or set SMALLER_CACHE to another folder."
+    with told(f"Nothing can be kept in {folder()}", remedy):
         held = FileLock(_lock_file(recipe.identity))
         try:
             held.acquire(timeout=0)
         except Timeout:
             say(f"{recipe}: another study is at it, so this one waits")
             held.acquire()
-    except OSError as problem:
-        raise SmallerError(
-            f"Nothing can be kept in {folder()}: {problem.strerror}. Change its permissions, or set "
-            "SMALLER_CACHE to another folder."
-        ) from None
     try:
         yield
     finally:

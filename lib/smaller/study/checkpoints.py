@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from smaller.base.files import draft_of, sweep
 from smaller.base.progress import Say
 from smaller.data.encoding import Batch
+from smaller.encoders.model import raw
 
 CHECKPOINT_SECONDS = 60.0
 """The least time between two checkpoints."""
@@ -48,7 +49,7 @@ class Checkpoint:
         digest = hashlib.sha256(json.dumps([settings, list(named)]).encode())
         for tensor in (*named.values(), first.pieces):
             digest.update(str(tuple(tensor.shape)).encode())
-            digest.update(_raw(tensor))
+            digest.update(raw(tensor))
         self.training = digest.hexdigest()
         self.due = time.perf_counter() + self.seconds
 
@@ -109,9 +110,5 @@ class Checkpoint:
 def _checksum(tensors: Mapping[str, Tensor]) -> int:
     checksum = 0
     for name in sorted(tensors):
-        checksum = zlib.crc32(_raw(tensors[name]), zlib.crc32(name.encode(), checksum))
+        checksum = zlib.crc32(raw(tensors[name]), zlib.crc32(name.encode(), checksum))
     return checksum
-
-
-def _raw(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

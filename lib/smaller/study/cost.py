@@ -27,7 +27,8 @@ from smaller.data.encoding import Batch, batch_of, encode, pad
 from smaller.data.examples import Text
 from smaller.data.text import as_sentence, composed
 from smaller.encoders import Model
-from smaller.encoders.device import device, placed
+from smaller.encoders.device import device, placed, threads_at
+from smaller.encoders.model import raw
 from smaller.prediction.labels import by_place, labels_of
 
 BATCHES = (1, 8)
@@ -62,8 +63,8 @@ def size(model: Model) -> dict:
 def compressed_bytes(values: Tensor, *, chunk: int = 1 << 22) -> int:
     """The bytes that zlib (level 1) leaves of a tensor's values."""
     packer = zlib.compressobj(level=1)
-    raw = memoryview(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()).cast("B")
-    packed = sum(len(packer.compress(raw[start : start + chunk])) for start in range(0, len(raw), chunk))
+    content = raw(values)
+    packed = sum(len(packer.compress(content[start : start + chunk])) for start in range(0, len(content), chunk))
     return packed + len(packer.flush())
 
 
@@ -166,24 +167,8 @@ def latency(
     after its network has run (see `labels_of_texts`): `end_to_end_milliseconds`, `end_to_end_low`, `end_to_end_high`.
     The `clock` gives seconds.
     """
-    setting, threads = setting or Setting(), torch.get_num_threads()
-    torch.set_num_threads(setting.threads)
-    try:
-        with changed(TOKENIZERS_PARALLELISM="true" if setting.threads > 1 else "false"):
-            return _timed(models, sentences, texts, setting=setting, rounds=rounds, clock=clock)
-    finally:
-        torch.set_num_threads(threads)
+    setting = setting or Setting()
 
-
-def _timed(
-    models: Mapping[str, Model],
-    sentences: Mapping[str, Sequence[Tensor]],
-    texts: Sequence[str],
-    *,
-    setting: Setting,
-    rounds: int,
-    clock: Callable[[], float],
-) -> dict[str, dict]:
     def milliseconds(call: Callable[[Any], object], batches: Iterable) -> float:
         _synchronise(setting)
         began = clock()
@@ -202,22 +187,23 @@ def _timed(
         if texts:
             read = functools.partial(labels_of_texts, model, place=setting.device)
             ways["end_to_end_"][name] = (read, [[texts[row] for row in batch.rows] for batch in batches])
-    for call, batches in ways[""].values():
-        for batch in {batch.pieces.shape: batch for batch in batches}.values():
-            call(batch)
-    for call, batches in ways.get("end_to_end_", {}).values():
-        milliseconds(call, batches)
     totals: dict[tuple[str, str], list[float]] = {(way, name): [] for way in ways for name in models}
     names = list(models)
-    for turn in range(rounds):
-        # The order turns with the rounds: whoever runs first after a pause finds a cold cache.
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            # Threads of the model before may still be spinning, and one call that does not count warms the cache.
-            time.sleep(PAUSE)
-            for way, timed in ways.items():
-                call, batches = timed[name]
-                milliseconds(call, batches[-1:])
-                totals[way, name].append(milliseconds(call, batches))
+    with threads_at(setting.threads), changed(TOKENIZERS_PARALLELISM="true" if setting.threads > 1 else "false"):
+        for call, batches in ways[""].values():
+            for batch in {batch.pieces.shape: batch for batch in batches}.values():
+                call(batch)
+        for call, batches in ways.get("end_to_end_", {}).values():
+            milliseconds(call, batches)
+        for turn in range(rounds):
+            # The order turns with the rounds: whoever runs first after a pause finds a cold cache.
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                # Threads of the model before may still be spinning, and one call that does not count warms the cache.
+                time.sleep(PAUSE)
+                for way, timed in ways.items():
+                    call, batches = timed[name]
+                    milliseconds(call, batches[-1:])
+                    totals[way, name].append(milliseconds(call, batches))
     return {
         name: {"rounds": rounds, "total_by_round": totals["", name], "protocol": setting.protocol}
         | {

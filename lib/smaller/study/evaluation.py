@@ -15,12 +15,11 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from smaller.base.errors import SmallerError
-from smaller.data.encoding import Encoded
 from smaller.data.examples import Example
 from smaller.data.schemes import as_bio, from_bio, types_of
 from smaller.data.tasks import NER, Task
 from smaller.encoders import Model
-from smaller.prediction.labels import labels_of, own_labels, read, read_encoded, scheme
+from smaller.prediction.labels import labels_of, own_labels, read, scheme
 
 CONFIDENCE_BINS = 15
 
@@ -34,15 +33,6 @@ among the record's `classes`, where one more than the last place is a prediction
 
 _TRUTH = {"spans": 2, "tokens": 1, "classes": 0}
 """The column of `BY_SENTENCE` that the data set itself gives."""
-
-
-def predict(model: Model, encoded: Encoded, sentences: Sequence[Example]) -> tuple[list[list[str]], float]:
-    """A tag for every word of every sentence, or for a text, and the mean cross-entropy over what has a label.
-
-    Words without a prediction (truncated, or without any token of the model) are tagged O; `score` truncates none.
-    """
-    reading = read_encoded(model, encoded, sentences)
-    return reading.split(labels_of(model, reading.probabilities)), reading.loss
 
 
 def true_labels(sentences: Sequence[Example]) -> list[list[str]]:

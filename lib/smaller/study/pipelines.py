@@ -6,7 +6,8 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping
 
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require_one_of
+from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.study.recipes import Recipe, imitation, start, starting_configuration
 from smaller.study.steps import (
@@ -119,10 +120,7 @@ def reordered(stages: Stages, *names: str) -> dict[str, tuple[Step, ...]]:
     if not names:
         raise SmallerError(f"An order of stages is empty: name some of {', '.join(stages)}.")
     for name in names:
-        if name not in stages:
-            raise SmallerError(
-                f"The pipeline has no stage {name!r}; it has {', '.join(stages)}.{did_you_mean(name, stages)}"
-            )
+        require_one_of(name, stages, "The pipeline has no stage {!r}; it has {}.")
     return {name: stages[name] for name in names}
 
 
@@ -169,8 +167,7 @@ def variants(stages: Stages) -> dict[str, Stages]:
 def variant(stages: Stages, key: str) -> Stages:
     """One of the `variants`. Raises SmallerError for another key."""
     found = variants(stages)
-    if key not in found:
-        raise SmallerError(f"The pipeline has no variant {key!r}; it has {', '.join(found)}.{did_you_mean(key, found)}")
+    require_one_of(key, found, "The pipeline has no variant {!r}; it has {}.")
     return found[key]
 
 

@@ -263,13 +263,8 @@ def require_possible(recipes: Iterable[Recipe]) -> None:
         shapes(configurations[recipe.encoder], recipe.steps)
 
 
-def sizes(config: PreTrainedConfig, steps: Sequence[Step]) -> list[dict[str, int]]:
-    """The `shapes`, each with the `parameters` of a masked-language model of that shape; no weights are held."""
-    return [shape | {"parameters": parameters_of(config, shape)} for shape in shapes(config, steps)]
-
-
 def parameters_of(config: PreTrainedConfig, shape: Mapping[str, int]) -> int:
-    """The parameters of a masked-language model of the configuration, changed to a shape."""
+    """The parameters of a masked-language model of the configuration, changed to a shape; no weights are held."""
     changed = copy.deepcopy(config)
     for name, field in _FIELDS.items():
         setattr(changed, field, shape[name])

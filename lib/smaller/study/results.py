@@ -11,7 +11,7 @@ import platform
 import subprocess
 import time
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -39,10 +39,6 @@ _NOT_SAID = dict(sparsity=0.0, method="", scope="", include="", on="", temperatu
 _NOT_SAID |= dict(form=TRAINED, bits=math.nan, part="", adapter=0)
 """The values of the steps' columns where no step of a recipe says anything."""
 
-_SHAPE = "layers heads hidden feed_forward vocabulary".split()
-_SCORES = """f1 accuracy macro_f1 precision recall loss calibration_error support sentences confidence tagged f1_before
-    right_before attack_success random_success attack_edits""".split()
-_COSTS = "parameters nonzero_parameters achieved_sparsity shipped_bytes dense_bytes compressed_bytes".split()
 _TIMES = {
     "end_to_end_milliseconds": "end_to_end_milliseconds",
     "milliseconds": "milliseconds",
@@ -91,6 +87,11 @@ def read(recipe: Recipe) -> dict | None:
     """The recipe's record; None if there is none, or if it was made from other inputs than are here now."""
     record = _read_file(place_of(recipe.identity))
     return record if record is not None and record["inputs"] == recipe.inputs() else None
+
+
+def done(recipes: Iterable[Recipe]) -> Iterator[dict]:
+    """The records of those recipes that have one, each once."""
+    return (record for recipe in dict.fromkeys(recipes) if (record := read(recipe)) is not None)
 
 
 def of_identity(identity: str) -> dict | None:
@@ -157,9 +158,7 @@ def table(records: Iterable[dict], *, sets: Collection[str] = ()) -> pd.DataFram
             place, metric = _place_and_metric(evaluated_on)
             home = f"{place['dataset']}/{place['language']}" == shared["trained_on"] and not place["noise"]
             if home or evaluated_on in sets:
-                score = {"score": scores.get(metric, math.nan)} if metric else {}
-                found = {name: scores.get(name, math.nan) for name in (*_SCORES, "scoring_seconds")}
-                rows.append(shared | place | score | found)
+                rows.append(shared | place | scores | {"score": scores.get(metric, math.nan)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -204,11 +203,8 @@ def _description(record: dict) -> dict:
 
 def _costs(record: dict) -> dict:
     cost, timing = record["cost"], record["cost"].get("latency") or {}
-    found = {name: cost.get(name) for name in (*_COSTS, "training_seconds")}
-    found |= {name: cost["shape"][name] for name in _SHAPE}
-    found |= {name: timing.get(called) for name, called in _TIMES.items()}
-    lacking = dict.fromkeys((name for name, value in found.items() if value is None), math.nan)
-    return found | lacking | {"device": _device(record["provenance"], timing)}
+    times = {name: timing.get(called, math.nan) for name, called in _TIMES.items()}
+    return cost | cost["shape"] | times | {"device": _device(record["provenance"], timing)}
 
 
 def _device(about: dict, timing: dict) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,6 @@ from smaller.encoders import canonical
 from smaller.study import cache, results
 from smaller.study.columns import explained
 from smaller.study.engines import engine as engine_of
-from smaller.study.engines.base import Engine
 from smaller.study.engines.local import workers_for
 from smaller.study.jobs import Job, materialise, pending, plan
 from smaller.study.recipes import Recipe, parameters_of, shapes, starting_configuration
@@ -75,18 +74,14 @@ def run(
     if jobs:
         results.require_writable()
         cache.require_writable()
-        _run_jobs(jobs, engine=do, workers=workers, say=say)
+        work = _work(jobs)
+
+        def listener(recipe: Recipe) -> None:
+            progress.advance(work=work[recipe], note=recipe.label)
+
+        with contextlib.closing(Progress(len(work), work=sum(work.values()), say=say)) as progress:
+            do(jobs, workers=workers, listener=listener, say=progress.say)
     return table(recipes, sets=sets)
-
-
-def _run_jobs(jobs: Sequence[Job], *, engine: Engine, workers: int | None, say: Say | None) -> None:
-    work = _work(jobs)
-
-    def listener(recipe: Recipe) -> None:
-        progress.advance(work=work[recipe], note=recipe.label)
-
-    with contextlib.closing(Progress(len(work), work=sum(work.values()), say=say)) as progress:
-        engine(jobs, workers=workers, listener=listener, say=progress.say)
 
 
 def _check_sets(recipes: Sequence[Recipe], sets: Sequence[EvaluationSet]) -> None:
@@ -108,14 +103,10 @@ def table(recipes: Recipes, *, sets: Iterable[EvaluationSet] = ()) -> pd.DataFra
     """The table of those recipes that are done, on their own language and on `sets`; of groups, with their names."""
     keys = [place.key for place in sets]
     if not isinstance(recipes, Mapping):
-        return results.table(_done(recipes), sets=keys)
-    parts = {name: results.table(_done(own), sets=keys) for name, own in recipes.items()}
+        return results.table(results.done(recipes), sets=keys)
+    parts = {name: results.table(results.done(own), sets=keys) for name, own in recipes.items()}
     named = [rows.assign(group=[name] * len(rows)) for name, rows in parts.items() if len(rows)]
     return pd.concat(named, ignore_index=True) if named else results.table([], sets=keys).assign(group=[])
-
-
-def _done(recipes: Iterable[Recipe]) -> Iterator[dict]:
-    return (record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None)
 
 
 def _training(job: Job) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
 import re
 import tomllib
@@ -194,31 +193,11 @@ def tokenizer() -> XLMRobertaTokenizer:
 
     With names, each name of training would become one piece, to be learned by heart, while unseen ones fall into many.
     """
-    import sentencepiece
-    from transformers import XLMRobertaTokenizer
+    from smaller.data.unigram import learned_unigram
 
-    learned = io.BytesIO()
     characters = {
         letter for language in LANGUAGES for line in text(language) for letter in line if not letter.isspace()
     }
-    # In one thread: several would add up probabilities in changing order. The trainer of `tokenizers` always does.
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=(line for language in LANGUAGES for line in _vocabulary_lines(language)),
-        model_writer=learned,
-        required_chars="".join(sorted(characters | ETHIOPIC)),
-        model_type="unigram",
-        vocab_size=VOCABULARY - 4,
-        character_coverage=1.0,
-        normalization_rule_name="identity",
-        unk_id=0,
-        bos_id=-1,
-        eos_id=-1,
-        num_threads=1,
-        minloglevel=2,
-    )
-    model = sentencepiece.SentencePieceProcessor(model_proto=learned.getvalue())
-    pieces = [(model.id_to_piece(index), model.get_score(index)) for index in range(1, model.get_piece_size())]
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    made = XLMRobertaTokenizer(vocab=[*((piece, 0.0) for piece in special), *pieces, ("<mask>", 0.0)])
-    made.model_max_length = 512
-    return made
+    lines = (line for language in LANGUAGES for line in _vocabulary_lines(language))
+    required = "".join(sorted(characters | ETHIOPIC))
+    return learned_unigram(lines, size=VOCABULARY, required_chars=required, character_coverage=1.0)

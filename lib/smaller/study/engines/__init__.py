@@ -7,7 +7,8 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from smaller.base import settings
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require_one_of
+from smaller.base.errors import SmallerError
 
 if TYPE_CHECKING:
     from smaller.study.engines.base import Engine
@@ -40,8 +41,7 @@ def require_engine(name: str | None = None, *, address: str | None = None) -> tu
     """
     usual, usual_address = settings.engine()
     name = name or usual or "local"
-    if name not in ENGINES:
-        raise SmallerError(f"There is no engine {name!r}; there are {', '.join(ENGINES)}.{did_you_mean(name, ENGINES)}")
+    require_one_of(name, ENGINES, "There is no engine {!r}; there are {}.")
     if name == "local":
         if address:
             raise SmallerError(

@@ -233,11 +233,10 @@ class _Cluster:
     def begin(self, job: Job) -> object:
         """Send a job; returns its task."""
         nearest = None if self.alone else self._nearest(job.prefix)
-        records = [record for recipe in job.recipes if (record := results.read(recipe)) is not None]
         order = message_of(job) | {
             "versions": ray_node.about()["shared"],
             "checksums": ray_node.checksums((job.prefix, *job.recipes), job.sets),
-            "records": records,
+            "records": list(results.done(job.recipes)),
             "wants_prefix": cache.find(job.prefix) is None
             and sum(cache.kept().values()) < 0.9 * settings.cache_bytes(),
             "place": self.place,

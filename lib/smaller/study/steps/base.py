@@ -12,8 +12,8 @@ from types import CodeType
 from typing import Any, ClassVar
 
 from smaller import formats
-from smaller.base.checks import require
-from smaller.base.errors import SmallerError, did_you_mean
+from smaller.base.checks import require, require_one_of
+from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, silent
 from smaller.data import splits
 from smaller.encoders import Model, only_teaches
@@ -199,16 +199,12 @@ def step_from_canonical(form: dict[str, Any]) -> Step:
     """The step that a canonical form describes. Unknown steps and fields are errors with a suggestion."""
     fields = dict(form)
     name = fields.pop("step", None)
-    if name not in STEPS:
-        raise SmallerError(f"There is no step {name!r}; there are {', '.join(STEPS)}.{did_you_mean(name, STEPS)}")
+    require_one_of(name, STEPS, "There is no step {!r}; there are {}.")
     declared = dataclasses.fields(STEPS[name])
     known = [field.name for field in declared]
     for field in fields:
-        if field not in known:
-            raise SmallerError(
-                f"{name} has no parameter {field!r}; it has {', '.join(known)}.{did_you_mean(field, known)}"
-            )
+        require_one_of(field, known, f"{name} has no parameter {{!r}}; it has {{}}.")
     for field in declared:
-        if field.default is dataclasses.MISSING and field.name not in fields:
-            raise SmallerError(f"{name} needs a value for {field.name}.")
+        given = field.default is not dataclasses.MISSING or field.name in fields
+        require(given, f"{name} needs a value for {field.name}.")
     return STEPS[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-
 from smaller.base.checks import is_count, require, require_choice, require_counts
-from smaller.encoders import Model
-from smaller.encoders.adapters import with_adapters
+from smaller.encoders import Model, redrawn, reshaped
 from smaller.study.steps.base import Step
 
 LAYER_MAPS = ("stride", "first", "last", "ends")
@@ -63,7 +59,7 @@ class Cut(Step):
 
 def check_shape(step: Step) -> None:
     """The fields that a cut has, in whatever step; the layer map is kept as a tuple."""
-    require_counts(step, "layers", *(["heads"] if step.heads is not None else []))
+    require_counts(step, "layers", "heads")
     require_choice(step, "start", STARTS)
     if isinstance(step.layer_map, str):
         return require_choice(step, "layer_map", LAYER_MAPS)
@@ -124,21 +120,18 @@ def cut(model: Model, kept: tuple[int, ...], *, heads: int | None, start: str, s
     With `start` "random" all weights are drawn from `seed` and no mask is left. Raises SmallerError unless the heads
     divide the hidden size.
     """
-    config = copy.deepcopy(model.network.config)
+    config = model.network.config
     heads = config.num_attention_heads if heads is None else heads
     require(
         config.hidden_size % heads == 0,
         f"{heads} heads do not divide the hidden size of {config.hidden_size}: each head takes an equal share of it.",
     )
-    config.num_hidden_layers, config.num_attention_heads = len(kept), heads
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = with_adapters(type(model.network)(config)).eval()
+    sizes = {"num_hidden_layers": len(kept), "num_attention_heads": heads}
     if start == "random":
-        return Model(network, model.tokenizer, model.labels)
+        return Model(redrawn(model, seed=seed, **sizes), model.tokenizer, model.labels)
     names = {f"encoder.layer.{old}.": f"encoder.layer.{new}." for new, old in enumerate(kept)}
-    network.load_state_dict(_renamed(model.network.state_dict(), names))
-    return Model(network, model.tokenizer, model.labels, _renamed(model.masks, names))
+    state, masks = (_renamed(tensors, names) for tensors in (model.network.state_dict(), model.masks))
+    return reshaped(model, state, masks, **sizes)
 
 
 def _renamed(tensors: dict, names: dict[str, str]) -> dict:

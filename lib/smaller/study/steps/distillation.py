@@ -121,44 +121,26 @@ class Distil(Step):
 
     @classmethod
     def on_text(
-        cls,
-        corpus: str,
-        languages: Sequence[str],
-        *,
-        layers: int,
-        updates: int = Pretrain.updates,
-        mask_rate: float = Pretrain.rate,
-        lines: int = Pretrain.lines,
-        **others: Any,
+        cls, corpus: str, languages: Sequence[str], *, layers: int, mask_rate: float = Pretrain.rate, **others: Any
     ) -> Distil:
         """Task-agnostic: the student guesses a share `mask_rate` of the tokens of a text, as its teacher would.
 
-        `lines` of each language are read, evenly spread; 0 is all. `others` are the fields of the batches
-        (`batch_size`, `max_length`, `learning_rate`), of the student's shape, of the losses, and the `seed`.
+        `others` are `updates`, the `lines` of each language that are read, evenly spread (0 is all), and the fields of
+        the batches (`batch_size`, `max_length`, `learning_rate`), of the shape and the losses, and the `seed`.
         """
-        text = {"corpus": corpus, "languages": languages, "updates": updates, "rate": mask_rate, "lines": lines}
-        return cls(layers, on="corpus", **text, **others)
+        return cls(layers, on="corpus", corpus=corpus, languages=languages, rate=mask_rate, **others)
 
     @classmethod
     def on_task(
-        cls,
-        dataset: Any,
-        language: str,
-        *,
-        layers: int,
-        epochs: int = FineTune.epochs,
-        warm_up: float = FineTune.warm_up,
-        unlabelled: tuple[str, int] = ("", 0),
-        **others: Any,
+        cls, dataset: Any, language: str, *, layers: int, unlabelled: tuple[str, int] = ("", 0), **others: Any
     ) -> Distil:
         """Task-specific: the student labels the training sentences of a data set as its teacher would.
 
         `unlabelled` is a corpus, and how many of its lines of each language are sentences without labels beside those.
-        `others` are as in `on_text`.
+        `others` are `epochs`, `warm_up`, and as in `on_text` those of batches, shape and losses, and the `seed`.
         """
-        data = {"dataset": dataset, "language": language, "epochs": epochs, "warm_up": warm_up}
         transfer = dict(zip(("transfer_corpus", "transfer_lines"), unlabelled, strict=True))
-        return cls(layers, on="task", **data, **transfer, **others)
+        return cls(layers, on="task", dataset=dataset, language=language, **transfer, **others)
 
     def __post_init__(self) -> None:
         check_shape(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from smaller.base.checks import require, require_counts
 from smaller.data.encoding import Batch
-from smaller.encoders import Model
+from smaller.encoders import Model, reshaped
 from smaller.study.steps.base import Step
-from smaller.study.steps.importance import check_importance, importance
+from smaller.study.steps.importance import ByImportance
 from smaller.study.training import masked_language_loss
 
 
 @dataclass(frozen=True)
-class PruneFeedForward(Step):
+class PruneFeedForward(ByImportance, Step):
     """Keep the `size` most important neurons of each feed-forward layer and drop the others (paper 2, section 3).
 
     `importance`: "gradient" is the sum over batches of |weight x gradient + bias x gradient| of a neuron's incoming
@@ -39,11 +39,7 @@ class PruneFeedForward(Step):
 
     def __post_init__(self) -> None:
         require_counts(self, "size")
-        check_importance(self)
-
-    @property
-    def needs_classifier(self) -> bool | None:
-        return False if self.importance == "gradient" else None
+        super().__post_init__()
 
     @property
     def label(self) -> str:
@@ -57,7 +53,7 @@ class PruneFeedForward(Step):
 
     def apply(self, model: Model, **_: Any) -> tuple[Model, dict]:
         """The narrower model; the report has the share of the importance that is kept, for each layer."""
-        scores = importance(self, model, magnitudes=magnitudes, gradients=gradient_importance)
+        scores = self.measured(model, magnitudes=magnitudes, gradients=gradient_importance)
         kept = strongest(scores, self.size)
         return with_neurons(model, kept), {
             "importance_kept": [
@@ -97,22 +93,14 @@ def gradient_importance(network: nn.Module, batches: Iterable[Batch]) -> Tensor:
     return sums.cpu()
 
 
-@torch.no_grad()
-def with_neurons(model: Model, kept: Iterable[Tensor]) -> Model:
+def with_neurons(model: Model, kept: Sequence[Tensor]) -> Model:
     """The model with the feed-forward neurons of the given indices alone, the same number in each layer."""
-    smaller = model.copy()
-    for number, (layer, rows) in enumerate(zip(smaller.backbone.encoder.layer, kept, strict=True)):
-        layer.intermediate.dense = _linear(layer.intermediate.dense.weight[rows], layer.intermediate.dense.bias[rows])
-        layer.output.dense = _linear(layer.output.dense.weight[:, rows], layer.output.dense.bias)
-        smaller.network.config.intermediate_size = len(rows)
-        incoming, outgoing = (f"encoder.layer.{number}.{part}.dense.weight" for part in ("intermediate", "output"))
-        if incoming in smaller.masks:
-            smaller.masks[incoming] = smaller.masks[incoming][rows]
-            smaller.masks[outgoing] = smaller.masks[outgoing][:, rows].contiguous()
-    return smaller
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    made.weight, made.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias.detach().clone())
-    return made
+    state, masks = model.network.state_dict(), dict(model.masks)
+    parts = {"intermediate.dense.weight": 0, "intermediate.dense.bias": 0, "output.dense.weight": 1}
+    for number, rows in enumerate(kept):
+        for part, side in parts.items():
+            name = f"encoder.layer.{number}.{part}"
+            for tensors, place in ((state, f"{model.network.base_model_prefix}.{name}"), (masks, name)):
+                if place in tensors:
+                    tensors[place] = tensors[place].index_select(side, rows.to(tensors[place].device))
+    return reshaped(model, state, masks, intermediate_size=len(kept[0]))

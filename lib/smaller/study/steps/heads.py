@@ -15,14 +15,14 @@ from smaller.base.checks import require, require_choice, require_counts
 from smaller.data.encoding import Batch
 from smaller.encoders import Model
 from smaller.study.steps.base import Step
-from smaller.study.steps.importance import check_importance, importance
+from smaller.study.steps.importance import ByImportance
 from smaller.study.training import masked_language_loss
 
 SCOPES = ("layer", "global")
 
 
 @dataclass(frozen=True)
-class PruneHeads(Step):
+class PruneHeads(ByImportance, Step):
     """Silence all but `keep` heads of each layer, and put those first, the most important one leading.
 
     `importance`: "gradient" is the mean size of the loss's derivative by a gate on each head's output, over sentences
@@ -50,11 +50,7 @@ class PruneHeads(Step):
     def __post_init__(self) -> None:
         require_counts(self, "keep")
         require_choice(self, "scope", SCOPES)
-        check_importance(self)
-
-    @property
-    def needs_classifier(self) -> bool | None:
-        return False if self.importance == "gradient" else None
+        super().__post_init__()
 
     @property
     def label(self) -> str:
@@ -68,7 +64,7 @@ class PruneHeads(Step):
         """The model with masks; the report has each layer's heads in their new order, those that are kept."""
         heads = model.network.config.num_attention_heads
         require(self.keep <= heads, f"Each layer has {heads} heads, so {self.keep} cannot be kept.")
-        scores = importance(self, model, magnitudes=magnitudes, gradients=gate_importance)
+        scores = self.measured(model, magnitudes=magnitudes, gradients=gate_importance)
         orders = scores.argsort(dim=1, descending=True, stable=True)
         counts = self._counts(scores)
         return with_heads(model, orders, counts), {

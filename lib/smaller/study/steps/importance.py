@@ -21,30 +21,34 @@ IMPORTANCES = ("gradient", "magnitude", "random")
 """By gradients of masked-language modelling on a text, by the size of the weights, or by lot as the control."""
 
 
-def check_importance(step: Step) -> None:
-    """The fields that say how importance is measured, in whatever step: a text for gradients, and none otherwise."""
-    require_counts(step, "lines", "batch_size", "seed")
-    require_choice(step, "importance", IMPORTANCES)
-    require_text(
-        step, "importance", reads=step.importance == "gradient", purpose="the text on which the gradients are taken"
-    )
+class ByImportance:
+    """A step with the fields that say how importance is measured: on a text for gradients, and on none otherwise."""
 
+    def __post_init__(self) -> None:
+        require_counts(self, "lines", "batch_size", "seed")
+        require_choice(self, "importance", IMPORTANCES)
+        by_gradient = self.importance == "gradient"
+        require_text(self, "importance", reads=by_gradient, purpose="the text on which the gradients are taken")
 
-def importance(
-    step: Step,
-    model: Model,
-    *,
-    magnitudes: Callable[[Model], Tensor],
-    gradients: Callable[[nn.Module, Iterable[Batch]], Tensor],
-) -> Tensor:
-    """The importance of each layer's neurons or heads, of shape (layers, neurons), as the step measures it."""
-    if step.importance == "gradient":
-        batches = importance_batches(step, model)
-        return gradients(placed(copy.deepcopy(model.network)), (batch.to(device()) for batch in batches))
-    scores = magnitudes(model)
-    if step.importance == "random":
-        return torch.rand(scores.shape, generator=torch.Generator().manual_seed(step.seed))
-    return scores
+    @property
+    def needs_classifier(self) -> bool | None:
+        return False if self.importance == "gradient" else None
+
+    def measured(
+        self,
+        model: Model,
+        *,
+        magnitudes: Callable[[Model], Tensor],
+        gradients: Callable[[nn.Module, Iterable[Batch]], Tensor],
+    ) -> Tensor:
+        """The importance of each layer's neurons or heads, of shape (layers, neurons)."""
+        if self.importance == "gradient":
+            batches = importance_batches(self, model)
+            return gradients(placed(copy.deepcopy(model.network)), (batch.to(device()) for batch in batches))
+        scores = magnitudes(model)
+        if self.importance == "random":
+            return torch.rand(scores.shape, generator=torch.Generator().manual_seed(self.seed))
+        return scores
 
 
 def importance_batches(step: Step, model: Model) -> Iterator[Batch]:

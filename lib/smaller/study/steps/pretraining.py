@@ -114,12 +114,15 @@ def learned_from_text(step: Step, model: Model, **options: Any) -> tuple[Model, 
 def train_on_text(step: Step, model: Model, objective: Objective, **options: Any) -> tuple[Report, dict[str, Any]]:
     """Train a masked-language model in place for the step's `updates` on its corpus; also says what the text was."""
     rows = rows_of(step.corpus, step.languages, model.tokenizer, limit=step.lines, max_length=step.max_length)
-    batches = masked_batches(
-        rows, model.tokenizer, updates=step.updates, size=step.batch_size, rate=step.rate, seed=step.seed
-    )
-    steps = {"updates": step.updates, "learning_rate": step.learning_rate, "seed": step.seed}
-    report = train(model, batches, objective, **steps, **options)
+    report = train_on_rows(step, model, rows, objective, **options)
     return report, {"lines": len(rows), "unknown_rate": unknown_share(rows, model.tokenizer)}
+
+
+def train_on_rows(plan: Any, model: Model, rows: Sequence[Tensor], objective: Objective, **options: Any) -> Report:
+    """Train a masked-language model in place on rows of token ids, as a `plan` with the fields of `Pretrain` says."""
+    drawn = {"updates": plan.updates, "seed": plan.seed}
+    batches = masked_batches(rows, model.tokenizer, size=plan.batch_size, rate=plan.rate, **drawn)
+    return train(model, batches, objective, learning_rate=plan.learning_rate, **drawn, **options)
 
 
 def masked_batches(

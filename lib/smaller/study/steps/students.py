@@ -29,7 +29,7 @@ POSITIONS = 512
 
 def check_width(step: Step) -> None:
     """The fields that make a student narrower than its teacher."""
-    require_counts(step, *(field for field in ("hidden_size", "feed_forward") if getattr(step, field) is not None))
+    require_counts(step, "hidden_size", "feed_forward")
     require_choice(step, "width_by", WAYS)
     require(
         step.width_by == "slice" or (step.hidden_size is not None and step.start == "teacher"),
@@ -56,8 +56,7 @@ def check_tokens(step: Step) -> None:
         step.tokens_by == TOKENS_BY[0] or step.tokens is not None,
         f"Distil's tokens_by={step.tokens_by!r} learns as many as `tokens` says: give it.",
     )
-    if step.tokens is not None:
-        require_counts(step, "tokens")
+    require_counts(step, "tokens")
     if step.coverage is not None:
         require_number(step, "coverage", lambda value: 0 < value <= 1, "a share of the text, from 0 to 1")
     require(

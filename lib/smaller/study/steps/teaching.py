@@ -17,6 +17,7 @@ from smaller.base.files import write_whole
 from smaller.data.encoding import Encoded
 from smaller.data.examples import Example
 from smaller.encoders import Model, canonical
+from smaller.encoders.model import raw
 from smaller.prediction.labels import read
 
 
@@ -48,7 +49,7 @@ def _digest(model: Model, examples: Sequence[Example]) -> str:
     found.update(canonical(cutting | dict.fromkeys(("truncation", "padding"))).encode())  # what its last call left
     for name, values in model.network.state_dict().items():
         found.update(name.encode())
-        found.update(values.cpu().contiguous().view(torch.uint8).numpy())
+        found.update(raw(values))
     return found.hexdigest()[:32]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,8 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from smaller.base.checks import require, require_counts, require_number
-from smaller.encoders import Model
-from smaller.encoders.adapters import with_adapters
+from smaller.encoders import Model, reshaped
 from smaller.encoders.tokenizers import why_not_trimmed
 from smaller.encoders.vocabulary import most_frequent, spelled, trimmed
 from smaller.study.steps.base import Step, later
@@ -43,9 +41,8 @@ class TrimVocabulary(Step):
             (self.size is None) != (self.coverage is None),
             "TrimVocabulary takes a size (tokens to keep) or a coverage (share of the text), one of them.",
         )
-        if self.size is not None:
-            require_counts(self, "size")
-        else:
+        require_counts(self, "size")
+        if self.coverage is not None:
             require_number(self, "coverage", lambda value: 0 < value <= 1, "a share of the text, from 0 to 1")
         require_counts(self, "lines", least=0)
         require_languages(self)
@@ -92,47 +89,29 @@ def with_tokenizer(model: Model, tokenizer: PreTrainedTokenizerBase) -> Model:
     return _with_vocabulary(model, tokenizer, spelled(tokenizer, model.tokenizer))
 
 
-@torch.no_grad()
 def _with_vocabulary(model: Model, tokenizer: PreTrainedTokenizerBase, old: torch.Tensor) -> Model:
     """The model with a tokenizer, where `old` of shape (tokens, most) has the old ids of each token, then -1."""
-    before, there = model.network.config.vocab_size, old >= 0
+    config, there = model.network.config, old >= 0
     alone = there.sum(1) == 1
     single = bool(alone.all())
 
+    def by_token(name: str, tensor: torch.Tensor) -> bool:
+        """Whether a tensor has a row for each token: the embedding, the output layer and its bias."""
+        of_vocabulary = "word_embeddings" in name or name.startswith(("lm_head.", "cls.predictions."))
+        return of_vocabulary and tensor.shape[:1] == (config.vocab_size,)
+
     def moved(name: str, tensor: torch.Tensor) -> torch.Tensor:
-        if not _is_by_token(name, tensor, before):
-            return tensor.clone()
+        if not by_token(name, tensor):
+            return tensor
         if single:
             return tensor[old[:, 0]]
         share = (there / there.sum(1, keepdim=True)).view(*old.shape, *[1] * (tensor.dim() - 1))
         return (tensor[old.clamp(min=0)] * share).sum(1)
 
-    config = copy.deepcopy(model.network.config)
-    config.vocab_size = len(tokenizer)
+    sizes = {"vocab_size": len(tokenizer)}
     for name in ("pad_token_id", "bos_token_id", "eos_token_id", "mask_token_id", "unk_token_id"):
         if (told := getattr(config, name, None)) is not None:
-            setattr(config, name, int((alone & (old[:, 0] == told)).nonzero()[0]))
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        network = with_adapters(type(model.network)(config))
+            sizes[name] = int((alone & (old[:, 0] == told)).nonzero()[0])
     state = {name: moved(name, tensor) for name, tensor in model.network.state_dict().items()}
-    network.load_state_dict(state, assign=True)
-    network.tie_weights()
-    _fill_buffers(network, model.network)
-    kept = {name: mask for name, mask in model.masks.items() if single or not _is_by_token(name, mask, before)}
-    masks = {name: moved(name, mask) for name, mask in kept.items()}
-    return Model(network.eval(), tokenizer, model.labels, masks, model.form)
-
-
-def _is_by_token(name: str, tensor: torch.Tensor, vocabulary: int) -> bool:
-    """Whether a tensor has a row for each token: the embedding, the output layer and its bias."""
-    of_vocabulary = "word_embeddings" in name or name.startswith(("lm_head.", "cls.predictions."))
-    return of_vocabulary and tensor.shape[:1] == (vocabulary,)
-
-
-def _fill_buffers(network: torch.nn.Module, source: torch.nn.Module) -> None:
-    """Buffers that are not saved, such as position numbers: the shape of the vocabulary does not change them."""
-    values = dict(source.named_buffers())
-    for name, buffer in list(network.named_buffers()):
-        if buffer.is_meta:
-            parent, _, own = name.rpartition(".")
-            network.get_submodule(parent).register_buffer(own, values[name].clone(), persistent=False)
+    masks = {name: moved(name, mask) for name, mask in model.masks.items() if single or not by_token(name, mask)}
+    return reshaped(model, state, masks, tokenizer=tokenizer, **sizes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from smaller.base.checks import require, require_choice, require_counts
 from smaller.data.encoding import pad
-from smaller.encoders import Model
+from smaller.encoders import Model, redrawn
 from smaller.encoders.adapters import adapter_size
 from smaller.study.steps.base import Step
 from smaller.study.steps.checks import require_text
@@ -111,11 +110,7 @@ def truncated(model: Model, size: int, *, by: str, rows: Sequence[Tensor] = ()) 
     left, source = live_heads(model), model.network.cpu()
     seen = {} if by == "slice" else _look(model, rows)
     basis, kept = _basis(by, source.config.hidden_size, size, seen)
-    config = copy.deepcopy(source.config)
-    config.hidden_size, config.num_attention_heads = size, len(left[0])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = type(source)(config).eval()
+    network = redrawn(model, seed=0, hidden_size=size, num_attention_heads=len(left[0]))
     old, new = dict(source.named_modules()), dict(network.named_modules())
     head = next((names for names in TEXT_HEADS if model.unit == "text" and names[0] in old), ())
     if head:
@@ -242,42 +237,35 @@ def _turn_attention(new: nn.Module, old: nn.Module, basis: Tensor, left: Sequenc
 
     For a slice, the leading part of the whole tensor. What has no counterpart in a wider head is zero.
     """
-    size = basis.shape[1]
-    before, after = old.self.attention_head_size, size // len(left)
-    chosen = torch.cat([torch.arange(head * before, (head + 1) * before) for head in left])
-    parts = [(part.weight[chosen], part.bias[chosen]) for part in (old.self.query, old.self.key, old.self.value)]
-    out = old.output.dense.weight[:, chosen]
-    if by == "slice":
-        for module, (weight, bias) in zip((new.self.query, new.self.key, new.self.value), parts, strict=True):
-            module.weight.copy_(_to_rows(weight[:size, :size], size))
-            module.bias.copy_(_to_rows(bias[:size], size))
-        new.output.dense.weight.copy_(_to_rows(out[:size, :size].T, size).T)
-        new.output.dense.bias.copy_(old.output.dense.bias[:size])
-        return
+    before, after = old.self.attention_head_size, basis.shape[1] // len(left)
+    groups = [left] if by == "slice" else [[head] for head in left]
+    width = after * len(left) // len(groups)
     # Products are divided by the root of the head's width, which changes: the queries make up for it.
-    scale = (after / before) ** 0.5
+    scale = 1.0 if by == "slice" else (after / before) ** 0.5
     new.output.dense.bias.copy_(basis.T @ old.output.dense.bias)
-    for head in range(len(left)):
-        rows, room = slice(head * before, (head + 1) * before), slice(head * after, (head + 1) * after)
-        q, k = (torch.cat([weight[rows] @ basis, bias[rows, None]], dim=1) for weight, bias in parts[:2])
-        v, o, value_bias = parts[2][0][rows] @ basis, basis.T @ out[:, rows], parts[2][1][rows]
-        if by == "importance":
-            best = torch.argsort(q.norm(dim=1) * k.norm(dim=1), descending=True, stable=True)[:after]
+    for place, heads in enumerate(groups):
+        rows = torch.cat([torch.arange(head * before, (head + 1) * before) for head in heads])
+        parts = (old.self.query, old.self.key, old.self.value)
+        q, k, v = (torch.cat([part.weight[rows] @ basis, part.bias[rows, None]], dim=1) for part in parts)
+        o = basis.T @ old.output.dense.weight[:, rows]
+        if by == "slice":
+            q, k, v, o = q[:width], k[:width], v[:width], o[:, :width]
+        elif by == "importance":
+            best = torch.argsort(q.norm(dim=1) * k.norm(dim=1), descending=True, stable=True)[:width]
             q, k = q[best], k[best]
-            best = torch.argsort(v.norm(dim=1) * o.norm(dim=0), descending=True, stable=True)[:after]
-            v, o, value_bias = v[best], o[:, best], value_bias[best]
+            best = torch.argsort(v[:, :-1].norm(dim=1) * o.norm(dim=0), descending=True, stable=True)[:width]
+            v, o = v[best], o[:, best]
         else:
-            k, q = _factors(q.T @ k, after)
+            k, q = _factors(q.T @ k, width)
             # Attention weights sum to one, so the values' bias reaches the output unchanged: it goes there at once.
-            new.output.dense.bias.add_(o @ value_bias)
-            v, o = _factors(o @ v, after)
-            o, value_bias = o.T, torch.zeros(after)
-        for module, matrix in ((new.self.query, scale * q), (new.self.key, k)):
-            module.weight[room] = _to_rows(matrix[:, :-1], after)
-            module.bias[room] = _to_rows(matrix[:, -1], after)
-        new.self.value.weight[room] = _to_rows(v, after)
-        new.self.value.bias[room] = _to_rows(value_bias, after)
-        new.output.dense.weight[:, room] = _to_rows(o.T, after).T
+            new.output.dense.bias.add_(o @ v[:, -1])
+            v, o = _factors(o @ v[:, :-1], width)
+            v, o = nn.functional.pad(v, (0, 1)), o.T
+        room = slice(place * width, (place + 1) * width)
+        for module, matrix in ((new.self.query, scale * q), (new.self.key, k), (new.self.value, v)):
+            module.weight[room] = _to_rows(matrix[:, :-1], width)
+            module.bias[room] = _to_rows(matrix[:, -1], width)
+        new.output.dense.weight[:, room] = _to_rows(o.T, width).T
 
 
 def _to_rows(values: Tensor, count: int) -> Tensor:

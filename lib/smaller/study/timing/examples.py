@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from smaller.data import splits
-from smaller.data.encoding import encode
 from smaller.data.examples import Sentence
+from smaller.prediction.labels import labels_of, read
 from smaller.study import results
-from smaller.study.evaluation import predict
 from smaller.study.jobs import materialise
 from smaller.study.recipes import Recipe
 
@@ -41,18 +40,13 @@ def telling(dataset: str, language: str) -> list[Sentence]:
     return [s for s in sentences if len(s.words) <= 16 and sum(tag[0] == "B" for tag in s.tags) > 1] or sentences
 
 
-def predictions(recipes: Mapping[str, Recipe], dataset: str, language: str, *, place: int = 0) -> pd.DataFrame:
-    """The tags that models give one test sentence, a column each, beside the words and the gold tags.
-
-    `place` counts through those that tell most: see `telling`.
-    """
-    short = telling(dataset, language)
-    sentence = short[place % len(short)]
+def predictions(recipes: Mapping[str, Recipe], dataset: str, language: str) -> pd.DataFrame:
+    """The tags that models give the most `telling` test sentence, a column each, beside the words and the gold tags."""
+    sentence = telling(dataset, language)[0]
     columns = {"word": sentence.words, "gold": sentence.tags}
     for name, recipe in recipes.items():
         model, _ = materialise(recipe)
-        encoded = encode([sentence], model.tokenizer, model.labels)
-        columns[name] = predict(model, encoded, [sentence])[0][0]
+        columns[name] = labels_of(model, read(model, [sentence]).probabilities)
     table = pd.DataFrame(columns)
     table.attrs["languages"] = {"word": language}  # a page says so, for whoever has it read aloud
     return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -111,29 +110,39 @@ def _measure(
     models = {recipe.identity: materialise(recipe)[0] for recipe in recipes}
     split = home_sets(recipes[0])[-1].sentences()
     chosen = sample_of(split, models[recipes[0].identity], count=count)
-    sample, texts = _tokens(models, chosen), [text_of(sentence) for sentence in chosen]
-    whole = _tokens(models, split) if whole_split else {}
+    texts = [text_of(sentence) for sentence in chosen]
+    sparse = {
+        f"sparse {name}": cost.with_sparse_kernels(models[name])
+        for name in next(iter(able.values()))
+        if models[name].masks and models[name].form == TRAINED and cost.masked_share(models[name]) >= sparse_from
+    }
+    sample, whole = _tokens(models | sparse, chosen), _tokens(models, split) if whole_split else {}
     found: dict[str, list[dict]] = {name: [] for name in models}
     for setting, names in able.items():
+        first, *others = names
+        half = len(others) // 2
+        # The copy runs half a round after its original: as far from it as the models that are compared with it.
+        order = [first, *others[:half], "again", *others[half:], *sparse]
+        every = models | sparse | {"again": models[first].copy()}
+        rows = sample | {"again": sample[first]}
+        timed = latency({name: every[name] for name in order}, rows, texts=texts, setting=setting, rounds=rounds)
         own = {name: models[name] for name in names}
-        sparse = _sparse(own, sparse_from) if setting == next(iter(able)) else {}
-        run = functools.partial(latency, setting=setting)
-        timed, floor = _timed(own, sparse, sample, texts, run=functools.partial(run, rounds=rounds))
-        passes = run(own, whole, rounds=1) if whole_split else {}
+        passes = latency(own, whole, setting=setting, rounds=1) if whole_split else {}
         shared = {
             "batch": setting.batch,
             "threads": setting.threads,
             "device_type": setting.device,
             "device": machine(setting.device),
-            "noise_floor": floor,
+            "noise_floor": cost.noise_floor(timed[first], timed["again"]),
             "sentences": len(chosen),
             "split_sentences": len(split) if whole_split else None,
             "date": results.now(),
         }
         for name in names:
             seconds = passes[name]["total_by_round"][0] / 1000 if whole_split else None
-            kernel = timed.get(_on_sparse(name))
+            kernel = timed.get(f"sparse {name}")
             found[name].append(timed[name] | shared | {"sparse_kernel": kernel, "seconds_per_split": seconds})
+        sparse = {}  # a kernel is compared in the first setting alone
     return found
 
 
@@ -151,35 +160,3 @@ def sample_of(split: Sequence[Sentence], model: Model, *, count: int) -> list[Se
 def text_of(example: Example) -> str:
     """An example as text; of a sentence its words with a space between two of them."""
     return example.text if isinstance(example, Text) else " ".join(example.words)
-
-
-def _on_sparse(name: str) -> str:
-    return f"sparse {name}"
-
-
-def _sparse(models: Mapping[str, Model], sparse_from: float) -> dict[str, Model]:
-    pruned = {name: model for name, model in models.items() if model.masks and model.form == TRAINED}
-    return {
-        _on_sparse(name): cost.with_sparse_kernels(model)
-        for name, model in pruned.items()
-        if cost.masked_share(model) >= sparse_from
-    }
-
-
-def _timed(
-    models: Mapping[str, Model],
-    sparse: Mapping[str, Model],
-    pieces: Mapping[str, list[Tensor]],
-    texts: Sequence[str],
-    *,
-    run: Callable[..., dict[str, dict]],
-) -> tuple[dict[str, dict], float]:
-    """The times of all models, and the noise floor: the first one's against those of its copy."""
-    first, *others = models
-    half = len(others) // 2
-    # The copy runs half a round after its original: as far from it as the models that are compared with it.
-    order = [first, *others[:half], "again", *others[half:], *sparse]
-    able = {**models, **sparse, "again": models[first].copy()}
-    rows = {**pieces, "again": pieces[first], **{_on_sparse(name): own for name, own in pieces.items()}}
-    timed = run({name: able[name] for name in order}, rows, texts=texts)
-    return timed, cost.noise_floor(timed[first], timed["again"])

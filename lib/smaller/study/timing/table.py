@@ -30,7 +30,7 @@ def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd
     Raises SmallerError rather than put into one column what was not measured on one device, or not in one run where
     encoder, language and seed are the same.
     """
-    records = [record for recipe in dict.fromkeys(recipes) if (record := results.read(recipe)) is not None]
+    records = list(results.done(recipes))
     shared = Counter(group for record in records for group in {entry["group"] for entry in entries(record)})
     rows, runs = [], {}
     for record in records:
@@ -60,8 +60,9 @@ def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd
 def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
     seconds = entry["seconds_per_split"]
     memory = {(found["device_type"], found["batch"]): found["memory_bytes"] for found in costs.get("memory", ())}
-    shared = {name: found[name] for found in (about, entry) for name in COLUMNS if name in found}
-    return shared | {
+    return {
+        **about,
+        **entry,
         "milliseconds_low": entry["low"],
         "milliseconds_high": entry["high"],
         "end_to_end_milliseconds": entry.get("end_to_end_milliseconds", math.nan),
@@ -75,7 +76,7 @@ def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
 def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
     """The dense and the sparse kernel's times of recipes that have both, one row for each recipe and kernel."""
     rows = []
-    for record in filter(None, map(results.read, recipes)):
+    for record in results.done(recipes):
         timing = record["cost"]["latency"]
         if timing and timing["sparse_kernel"]:
             for kernel, found in (("dense", timing), ("sparse", timing["sparse_kernel"])):
