@@ -140,8 +140,8 @@ def test_masked_weights_stay_exactly_zero(tiny, encoded, include):
 def test_masked_training_is_that_of_torch_prune(tiny, encoded, full_precision):
     """A plain loop with the masks as `torch.nn.utils.prune` holds them, by a parametrisation of each weight.
 
-    In double precision: Adam's first steps have the size of the learning rate however small a gradient is, rounding
-    errors included.
+    In double precision but for the loss: Adam's first steps have the size of the learning rate however small a gradient
+    is, rounding errors included, which differ from processor to processor.
     """
     pruned, _ = Prune(0.5, include="linear+embeddings").apply(tiny)
     model = encoders.with_classifier(pruned, LABELS, seed=1)
@@ -166,8 +166,8 @@ def test_masked_training_is_that_of_torch_prune(tiny, encoded, full_precision):
     for name in model.masks:
         module = prune.remove(network.base_model.get_submodule(name.removesuffix(".weight")), "weight")
         found = model.backbone.get_parameter(name).detach()
-        torch.testing.assert_close(found, module.weight.detach(), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(model.network.classifier.weight, network.classifier.weight, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found, module.weight.detach(), rtol=1e-4, atol=3e-5)  # an update is of 3e-3
+    torch.testing.assert_close(model.network.classifier.weight, network.classifier.weight, rtol=1e-4, atol=3e-5)
 
 
 def test_without_dropout_training_sees_what_evaluation_sees(tagger, encoded, full_precision):

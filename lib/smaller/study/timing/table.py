@@ -87,7 +87,7 @@ def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
 
 def bytes_by_part(recipes: Iterable[Recipe]) -> pd.DataFrame:
     """Bytes in memory by format and part (columns form, part, bytes), from the first record of each format."""
-    steps = [step for recipe in recipes for step in (results.read(recipe) or {"steps": []})["steps"]]
+    steps = [step for record in results.done(recipes) for step in record["steps"]]
     reports = [(step["form"], step["report"]["bytes_after"]) for step in steps if step["step"] == "Quantize"]
     rows = [(form, part, size) for form, sizes in reports for part, size in sizes.items()]
     return pd.DataFrame(rows, columns=["form", "part", "bytes"]).drop_duplicates(["form", "part"], ignore_index=True)
