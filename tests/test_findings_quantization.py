@@ -333,7 +333,7 @@ def test_sizes_by_format_add_up():
 def test_sizes_are_read_from_the_first_record_of_each_format(monkeypatch):
     step = {"step": "Quantize", "form": "fp16", "report": {"bytes_after": {"embeddings": 5, "linear": 6, "rest": 7}}}
     records = {"a": {"steps": [{"step": "FineTune", "report": {}}, step]}, "b": {"steps": [step]}, "c": None}
-    monkeypatch.setattr(timing.table.results, "read", records.get)
+    monkeypatch.setattr("smaller.study.results.read", records.get)
     found = timing.bytes_by_part(["c", "a", "b"])
     assert found.to_dict("list") == {"form": ["fp16"] * 3, "part": ["embeddings", "linear", "rest"], "bytes": [5, 6, 7]}
 
@@ -394,7 +394,7 @@ def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
         "b": {"steps": [{"threshold": 3.0, "report": {"outliers": report | {"columns": 0.4, "largest": 12.0}}}]},
         "c": {"steps": [{"threshold": 6.0, "report": {"outliers": None}}]},
     }
-    monkeypatch.setattr(timing.table.results, "read", records.get)
+    monkeypatch.setattr("smaller.study.results.read", records.get)
     looked = timing.outliers(map(Named, "abcd"))
     assert looked["identity"].tolist() == ["a", "b"]
     rows = [row("fp32"), row("fp32", seed=2)]
