@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from smaller.base.errors import SmallerError
-from smaller.notebook import display
 from smaller.notebook.beginning import begin, chosen, fine_tunings, measured_on, preview, target
+from smaller.study import plans
 from smaller.study.recipes import cut_then_tuned, dense
 from smaller.study.steps import Cut, FineTune
 
@@ -115,7 +115,7 @@ def test_a_preview_says_what_is_to_do_and_keeps_nothing(displayed: list, tiny_fo
     preview({"dense": [dense(tiny_folder, tuning) for tuning in tunings]}, sets=[target("sample/bam")])
     ((forms, _),) = displayed
     assert "0 of 2 recipes are done; 2 to train" in forms["text/plain"]
-    plan = forms[display.PLAN]
+    plan = forms[plans.SHOWN]
     assert (plan["recipes"], plan["done"], plan["trainings"], plan["unscored"]) == (2, 0, 2, 2)
     assert not list((fresh_folders / "out puts").rglob("*.csv"))
 
@@ -127,7 +127,7 @@ def test_only_recipes_whose_group_has_sets_are_counted_as_to_score(
     recipes, sets = {"away": [first, second], "both": [second], "home": [third]}, [target("sample/bam")]
     for own in (sets, dict.fromkeys(["away", "both"], sets), {"swa": sets}, {"yor": sets}, {"home": []}):
         preview(recipes, sets=own)
-    assert [forms[display.PLAN]["unscored"] for forms, _ in displayed] == [3, 2, 3, 0, 0]
+    assert [forms[plans.SHOWN]["unscored"] for forms, _ in displayed] == [3, 2, 3, 0, 0]
 
 
 def test_a_step_that_cannot_be_taken_is_said_at_the_preview(tiny_folder: str, fresh_folders: Path) -> None:

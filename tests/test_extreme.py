@@ -36,8 +36,8 @@ GIVEN = {
     "tasks": {"sample": 2},
     "languages": ["swa", "yor"],
     "seeds": [1, 2],
-    "shape": {"layers": 2, "feed_forward": 256, "hidden_size": 48, "width_by": "slice", "vocabulary": 1500},
-    "other_shapes": [{"hidden_size": 72}, {"vocabulary": 2000}, {"vocabulary": 1000}],
+    "shape": {"layers": 2, "feed_forward": 96, "hidden_size": 48, "width_by": "slice", "vocabulary": 1500},
+    "other_shapes": [{"hidden_size": 60}, {"vocabulary": 2000}, {"vocabulary": 1000}],
     "orders": [[ADAPTED, TRIMMED]],
     "teaching": {"epochs": 3, "transfer_lines": 90},
     "variants": ["kl"],
@@ -84,7 +84,7 @@ def test_the_pipeline_and_the_single_techniques() -> None:
     open_ones = {family: [name for name in names(grid, family) if "onnx" not in name] for family in families}
     assert open_ones["pruned"] == ["pruned, 50 %", "pruned, 90 %"] and open_ones["cut"] == ["cut, 2 layers"]
     assert open_ones["trimmed"] == ["trimmed, 1,500 tokens", "trimmed, 2,000 tokens", "trimmed, 1,000 tokens"]
-    assert open_ones[SIZES] == ["72 wide", "2,000 tokens", "1,000 tokens"]
+    assert open_ones[SIZES] == ["60 wide", "2,000 tokens", "1,000 tokens"]
     assert open_ones[ORDERS] == ["adapted > fewer tokens"] and open_ones[UNTAUGHT] == list(UNTAUGHT_KINDS)
     for recipe in grid["distilled", "distilled, 2x6"]:
         teacher, student = recipe.steps[-2:]
@@ -147,7 +147,7 @@ def test_other_shapes_change_several_sizes_and_say_which() -> None:
     assert names(grid, SIZES)[::2] == ["24 wide, 900 tokens", "1 layer, 128 neurons, 24 wide"]
     first, last = (end(grid[SIZES, name][0]) for name in names(grid, SIZES)[::2])
     wanted = ("layers", "feed_forward", "hidden", "vocabulary")
-    assert [first[name] for name in wanted] == [2, 256, 24, 900]
+    assert [first[name] for name in wanted] == [2, 96, 24, 900]
     assert [last[name] for name in wanted] == [1, 128, 24, 1500]
     assert names(grid, "trimmed")[::2] == ["trimmed, 1,500 tokens"], "sizes of the vocabulary alone"
 
@@ -268,7 +268,7 @@ def test_a_recipe_that_cannot_be_is_refused_by_the_plan(wrong: dict, said: str) 
 
 def test_the_largest_sizes_of_the_encoder_are_no_error() -> None:
     """So the errors above come from the one change that each of them makes."""
-    most = {"layers": 4, "feed_forward": 384, "hidden_size": 96}
+    most = {"layers": 4, "feed_forward": 144, "hidden_size": 72}
     assert len(notebook(shape=GIVEN["shape"] | most, other_shapes=[])["grid"][PIPELINE, TRIMMED]) == 4
 
 

@@ -247,11 +247,11 @@ def test_groups_are_closed_by_quantization_and_that_trains_nothing() -> None:
         (Distil(5, languages=("swa",)), "asks for 5 layers, and the model before it has 4"),
         (
             PruneFeedForward(400, corpus="sample", languages=("swa",)),
-            "asks for 400 neurons in each layer, and the model .* has 384",
+            "asks for 400 neurons in each layer, and the model .* has 144",
         ),
-        (TruncateHidden(102), "asks for 102 dimensions of its hidden states, and the model before it has 96"),
+        (TruncateHidden(78), "asks for 78 dimensions of its hidden states, and the model before it has 72"),
         (TruncateHidden(50), "6 heads do not divide a width of 50"),
-        (Cut(2, heads=5), "5 heads do not divide a width of 96"),
+        (Cut(2, heads=5), "5 heads do not divide a width of 72"),
     ],
 )
 def test_a_step_that_cannot_be_taken_is_said_before_anything_is_loaded(step, said: str) -> None:
@@ -259,7 +259,7 @@ def test_a_step_that_cannot_be_taken_is_said_before_anything_is_loaded(step, sai
     with pytest.raises(SmallerError, match=said):
         require_possible([start, start.then(step)])
     require_possible(
-        [start.then(Cut(4), PruneFeedForward(384, corpus="sample", languages=("swa",)), TruncateHidden(96))]
+        [start.then(Cut(4), PruneFeedForward(144, corpus="sample", languages=("swa",)), TruncateHidden(72))]
     )
 
 

@@ -17,11 +17,11 @@ from smaller.base.errors import SmallerError
 from smaller.base.progress import silent
 from smaller.base.settings import changed
 from smaller.notebook import profiles, rehearsal, runner
-from smaller.notebook.display import PLAN as PLAN_TYPE
 from smaller.notebook.parameters import filled
 from smaller.notebook.runner import NotebookRun
 from smaller.report import write_report
 from smaller.study import cache, results, running
+from smaller.study.plans import SHOWN as PLAN_TYPE
 from smaller.study.recipes import Recipe, dense
 from smaller.study.steps import Adapt, Distil, FineTune, Pretrain
 

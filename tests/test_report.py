@@ -13,8 +13,7 @@ from smaller.analysis.comparison import Comparison
 from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.statistics import Interval, t_interval
 from smaller.base.errors import SmallerError
-from smaller.notebook import display
-from smaller.study import Plan
+from smaller.study import Plan, plans
 
 RESULT = """
 import pandas as pd
@@ -113,7 +112,7 @@ def test_a_demonstration_says_so_and_progress_lines_stay_out_of_the_page(tmp_pat
 
 
 def test_a_dry_run_ends_where_a_notebook_would_start_to_work(outputs, tmp_path):
-    plan = f"display({{'{display.PLAN}': {{'recipes': len(seeds), 'done': 0, 'trainings': 3}}}}, raw=True)"
+    plan = f"display({{'{plans.SHOWN}': {{'recipes': len(seeds), 'done': 0, 'trainings': 3}}}}, raw=True)"
     write(tmp_path / "00_a.ipynb", "'a number'", plan, "1 / 0")
     write(tmp_path / "01_b.ipynb", "raise KeyError('amh')", plan)
     write(tmp_path / "02_c.ipynb", "1 / 0")

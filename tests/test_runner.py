@@ -10,9 +10,8 @@ import nbformat
 import pytest
 
 from smaller.base.errors import SmallerError
-from smaller.notebook import display
 from smaller.notebook.runner import NotebookRun, plan_notebook, run_notebook
-from smaller.study import Plan
+from smaller.study import Plan, plans
 
 PARAMETERS = 'encoder: str = "sample-small"  # which encoder\nseeds: list[int] = [1]  # one run for each\n'
 CHECK = "from smaller.notebook.parameters import check\nsettings = check(globals())"
@@ -136,7 +135,7 @@ def test_values_of_the_running_notebook_are_checked_too(outputs, tmp_path):
 
 
 def test_a_dry_run_ends_at_the_cell_that_tells_the_plan(outputs, tmp_path):
-    plan = f"display({{'{display.PLAN}': {{'recipes': len(seeds), 'done': 0, 'trainings': 3}}}}, raw=True)"
+    plan = f"display({{'{plans.SHOWN}': {{'recipes': len(seeds), 'done': 0, 'trainings': 3}}}}, raw=True)"
     run = plan_notebook(write(tmp_path / "00_a.ipynb", "'a number'", plan, TOUCHED), {"seeds": [4, 5]})
     assert (run.status, run.error, run.plan) == ("planned", "", Plan(recipes=2, done=0, trainings=3))
     assert run.parameters == {"encoder": "sample-small", "seeds": [4, 5]}

@@ -47,8 +47,8 @@ class Encoder:
 
 
 def _sample(size: str, layers: int) -> Encoder:
-    note = "AfriBERTa's depth and heads at an eighth of its width, without weights before its Pretrain step"
-    return Encoder(f"sample-{size}", layers, hidden=96, feed_forward=384, vocabulary=0, licence="Apache-2.0", note=note)
+    note = "AfriBERTa's depth and heads, less than a tenth of its width, without weights before its Pretrain step"
+    return Encoder(f"sample-{size}", layers, hidden=72, feed_forward=144, vocabulary=0, licence="Apache-2.0", note=note)
 
 
 def _afriberta(

@@ -14,12 +14,13 @@ from smaller.analysis.findings import baselines
 from smaller.analysis.findings.finding import Finding
 from smaller.analysis.findings.words import count_of, names_of
 from smaller.data.sets import EvaluationSet
-from smaller.notebook.display import PLAN, show
+from smaller.notebook.display import show
 from smaller.notebook.parameters import Settings, check
 from smaller.notebook.rules import chosen as chosen
 from smaller.notebook.rules import rules
 from smaller.notebook.rules import target as target
 from smaller.study import plain, results
+from smaller.study.plans import SHOWN
 from smaller.study.recipes import dense, require_possible
 from smaller.study.steps import FineTune
 
@@ -99,4 +100,4 @@ def preview(
     }
     table = pd.DataFrame(rows.items(), columns=["what", "here"])
     with tempfile.TemporaryDirectory() as folder:  # no file of the study's tables: each notebook has its own
-        show(table, "This run.", "this-run", folder=Path(folder), also={PLAN: asdict(plan)})
+        show(table, "This run.", "this-run", folder=Path(folder), also={SHOWN: asdict(plan)})

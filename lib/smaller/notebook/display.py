@@ -23,9 +23,6 @@ from smaller.base.errors import SmallerError
 from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
 
-PLAN = "application/vnd.smaller.plan+json"
-"""The MIME type of a `study.Plan`, which a dry run reads."""
-
 VERDICT = (
     "In parentheses: the verdict, after Holm's correction. That two agree, or that a loss is excluded, rests on a "
     "single interval, which is not corrected."

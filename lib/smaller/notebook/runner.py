@@ -20,11 +20,10 @@ from smaller.base.progress import Say, silent
 from smaller.notebook import files
 from smaller.notebook.kernels import Nursery
 from smaller.notebook.parameters import filled
+from smaller.study.plans import SHOWN, Plan
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-    from smaller.study import Plan
 
 NOTHING: Mapping = MappingProxyType({})
 
@@ -102,10 +101,7 @@ def plan_notebook(
 
 def plan_of(executed: NotebookNode) -> Plan | None:
     """What an executed notebook said, before it began, that there is to do."""
-    from smaller.notebook.display import PLAN  # takes seconds, while the first kernel starts
-    from smaller.study import Plan
-
-    said = [output.get("data", {}).get(PLAN) for cell in executed.cells for output in cell.get("outputs", [])]
+    said = [output.get("data", {}).get(SHOWN) for cell in executed.cells for output in cell.get("outputs", [])]
     return next((Plan(**found) for found in said if found), None)
 
 

@@ -7,5 +7,5 @@
 from smaller.base.on_demand import on_demand
 
 __all__, __getattr__, __dir__ = on_demand(
-    __name__, {"running": "Plan Recipes estimate flat materialise pending plan run table"}
+    __name__, {"plans": "Plan", "running": "Recipes estimate flat materialise pending plan run table"}
 )

@@ -219,7 +219,7 @@ def starting_configuration(encoder: str) -> PreTrainedConfig:
     found = source(encoder)
     if isinstance(found, Path):
         return AutoConfig.from_pretrained(found, local_files_only=True)
-    return configuration(found, vocabulary=found.vocabulary or len(sample.tokenizer()))
+    return configuration(found, vocabulary=found.vocabulary or sample.VOCABULARY)
 
 
 _FIELDS = {

@@ -7,14 +7,13 @@ import functools
 import hashlib
 import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from smaller.base import settings
 from smaller.base.errors import SmallerError
-from smaller.base.progress import Progress, Say, duration
+from smaller.base.progress import Progress, Say
 from smaller.data import splits
 from smaller.data.sets import EvaluationSet
 from smaller.encoders import canonical
@@ -23,6 +22,7 @@ from smaller.study.columns import explained
 from smaller.study.engines import engine as engine_of
 from smaller.study.engines.local import workers_for
 from smaller.study.jobs import Job, materialise, pending, plan
+from smaller.study.plans import Plan
 from smaller.study.recipes import Recipe, parameters_of, shapes, starting_configuration
 from smaller.study.steps import Step
 
@@ -128,34 +128,6 @@ def _work(jobs: Sequence[Job]) -> dict[Recipe, float]:
             work[recipe], training = SCORING + SCORING_A_SET * len(job.sets) + training, 0.0
         carried[job.prefix] = training
     return work
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What there is to do: recipes in all and done, models to train, their updates, and the seconds that it may take.
-
-    `seconds` are None where no record shows them; `unscored` recipes are to be scored on further sets. `work` holds the
-    updates, and the bytes of the model that is kept, of each training by the identity of the recipe that ends in it:
-    by those two notebooks' plans are put together. `kinds` holds the encoder and the `kind` of each.
-    """
-
-    recipes: int
-    done: int
-    trainings: int = 0
-    updates: int = 0
-    seconds: float | None = None
-    unscored: int = 0
-    work: Mapping[str, Sequence[int]] = field(default_factory=dict, compare=False)
-    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
-
-    def __str__(self) -> str:
-        further = f"; {self.unscored} to score on further sets" * bool(self.unscored)
-        if self.done == self.recipes:
-            return f"all {self.recipes} recipes are done{further}"
-        text = f"{self.done} of {self.recipes} recipes are done; {self.trainings} to train"
-        text += f" in {self.updates:,} updates" * bool(self.trainings)
-        time = f", about {duration(self.seconds)}" if self.seconds else "; the first will show how long the rest takes"
-        return text + time + further
 
 
 def estimate(recipes: Recipes) -> Plan:

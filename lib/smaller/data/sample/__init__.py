@@ -9,6 +9,7 @@ costs a language has to be measured on real data.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
 import json
@@ -45,6 +46,7 @@ ETHIOPIC = {chr(code) for code in range(0x1200, 0x1358)}
 """The syllables of the Ethiopic script: a small text does not hold them all, and an unseen name may need any."""
 
 _TYPES = ("PER", "ORG", "LOC", "DATE")
+_POOLS = {"LOC": "place", "ORG": "organisation", "DATE": "date"}
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -129,30 +131,48 @@ def _training_names(language: str) -> dict[str, list[str]]:
 
 
 def _fill(pattern: str, pools: Sequence[dict], words: dict, generator: np.random.Generator) -> Sentence:
-    spans: list[tuple[list[str], str]] = []  # words, and the type of the entity that they are
+    filled: list[str] = []
+    tags: list[str] = []
     used: set[str] = set()
-    for part, kind in _parts(pattern):
-        filled: list[str] = []
-        for chunk in part.split():
-            slot = _SLOT.search(chunk)
-            chosen = _choose(slot[1], pools, words, generator) if slot else chunk
-            while slot and chosen in used:  # nobody travels from a town to the same town
-                chosen = _choose(slot[1], pools, words, generator)
-            used |= {chosen} if slot else set()
-            new = (chunk[: slot.start()] + chosen + chunk[slot.end() :] if slot else chosen).split()
-            if kind is None:
-                spans.append((new, slot[1] if slot and slot[1] in _TYPES else ""))
+    for chunks, kind in _parts(pattern):
+        begins = len(filled)
+        for before, slot, after in chunks:
+            if not slot:
+                filled.append(before)
+                tags.append("O")
+                continue
+            chosen = _choose(slot, pools, words, generator)
+            while chosen in used:  # nobody travels from a town to the same town
+                chosen = _choose(slot, pools, words, generator)
+            used.add(chosen)
+            new = f"{before}{chosen}{after}".split()
             filled += new
-        if kind is not None:
-            spans.append((filled, kind))
-    tags = [f"{'I' if place else 'B'}-{kind}" if kind else "O" for own, kind in spans for place in range(len(own))]
-    return Sentence(tuple(word for own, _ in spans for word in own), tuple(tags))
+            tags += _tags(slot if slot in _TYPES else "", len(new))
+        if kind:
+            tags[begins:] = _tags(kind, len(filled) - begins)
+    return Sentence(tuple(filled), tuple(tags))
 
 
-def _parts(pattern: str) -> Iterator[tuple[str, str | None]]:
-    """The pattern cut at its brackets: "[ORG Chuo Kikuu cha {LOC}] ..." gives (text, type) and (text, None)."""
+def _tags(kind: str, count: int) -> list[str]:
+    """The tags of so many words that are one entity of a type, or none."""
+    return [f"B-{kind}", *[f"I-{kind}"] * (count - 1)] if kind else ["O"] * count
+
+
+@functools.cache
+def _parts(pattern: str) -> list[tuple[list[tuple[str, str, str]], str]]:
+    """The pattern cut at its brackets: "[ORG Chuo Kikuu cha {LOC}] ..." gives parts, each with its type if it has one.
+
+    A part is a list of chunks: what stands before a slot, the slot, and what stands after it; or a word alone.
+    """
+    parts = []
     for match in re.finditer(r"\[(\w+) ([^\]]*)\]|[^\[\]]+", pattern):
-        yield (match[2], match[1]) if match[1] else (match[0], None)
+        chunks = [(*_SLOT.split(chunk, maxsplit=1), "", "")[:3] for chunk in (match[2] or match[0]).split()]
+        parts.append((chunks, match[1] or ""))
+    return parts
+
+
+_PERSONS = tuple(np.cumsum((0.6, 0.2, 0.2)))
+"""The shares of persons who are called by both names, by the given name or by the family's, added up."""
 
 
 def _choose(slot: str, pools: Sequence[dict], words: dict, generator: np.random.Generator) -> str:
@@ -161,8 +181,8 @@ def _choose(slot: str, pools: Sequence[dict], words: dict, generator: np.random.
     names = pools[generator.integers(len(pools))]
     if slot == "PER":
         given, family = (names[kind][generator.integers(len(names[kind]))] for kind in ("given", "family"))
-        return (f"{given} {family}", given, family)[generator.choice(3, p=(0.6, 0.2, 0.2))]
-    values = names[{"LOC": "place", "ORG": "organisation", "DATE": "date"}[slot]]
+        return (f"{given} {family}", given, family)[bisect.bisect(_PERSONS, generator.random())]
+    values = names[_POOLS[slot]]
     return values[generator.integers(len(values))]
 
 

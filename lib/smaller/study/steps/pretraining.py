@@ -28,7 +28,7 @@ SETTINGS = {"weight_decay": 0.01, "betas": (0.9, 0.98), "dropout": 0.0}
 class Pretrain(Step):
     """Train by masked-language modelling: `rate` of the tokens are to be guessed, 80 % of them hidden, 10 % swapped.
 
-    The defaults make the sample family from the embedded corpus in about a minute on one core; at a rate of 25 %
+    The defaults make the sample family from the embedded corpus in half a minute on one core; at a rate of 25 %
     instead of the usual 15 % there is more to learn from so little text. `updates` counts batches of `batch_size`
     lines; the learning rate warms up over the first tenth and then falls to zero. There is no dropout: with so few
     updates nothing is seen often enough to be learned by heart. `lines` of each language are read, evenly spread; 0 is
@@ -37,9 +37,9 @@ class Pretrain(Step):
 
     corpus: str = "sample"
     languages: tuple[str, ...] = ("amh", "hau", "pcm", "swa", "yor")
-    updates: int = 1200
+    updates: int = 800
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     max_length: int = 64
     rate: float = 0.25
     seed: int = 1
