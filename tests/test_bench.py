@@ -57,9 +57,9 @@ def test_deployment_by_hand() -> None:
 
     found = lines("deploy", answer, installed=lambda name: True)
     assert found[0] == "Deploying a model: 9 parameters; batch 1, 32 tokens, 2 threads on a CPU; noise floor 4 %"
-    assert [line.split()[-1] for line in found[1:8]] == deployment.TIMED
+    assert [line.split()[-1] for line in found[1:9]] == deployment.TIMED
     assert found[6] == "    5.00 ms [4.00, 6.00]    8.0 times as fast   104.0 MB,  26 % of the bytes  onnx-int8"
-    assert found[8:] == [
+    assert found[9:] == [
         "     8.0 times as fast with onnx-int8; the mark is 7: reached",
         "    26.0 % of the bytes; the mark is 26 %: reached",
         "     8.0 times as fast with openvino-int8; the mark is 9: missed",

@@ -251,7 +251,7 @@ def test_the_two_constructors_name_what_has_a_meaning():
 
 
 def test_equal_steps_have_equal_forms():
-    assert Distil(4).canonical() == Distil(4, temperature=2, logits_weight=0.5, learning_rate=2e-3).canonical()
+    assert Distil(4).canonical() == Distil(4, temperature=2, logits_weight=0.5, learning_rate=3e-3).canonical()
     assert Distil(4, logits_weight=1, labels_weight=0) == Distil(4, logits_weight=1.0, labels_weight=0.0)
     for step in (CORPUS, TASK, Distil(2, layer_map=(0, 3)), dataclasses.replace(TASK, warm_up=0)):
         form = step.canonical()

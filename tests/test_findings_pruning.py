@@ -137,7 +137,7 @@ def test_orders_are_compared_at_the_sparsities_of_both():
 def test_masks_are_told_apart_where_they_are_least_apart():
     found = pruning.masks(grid(random=20.0))
     assert found.quantity.sign == 1 and found.quantity.interval.mean == pytest.approx(20.0)
-    assert pruning.masks(grid(random=-20.0)).quantity.sign == -1
+    assert pruning.masks(grid(random=-20.0)).quantity.sign == -1 and found.quantity.drawn_once == ("the random mask",)
     assert pruning.masks(grid(random=0.0)).quantity.verdict == AGREES
     assert pruning.masks(grid()).verdict == NOT_MEASURED
 

@@ -126,6 +126,13 @@ def test_drop_at_interpolates_from_dense():
     assert drop_at(table, split="dev")["sparsity"].item() == pytest.approx(0.08)
 
 
+def test_a_drop_is_of_the_seeds_that_both_have():
+    """Once the mean over all dense seeds stood beside that of a few pruned ones: 4 points were lost here."""
+    dense = pd.concat([tidy({"dense": {0.0: f1}}, seeds=(seed,)) for seed, f1 in ((1, 70), (2, 74), (3, 78))])
+    pruned = tidy({"before": {0.5: 69.99}}, seeds=(1,))
+    assert math.isnan(drop_at(pd.concat([dense, pruned]))["sparsity"].item())
+
+
 def test_curves_without_dense_runs_are_refused():
     with pytest.raises(SmallerError, match="no dense run of e on swa"):
         drop_at(tidy({"before": {0.5: 70}}))

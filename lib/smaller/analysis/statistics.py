@@ -160,18 +160,19 @@ def one_kind(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> pd.DataFrame:
-    """The sparsity at which mean F1 has first dropped by `points` below dense, linear between grid points, or NaN."""
+    """The sparsity at which F1, paired by seed, is first `points` below dense, linear between grid points, or NaN."""
     rows, found = of_split(table, split), []
-    dense = rows[rows["order"] == "dense"].groupby(["dataset", "encoder", "language"])["f1"].mean()
+    dense = rows[rows["order"] == "dense"].set_index(["dataset", "encoder", "language"])[["seed", "f1"]]
     for series, own in rows[rows["order"] != "dense"].groupby(SERIES, sort=False):
         dataset, encoder, language, *_ = series
-        if series[:3] not in dense:
+        if series[:3] not in dense.index:
             raise SmallerError(
                 f"There is no dense run of {encoder} on {language} ({dataset}, {split}) to compare pruning with: add "
                 "the dense recipe to the study."
             )
-        lost = pd.concat([pd.Series({0.0: 0.0}), dense[series[:3]] - own.groupby("sparsity")["f1"].mean()])
-        grid, lost = lost.index.to_numpy(), lost.to_numpy()
+        whole = dense.loc[[series[:3]]].groupby("seed")["f1"].mean()
+        lost = (own["seed"].map(whole) - own["f1"]).groupby(own["sparsity"]).mean().dropna()
+        grid, lost = np.array([0.0, *lost.index]), np.array([0.0, *lost])
         last = next(iter(np.flatnonzero(lost >= points)), None)
         crossing = math.nan if last is None else np.interp(points, lost[last - 1 : last + 1], grid[last - 1 : last + 1])
         found.append((*series, float(crossing)))

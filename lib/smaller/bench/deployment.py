@@ -21,7 +21,8 @@ TIMED = [name for name in formats.FORMATS if name != "fp16"]
 MARKS = {"onnx-int8": 7.0, "openvino-int8": 9.0}
 BYTES_MARK = 0.26
 TOKENS = 32
-_PACKAGES = {"llm.int8": "bitsandbytes", "onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino-int8": "openvino"}
+_PACKAGES = dict.fromkeys(("onnx", "onnx-int8", "onnx-int4"), "onnxruntime")
+_PACKAGES |= {"llm.int8": "bitsandbytes", "openvino-int8": "openvino"}
 
 
 def report(ask: Ask, *, installed: Callable[[str], object] = find_spec) -> Iterator[str]:

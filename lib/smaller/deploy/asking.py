@@ -17,7 +17,8 @@ from smaller.encoders import finding
 
 def require_asked(encoder: str, data: str, folder: Path | str, *, task: str, language: str, form: str) -> None:
     """Raise SmallerError unless all that is named is there: encoder, data, task, language, format, a place for it."""
-    formats.require_format(form)
+    if form:
+        formats.require_format(form)
     if task:
         tasks.task(task)
     for code in language.split("+"):

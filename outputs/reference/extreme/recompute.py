@@ -121,7 +121,7 @@ def named(groups: Mapping[object, list[str]], *, seeds: tuple[int, ...] = SEEDS)
 
 def timed() -> pd.DataFrame:
     """The timings that were kept, as `timing.settings_table` gives them: of named entities in Hausa, seed 1."""
-    kept = pd.read_csv(RUN.folder / "tables" / "extreme-times.csv")
+    kept = pd.read_csv(RUN.folder / "times.csv")
     first = table[(table["dataset"] == TASKS[0]) & (table["language"] == "hau") & (table["seed"] == 1)]
     kept["identity"] = kept["model"].map(first.drop_duplicates("stage").set_index("stage")["identity"])
     kept = kept.rename(columns={"ms, network alone": "milliseconds", "noise floor": "noise_floor"})
@@ -250,7 +250,7 @@ parts = [
         decimals=2,
     ),
     RUN.table(
-        pd.read_csv(RUN.folder / "tables" / "pseudo-perplexity.csv"),
+        pd.read_csv(RUN.folder / "perplexity.csv"),
         "Guessing 100 sentences of the test split: lower is better. There is one model for each stage, so there is no "
         "interval.",
         "pseudo-perplexity",

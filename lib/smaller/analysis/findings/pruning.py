@@ -103,9 +103,9 @@ def departures(table: pd.DataFrame) -> pd.DataFrame:
     return found.rename(index=name_of).rename_axis("language").reset_index()
 
 
-def _by_sparsity(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _by_sparsity(first: pd.DataFrame, second: pd.DataFrame, *once: str) -> tuple[pd.DataFrame, str]:
     """The comparison at each sparsity that both have, and all of them in words."""
-    each = made(paired(first, second, by=["sparsity"])).sort_values("sparsity")
+    each = made(paired(first, second, by=["sparsity"], drawn_once=once)).sort_values("sparsity")
     told = "; ".join(f"{percent(row.sparsity)}: {row.comparison} ({row.verdict})" for row in each.itertuples())
     return each, f"By sparsity, {told}."
 
@@ -139,18 +139,14 @@ def stability(table: pd.DataFrame) -> Finding:
 def masks(table: pd.DataFrame) -> Finding:
     """Do magnitude masks beat random ones (paper 1, mechanism 1; T22)? The quantity is where they are least apart."""
     rows = of_split(table, "test").query("order == 'before'")
-    each, text = _by_sparsity(*(rows[rows["method"] == method] for method in ("magnitude", "random")))
+    kinds = (rows[rows["method"] == method] for method in ("magnitude", "random"))
+    each, text = _by_sparsity(*kinds, "the random mask")
     if each.empty:
         return missing("Random masks")
     least = min(each["comparison"], key=lambda one: one.interval.mean)
-    unsure = "are not shown to keep more F1 than"
-    return Finding(
-        f"Magnitude masks {least.words('keep more F1 than', 'keep less F1 than', unsure, unsure)} random masks of "
-        "equal sparsity.",
-        text,
-        quantity=least,
-        values={"each": each},
-    )
+    told = least.words("keep more F1 than", "keep less F1 than", *2 * ["are not shown to keep more F1 than"])
+    headline = f"Magnitude masks {told} random masks of equal sparsity."
+    return Finding(headline, text, quantity=least, values={"each": each})
 
 
 def time(table: pd.DataFrame, floors: Mapping[str, float]) -> Finding:

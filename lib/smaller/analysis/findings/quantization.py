@@ -1,7 +1,7 @@
 """What quantization saves and costs: F1, loss, bytes and time of every format of a model, and of rounded weights (T23).
 
-`table` is the tidy table of one encoder, whose column `form` names the format; `parts` is what `timing.bytes_by_part`
-gives, and `settings` what `timing.settings_table` does, of one device.
+`table` is the tidy table of one encoder, whose column `form` names the format; `parts` and `settings` are what
+`timing.bytes_by_part` and `timing.settings_table` give, of one device.
 """
 
 from collections.abc import Callable, Sequence

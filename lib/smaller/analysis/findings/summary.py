@@ -137,8 +137,8 @@ def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFra
 
 def units(found: pd.DataFrame) -> str:
     """What the sizes and times of `families` are, for captions; files stand beside weights where no folder is known."""
-    size, time = SIZE[found["counted"].iloc[0]], TIME[found["timed"].iloc[0]]
-    size += ", of the language whose model is largest"
+    size = f"{SIZE[found['counted'].iloc[0]]}, of the language whose model is largest"
+    time = TIME[found["timed"].iloc[0]]
     without = found[found["technique"] == WITHOUT]
     if found["counted"].iloc[0] == "dense_bytes" and len(without):
         size += "; of a model without an encoder, its whole file"
