@@ -379,7 +379,7 @@ def test_rounding_is_judged_by_all_weights_at_the_most_bits():
 
 
 def test_a_gain_by_rounding_is_no_loss():
-    """S12: the largest change was told as a loss, of embeddings that had gained."""
+    """The largest change was told as a loss, of embeddings that had gained."""
     found = quantization.sensitivity(quantization.rounded(roundings({("all", 8): 0.0, ("embeddings", 8): 4.0})))
     assert found.values["shown"] == [], "what is told are losses"
 

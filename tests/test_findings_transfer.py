@@ -126,7 +126,7 @@ def shaken(table: pd.DataFrame, *, by: float = 0.3) -> pd.DataFrame:
 
 
 def test_changes_average_languages_first_and_their_sample_is_the_seeds() -> None:
-    """S5: pairs of language and seed made six of three, and verdicts turned with the unit."""
+    """Pairs of language and seed made six of three, and verdicts turned with the unit."""
     table = shaken(TABLE)
     found = transfer.changes(table).set_index(["order", "sparsity"])
     assert list(found.index) == [(order, share) for order in ("before", "after") for share in GRID]
@@ -154,7 +154,7 @@ def test_whether_pruning_helps_depends_on_the_sign() -> None:
 
 
 def test_few_seeds_decide_nothing_and_say_which_gain_they_exclude() -> None:
-    """S15: the only possible sentence was "does not help"."""
+    """The only possible sentence was "does not help"."""
     flat = TABLE.assign(f1=50.0)
     noise = shaken(flat, by=1.0)
     found = transfer.pruning_helps(noise[noise["seed"] < 3])
@@ -320,7 +320,7 @@ def test_levels_of_other_encoders_are_not_comparable() -> None:
 
 
 def test_no_dense_value_is_published_for_swahili_out_of_domain() -> None:
-    """S13: the 85 to 90 points are those of pruned models up to 60 %."""
+    """The 85 to 90 points are those of pruned models up to 60 %."""
     rows = published(table="claims", language="swa")
     rows = rows[rows["row"].str.contains("out of domain")]
     assert sorted(rows["value"]) == [85, 90] and not rows["row"].str.contains("dense").any()
@@ -342,7 +342,7 @@ def test_relations_are_judged_by_a_comparison_over_seeds() -> None:
 
 
 def test_an_interval_that_holds_zero_and_one_seed_decide_nothing() -> None:
-    """S6: -0.1 [-3.1, 2.9] was "differs"."""
+    """-0.1 [-3.1, 2.9] was "differs"."""
     noisy = afriberta(shaken(TABLE.assign(f1=60.0), by=3.0))
     found = transfer.claims(noisy[noisy["seed"] < 3], correlations.clearest(NONE))
     for one in found["D17"]:
@@ -404,7 +404,7 @@ def test_transfer_rises_with_overlap_and_falls_with_unknown_pieces() -> None:
 
 
 def test_targets_are_compared_over_the_same_sources_only() -> None:
-    """S11: a target that is a source itself had fewer sources than the others, and another mean."""
+    """A target that is a source itself had fewer sources than the others, and another mean."""
     table, far = more_targets()
     pairs = correlations.with_distances(table, far)
     equal = pairs[pairs["equal"]]

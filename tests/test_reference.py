@@ -180,7 +180,7 @@ def test_the_reference_summary_has_every_claim(reference):
 
 
 def test_the_records_rate_and_passes_do_on_dev_what_the_best_of_the_tried_ones_do(reference):
-    """S2: settings are chosen on dev; of those tried, one that is no worse there by more than half a point is used."""
+    """Settings are chosen on dev; of those tried, one that is no worse there by more than half a point is used."""
     table = pd.read_csv(reference / "mini" / "tables" / "rates-on-dev.csv")
     assert len(table) >= 6 and table["average, dev"].is_monotonic_decreasing
     used = table[(table["learning rate"] == 1e-3) & (table["passes"] == 4)].iloc[0]

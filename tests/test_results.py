@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import math
@@ -250,6 +251,27 @@ def test_counts_by_sentence_stay_in_the_record() -> None:
     results.write(with_counts)
     assert results.read(DENSE) == results.of_identity(DENSE.identity) == with_counts
     assert results.of_identity("0" * 16) is None
+
+
+def test_records_of_another_fine_tuning_are_told_apart() -> None:
+    """Else a model that was trained longer stands beside the formats of one that was not."""
+    short, long = FineTune("sample", "swa", seed=1, epochs=2), FineTune("sample", "swa", seed=1, epochs=5)
+    recipes = [
+        dense(SMALL, short),
+        dense(SMALL, long),
+        pruned_after(SMALL, short, Prune(0.5)),
+        dense(SMALL, again(short, 2)),
+    ]
+    records = [{"recipe": json.loads(json.dumps(recipe.canonical()))} for recipe in recipes]
+    assert results.tuned_as(records, [again(short, 3)]) == [records[0], *records[2:]]
+    assert results.tuned_as(records, [FineTune("sample", "yor", seed=1, epochs=2)]) == []
+
+
+SMALL = "sample-small"
+
+
+def again(tuning: FineTune, seed: int) -> FineTune:
+    return dataclasses.replace(tuning, seed=seed)
 
 
 def test_table_of_nothing_has_its_columns() -> None:

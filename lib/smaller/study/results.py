@@ -94,6 +94,14 @@ def done(recipes: Iterable[Recipe]) -> Iterator[dict]:
     return (record for recipe in dict.fromkeys(recipes) if (record := read(recipe)) is not None)
 
 
+def tuned_as(records: Iterable[dict], tunings: Iterable[FineTune]) -> list[dict]:
+    """The records of models that were fine-tuned as one of some, whatever the seed: as long, and at the same rate."""
+    wanted = [tuning.canonical() | {"seed": 0} for tuning in tunings]
+    steps = [(record, record["recipe"]["steps"]) for record in records]
+    tuned = [(record, [step | {"seed": 0} for step in own if step["step"] == "FineTune"]) for record, own in steps]
+    return [record for record, own in tuned if all(step in wanted for step in own)]
+
+
 def of_identity(identity: str) -> dict | None:
     """The record of a recipe, or of a plain model, by its identity, whatever inputs it was made from."""
     return _read_file(place_of(identity)) or _read_file(place_of(identity, plain=True))
