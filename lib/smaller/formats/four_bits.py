@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,61 +46,64 @@ def in_four_bits(program: Any, weights: Mapping[str, np.ndarray], *, ir: Any) ->
 
     Linear weights of shape (inputs, outputs) are unpacked once, when the runtime opens the graph; they are int8 then,
     and run as fast as int8. Of embeddings the tokens of a sentence are unpacked. Types of tokens stay in int8, and so
-    does what has an odd number of columns.
+    does what cannot be halved: a table of an odd width, a product of an odd number of inputs.
     """
     graph = program.graph
-    constants = {
-        name: graph_constant(graph, name, np.array(value, np.uint8), ir=ir)
-        for name, value in (("fifteen", 15), ("four", 4))
-    }
+    constants = [_constant(graph, name, np.uint8(value), ir=ir) for name, value in (("fifteen", 15), ("four", 4))]
     for name, weight in weights.items():
-        old = graph.initializers.get(f"{name}_quantized")
-        users = {node.op_type for node in old.consumers()} if old is not None else set()
-        (user,) = old.consumers() if users and len(old.consumers()) == 1 else (None,)
-        if user is None or len(weight) < 2 or weight.shape[users == {"Gather"}] % 2:
-            continue
-        scale, zero = (graph.initializers[f"{name}{end}"] for end in ("_scale", "_zero_point"))
-        if user.op_type == "Gather":
-            numbers, scales = rounded(weight)
-            ids, (dequantize,) = user.inputs[1], user.outputs[0].consumers()
-            user.replace_input_with(0, graph_constant(graph, name + PACKED, packed(numbers), ir=ir))
-            new = unpacking(user.outputs[0], constants, axis=-1, ir=ir)
-            graph.insert_before(dequantize, new)
-            dequantize.replace_input_with(0, new[-1].outputs[0])
-            scale.const_value, zero.const_value = (
-                ir.tensor(np.array(value, kind)) for value, kind in ((1, "f4"), (ZERO, "u1"))
-            )
-            own = ir.node("Gather", [graph_constant(graph, f"{name}_row_scale", scales, ir=ir), ids])
-            cast = ir.node("Cast", own.outputs, {"to": ir.DataType.FLOAT})
-            scaled = ir.node("Mul", [dequantize.outputs[0], cast.outputs[0]])
-            dequantize.outputs[0].replace_all_uses_with(scaled.outputs[0])
-            scaled.replace_input_with(0, dequantize.outputs[0])
-            graph.insert_after(dequantize, [own, cast, scaled])
-        elif user.op_type == "MatMulInteger":
-            numbers, scales = rounded(weight.T)
-            held = graph_constant(graph, name + PACKED, packed(numbers).T.copy(), ir=ir)
-            new = unpacking(held, constants, axis=0, ir=ir)
-            new.append(ir.node("Cast", new[-1].outputs, {"to": ir.DataType.INT8}))
-            graph.insert_before(user, new)
-            user.replace_input_with(1, new[-1].outputs[0])
-            scale.const_value = ir.tensor(scales[:, 0].astype(np.float32))
-            zero.const_value = ir.tensor(np.array(ZERO, np.int8))
+        quantized = graph.initializers.get(f"{name}_quantized")
+        (user,) = quantized.consumers() if quantized is not None and len(quantized.consumers()) == 1 else (None,)
+        kind = user and user.op_type
+        if kind == "Gather" and len(weight) > 1 and weight.shape[1] % 2 == 0:
+            _table(graph, name, weight, user, constants, ir=ir)
+        elif kind == "MatMulInteger" and len(weight) % 2 == 0:
+            _product(graph, name, weight, user, constants, ir=ir)
         else:
             continue
         del graph.initializers[f"{name}_quantized"]
 
 
-def unpacking(held: Any, constants: Mapping[str, Any], *, axis: int, ir: Any) -> list:
+def _table(graph: Any, name: str, weight: np.ndarray, gather: Any, constants: Sequence, *, ir: Any) -> None:
+    """Let the rows that are gathered be unpacked, and have scales of their own."""
+    numbers, scales = rounded(weight)
+    ids, (dequantize,) = gather.inputs[1], gather.outputs[0].consumers()
+    gather.replace_input_with(0, _constant(graph, name + PACKED, packed(numbers), ir=ir))
+    unpacked = _unpacking(gather.outputs[0], constants, axis=-1, ir=ir)
+    graph.insert_before(dequantize, unpacked)
+    dequantize.replace_input_with(0, unpacked[-1].outputs[0])
+    graph.initializers[f"{name}_scale"].const_value = ir.tensor(np.array(1, np.float32))
+    graph.initializers[f"{name}_zero_point"].const_value = ir.tensor(np.array(ZERO, np.uint8))
+    own = ir.node("Gather", [_constant(graph, f"{name}_row_scale", scales, ir=ir), ids])
+    cast = ir.node("Cast", own.outputs, {"to": ir.DataType.FLOAT})
+    scaled = ir.node("Mul", [dequantize.outputs[0], cast.outputs[0]])
+    dequantize.outputs[0].replace_all_uses_with(scaled.outputs[0])
+    scaled.replace_input_with(0, dequantize.outputs[0])
+    graph.insert_after(dequantize, [own, cast, scaled])
+
+
+def _product(graph: Any, name: str, weight: np.ndarray, product: Any, constants: Sequence, *, ir: Any) -> None:
+    """Let a product's weights be unpacked, and its outputs have scales of their own."""
+    numbers, scales = rounded(weight.T)
+    held = _constant(graph, name + PACKED, packed(numbers).T.copy(), ir=ir)
+    unpacked = _unpacking(held, constants, axis=0, ir=ir)
+    unpacked.append(ir.node("Cast", unpacked[-1].outputs, {"to": ir.DataType.INT8}))
+    graph.insert_before(product, unpacked)
+    product.replace_input_with(1, unpacked[-1].outputs[0])
+    graph.initializers[f"{name}_scale"].const_value = ir.tensor(scales[:, 0].astype(np.float32))
+    graph.initializers[f"{name}_zero_point"].const_value = ir.tensor(np.array(ZERO, np.int8))
+
+
+def _unpacking(held: Any, constants: Sequence, *, axis: int, ir: Any) -> list:
     """The nodes that take bytes to the numbers in them; the last one gives these."""
-    low = ir.node("BitwiseAnd", [held, constants["fifteen"]])
-    high = ir.node("BitShift", [held, constants["four"]], {"direction": "RIGHT"})
+    fifteen, four = constants
+    low = ir.node("BitwiseAnd", [held, fifteen])
+    high = ir.node("BitShift", [held, four], {"direction": "RIGHT"})
     return [low, high, ir.node("Concat", [low.outputs[0], high.outputs[0]], {"axis": axis})]
 
 
-def graph_constant(graph: Any, name: str, values: np.ndarray, *, ir: Any) -> Any:
+def _constant(graph: Any, name: str, values: np.ndarray, *, ir: Any) -> Any:
     """A new initializer of a graph."""
-    tensor = ir.tensor(values, name=name)
-    graph.initializers[name] = ir.Value(
-        name=name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype)
-    )
-    return graph.initializers[name]
+    tensor = ir.tensor(np.asarray(values), name=name)
+    made = ir.Value(name=name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype))
+    graph.initializers[name] = made
+    return made

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, silent
@@ -26,6 +25,7 @@ from smaller.data import splits
 from smaller.data.examples import Example, Sentence, Text
 from smaller.data.tasks import Task
 from smaller.data.text import as_sentence, composed
+from smaller.encoders.device import threads_at
 from smaller.study import results
 from smaller.study.cost import labels_of_texts
 from smaller.study.evaluation import scores_of_labels, true_labels
@@ -169,15 +169,12 @@ def _scores(task: Task, examples: Sequence[Example], predicted: Sequence[Sequenc
 
 def _milliseconds(readers: Mapping[str, Callable[[str], object]], examples: Sequence[Example]) -> dict[str, float]:
     """The time that each reader takes for one of the first examples as text: the median over rounds, read in turn."""
-    texts, threads = [text_of(example) for example in examples[:TIMED]], torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    texts = [text_of(example) for example in examples[:TIMED]]
+    with threads_at(1):
         rounds = [
             {name: timeit.timeit(lambda read=read: list(map(read, texts)), number=1) for name, read in readers.items()}
             for _ in range(ROUNDS)
         ]
-    finally:
-        torch.set_num_threads(threads)
     return {name: 1000 * float(np.median([spent[name] for spent in rounds])) / len(texts) for name in readers}
 
 

@@ -97,9 +97,11 @@ def done(recipes: Iterable[Recipe]) -> Iterator[dict]:
 def tuned_as(records: Iterable[dict], tunings: Iterable[FineTune]) -> list[dict]:
     """The records of models that were fine-tuned as one of some, whatever the seed: as long, and at the same rate."""
     wanted = [tuning.canonical() | {"seed": 0} for tuning in tunings]
-    steps = [(record, record["recipe"]["steps"]) for record in records]
-    tuned = [(record, [step | {"seed": 0} for step in own if step["step"] == "FineTune"]) for record, own in steps]
-    return [record for record, own in tuned if all(step in wanted for step in own)]
+    return [
+        record
+        for record in records
+        if all(step["step"] != "FineTune" or step | {"seed": 0} in wanted for step in record["recipe"]["steps"])
+    ]
 
 
 def of_identity(identity: str) -> dict | None:
