@@ -53,11 +53,6 @@ LINES = [
 ]
 
 
-CPU = Path("/proc/cpuinfo")
-SAME = CPU.is_file() and "avx512f" in CPU.read_text()
-"""Whether the page's network rounds as ONNX Runtime does here: on other processors that sums in another order."""
-
-
 def tagger(
     labels,
     *,
@@ -150,18 +145,14 @@ def answered(name: str, ask: Callable, shipped, pages, folder: Path) -> Iterator
 @with_node
 @pytest.mark.parametrize("name", ["entities", "entities in 4 bits", "parts of speech"])
 def test_page_marks_the_words_that_the_package_marks(name: str, shipped, pages, tmp_path: Path) -> None:
-    others = []
     for line, found, expected in answered(name, answers.tag, shipped, pages, tmp_path):
-        assert (len(found["words"]), found["windows"]) == (expected.words, expected.windows)
-        assert found["unknown"] == pytest.approx(expected.unknown)
         entities = [(e["text"], e["type"], e["start"], e["end"]) for e in found["entities"]]
         places = [(e.text, e.type, units(line, e.start), units(line, e.end)) for e in expected.entities]
-        if entities != places:
-            others.append(line)
-            continue
+        assert entities == places, line
+        assert (len(found["words"]), found["windows"]) == (expected.words, expected.windows)
+        assert found["unknown"] == pytest.approx(expected.unknown)
         scores = [entity["score"] for entity in found["entities"]]
-        assert scores == pytest.approx([entity.score for entity in expected.entities], abs=0.03 if SAME else 0.1)
-    assert len(others) <= (0 if SAME else len(LINES) // 5), others
+        assert scores == pytest.approx([entity.score for entity in expected.entities], abs=0.03)
 
 
 @with_node
@@ -191,7 +182,10 @@ def test_network_gives_the_logits_of_onnx_runtime(name: str, shipped, pages, tmp
         found = np.array(found)
         assert found.size == expected.size
         far.append(np.abs(found.reshape(expected.shape) - expected).max())
-    assert np.median(far) < 1e-5 and max(far) < (1e-5 if SAME else 0.1)
+    cpu = Path("/proc/cpuinfo")
+    same = cpu.is_file() and "avx512f" in cpu.read_text()  # other processors sum in another order
+    assert np.median(far) < 1e-5 and max(far) < (1e-5 if same else 0.1)
+    assert np.mean(np.array(far) < 1e-3) > 0.7
 
 
 def unigram(normalizer=None, cutter=None, *, lstrip: bool = False) -> Tokenizer:

@@ -385,17 +385,17 @@ def test_a_gain_by_rounding_is_no_loss():
 
 
 def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
-    class Named(str):
-        identity = property(str)
-
     report = {"columns": 0.2, "values": 0.01, "largest": 9.0, "sentences": 3}
     records = {
-        "a": {"steps": [{"threshold": 3.0, "report": {"outliers": report}}]},
-        "b": {"steps": [{"threshold": 3.0, "report": {"outliers": report | {"columns": 0.4, "largest": 12.0}}}]},
-        "c": {"steps": [{"threshold": 6.0, "report": {"outliers": None}}]},
+        "a": {"identity": "a", "steps": [{"threshold": 3.0, "report": {"outliers": report}}]},
+        "b": {
+            "identity": "b",
+            "steps": [{"threshold": 3.0, "report": {"outliers": report | {"columns": 0.4, "largest": 12.0}}}],
+        },
+        "c": {"identity": "c", "steps": [{"threshold": 6.0, "report": {"outliers": None}}]},
     }
     monkeypatch.setattr("smaller.study.results.read", records.get)
-    looked = timing.outliers(map(Named, "abcd"))
+    looked = timing.outliers("abcd")
     assert looked["identity"].tolist() == ["a", "b"]
     rows = [row("fp32"), row("fp32", seed=2)]
     rows += [row("llm.int8", seed=seed, identity=name, f1=79.0) for name, seed in (("a", 1), ("b", 2), ("c", 1))]

@@ -96,8 +96,8 @@ def bytes_by_part(recipes: Iterable[Recipe]) -> pd.DataFrame:
 def outliers(recipes: Iterable[Recipe]) -> pd.DataFrame:
     """The outliers that LLM.int8() met: shares of the inputs of Linear layers, and the largest magnitude."""
     found = []
-    for recipe in recipes:
-        step = (results.read(recipe) or {"steps": [{}]})["steps"][-1]
+    for record in results.done(recipes):
+        step = record["steps"][-1]
         if met := step.get("report", {}).get("outliers"):
-            found.append({"identity": recipe.identity, "threshold": step["threshold"]} | met)
+            found.append({"identity": record["identity"], "threshold": step["threshold"]} | met)
     return pd.DataFrame(found, columns=["identity", "threshold", "columns", "values", "largest"])
