@@ -10,8 +10,9 @@ from smaller.base.errors import SmallerError
 from smaller.data import splits
 from smaller.data.tasks import bio_labels
 from smaller.encoders import TRAINED, Model
-from smaller.study.steps import Prune, quantization, step_from_canonical
-from smaller.study.steps.quantization import Quantize, Round, round_weight
+from smaller.study.rounding import ROUNDED_PARTS, round_weight
+from smaller.study.steps import Prune, step_from_canonical
+from smaller.study.steps.quantization import Quantize, Round
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_rounding_by_hand():
     )
 
 
-@pytest.mark.parametrize("parts", quantization.ROUNDED_PARTS)
+@pytest.mark.parametrize("parts", ROUNDED_PARTS)
 def test_only_the_named_part_is_rounded(tagger, parts):
     rounded, report = Round(3, parts).apply(tagger)
     before, after = (dict(model.network.named_parameters()) for model in (tagger, rounded))

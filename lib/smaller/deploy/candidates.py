@@ -161,6 +161,8 @@ class Plan:
         return self._on_text(fields, shape)
 
     def _on_text(self, fields: dict[str, Any], shape: Shape) -> Distil:
+        if self.form == "onnx-int4":
+            fields["bits"] = 4
         if splits.is_text(self.text):
             fields |= {"transfer_corpus": self.text, "transfer_lines": self.lines}
         return imitation(self.tuning, shape.layers, **fields)

@@ -27,6 +27,7 @@ from smaller.encoders.served import SERVED
 from smaller.prediction.labels import by_place
 from smaller.study.checkpoints import Checkpoint
 from smaller.study.halves import halves_of
+from smaller.study.rounding import Rounding
 
 Objective = Callable[[nn.Module, Batch, Batch], Tensor]
 """The loss of a part of a batch as its share of the whole batch's: a sum over the part, over what counts in the whole.
@@ -217,6 +218,7 @@ def train(
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
     dropout: float | None = None,
+    bits: int | None = None,
     scratch: Path | None = None,
     say: Say = silent,
     part: int | None = None,
@@ -225,7 +227,8 @@ def train(
 ) -> Report:
     """Train the model in place: AdamW, linear decay, gradients clipped at 1, masks held, dropout from `seed`.
 
-    `dropout` is the rate during this training; None keeps the rates that the model's configuration gives. A folder
+    `dropout` is the rate during this training; None keeps the rates that the model's configuration gives. With
+    `bits` a classifier's losses are those of its rounded weights (see `Rounding`), and its weights stay whole. A folder
     `scratch` holds a checkpoint while training lasts: the same training goes on from it after its process was killed,
     with the losses and weights of an undisturbed run, bit for bit (on the same device and number of threads). `part` is
     the budget of `parts`; the two numbers of seconds are the least between lines that are said and between checkpoints.
@@ -238,6 +241,7 @@ def train(
     network = placed(model.network).train()
     masked = [(parameter, mask) for parameter, mask in model.masked_parameters() if parameter.requires_grad]
     masks = [mask.to(parameter) for parameter, mask in masked]
+    rounding = Rounding(model, bits) if bits else None
     named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     optimizer = torch.optim.AdamW(
         named.values(), lr=learning_rate, betas=betas, eps=1e-8, weight_decay=weight_decay, fused=True
@@ -246,7 +250,7 @@ def train(
         updates, batches = min(updates, few), itertools.islice(batches, few)
     batches = iter(batches)
     first = next(batches)
-    settings = [updates, learning_rate, seed, warm_up, weight_decay, list(betas), dropout, device().type]
+    settings = [updates, learning_rate, seed, warm_up, weight_decay, list(betas), dropout, device().type, bits]
     checkpoint = scratch and Checkpoint(
         scratch, named, optimizer, settings=settings, first=first, say=say, seconds=checkpoint_seconds
     )
@@ -262,6 +266,8 @@ def train(
                 group["lr"] = learning_rate * linear_decay(update, updates=updates, warm_up=warm_up)
             tokens += int(batch.mask.sum())
             shares = []
+            if rounding:
+                rounding.put()
             if halves:
                 halves.refresh()
             for some in parts(batch, part):
@@ -271,6 +277,8 @@ def train(
                 if halves:
                     halves.collect()
                 shares.append(share.detach())
+            if rounding:
+                rounding.take_back()
             if masked:
                 torch._foreach_mul_([parameter.grad for parameter, _ in masked], masks)
             nn.utils.clip_grad_norm_(named.values(), 1.0, foreach=True)

@@ -17,7 +17,7 @@ from smaller.analysis.findings.words import are, name_of, some_of
 from smaller.analysis.statistics import Interval, of_split, one_kind, over_seeds
 from smaller.base.errors import SmallerError
 from smaller.formats import FORMATS, PARTS
-from smaller.study.steps.quantization import ROUNDED_PARTS
+from smaller.study.rounding import ROUNDED_PARTS
 
 REFERENCE = "fp32"
 

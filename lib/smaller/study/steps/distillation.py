@@ -10,13 +10,22 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from smaller.base.checks import require, require_choice, require_counts, require_number, require_share, require_small
+from smaller.base.checks import (
+    is_count,
+    require,
+    require_choice,
+    require_counts,
+    require_number,
+    require_share,
+    require_small,
+)
 from smaller.data import splits
 from smaller.data.encoding import Encoded, encode, pad
 from smaller.data.examples import Example, Sentence, Text
 from smaller.encoders import Model, only_teaches
 from smaller.encoders.device import device, placed
 from smaller.study.halves import halves_of
+from smaller.study.rounding import round_weights
 from smaller.study.steps import checks
 from smaller.study.steps.base import Step, later, text_inputs
 from smaller.study.steps.cutting import check_shape, layers_kept, shape_label
@@ -80,6 +89,9 @@ class Distil(Step):
     or a Unigram vocabulary that is learned from that text ("learning"), whose rows begin as the mean of the teacher's
     tokens that spell each. Student and teacher then read words by their own tokenizers, and the teacher tells what it
     makes of each word: of the losses there are `logits` by "kl", and `labels`.
+
+    A student of a task that is to be held in few `bits` learns with weights that are rounded to so many, as by `Round`
+    (see `rounding.Rounding`), and leaves with them: a format of as many bits changes nothing more.
     """
 
     layers: int
@@ -115,6 +127,7 @@ class Distil(Step):
     tokens: int | None = later(None)
     coverage: float | None = later(None)
     tokens_by: str = later("frequency")
+    bits: int | None = later(None)
 
     trains: ClassVar[bool] = True
     technique: ClassVar[str] = "distilled"
@@ -152,6 +165,10 @@ class Distil(Step):
         require_counts(self, "seed", "batch_size", "max_length")
         require_small(self, "learning_rate")
         require(self.on == "task" or not self.own_tokens, "Distil(on='corpus') takes no tokens and no coverage.")
+        require(
+            self.bits is None or (self.on == "task" and is_count(self.bits) and 2 <= self.bits <= 8),
+            f"Distil's bits is a whole number from 2 to 8, of a student of a task; it is {self.bits!r}.",
+        )
         if self.on == "corpus":
             checks.require_languages(self)
             require_counts(self, "updates")
@@ -224,6 +241,7 @@ class Distil(Step):
             if (weight := getattr(self, f"{name}_weight")) != getattr(Distil, f"{name}_weight")
         ]
         shape = [*shape_label(self), *width_label(self), *tokens_label(self)]
+        shape += [f"{self.bits} bits"] if self.bits else []
         return f"Distil({', '.join([*shape, place + transfer, temperature, *losses])}, seed {self.seed})"
 
     def columns(self) -> dict[str, Any]:
@@ -344,7 +362,9 @@ class Distil(Step):
         def objective(used: Tensor | None) -> Objective:
             return dataclasses.replace(imitation, original=None if used is None else used.to(device()))
 
-        report = train_on_labels(self, student, encoded, objective, **run)
+        report = train_on_labels(self, student, encoded, objective, bits=self.bits, **run)
+        if self.bits:
+            round_weights(student, self.bits)
         return report, {
             "sentences": len(self._sentences(model)),
             "transfer_sentences": len(encoded) - len(self._sentences(model)),

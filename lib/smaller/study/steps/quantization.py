@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from smaller import formats
 from smaller.base.checks import is_count, require, require_choice, require_counts, require_number
 from smaller.data import splits
 from smaller.data.encoding import encode
-from smaller.encoders import Model, embedding_weights, linear_weights
+from smaller.encoders import Model
+from smaller.study import rounding
 from smaller.study.evaluation import score
 from smaller.study.steps.base import Step
 from smaller.study.steps.checks import require_labelled
-
-ROUNDED_PARTS = ("all", "embeddings", "attention", "feed_forward", "classifier")
 
 _DATA = ("dataset", "language")
 _SETTINGS = {
@@ -147,7 +145,7 @@ class Round(Step):
             is_count(self.bits) and 2 <= self.bits <= 8,
             f"Round's bits is a whole number from 2 to 8; it is {self.bits!r}.",
         )
-        require_choice(self, "parts", ROUNDED_PARTS)
+        require_choice(self, "parts", rounding.ROUNDED_PARTS)
 
     @property
     def label(self) -> str:
@@ -159,36 +157,4 @@ class Round(Step):
     def apply(self, model: Model, **_: Any) -> tuple[Model, dict]:
         """The model with rounded weights, and the root of the mean square of the change, relative to the weights."""
         rounded = dataclasses.replace(model.copy(), form="fp32")
-        change = size = 0.0
-        touched = _weights(rounded, self.parts)
-        with torch.no_grad():
-            for weight in touched.values():
-                new = round_weight(weight, self.bits)
-                change += float((new - weight).double().square().sum())
-                size += float(weight.double().square().sum())
-                weight.copy_(new)
-        return rounded, {"touched": list(touched), "relative_change": (change / size) ** 0.5}
-
-
-def round_weight(weight: Tensor, bits: int) -> Tensor:
-    """A weight of shape (outputs, inputs) rounded to 2^bits - 1 levels, with a scale for each output."""
-    levels = 2 ** (bits - 1) - 1
-    scale = weight.abs().amax(dim=1, keepdim=True) / levels
-    return torch.where(scale > 0, (weight / scale).round() * scale, weight)
-
-
-def _weights(model: Model, parts: str) -> dict[str, nn.Parameter]:
-    """The weights of a family by their names in the network."""
-    inside = f"{model.network.base_model_prefix}."
-    linear = {f"{inside}{name}": weight for name, weight in linear_weights(model).items()}
-    families = {
-        "embeddings": {f"{inside}{name}": weight for name, weight in embedding_weights(model).items()},
-        "attention": {name: weight for name, weight in linear.items() if ".attention." in name},
-        "feed_forward": {name: weight for name, weight in linear.items() if ".attention." not in name},
-        "classifier": {
-            f"{name}.weight": module.weight
-            for name, module in model.network.named_modules()
-            if isinstance(module, nn.Linear) and not name.startswith(inside)
-        },
-    }
-    return families[parts] if parts != "all" else {n: w for family in families.values() for n, w in family.items()}
+        return rounded, rounding.round_weights(rounded, self.bits, self.parts)
