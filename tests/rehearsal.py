@@ -42,7 +42,7 @@ SMALLER: dict[str, dict[str, object]] = {
         "corpus_batch_size": 4,
     },
     "04_quantization": {
-        "forms": ["fp32", "fp16", "bf16", "dynamic", "llm.int8", "onnx", "onnx-int8"],
+        "forms": ["fp32", "fp16", "bf16", "dynamic", "llm.int8", "onnx", "onnx-int8", "onnx-int4"],
         "bits": [8, 2],
         "thresholds": [6.0, 2.0],
         "pruned_sparsities": [0.5],
