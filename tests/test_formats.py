@@ -237,7 +237,7 @@ def test_all_are_called_alike(form, converted, batch):
     assert torch.equal(logits(model.copy(), batch), logits(model, batch))
 
 
-@pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
+@pytest.mark.parametrize("form", ["onnx", "onnx-int8", "onnx-int4"])
 def test_a_graph_holds_no_notes_of_the_machine_that_made_it(converted, form, tmp_path):
     network = converted(form).network
     network.write(tmp_path)
@@ -247,7 +247,7 @@ def test_a_graph_holds_no_notes_of_the_machine_that_made_it(converted, form, tmp
     assert len(content) < 1.25 * sum(kept.values()) + 60_000  # the nodes of two layers themselves
 
 
-@pytest.mark.parametrize("form", ["fp16", "dynamic", "llm.int8", "onnx", "onnx-int8"])
+@pytest.mark.parametrize("form", ["fp16", "dynamic", "llm.int8", "onnx", "onnx-int8", "onnx-int4"])
 def test_a_bert_has_the_same_forms(form, tagger, batch):
     config = BertConfig(
         vocab_size=len(tagger.tokenizer),
@@ -259,7 +259,8 @@ def test_a_bert_has_the_same_forms(form, tagger, batch):
     )
     bert = encoders.with_classifier(Model(encoders.build(config, seed=2), tagger.tokenizer), LABELS, seed=3)
     exact = logits(bert, batch)[batch[1]]
-    assert (logits(formats.convert(bert, form), batch)[batch[1]] - exact).abs().max() < 0.05 * exact.abs().max()
+    share = 0.3 if form == "onnx-int4" else 0.05  # of weights that nothing taught to be rounded
+    assert (logits(formats.convert(bert, form), batch)[batch[1]] - exact).abs().max() < share * exact.abs().max()
 
 
 def test_graphs_of_one_shape_have_weights_of_their_own(tagger, tiny, batch):
