@@ -10,9 +10,8 @@ import pandas as pd
 
 from smaller.analysis import figures, sentences
 from smaller.analysis.comparison import OVER_SENTENCES, paired
-from smaller.analysis.findings import pruning
 from smaller.analysis.findings.words import count_of, name_of, names_of, percent
-from smaller.analysis.statistics import describe, of_split
+from smaller.analysis.statistics import of_split
 from smaller.report.reference import ReferenceRun, over
 from smaller.study import results
 
@@ -21,11 +20,6 @@ os.environ["SMALLER_OUTPUTS"] = str(RUN.folder)
 ONE_TRAINING = (
     "Intervals are over the sentences of the test split, for one training each: another seed would be another model"
 )
-
-
-def lead(difference: object) -> str:
-    """A difference in points with its interval over sentences."""
-    return f"{difference.mean:+.1f} [{difference.low:.1f}, {difference.high:.1f}]"
 
 
 table = results.table(results.read_all())
@@ -39,14 +33,12 @@ beside = paired(dense, plain, by=["language"], over_sentences=True).set_index("l
 ahead = [code for code in languages if beside[code].low > 0]
 behind = [code for code in languages if beside[code].high < 0]
 
-f1 = {name: own.set_index("language")["f1"] for name, own in (("dense", dense), ("plain", plain))}
 leads = pd.DataFrame(
     {
         "language": [name_of(code) for code in languages],
-        "F1": f1["dense"][languages].array,
-        "F1, over sentences": [describe(sentences.interval(dense[dense["language"] == code])) for code in languages],
-        "F1 of a CRF": f1["plain"][languages].array,
-        "minus a CRF, over sentences": [lead(beside[code]) for code in languages],
+        "F1, over sentences": [sentences.interval(dense[dense["language"] == code]) for code in languages],
+        "F1 of a CRF": plain.set_index("language")["f1"][languages].array,
+        "minus a CRF, over sentences": [beside[code] for code in languages],
         "ships (MB)": dense.set_index("language")["shipped_bytes"][languages].array / 1e6,
         "a CRF ships (MB)": plain.set_index("language")["shipped_bytes"][languages].array / 1e6,
     }
@@ -55,8 +47,7 @@ leads = pd.DataFrame(
 small = test[~test["identity"].isin(dense["identity"])]
 small = small.assign(model=small["form"].where(small["order"] != "after", small["sparsity"].map(percent)))
 changes = paired(small, dense, by=["model", "language"], for_all=["model"], over_sentences=True)
-changes = changes.assign(change=changes[OVER_SENTENCES].map(lead))
-wide = changes.pivot(index="model", columns="language", values="change").rename(columns=name_of)
+wide = changes.pivot(index="model", columns="language", values=OVER_SENTENCES).rename(columns=name_of)
 wide = wide.reindex(small["model"].unique()).rename_axis(None, axis="columns").reset_index()
 pruned = wide[wide["model"].str.endswith("%")].rename(columns={"model": "sparsity"}).sort_values("sparsity")
 forms = wide[~wide["model"].str.endswith("%")].rename(columns={"model": "format"})
