@@ -21,6 +21,7 @@ from smaller.analysis.comparison import (
     between,
     corrected,
     differences,
+    intervals,
     made,
     paired,
 )
@@ -344,3 +345,19 @@ def test_of_many_true_nulls_together_seldom_one_differs():
 def test_a_true_effect_is_found():
     found = compared(drawn(np.random.default_rng(3), studies=200, seeds=5, shared=0.5, effect=-4.0))
     assert np.mean([one.sign == -1 for one in found]) > 0.9
+
+
+@pytest.mark.parametrize("given", [{"by": ["seed"]}, {"match": ["seed"]}, {"by": ["language", "f1"]}])
+def test_what_pairs_rows_and_what_is_compared_are_no_groups(given):
+    """`by=["seed"]` ended in a ValueError of pandas: "cannot insert seed, already exists"."""
+    rows = table({("hau", 1): 70.0, ("hau", 2): 71.0})
+    with pytest.raises(SmallerError, match="(seed|f1) cannot stand in by, match or for_all: f1 is paired by seed"):
+        paired(rows, rows, **given)
+
+
+def test_what_was_drawn_once_may_depend_on_the_group():
+    rows = pd.concat([table({("hau", 1): 70.0, ("hau", 2): 71.0}, shape=shape) for shape in ("4x6", "2x6")])
+    found = paired(rows, rows, by=["shape"], drawn_once=lambda group: ["the text"] * (group["shape"] == "2x6"))
+    assert [one.drawn_once for one in found["comparison"]] == [(), ("the text",)]
+    shown = intervals(found["comparison"])
+    assert [(one.mean, one.n) for one in shown] == [(0.0, 2)] * 2 and not hasattr(shown[0], "verdict")

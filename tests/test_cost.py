@@ -50,6 +50,13 @@ def test_sizes_by_hand() -> None:
     assert 0 < found["compressed_bytes"] < 60 + 2 * 12
 
 
+def test_the_bitmap_has_a_bit_for_each_parameter_those_never_pruned_too() -> None:
+    """Of 24 weights and 8 biases one weight is left: its value, all biases, and 32 bits, not the 24 of the matrix."""
+    found = cost.size(by_hand([[1, 0, 0]] + [[0, 0, 0]] * 7, [1] * 8))
+    assert found["parameters"] == 32 and found["nonzero_parameters"] == 9
+    assert found["sparse_bytes"] == 9 * 4 + 32 // 8
+
+
 def test_sparse_form_never_counts_more_than_the_dense_one() -> None:
     assert cost.size(by_hand([[1, 2], [3, 4]], [5, 6]))["sparse_bytes"] == 6 * 4
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -66,9 +68,9 @@ def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
         display.show(pd.DataFrame(frame), "F1.", "x")
     over_seeds, over_sentences = "±: half a 95 % t interval over seeds.", "[low, high]: a 95 % bootstrap interval"
     verdict = (
-        "In parentheses: the verdict, after Holm's correction. That two agree, or that a loss is excluded, rests on "
+        "In parentheses: the verdict, after Holm's correction for 1 comparison. That two agree, or that a loss is "
     )
-    verdict += "a single interval, which is not corrected."
+    verdict += "excluded, rests on a single interval, which is not corrected."
     captions = [card["caption"] for *_, card in parts(displayed)]
     assert captions[:2] == ["F1.", f"F1. {over_seeds}"] and captions[2].startswith(f"F1. {over_sentences}")
     assert captions[3] == f"F1. {over_seeds} {verdict}"
@@ -78,13 +80,16 @@ def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
 
 
 def test_what_no_interval_covers_is_in_the_caption_and_in_the_csv(displayed) -> None:
-    """What was drawn once, and what one side lacks, stood in sentences alone."""
+    """What was drawn once, what one side lacks, and which seeds are left out stood in sentences alone."""
     whole = between([1.0, 2.0], languages=("hau", "swa"))
-    part = between([1.0, 2.0], languages=("swa",), drawn_once=("the adaptation",), lacking=("hau",))
+    part = between([1.0, 2.0], languages=("swa",), drawn_once=("the adaptation",), lacking=("hau",), left_out=(3, 4))
+    part = replace(part, of=8)
     display.show(pd.DataFrame({"stage": ["dense", "adapted"], "change": [whole, part]}), "Changes.", "x")
     ((_, _, card),) = parts(displayed)
     assert card["caption"].endswith("Drawn once, so that no interval over seeds covers its chance: the adaptation.")
     found = pd.read_csv(paths.outputs_folder() / "tables" / "x.csv", keep_default_na=False)
     assert found["change, drawn once"].tolist() == ["", "the adaptation"]
     assert found["change, languages that one side lacks"].tolist() == ["", "hau"]
-    assert "change, rows that one side lacks" not in found
+    assert found["change, rows that one side lacks"].tolist() == ["", ""], "the columns are always the same"
+    assert found["change, seeds left out"].tolist() == ["", "3, 4"] and found["change, comparisons"].tolist() == [1, 8]
+    assert "after Holm's correction for 1 or 8 comparisons." in card["caption"]

@@ -213,6 +213,8 @@ def test_the_paper_s_profile_is_the_paper_s_pipeline() -> None:
         adapt, first = (next(step for step in recipe.steps if isinstance(step, kind)) for kind in (Adapt, Distil))
         assert (adapt.corpus, adapt.batch_size, adapt.learning_rate, adapt.updates) == ("glotcc", 32, 1e-4, 100_000)
         assert (first.layer_map, first.batch_size, first.learning_rate) == (kept, 8, 5e-5)
+        # At which positions: test_imitation, "at the masked tokens alone".
+        assert (first.logits, first.weights) == ("mse", {"logits": 0.5, "labels": 0.5})
     assert "wikiann" in {one.fine_tuning.dataset for one in whole}, "the paper's named entities"
 
 

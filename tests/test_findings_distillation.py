@@ -8,7 +8,7 @@ import pytest
 
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.analysis.findings import distillation, distillation_claims, teaching
-from smaller.analysis.findings.claims import of_page
+from smaller.analysis.findings.claims import ELSEWHERE, of_page
 from smaller.analysis.findings.distillation import (
     AGNOSTIC,
     CHANGE,
@@ -365,7 +365,8 @@ def test_students_against_models_without_a_teacher():
     scratch = one_of(found, model=AGNOSTIC, minus=SCRATCH)
     assert scratch.interval.mean == pytest.approx(10.0) and scratch.interval.n == 3
     assert scratch.drawn_once == ("the corpus distillation", "the control's pre-training")
-    assert teaching.controls(study_table()).values["ahead"] == 6
+    told = teaching.controls(study_table())
+    assert len(told.values["ahead"]) == 6 and str(scratch) in told.text, "with its interval, and what was drawn once"
     assert not teaching.controls(study_table(controlled=())).measured
 
 
@@ -406,7 +407,8 @@ def test_the_best_temperature_is_chosen_on_dev():
     found = teaching.other_ways(table.assign(f1=table["f1"] + 9.0 * dev), temperatures=True)
     assert set(found.values["best"].values()) == {"temperature 6"}
     assert found.values["changed"] == 2, "agreement to within half a point is no change"
-    every = table["variant"].str.startswith("temperature")
+    every = teaching.at_another_temperature(table)
+    assert set(table.loc[every, "variant"]) == {"temperature 3", "temperature 6"}
     worse = teaching.other_ways(table.assign(f1=table["f1"] - 9.0 * every), temperatures=True)
     assert set(worse.values["best"].values()) == {""}
     words(found, worse)
@@ -420,6 +422,24 @@ def test_other_losses_against_plain_logits():
     assert one_of(each, strategy=SPECIFIC).interval.mean == pytest.approx(0.75)
     table = study_table()
     assert not teaching.other_ways(table[table["variant"] != "attention relation"]).measured
+
+
+def test_no_fact_is_found_again_in_a_name():
+    """A strategy was cut from "strategy: variant", a temperature from its variant, a depth from "4x6"."""
+    table = study_table()
+    names = {"temperature 3": "T: 3", "temperature 6": "hot: 6", "attention relation": "temperature of attention"}
+    renamed = table.assign(variant=table["variant"].replace(names))
+    for temperatures in (True, False):
+        found, again = (teaching.variants(own, temperatures=temperatures) for own in (table, renamed))
+        assert again["variant"].tolist() == [names[name] for name in found["variant"]]
+        assert again[distillation.DIFFERENCE].tolist() == found[distillation.DIFFERENCE].tolist()
+        assert set(found["strategy"]) == {AGNOSTIC, SPECIFIC}
+        once = {row.strategy: row[6].drawn_once for row in found.itertuples()}
+        assert once == {AGNOSTIC: ("the corpus distillation",), SPECIFIC: ()}
+    own = study_table(shapes=((6, 6), (2, 6), (1, 6))).replace({"encoder": {"mini-base": "afriberta-base"}})
+    assert distillation_claims.claims(own)["D6"].values["model"]["student"] == "6x6", (
+        "2 and 1 are not the paper's depths"
+    )
 
 
 # Beside the published numbers
@@ -481,14 +501,14 @@ def test_claims_about_another_encoder_say_so_in_the_verdict():
     assert found["Q6, D4"] == "differs, on another encoder" and found["Q1"] == ANSWERED
     assert found["Q7"] == found["Q5, D18"] == NOT_MEASURED  # one teacher
     assert (found["D3"], found["D5"], found["D15"]) == (DIFFERS, DIFFERS, DIFFERS), "arithmetic needs no encoder"
-    assert {found["D6"], found["D7"], found["D8"]} == {NOT_COMPARABLE}
+    assert {found["D6"], found["D7"], found["D8"]} == {NOT_COMPARABLE + ELSEWHERE}
 
 
 def test_a_printed_loss_is_held_against_the_paper_s_own_encoder_and_depths():
     table = study_table(shapes=((6, 6), (4, 6), (1, 6))).replace({"encoder": {"mini-base": "afriberta-large"}})
     given = distillation_claims.claims(table)
     found = of_page(given, encoder="afriberta-large", ahead=AHEAD).set_index("id")["verdict"]
-    assert (found["D6"], found["D7"], found["D8"]) == (NOT_COMPARABLE, DIFFERS, DIFFERS)
+    assert (found["D6"], found["D7"], found["D8"]) == (NOT_COMPARABLE + ELSEWHERE, DIFFERS, DIFFERS)
     lost = np.mean([0.25 / level for level in (76, 77, 78)])
     assert given["D7"].quantity.mean == pytest.approx(-100 * lost)
     assert given["D8"].values["model"]["student"] == "4x6", "a shape that the paper lacks is no evidence on its claim"

@@ -14,6 +14,7 @@ from smaller.analysis.figures import extreme as figures
 from smaller.analysis.findings import claims, extreme, extreme_claims, units
 from smaller.analysis.findings.extreme import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
 from smaller.analysis.findings.finding import ANSWERED
+from smaller.analysis.statistics import Interval, describe
 from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
 from smaller.study.pipelines import DENSE, NARROWER, QUESTIONS, SHALLOWER, TRIMMED, UNTAUGHT_KINDS
@@ -158,12 +159,29 @@ def test_the_table_of_stages_holds_intervals_and_comparisons() -> None:
     assert {one.drawn_once for one in changes} == {(ONCE,)} and changes[0].languages == ("swa", "yor")
 
 
+def test_a_difference_has_one_verdict_wherever_it_stands() -> None:
+    """Each table corrected for its own rows: three stages here, one model there, and two of them together."""
+    stages = families()
+    stages[PIPELINE][TRIMMED] = rows(millions=0.4, lost=0.9, noise=0.05)
+    table = by_family(stages)
+    steps = extreme.per_step(table).set_index(["data set", "stage"])["minus dense"].dropna()
+    within = extreme.smallest_within(table).drop_duplicates(["data set", "model"]).set_index(["data set", "model"])
+    shared = steps.index.intersection(within.index)
+    assert len(shared) == 2 and {one.of for one in [*steps, *within["minus dense"]]} == {len(steps)}
+    for place in shared:
+        assert steps[place] == within.loc[place, "minus dense"]
+        assert steps[place] == extreme.costs(table)["mini-base", place[0]].quantity
+    told = extreme.costs(table)[NER].values["steps"]
+    assert not any(hasattr(one, "verdict") for one in told), "what trimming changes is asked of the vocabulary"
+    assert not hasattr(extreme.at_equal_bytes(table, [0.05])["difference"].iloc[0], "verdict")
+
+
 def test_what_the_whole_pipeline_costs_is_one_comparison_over_seeds() -> None:
     found = extreme.costs(whole())
     one = found[NER]
     assert (one.quantity.interval.mean, one.quantity.interval.n, one.quantity.sign) == (-10.0, 3, -1)
     assert one.values["share"] == pytest.approx(0.04) and one.values["lowest"] == NARROWER
-    assert one.values["steps"][NARROWER].interval.mean == -8.0 and one.verdict == ANSWERED
+    assert one.values["steps"][NARROWER].mean == -8.0 and one.verdict == ANSWERED
     unsure = families()
     unsure[PIPELINE][TRIMMED] = rows(millions=0.4, lost=1.0, noise=4.0)
     assert extreme.costs(by_family(unsure))[NER].verdict == NOT_DECIDED
@@ -188,7 +206,7 @@ def test_what_shares_no_seed_with_another_is_in_no_choice() -> None:
     small = {name: {name: rows(millions=0.3, lost=lost, noise=0.001 * lost)} for name, lost in small.items()}
     small["near"]["near"] = elsewhere(small["near"]["near"])
     best = extreme.at_equal_bytes(by_family(families(**small)), [0.035]).iloc[0]
-    assert (best["family"], best["closest other"], best["difference"].sign) == ("best", "far", -1)
+    assert (best["family"], best["closest other"], best["ahead of all others"]) == ("best", "far", AGREES)
     table = by_family(families(tiny={"tiny": elsewhere(rows(millions=0.1, lost=0.1))}))
     found = extreme.smallest(extreme.smallest_within(table), "bytes")[NER]
     assert "“tiny”" in found.headline and found.verdict == NOT_MEASURED and "nan" not in str(found)
@@ -236,7 +254,7 @@ def test_equal_bytes_by_hand() -> None:
     }
     half = own[own["bytes up to (%)"] == 50].iloc[0]
     assert (half["family"], half["score"].mean, half["closest other"]) == ("quantized", 81.5, "pruned")
-    assert half["difference"].interval.mean == -2.5 and half["difference"].sign == -1
+    assert half["difference"].mean == -2.5 and half["ahead of all others"] == AGREES
     bold = {found.loc[place, "family"] for place, _ in found.attrs["bold"]}
     assert bold == {"quantized", PIPELINE}
     told = extreme.best_families(found)
@@ -248,7 +266,7 @@ def test_a_family_wins_only_where_a_comparison_supports_it() -> None:
     equals = families(**{TAUGHT: {"taught": rows(millions=0.4, lost=9.9, noise=3.0)}})
     found = extreme.at_equal_bytes(by_family(equals), [0.05])
     assert found.groupby("data set")["family"].first().tolist() == [TAUGHT, TAUGHT]
-    assert found["difference"].iloc[0].verdict == NOT_DECIDED
+    assert found["ahead of all others"].iloc[0] == NOT_DECIDED
     assert {one.values["winners"].get(5) for one in extreme.best_families(found).values()} == {None}
     table = whole()
     alone = extreme.at_equal_bytes(table[table["seed"] == 1], [0.5, 0.1])
@@ -258,7 +276,8 @@ def test_a_family_wins_only_where_a_comparison_supports_it() -> None:
     chosen = families(**{TAUGHT: {"lucky on test": rows(millions=0.4, lost=5.0, dev=9.0)}})
     found = extreme.at_equal_bytes(by_family(chosen), [0.05])
     best = found.drop_duplicates("data set").set_index("data set").loc["masakhaner"]
-    assert (best["family"], best["difference"].sign) == (PIPELINE, 1), "the choice stands, and is said to be behind"
+    assert best["family"] == PIPELINE and best["difference"].low > 0, "the choice stands, although it is behind"
+    assert best["ahead of all others"] == DIFFERS
 
 
 def test_a_family_that_is_the_same_is_closer_than_one_that_is_less_clearly_behind() -> None:
@@ -270,7 +289,7 @@ def test_a_family_that_is_the_same_is_closer_than_one_that_is_less_clearly_behin
     )
     found = extreme.at_equal_bytes(by_family(table), [0.035])
     first = found.drop_duplicates("data set").iloc[0]
-    assert (first["family"], first["closest other"], first["difference"].verdict) == ("best", "same", AGREES)
+    assert (first["family"], first["closest other"], first["ahead of all others"]) == ("best", "same", DIFFERS)
     assert not extreme.best_families(found)[NER].values["winners"]
 
 
@@ -282,7 +301,7 @@ def test_the_same_family_with_another_model_is_another_comparison() -> None:
     )
     found = extreme.at_equal_bytes(by_family(table), [0.5, 0.035])
     firsts = found[(found["data set"] == "masakhaner") & (found["family"] == "best")]
-    assert [one.interval.mean for one in firsts["difference"]] == pytest.approx([-0.1, -19.0])
+    assert [one.mean for one in firsts["difference"]] == pytest.approx([-0.1, -19.0])
 
 
 def test_of_families_that_are_all_behind_the_least_clearly_so_is_the_closest() -> None:
@@ -292,7 +311,7 @@ def test_of_families_that_are_all_behind_the_least_clearly_so_is_the_closest() -
         far={"far": rows(millions=0.3, lost=9.0, noise=0.9)},
     )
     first = extreme.at_equal_bytes(by_family(table), [0.035]).iloc[0]
-    assert (first["family"], first["closest other"], first["difference"].sign) == ("best", "far", -1)
+    assert (first["family"], first["closest other"], first["ahead of all others"]) == ("best", "far", AGREES)
 
 
 def test_the_front_of_each_family_is_chosen_on_dev() -> None:
@@ -328,7 +347,7 @@ def test_every_question_on_the_pipeline_has_a_verdict() -> None:
     assert verdicts["P2-T1"] == verdicts["X1"] == {"answered"} and verdicts["D25"] == {NOT_DECIDED}
     elsewhere = {NOT_COMPARABLE + claims.ELSEWHERE}
     assert verdicts["D23"] == verdicts["D24"] == verdicts["D24b"] == elsewhere
-    assert verdicts["XtremeDistil"] == {NOT_COMPARABLE}, "no student is so small"
+    assert verdicts["XtremeDistil"] == elsewhere, "no student is so small"
     silent = everything(named(), plain(masakhaner=-5.0, sib200=5.0)).groupby("id")["verdict"].agg(list)
     refused = NOT_COMPARABLE + claims.BEHIND
     assert silent["P2-T1"] == silent["X1"] == [refused, "answered"] and silent["D24"] == list(elsewhere)
@@ -340,6 +359,9 @@ def test_each_encoder_is_judged_by_itself() -> None:
     found = everything(both).groupby("id")["verdict"].agg(list)
     elsewhere = NOT_COMPARABLE + claims.ELSEWHERE
     assert found["D23"] == [AGREES, DIFFERS, elsewhere, elsewhere, AGREES, DIFFERS]
+    one = extreme_claims.whole_pipeline(named())[NER]
+    kept = Interval(*(100 - end for end in (one.quantity.mean, one.quantity.high, one.quantity.low)), one.quantity.n)
+    assert kept.n == 3 and describe(kept, " %") in one.headline and ONCE in one.headline
     assert found["D24"] == [DIFFERS, elsewhere, elsewhere], "96 % are taken away, and 92 are printed of XLM-R"
     assert found["D24b"] == [elsewhere, elsewhere, DIFFERS]
     few = named().assign(encoder="xlm-r-base")
@@ -351,6 +373,9 @@ def test_a_claim_is_held_against_the_best_small_student_chosen_on_dev() -> None:
     students = {"small": rows(millions=0.25, lost=4.0), "lucky": rows(millions=0.25, lost=1.0, dev=9.0)}
     found = extreme_claims.thirty_five_times_fewer(whole(**{TAUGHT: students}))
     assert found[NER].quantity.mean == pytest.approx(100 * 78 / 82, abs=0.01) and found[NER].quantity.n == 3
+    assert describe(found[NER].quantity, " %") in found[NER].headline and ONCE not in found[NER].headline
+    onto = extreme_claims.thirty_five_times_fewer(whole(**{ORDERS: {"short": rows(millions=0.25, lost=4.0)}}))
+    assert ONCE in onto[NER].headline, "what all seeds share is no part of the interval"
     assert extreme_claims.thirty_five_times_fewer(whole())[NER].verdict == NOT_COMPARABLE
 
 
@@ -551,7 +576,10 @@ def test_the_drop_beside_the_text() -> None:
     assert own["lost"].item() == pytest.approx(100 * 10 / 81) and own["amount"].item() == 400
     told = extreme_claims.drop_and_text(found)[NER]
     assert told.verdict == NOT_DECIDED and math.isnan(told.values["correlation"].rho), "two languages have none"
-    assert told.values["lost"] == pytest.approx({"swa": 12.197, "yor": 12.197}, abs=0.01)
+    kept = told.values["kept"]
+    assert {code: one.mean for code, one in kept.items()} == pytest.approx({"swa": 87.803, "yor": 87.803}, abs=0.01)
+    assert {one.n for one in kept.values()} == {3} and ONCE in told.headline
+    assert all(describe(one, " %") in told.headline for one in kept.values())
     five = pd.DataFrame(
         {
             "encoder": "mini-base",

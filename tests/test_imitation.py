@@ -178,6 +178,20 @@ def test_the_terms_are_the_weighted_means_over_what_counts(teacher, full_precisi
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-6)
 
 
+def test_logits_on_text_are_imitated_at_the_masked_tokens_alone(teacher, full_precision):
+    """The second paper averages over all positions, padding included; 07_extreme says that this one does not."""
+    student, batch = Cut(2, heads=4).apply(teacher)[0], masked_batch(teacher)
+    about = {"temperature": 1.0, "layer_map": (0, 3), "relation_heads": 1, "projection": None}
+    about |= {"weights": {"logits": 1.0}, "kinds": {"logits": "mse", "hidden": "mse"}}
+    with torch.no_grad():
+        found = Imitation(teacher.network.eval(), **about)(student.network, batch, batch)
+        own, theirs = (model.network(batch.pieces, attention_mask=batch.mask).logits for model in (student, teacher))
+    masked = batch.labels != IGNORED
+    assert 0 < masked.sum() < batch.mask.sum() < batch.mask.numel()
+    torch.testing.assert_close(found.sum(), functional.mse_loss(own[masked], theirs[masked]), rtol=1e-4, atol=1e-6)
+    assert not torch.isclose(found.sum(), functional.mse_loss(own, theirs), rtol=1e-2)
+
+
 def test_parts_of_a_batch_add_up_to_its_loss_and_gradient(teacher, tagger, encoded, full_precision):
     for model, batch, rows in (
         (teacher, masked_batch(teacher), None),

@@ -15,6 +15,7 @@ from smaller.analysis.findings import claims
 from smaller.base.errors import SmallerError
 from smaller.data import tasks
 from smaller.encoders import linear_weights
+from smaller.notebook import display
 from smaller.study.recipes import start
 from smaller.study.steps import base
 
@@ -46,7 +47,10 @@ def test_the_readmes_numbers_are_computed_from_the_reference_runs(project, headl
 
 def test_the_readmes_verdicts_are_those_of_the_tables(headlines):
     row = {"x, mean": -1.04, "x, low": -3.08, "x, high": 0.99, "x, n": 3, "x, verdict": "not decided"}
-    assert headlines.judged(pd.Series(row), "x") == "-1.0 points [-3.1, 1.0] (not decided, 3 seeds)"
+    assert headlines.judged(pd.Series(row), "x") == "-1.0 points [-3.1, 1.0] (not decided; 3 seeds)"
+    clear = row | {"x, high": -0.4, "x, p (Holm)": 0.223, "x, comparisons": 8}
+    why = "not decided: p = 0.22 after correction for 8 comparisons; 3 seeds"
+    assert headlines.judged(pd.Series(clear), "x") == f"-1.0 points [-3.1, -0.4] ({why})"
     assert headlines.mean(pd.Series(row), "x") == "-1.0 ± 2.0"
 
 
@@ -103,6 +107,28 @@ def test_each_page_that_uses_ids_explains_them(reference):
     for page in reference.glob("*/README.md"):
         text = page.read_text(encoding="utf-8")
         assert not claims.ID.search(text) or claims.LEGEND in " ".join(text.split()), f"{page}: {AGAIN}"
+
+
+def test_a_difference_has_one_verdict_on_its_page(reference):
+    """What was compared in several tables was corrected for the rows of each, and differed in one of them alone."""
+    for run in reference.glob("*/tables"):
+        verdicts: dict[tuple, set[str]] = {}
+        for file in [*run.glob("*.csv"), *run.with_name("figures").glob("*.csv")]:
+            table = pd.read_csv(file, low_memory=False)
+            for name in (column.removesuffix(", verdict") for column in table if column.endswith(", verdict")):
+                compared = table[table[f"{name}, n"].fillna(0) > 1]
+                ends = compared[[f"{name}, {end}" for end in ("mean", "low", "high")]].round(6).abs()
+                for place, verdict in zip(ends.to_numpy(), compared[f"{name}, verdict"], strict=True):
+                    verdicts.setdefault(tuple(sorted(place)), set()).add(verdict)
+        assert not {place: found for place, found in verdicts.items() if len(found) > 1}, run
+
+
+def test_every_comparison_in_a_csv_has_the_same_columns(reference):
+    for file in reference.glob("*/*/*.csv"):
+        columns = set(pd.read_csv(file, nrows=0))
+        for name in (column.removesuffix(", verdict") for column in columns if column.endswith(", verdict")):
+            missing = {f"{name}, {field}" for field, _ in display._FIELDS + display._LISTS} - columns
+            assert not missing, f"{file}: {AGAIN}"
 
 
 def test_no_table_holds_marks_of_markdown(reference):

@@ -58,6 +58,8 @@ def test_one_run_has_no_interval_and_says_so():
     assert math.isnan(interval.low) and math.isnan(interval.high) and not interval.known
     assert describe(interval) == "81.2, n = 1 (no interval)"
     assert describe(t_interval([79.9, 81.2, 82.5])) == "81.2 [78.0, 84.4], n = 3"
+    assert describe(t_interval([79.9, 81.2, 82.5]), " %") == "81.2 % [78.0, 84.4], n = 3"
+    assert describe(interval, " %") == "81.2 %, n = 1 (no interval)"
     assert describe(t_interval([])) == "not measured"
     assert describe(Interval(math.nan, math.nan, math.nan, 0, LACKING)) == "not recorded"
 

@@ -137,6 +137,25 @@ def test_masked_weights_stay_exactly_zero(tiny, encoded, include):
     assert not torch.equal(weights(model)[key], before[key])
 
 
+def test_decay_shrinks_biases_and_norms_as_all_else(tagger, encoded, full_precision):
+    """One group of AdamW, as `train` says: RoBERTa's recipe is commonly run without decay on biases and norms."""
+    with torch.no_grad():
+        for parameter in tagger.network.parameters():
+            parameter.add_(1.0)
+    before, rows = weights(tagger), batches(encoded)[:2]
+
+    def nothing(network, batch, whole):
+        return 0.0 * network(batch.pieces, attention_mask=batch.mask).logits.sum()
+
+    train(tagger, rows, nothing, updates=2, learning_rate=1e-2, seed=5, weight_decay=0.5)
+    shrunk, after = (1 - 1e-2 * 0.5) * (1 - 0.5e-2 * 0.5), weights(tagger)
+    for name in ("bias", "LayerNorm.weight", "dense.weight"):
+        parts = [part for part in after if part.endswith(name)]
+        assert len(parts) > 1
+        for part in parts:
+            torch.testing.assert_close(after[part], shrunk * before[part], msg=part)
+
+
 def test_masked_training_is_that_of_torch_prune(tiny, encoded, full_precision):
     """A plain loop with the masks as `torch.nn.utils.prune` holds them, by a parametrisation of each weight.
 

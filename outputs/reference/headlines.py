@@ -39,9 +39,12 @@ def mean(row: pd.Series, of: str, *, sign: str = "", decimals: int = 1) -> str:
 
 
 def judged(row: pd.Series, of: str) -> str:
-    """A difference with its seeds and its verdict: what its interval still allows where nothing is decided."""
-    bounds = f"[{row[f'{of}, low']:.1f}, {row[f'{of}, high']:.1f}]"
-    return f"{row[f'{of}, mean']:+.1f} points {bounds} ({row[f'{of}, verdict']}, {seeds(row[f'{of}, n'])})"
+    """A difference with its seeds and its verdict, and why nothing is decided where its interval is clear of zero."""
+    low, high, verdict = (row[f"{of}, {name}"] for name in ("low", "high", "verdict"))
+    if verdict == NOT_DECIDED and low * high > 0:
+        number = count_of(int(row[f"{of}, comparisons"]), "comparison")
+        verdict += f": p = {row[f'{of}, p (Holm)']:.2f} after correction for {number}"
+    return f"{row[f'{of}, mean']:+.1f} points [{low:.1f}, {high:.1f}] ({verdict}; {seeds(row[f'{of}, n'])})"
 
 
 def seeds(number: float) -> str:
@@ -96,7 +99,8 @@ def plain() -> str:
         + f" | {encoder_megabytes():.1f}, its weights |",
     ]
     caution = (
-        " Where it is not ahead, no compressed form of it is one to ship: what follows says how techniques change it."
+        " Where it is not ahead, the model without one is the one to ship: what follows says how techniques change "
+        "this encoder."
     )
     return (
         f"**Beside a model without an encoder**, this encoder is ahead in {share(ahead, len(found))} languages and "
@@ -109,7 +113,9 @@ def formats() -> str:
     table = read("quantization", "tables/P1-T5").set_index("format").loc[list(FORMATS)]
     scores = read("quantization", "tables/P1-T3").set_index("language")
     verdicts = table["F1 against fp32, verdict"].dropna()
-    same, other = (verdicts.index[verdicts == word] for word in (AGREES, DIFFERS))
+    quantized = verdicts.drop("fp16")
+    same, other = (share(quantized[quantized == word], len(quantized)) for word in (AGREES, DIFFERS))
+    cast = {AGREES: "keeps it", DIFFERS: "changes it"}.get(verdicts["fp16"], "is not decided")
     languages = [name for name in scores.index if name != "Average"]
     time = units.TIME[units.everywhere(read("quantization", "figures/P1-T2-cpu"), units.TIME)]
     rows = [
@@ -123,8 +129,8 @@ def formats() -> str:
         size = f"{row['in memory (MB)']:.1f} | {row['time (of fp32)']:.2f}"
         rows.append(f"| {FORMATS[name]} | `{name}` | {f1} | {verdict} | {size} |")
     return (
-        f"**Of these {len(verdicts)} quantized formats, {len(same) or 'none'} keep this encoder's F1 and "
-        f"{len(other) or 'none'} change it.** {listed(languages)}, {seeds(table['F1 against fp32, n'].min())}. "
+        f"**F1 stays the same in {same} quantized formats and changes in {other}; the cast to fp16 {cast}.** "
+        f"{listed(languages)}, {seeds(table['F1 against fp32, n'].min())}. "
         "Change of F1 in points against fp32, paired by seed, with half its 95 % t interval; “the same” means that the "
         "interval lies within half a "
         f"point. Time of one sentence on one processor thread, {time}, as a share of fp32 "
@@ -137,13 +143,15 @@ def pruning() -> str:
     table, told = read("mini", "tables/departures").set_index("language"), []
     for order in ("before", "after"):
         shown = table[f"{order}: shown from (%)"]
-        places = [f"from {sparsity:.0f} % on in {listed(list(own.index))}" for sparsity, own in shown.groupby(shown)]
+        places = [
+            f"from {sparsity:.0f} % sparsity on in {listed(list(own.index))}" for sparsity, own in shown.groupby(shown)
+        ]
         never = list(shown.index[shown.isna()])
         places += [f"nowhere on the grid in {listed(never)}"] if never else []
-        told.append(f"pruned {order} fine-tuning {listed(places)}")
+        told.append(f"Pruned {order} fine-tuning, models are shown to lose two points or more {listed(places)}.")
     return (
-        f"- *Pruning.* A loss of at least two points is shown for models {'; and for models '.join(told)} "
-        f"({seeds(table['dense F1, n'].min())}; each by its own interval; [mini](outputs/reference/mini/README.md))."
+        f"- *Pruning.* {' '.join(told)} Each of these is shown by its own interval "
+        f"({seeds(table['dense F1, n'].min())}; [mini](outputs/reference/mini/README.md))."
     )
 
 
@@ -182,10 +190,12 @@ def transfer() -> str:
     table = read("transfer", "tables/out-of-domain-changes")
     at = table["sparsity"][table["sparsity"].sub(0.7).abs().idxmin()]
     rows = table[table["sparsity"] == at].set_index("order")
-    told = [f"{judged(row, 'change')} when pruned {order} fine-tuning" for order, row in rows.iterrows()]
+    told = [
+        f"When pruned {order} fine-tuning, it changes by {judged(row, 'change')}." for order, row in rows.iterrows()
+    ]
     return (
-        f"- *Other data.* Out of domain, {100 * at:.0f} % sparsity changes F1 by {listed(told)} "
-        "([transfer](outputs/reference/transfer/README.md))."
+        f"- *Other data.* Out of domain, F1 was measured at {100 * at:.0f} % sparsity "
+        f"([transfer](outputs/reference/transfer/README.md)). {' '.join(told)}"
     )
 
 
@@ -203,10 +213,11 @@ def robustness() -> str:
     }
     less, more, same, unsure = (count or "none" for count in number.values())
     kept = f"{less} is shown to keep a smaller share, and {more} a larger one. {same} is shown to keep the same share"
+    runs = seeds(table.loc["dense", "F1 kept (%), n"])
     return (
         f"- *Robustness.* Under the strongest typing noise the uncompressed model keeps "
-        f"{mean(table.loc['dense'], 'F1 kept (%)')} % of its F1. Of {len(verdicts)} compressed models, {kept}. The "
-        f"share of {unsure} is not decided with {seeds(table[f'{change}, n'].max())} "
+        f"{mean(table.loc['dense'], 'F1 kept (%)')} % of its F1 ({runs}). Of {len(verdicts)} compressed models, "
+        f"{kept}. The share of {unsure} is not decided with {seeds(table[f'{change}, n'].max())} "
         "([robustness](outputs/reference/robustness/README.md))."
     )
 

@@ -4,7 +4,7 @@ Every sentence of the study that says that something differs, or that nothing is
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy import stats
 
 from smaller.analysis import sentences
 from smaller.analysis.statistics import Interval, holm, t_interval
+from smaller.base.checks import require
 from smaller.base.errors import SmallerError
 
 AGREES, DIFFERS, NOT_DECIDED = "agrees", "differs", "not decided"
@@ -87,8 +88,7 @@ class Comparison:
 
     def bears_out(self, says: str) -> str:
         """The verdict on a claim that the first is "more", "less", or the "same" as the second."""
-        if says not in ("more", "less", "same"):
-            raise SmallerError(f"A claim says more, less or same; {says!r} is none of them.")
+        require(says in ("more", "less", "same"), f"A claim says more, less or same; {says!r} is none of them.")
         if self.verdict in (NOT_MEASURED, NOT_DECIDED):
             return self.verdict
         return AGREES if says == self.words("more", "less", "same", "") else DIFFERS
@@ -154,6 +154,8 @@ def _pairs(
 
     Both have the number of their `_group`. What both sides have is `_merge` "both"; a group may have nothing of that.
     """
+    if taken := sorted({"seed", value} & {*by, *match, *for_all}):
+        raise SmallerError(f"{' and '.join(taken)} cannot stand in by, match or for_all: {value} is paired by seed.")
     place = list(dict.fromkeys([*by, *match, "language"]))
     keys = [*place, "seed"]
     on = [key for key in keys if key not in for_all]
@@ -214,27 +216,30 @@ def paired(
     second: pd.DataFrame,
     *,
     by: Sequence[str] = (),
-    drawn_once: Iterable[str] = (),
+    drawn_once: Iterable[str] | Callable[[dict], Iterable[str]] = (),
     over_sentences: bool = False,
     **pairs: object,
 ) -> pd.DataFrame:
     """`value` of `first` minus `second` for each group of `by`, paired by seed: a row for each, with its `comparison`.
 
-    `pairs` are `match`, `for_all` and `value` of `differences`, which says what a pair is. A group of `first` that has
-    no pair is "not measured"; there are no groups where either table has no value. The p values are corrected for the
-    number of groups that have pairs. With `over_sentences` there is a column of that name: the interval of the same
-    pairs by a paired bootstrap over the sentences of the test split.
+    `pairs` are `match`, `for_all` and `value` of `differences`, which says what a pair is. What was `drawn_once` may be
+    a function of the group, a value for each of `by`. A group of `first` that has no pair is "not measured"; there are
+    no groups where either table has no value. The p values are corrected for the number of groups that have pairs. With
+    `over_sentences` there is a column of that name: the interval of the same pairs by a paired bootstrap over the
+    sentences of the test split.
     """
     both, wanted = _pairs(first, second, by=by, **pairs)
-    value, rows, once = pairs.get("value", "f1"), [], tuple(drawn_once)
+    value, rows = pairs.get("value", "f1"), []
     seeds = _by_seed(both, wanted, value).dropna(subset=value)
     for group, own in wanted.groupby("_group", sort=False) if by else [(0, wanted)]:
         whole, sides = seeds[seeds["_group"] == group], _sides(own, pairs.get("match", ()))
         there = set(first.merge(own[list(by)].head(1))["seed"] if by else first["seed"]) & set(second["seed"])
         # Times are measured on few of the seeds.
         left = sorted(there - set(whole["seed"])) if len(whole) and "seconds" not in value else []
-        about = {"drawn_once": once, "left_out": tuple(map(int, left))}
-        row = [*own[list(by)].head(1).to_numpy().ravel(), between(whole[value].to_numpy(), **about, **sides)]
+        row = own[list(by)].head(1).to_numpy().ravel().tolist()
+        once = drawn_once(dict(zip(by, row, strict=True))) if callable(drawn_once) else drawn_once
+        about = {"drawn_once": tuple(once), "left_out": tuple(map(int, left))}
+        row.append(between(whole[value].to_numpy(), **about, **sides))
         if over_sentences:
             compared = both[(both["_group"] == group) & both["seed"].isin(whole["seed"])]
             places = ((first, "_row"), (second, "_row_second"))
@@ -266,6 +271,11 @@ def against(rows: pd.DataFrame, whole: pd.Series, *, by: Sequence[str], **about:
 def made(found: pd.DataFrame, column: str = "comparison") -> pd.DataFrame:
     """The rows of a table whose comparison has a pair: those that one may count, sort, and choose from."""
     return found[found[column].map(lambda one: one.interval.n > 0).astype(bool)]
+
+
+def intervals(told: pd.Series) -> pd.Series:
+    """The intervals of comparisons, for a table to look things up in: their verdict stands where one asked for it."""
+    return told.map(lambda one: getattr(one, "interval", one))
 
 
 def corrected(found: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from smaller.base.checks import require
 from smaller.base.errors import SmallerError
 
 SERIES = ["dataset", "encoder", "language", "order", "method", "scope", "include"]
@@ -86,13 +87,18 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation:
     return Correlation(rho, float(low), float(high), n, p_value)
 
 
-def describe(interval: Interval) -> str:
-    """The interval as prose, such as "81.2 [79.9, 82.5], n = 3"."""
+def bounds(low: float, high: float) -> str:
+    """The ends of a correlation's interval in brackets, after a space; nothing where it has none."""
+    return f" [{low:+.2f}, {high:+.2f}]" if math.isfinite(low) else ""
+
+
+def describe(interval: Interval, unit: str = "") -> str:
+    """The interval as prose, such as "81.2 [79.9, 82.5], n = 3"; a `unit` such as " %" stands at the mean."""
     if interval.n == 0:
         return LACKING if interval.kind == LACKING else "not measured"
     if not interval.known:
-        return f"{interval.mean:.1f}, n = {interval.n} (no interval)"
-    return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}], n = {interval.n}"
+        return f"{interval.mean:.1f}{unit}, n = {interval.n} (no interval)"
+    return f"{interval.mean:.1f}{unit} [{interval.low:.1f}, {interval.high:.1f}], n = {interval.n}"
 
 
 def plus_minus(interval: Interval, decimals: int = 1, *, sign: str = "") -> str:
@@ -140,8 +146,7 @@ def language_average(table: pd.DataFrame) -> pd.DataFrame:
 def of_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
     """The rows of one split; SmallerError when there are none."""
     rows = table[table["split"] == split]
-    if rows.empty:
-        raise SmallerError(f"The table has no rows of the {split} split.")
+    require(len(rows) > 0, f"The table has no rows of the {split} split.")
     return rows
 
 

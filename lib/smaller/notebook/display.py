@@ -24,8 +24,8 @@ from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
 
 VERDICT = (
-    "In parentheses: the verdict, after Holm's correction. That two agree, or that a loss is excluded, rests on a "
-    "single interval, which is not corrected."
+    "In parentheses: the verdict, after Holm's correction for {}. That two agree, or that a loss is excluded, rests on "
+    "a single interval, which is not corrected."
 )
 """What a caption says of the comparisons in its table."""
 
@@ -184,11 +184,13 @@ def _meanings(frame: pd.DataFrame) -> list[str]:
     known = {one.kind for cell in cells if (one := getattr(cell, "interval", cell)).known}
     once = dict.fromkeys(name for cell in cells for name in getattr(cell, "drawn_once", ()))
     told = {getattr(cell, "kind", "") for cell in cells}
+    families = sorted({cell.of for cell in cells if isinstance(cell, Comparison) and cell.interval.n})
+    together = f"{' or '.join(map(str, families))} comparison{'s' * (families != [1])}"
     found = {
         "±: half a 95 % t interval over seeds.": "t" in known,
         "[low, high]: a 95 % bootstrap interval over sentences.": sentences.KIND in known,
         f"{LACKING.capitalize()}: a record is older than the counts of each sentence.": LACKING in told,
-        VERDICT: any(isinstance(cell, Comparison) for cell in cells),
+        VERDICT.format(together): any(isinstance(cell, Comparison) for cell in cells),
         ALIKE: any(isinstance(cell, Comparison) and cell.verdict == AGREES and math.isnan(cell.p) for cell in cells),
         f"Drawn once, so that no interval over seeds covers its chance: {', '.join(once)}.": once,
     }
@@ -199,13 +201,12 @@ def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """The table as a CSV holds it: a column for each number of an `Interval` or a `Comparison`, and no mark.
 
     They are named after their column: "F1, mean", "F1, low", "F1, high" and "F1, n", and of a comparison "F1, p",
-    "F1, p (Holm)" and "F1, verdict" too; where a cell has any, "F1, drawn once", "F1, languages that one side lacks"
-    and "F1, rows that one side lacks". What is missing is missing in each.
+    "F1, p (Holm)", "F1, comparisons" (for whose number p was corrected), "F1, verdict", and what `_LISTS` names. What
+    is missing is missing in each.
     """
     parts = []
     for name, column in frame.items():
-        fields = _FIELDS if _holds(column, Comparison) else _FIELDS[:4] if _holds(column, Interval) else ()
-        fields += tuple(one for one in _LISTS if any(getattr(cell, one[1], ()) for cell in column))
+        fields = _FIELDS + _LISTS if _holds(column, Comparison) else _FIELDS[:4] if _holds(column, Interval) else ()
         if not fields:
             parts.append(column)
         for field, source in fields:
@@ -213,22 +214,24 @@ def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
                 getattr(getattr(cell, "interval", cell) if source in _OF_INTERVAL else cell, source, None)
                 for cell in column
             ]
-            told = [", ".join(one) if isinstance(one, tuple) else one for one in told]
-            kind = "Int64" if field == "n" else None
+            told = [", ".join(map(str, one)) if isinstance(one, tuple) else one for one in told]
+            kind = "Int64" if field in ("n", "comparisons") else None
             parts.append(pd.Series(told, column.index, dtype=kind, name=f"{name}, {field}"))
     return pd.concat(parts, axis="columns") if parts else frame
 
 
 _OF_INTERVAL = ("mean", "low", "high", "n")
-_FIELDS = (*((name, name) for name in _OF_INTERVAL), ("p", "p"), ("p (Holm)", "corrected"), ("verdict", "verdict"))
+_FIELDS = (*((name, name) for name in _OF_INTERVAL), ("p", "p"), ("p (Holm)", "corrected"), ("comparisons", "of"))
+_FIELDS += (("verdict", "verdict"),)
 """The columns of a comparison in a CSV, and the attributes that they hold."""
 
 _LISTS = (
     ("drawn once", "drawn_once"),
     ("languages that one side lacks", "lacking"),
     ("rows that one side lacks", "unmatched"),
+    ("seeds left out", "left_out"),
 )
-"""The same of what comparisons list: these columns are there where a cell of the table has any."""
+"""The same of what comparisons list: empty where nothing was drawn once, is lacking, or was left out."""
 
 
 def _holds(column: pd.Series, kind: type) -> bool:

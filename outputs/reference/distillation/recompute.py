@@ -77,7 +77,7 @@ curves = pd.read_csv(RUN.folder / "figures" / "learning-curves.csv")
 curves["panel"] = curves["panel"].str.replace("imitation", "distillation")
 panels = {title: own.drop(columns="panel") for title, own in curves.groupby("panel", sort=False)}
 beside = distillation.beside_teacher(table)
-few = (test["variant"] == "") | test["variant"].str.startswith("temperature")
+few = (test["variant"] == "") | teaching.at_another_temperature(test)
 N = over(test["language"], test["seed"])
 ROWS = "A row for each shape, the largest on top, with a "
 RUN.figure(

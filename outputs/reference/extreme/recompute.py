@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller.analysis import figures
+from smaller.analysis.comparison import NOT_COMPARABLE
 from smaller.analysis.figures import extreme as drawings
 from smaller.analysis.findings import claims, extreme_claims
 from smaller.analysis.findings import extreme as findings
@@ -36,7 +37,6 @@ RUN = ReferenceRun(Path(__file__).parent, notebook="07_extreme")
 ENCODER, TASKS, LANGUAGES, SEEDS, CHANGED = "mini-base", ("masakhaner", "sib200"), ("hau", "swa"), (1, 2, 3), (1, 2)
 INT8, N, LINES = "onnx-int8", "Hausa (hau), Swahili (swa); 3 seeds", {"hau": 34679, "swa": 43715}
 FEW = f"seeds {' and '.join(map(str, CHANGED))}"
-OVER = f"{N}; mean over seeds ± half its 95 % t interval, p after Holm, and the difference over sentences"
 
 ADAPT, FIRST = "Adapt(corpus/{l}, seed 1)", "Distil(4 layers, corpus/{l}, mse, seed 1)"
 NEURONS = "PruneHeads(6) > PruneFeedForward(384)"
@@ -130,7 +130,8 @@ def timed() -> pd.DataFrame:
 
 
 def headlines(said: Mapping) -> str:
-    return " ".join(dict.fromkeys(one.headline for one in said.values()))
+    """What was found, for a caption; what the gate refuses is said once, at the top of the page."""
+    return " ".join(dict.fromkeys(one.headline for one in said.values() if one.verdict != NOT_COMPARABLE))
 
 
 def tried() -> pd.DataFrame:
@@ -200,37 +201,36 @@ topics = tried()
 parts = [
     RUN.table(
         findings.per_step(table),
-        f"Each stage: sizes ({currency}), score on the test split, and its difference from the dense model ({OVER}).",
+        f"Each stage: sizes ({currency}), score on the test split, and its difference from the dense model ({N}), over "
+        "seeds and over sentences.",
         "P2-T1",
         decimals={"parameters (M)": 2, "not zero (M)": 2},
     ),
     RUN.table(
         extreme_claims.with_speed(within, table, times),
         "The smallest model within each tolerated loss, chosen on the dev split; score on the test split "
-        f"({OVER}). Sizes: {currency}. Times faster than dense: one sentence on one thread; a dash where it was not "
+        f"({N}). Sizes: {currency}. Times faster than dense: one sentence on one thread; a dash where it was not "
         "timed on this data set.",
         "smallest",
         decimals={"MB": 2},
     ),
     RUN.table(
         equal,
-        f"Score on the test split ({N}): mean over seeds ± half its 95 % t interval. Bold: best on dev; beside it the "
-        "other family that is least clearly behind; the difference is the other minus the bold one. "
-        f"Sizes: {currency}.",
+        f"Score on the test split ({N}). Bold: best on dev; beside it the other family that is least clearly behind; "
+        "the difference is the other minus the bold one. Last: whether the bold family is ahead of all others, "
+        f"after Holm's correction for the sizes. Drawn once for all seeds: {findings.ONCE}. Sizes: {currency}.",
         "X1",
         decimals={"bytes up to (%)": 0, "MB": 2},
     ),
     RUN.table(
         findings.ablations(table, named(VARIANTS, seeds=CHANGED), stage=TRIMMED),
-        f"The variant's score minus the pipeline's before quantization ({FEW}): mean ± half its 95 % t "
-        "interval, p after Holm.",
+        f"The variant's score minus the pipeline's before quantization ({FEW}).",
         "P2-T2",
         decimals={"parameters (M)": 2},
     ),
     RUN.table(
         adapters,
-        f"Adapters in a frozen encoder and full fine-tuning, test split ({FEW}): means over seeds of "
-        "averages over languages ± half their 95 % t intervals, p after Holm.",
+        f"Adapters in a frozen encoder and full fine-tuning, test split ({FEW}): averages over languages.",
         "adapters",
         decimals={"reduction": 0, "adapter width": 0},
     ),

@@ -105,7 +105,7 @@ RUN.figure(
     table=dense[dense["split"] == "test"],
     caption="F1 of the dense encoders on the test split by language. Crosses: a model without an encoder. Hollow: "
     f"published baselines of the full-size encoders. {baselines.dense(dense).headline}",
-    over="All languages, with as many seeds as the table says",
+    over=f"{count_of(dense['language'].nunique(), 'language')}; 1 to {count_of(dense['seed'].nunique(), 'seed')}",
     alt="One row of markers for each language and one for the average, with intervals over seeds.",
 )
 RUN.figure(

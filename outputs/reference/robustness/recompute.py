@@ -72,7 +72,7 @@ RUN.figure(
     "brittleness",
     table=in_numbers(robustness.by_kind(table)),
     caption=f"F1 kept under the strongest noise of each kind, minus that of the dense model ({N}). A frame marks a "
-    f"significant difference (Holm over all kinds, rates and models). {brittle.headline}",
+    f"significant difference (Holm over the models, for each kind and rate). {brittle.headline}",
     alt="A heat map: a row for each compressed model, a column for each kind of noise, a difference in each cell.",
 )
 RUN.figure(

@@ -62,7 +62,8 @@ parts = [
     ),
     shown(
         transfer.techniques(table),
-        "F1 and its change against dense in three settings. Sources are averaged first, then targets. Zero-shot: in "
+        "F1 and its change against dense in three settings, to look things up in: the verdicts out of domain stand "
+        "above. Sources are averaged first, then targets. Zero-shot: in "
         f"every language but the source's own, so beside the {unseen} above also in the other sources' languages.",
         "techniques-away",
     ),
@@ -92,7 +93,7 @@ parts = [
 RUN.tables({"language-correlations": tell})
 
 pairs, number = correlations.with_distances(table, distances), count_of(table["seed"].nunique(), "seed")
-equal, over = pairs[pairs["equal"]], f"models of Hausa (hau), Swahili (swa), Yoruba (yor); {number}"
+equal, over = pairs[pairs["equal"]], f"Fine-tuned on Hausa (hau), Swahili (swa), Yoruba (yor); {number}"
 CURVES = "F1 over sparsity in both orders"
 RUN.figure(
     figures.out_of_domain(table),

@@ -186,9 +186,8 @@ def notes(axes: Axes, places: Mapping[str, tuple[float, float]], **look: object)
     taken = [(*(point - 3), *(point + 3)) for point in at.values()]
     for text, point in at.items():
         size = np.array((4.2 * len(text), 6))
-        sides = np.array(
-            [(x, y) for x in (4, -4 - size[0]) for y in (-2.5, 1, -6)] + [(-size[0] / 2, y) for y in (4, -10)]
-        )
+        beside = [(x, y) for x in (4, -4 - size[0]) for y in (-2.5, 1, -6)]
+        sides = np.array(beside + [(-size[0] / 2, y) for y in (4, -10)])
         low, boxes = (point + sides)[:, None], np.array(taken)
         covered = np.minimum(low + size, boxes[:, 2:]) - np.maximum(low, boxes[:, :2])
         side = sides[covered.clip(min=0).prod(axis=-1).sum(axis=-1).argmin()]

@@ -12,7 +12,7 @@ from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import STUDENTS, TEACHER, beside_teacher, of_average
-from smaller.analysis.findings.teaching import TEMPERATURE
+from smaller.analysis.findings.teaching import at_another_temperature
 from smaller.analysis.statistics import AVERAGE, Interval, of_split, one_kind, t_interval
 from smaller.base.errors import SmallerError
 
@@ -38,7 +38,7 @@ def retention(table: pd.DataFrame) -> np.ndarray:
 def temperatures(table: pd.DataFrame) -> np.ndarray:
     """F1 of one student at each temperature minus its F1 at the first, a panel for each teacher (P1-T6)."""
     rows = of_average(distillation.averages(one_kind(of_split(table, "test"), "dataset")))
-    tried, first = rows[rows["variant"].str.startswith(TEMPERATURE)], rows[rows["variant"] == ""]
+    tried, first = rows[at_another_temperature(rows)], rows[rows["variant"] == ""]
     each = differences(tried, first, by=[*distillation.MODELS, "temperature"], for_all=["temperature"]).dropna()
     both, name = each.sort_values("temperature", kind="stable"), f"temperature {first['temperature'].min():g}"
     both = both.assign(temperature=both["temperature"].map("{:g}".format), change=both["f1"])
@@ -90,9 +90,8 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> np.ndarray:
     for panel, (title, frame) in zip(axes, curves.items(), strict=True):
         if (many := frame["series"].nunique()) > len(COLOURS):
             raise SmallerError(f"The panel {title!r} has {many} curves; {len(COLOURS)} can be told apart.")
-        sns.lineplot(
-            frame, x="update", y="loss", hue="series", style="series", palette=COLOURS[:many], errorbar=None, ax=panel
-        )
+        style = {"hue": "series", "style": "series", "palette": COLOURS[:many], "errorbar": None}
+        sns.lineplot(frame, x="update", y="loss", ax=panel, **style)
         panel.set(title=title, xlabel="", ylabel="")
         sns.move_legend(panel, "upper right", title=None, fontsize=6.5)
     axes[0].figure.supxlabel("update", fontsize=8)

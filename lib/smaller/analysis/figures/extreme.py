@@ -133,16 +133,14 @@ def _panels(
 
     parts = dict(list(rows.groupby("title", sort=False)))
     heading = "score (points)" if y == "score" else "score lost (% of the dense score)"
-    return base.panels(
-        parts, draw, x=label, y=heading, **{"height": 3.2, "share": "x" if y == "score" else "xy"} | grid
-    )
+    grid = {"height": 3.2, "share": "x" if y == "score" else "xy"} | grid
+    return base.panels(parts, draw, x=label, y=heading, **grid)
 
 
 def _tasks(rows: pd.DataFrame) -> pd.Series:
     """Task, data set and metric of each row; SmallerError unless all rows are of one encoder."""
     if len(encoders := sorted(set(rows["encoder"]))) != 1:
-        raise SmallerError(
-            f"This figure is of one encoder, and the rows hold {', '.join(encoders) or 'none'}; filter the table first."
-        )
+        held = ", ".join(encoders) or "none"
+        raise SmallerError(f"This figure is of one encoder, and the rows hold {held}; filter the table first.")
     words = rows["task"].replace(IN_WORDS) + ", " + rows["dataset"].map(title)
     return words.str[:1].str.upper() + words.str[1:] + " (" + rows["metric"] + ")"

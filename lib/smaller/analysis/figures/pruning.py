@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import GREY, styled
 from smaller.analysis.statistics import language_average, of_split, one_kind, t_interval
-from smaller.base.errors import SmallerError
+from smaller.base.checks import require
 
 MASKS = ("method", "scope", "include")
 
@@ -19,9 +19,8 @@ def curves(axes: Axes, rows: pd.DataFrame, *, column: str = "order", labels: Map
     """The dense model as a line, and a curve over sparsity for each of the values of a column, by its label."""
     base.level(axes, t_interval(rows.loc[rows["order"] == "dense", "f1"]), label="dense")
     for place, (value, label) in enumerate(labels.items()):
-        base.curve(
-            axes, rows[rows[column] == value], label=label, **base.look(place if column == "order" else 2 * place)
-        )
+        look = base.look(place if column == "order" else 2 * place)
+        base.curve(axes, rows[rows[column] == value], label=label, **look)
     base.sparsity_axis(axes)
 
 
@@ -70,8 +69,7 @@ def masks_compared(table: pd.DataFrame) -> np.ndarray:
 def time_by_language(table: pd.DataFrame, *, noise_floor: float) -> np.ndarray:
     """Milliseconds for a sentence over sparsity by language (paper 1); bars: repeats, grey band: the noise floor."""
     rows = one_kind(of_split(table, "test"), "dataset", "encoder", *MASKS, "device").dropna(subset="milliseconds")
-    if rows.empty:
-        raise SmallerError("No time was measured in this table; run the study with latency switched on.")
+    require(len(rows) > 0, "No time was measured in this table; run the study with latency switched on.")
     times = ["milliseconds", "milliseconds_low", "milliseconds_high"]
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from smaller.analysis.comparison import DIFFERS, made
 from smaller.analysis.figures import base
 from smaller.analysis.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, calibration, under_noise
 from smaller.analysis.statistics import by_seed
-from smaller.base.errors import SmallerError
+from smaller.base.checks import require
 from smaller.data.noise import IN_WORDS, KINDS
 
 
@@ -16,8 +16,7 @@ from smaller.data.noise import IN_WORDS, KINDS
 def noise_curves(table: pd.DataFrame) -> np.ndarray:
     """F1 kept over the rate of each kind of noise: the dense model, and each technique at the last of its strengths."""
     rows = under_noise(table).dropna(subset="kept")
-    if rows.empty:
-        raise SmallerError("No model of this table has enough F1 on clean text for a share of it to say anything.")
+    require(len(rows) > 0, "No model of this table has enough F1 on clean text for a share of it to say anything.")
     last = rows.groupby(["technique", "order"], sort=False)["model"].last()
     parts = {IN_WORDS[kind]: rows[rows["noise"] == kind] for kind in KINDS if kind in set(rows["noise"])}
 
@@ -45,8 +44,7 @@ def brittleness(table: pd.DataFrame) -> Axes:
     """What each model keeps under the strongest noise of each kind, minus the dense one's; framed: it differs."""
     found = made(by_kind(table))
     found = found[found["strongest"].astype(bool)]
-    if found.empty:
-        raise SmallerError("There is no compressed model to compare with the dense one.")
+    require(len(found) > 0, "There is no compressed model to compare with the dense one.")
     wide = found.pivot(index="model", columns="noise", values="comparison")
     wide = wide.reindex(index=found["model"].unique(), columns=found["noise"].unique())
     means = wide.map(lambda one: one.interval.mean, na_action="ignore").astype(float).round(1) + 0.0
@@ -74,8 +72,7 @@ def calibration_errors(table: pd.DataFrame) -> Axes:
 def attack_success(table: pd.DataFrame) -> np.ndarray:
     """The share of correctly tagged sentences that a search for harmful edits, or random edits, break, by budget."""
     rows = attacks(table).dropna(subset="attack_success")
-    if rows.empty:
-        raise SmallerError("No model of this table was attacked: give study.run evaluation sets of the kind 'attack'.")
+    require(len(rows) > 0, "No model of this table was attacked: give study.run evaluation sets of the kind 'attack'.")
     edits = {"attack_success": "search", "random_success": "random edits"}
     found = rows.rename(columns=edits).melt(["model", "rate", *PAIR], edits.values(), "edits", "broken")
     found = by_seed(found, "broken", by=["model", "rate", "edits"]).reset_index()
@@ -87,6 +84,5 @@ def attack_success(table: pd.DataFrame) -> np.ndarray:
         panel.set_xlim(-2, 102)
 
     parts = {f"at most {100 * budget:g} % of the letters": own for budget, own in found.groupby("rate")}
-    return base.panels(
-        parts, draw, x="sentences broken (%); intervals are cut at 0 and 100", y="", height=1.2 + 0.27 * len(models)
-    )
+    x, height = "sentences broken (%); intervals are cut at 0 and 100", 1.2 + 0.27 * len(models)
+    return base.panels(parts, draw, x=x, y="", height=height)

@@ -17,6 +17,7 @@ from matplotlib.ticker import AutoLocator, MaxNLocator
 from PIL import Image
 
 from smaller.analysis.figures.base import styled
+from smaller.base.checks import require
 from smaller.base.errors import SmallerError
 from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
@@ -66,11 +67,10 @@ def save(
     The caption states the finding; `alt` describes the picture to somebody who cannot see it. Where seeds are drawn,
     `over` names languages and seeds, and the caption ends with them and with what dots and intervals are.
     """
-    caption = f"{caption} {over}. {SEEDS}" if over else caption
+    caption = f"{caption.strip()} {over}. {SEEDS}" if over else caption.strip()
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise SmallerError(f"A figure's name is a file name: {name!r} may hold letters, digits, - _ and . only.")
-    if not caption.strip() or not alt.strip():
-        raise SmallerError(f"Figure {name} needs a caption and an alternative text.")
+    require(bool(caption.strip() and alt.strip()), f"Figure {name} needs a caption and an alternative text.")
     figure = drawing if isinstance(drawing, Figure) else np.ravel(np.asarray(drawing, dtype=object))[0].figure
     for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
         if isinstance(axis.get_major_locator(), AutoLocator):  # whose steps may be 2.5

@@ -10,7 +10,7 @@ from smaller.analysis.figures.base import GREY, styled
 from smaller.analysis.figures.pruning import curves
 from smaller.analysis.findings.correlations import over_sources, with_distances
 from smaller.analysis.findings.transfer import HOME, ONE, domains, languages_of, matrix, of_pruned, source_name, unseen
-from smaller.base.errors import SmallerError
+from smaller.base.checks import require
 from smaller.data.features import DISTANCES
 
 
@@ -18,8 +18,7 @@ from smaller.data.features import DISTANCES
 def out_of_domain(table: pd.DataFrame) -> np.ndarray:
     """F1 in another domain over sparsity, a panel for each language; dotted: the dense model in domain (P1-F4)."""
     rows = of_pruned(domains(table))
-    if rows.empty:
-        raise SmallerError("No model of this table was tested in another data set of its own language.")
+    require(len(rows) > 0, "No model of this table was tested in another data set of its own language.")
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:
         curves(panel, own)
@@ -34,8 +33,7 @@ def zero_shot(table: pd.DataFrame, *, trained: str = ONE) -> np.ndarray:
     """Zero-shot F1 over sparsity, a panel for each language that no pruned model was fine-tuned on (P1-F5)."""
     rows = unseen(table)
     rows = rows[rows["trained"] == trained]
-    if rows.empty:
-        raise SmallerError(f"No {trained} model of this table was tested in a language that it was not fine-tuned on.")
+    require(len(rows) > 0, f"No {trained} model of this table was tested in a language that it was not fine-tuned on.")
     return base.panels(base.by_language(rows), curves, x=base.SPARSITY, y="zero-shot F1 (points)")
 
 
@@ -61,8 +59,7 @@ def transfer_matrix(table: pd.DataFrame) -> Axes:
 def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> np.ndarray:
     """Zero-shot F1 of the dense models, means over the same sources, over overlap of tokens and over unknown tokens."""
     means = over_sources(with_distances(table, distances)).reset_index()
-    if means.empty:
-        raise SmallerError("No target of this table was tested zero-shot by all of the sources.")
+    require(len(means) > 0, "No target of this table was tested zero-shot by all of the sources.")
     unlike = np.where(means["same_script"] >= 0.5, "not seen", "not seen, and in another script than most sources")
     means["kind"] = np.where(means["seen"], "seen in pre-training", unlike)
     axes = base.new_axes(2, height=3.0)

@@ -38,10 +38,10 @@ def dense(table: pd.DataFrame) -> Finding:
     where = f"in {name_of(languages[0])}" if len(languages) == 1 else f"on average over {len(languages)} languages"
     chosen = f", which is the best of {len(means)} encoders on dev," if len(means) > 1 else ""
     return Finding(
-        f"{best}{chosen} has a test F1 of {seeds.mean:.1f} {where}."
+        f"{best}{chosen} has this test F1 {where}: {describe(seeds)}."
         if seeds.n
         else f"No seed of {best} was measured in every language.",
-        f"F1 with its 95 % interval over seeds: {describe(seeds)}; over sentences: {describe(drawn)}.",
+        f"Over sentences: {describe(drawn)}.",
         quantity=seeds,
         values={"best": best, "means": means},
     )
@@ -101,8 +101,8 @@ def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
     ]
     if any(lead.sign != 1 for lead in leads):
         told.append(
-            "Where an encoder is not ahead, no compressed form of it is one to ship: what these pages then say "
-            "of a technique is how it changes this encoder."
+            "Where an encoder is not ahead, the model without one is the one to ship: what is then said of a technique "
+            "is how it changes this encoder."
         )
     return Finding(told[0], " ".join(told[1:]), quantity=leads[0])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison, unknown
-from smaller.analysis.findings.finding import Finding, Quantity
+from smaller.analysis.findings.finding import Finding
 from smaller.analysis.statistics import Interval
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.paths import outputs_folder
@@ -81,23 +81,24 @@ def judged(claim: Mapping[str, str], found: Finding, *, encoder: str | Sequence[
     """The verdict on a claim of the list by what a page has found on an encoder, or on several together.
 
     A `kind` of "question" is answered, not decided or not measured, as the finding itself is. An "arithmetic" claim is
-    judged on any encoder, a "relation" and a "level" (a number) on the claim's own: elsewhere the verdict on a relation
-    says so, and a level is not comparable. `says` is "more", "less" or "same" of a comparison; "keeps" of one that
+    judged on any encoder, a "relation" and a "level" (a number) on the claim's own: elsewhere the verdict says so, and
+    a level is not comparable. `says` is "more", "less" or "same" of a comparison; "keeps" of one that
     loses less than two points; "is", "least" or "most" of a number, which `value` and `margin` give in its own unit.
     """
     if not found.measured:
         return NOT_MEASURED
     if claim["kind"] == "question":
         return found.verdict
-    if found.quantity is None:
-        return found.verdict if found.verdict in (NOT_DECIDED, NOT_COMPARABLE) else NOT_MEASURED
+    where = _where(claim, encoder)
+    verdict = NOT_COMPARABLE if where and claim["kind"] == "level" else _borne_out(claim, found)
+    return verdict if verdict == NOT_MEASURED else verdict + where
+
+
+def _where(claim: Mapping[str, str], encoder: str | Sequence[str]) -> str:
+    """`ELSEWHERE` for what a paper has measured, and says of other encoders than this, or these."""
     own = (claim.get("encoders") or OF_PAPER.get(claim["paper"], "")).split()
-    measured = [encoder] if isinstance(encoder, str) else encoder
-    elsewhere = claim["kind"] != "arithmetic" and not {_named(name) for name in measured} <= set(own)
-    if elsewhere and claim["kind"] == "level":
-        return NOT_COMPARABLE + ELSEWHERE
-    verdict = _borne_out(claim, found.quantity)
-    return verdict + ELSEWHERE if elsewhere and verdict in (AGREES, DIFFERS) else verdict
+    measured = {_named(name) for name in ([encoder] if isinstance(encoder, str) else encoder)}
+    return ELSEWHERE if claim["kind"] in ("relation", "level") and not measured <= set(own) else ""
 
 
 def _named(encoder: str) -> str:
@@ -106,8 +107,10 @@ def _named(encoder: str) -> str:
     return places.get(name := encoder.partition("@")[0], name)
 
 
-def _borne_out(claim: Mapping[str, str], quantity: Quantity) -> str:
-    says = claim["says"]
+def _borne_out(claim: Mapping[str, str], finding: Finding) -> str:
+    says, quantity = claim["says"], finding.quantity
+    if quantity is None:
+        return finding.verdict if finding.verdict in (NOT_DECIDED, NOT_COMPARABLE) else NOT_MEASURED
     if isinstance(quantity, Comparison):
         if says in ("more", "less", "same"):
             return quantity.bears_out(says)
@@ -145,8 +148,9 @@ def of_page(
         claim = known.loc[first].to_dict()
         for one in [findings] if isinstance(findings, Finding) else findings:
             refused = claim["gated"] and one.measured and not may_claim(ahead)
-            verdict = judged(claim, one, encoder=one.values.get("encoder", encoder))
-            verdict = NOT_COMPARABLE + BEHIND if refused else verdict
+            measured = one.values.get("encoder", encoder)
+            behind = NOT_COMPARABLE + _where(claim, measured) + BEHIND
+            verdict = behind if refused else judged(claim, one, encoder=measured)
             rows.append([key, claim["claim"], _printed(claim), claim["source"], one.headline, verdict, claim["figure"]])
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -171,7 +175,6 @@ def gathered(pages: Sequence[str]) -> pd.DataFrame:
     found = found.assign(page=known.loc[found["first"], "notebook"].array).drop(columns="first")
     found = found.reset_index(drop=True)
     found["claim"] = found["claim"].str[:1].str.upper() + found["claim"].str[1:]
-    found.attrs["links"] = {
-        (row.Index, "figure"): f"{row.page}.ipynb#{row.figure}" for row in found.itertuples() if row.page in pages
-    }
+    there = found[found["page"].isin(pages)].itertuples()
+    found.attrs["links"] = {(row.Index, "figure"): f"{row.page}.ipynb#{row.figure}" for row in there}
     return found

@@ -10,7 +10,7 @@ from smaller.analysis.comparison import DEPARTURE, LEVEL, NOT_DECIDED, between
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import ONE, ORDERS, ZERO_SHOT, at_home, of_pruned, settings
 from smaller.analysis.findings.words import are, count_of
-from smaller.analysis.statistics import drop_at, holm, spearman
+from smaller.analysis.statistics import bounds, drop_at, holm, spearman
 from smaller.data.features import DISTANCES, FEATURES
 
 COLUMNS = ["feature", "goes with", "rank correlation", "low", "high", "n", "p", "p (Holm)"]
@@ -90,8 +90,8 @@ def clearest(found: pd.DataFrame) -> Finding:
         return missing("correlations between languages that differ")
     sure = found[found["p (Holm)"] < LEVEL]
     named = [
-        f"{row['feature']} with {row['goes with']}, {row['rank correlation']:+.2f} (n = {row['n']}, "
-        f"p = {row['p (Holm)']:.3f})"
+        f"{row['feature']} with {row['goes with']}, {row['rank correlation']:+.2f}{bounds(row['low'], row['high'])} "
+        f"(n = {row['n']}, p = {row['p (Holm)']:.3f})"
         for row in (sure if len(sure) else found[:1]).to_dict("records")
     ]
     return Finding(

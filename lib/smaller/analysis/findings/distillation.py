@@ -69,13 +69,12 @@ def of_students(rows: pd.DataFrame) -> pd.DataFrame:
 
 def once(*strategies: str) -> tuple[str, ...]:
     """What the strategies draw once for all seeds."""
-    return tuple(dict.fromkeys(ONCE[name] for strategy in strategies if (name := strategy.partition(": ")[0]) in ONCE))
+    return tuple(dict.fromkeys(ONCE[strategy] for strategy in strategies if strategy in ONCE))
 
 
 def compared(table: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, split: str = "test") -> pd.DataFrame:
-    """F1 of models, "strategy" or "strategy: variant", minus that of others of their teacher and shape, by seed."""
-    rows = one_kind(of_split(table, split), "dataset")
-    names, by = rows["strategy"].where(rows["variant"] == "", rows["strategy"] + ": " + rows["variant"]), MODELS[1:]
+    """F1 of the models of a strategy minus that of another strategy's of their teacher and shape, by seed."""
+    names, by = (rows := plain(table, split=split))["strategy"], MODELS[1:]
     found = [pd.DataFrame(columns=["model", "minus", *by, "comparison", DRAWN])]
     for first, second in pairs:
         about = {"for_all": ["shape"] if second == TEACHER else [], "drawn_once": once(first, second)}
@@ -118,7 +117,7 @@ def compression(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
 
 def relation(one: Comparison, what: str = "F1") -> str:
     """What a comparison shows of the first, as the verb of a sentence whose subject is plural."""
-    same, unsure = f"have the same {what} (within {MARGIN:g} points) as", f"are not shown to have another {what} than"
+    same, unsure = f"have the same {what} (within {MARGIN:g} points) as", f"are not shown to differ in {what} from"
     return one.words(f"have a higher {what} than", f"have a lower {what} than", same, unsure)
 
 

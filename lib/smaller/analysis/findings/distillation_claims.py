@@ -84,15 +84,16 @@ def _millions(encoder: str, *, layers: int | None = None) -> float:
 
 def claims(table: pd.DataFrame) -> dict[str, Finding | list[Finding]]:
     """What this page says of each claim on distillation; `table` has the rows of dev and of test."""
+    paper = table.loc[table["layers"].isin((4, 6)), "shape"]
     measured, shares, wrong = distillation.students_to_choose(table), exact()[SAVED].sort_values(), misprints()
     taught = teaching.best_teacher(table)
     small, six = _millions("afriberta-small"), _millions("afriberta-small", layers=6)
     saved = ", ".join(f"{share:.1f}" for share in shares)
     return {
         "Q1": distillation.how_tiny(table),
-        "D6": _drop(measured, "afriberta-base"),
-        "D7": _drop(measured, "afriberta-large"),
-        "D8": _drop(measured, "afriberta-large", worst=True),
+        "D6": _drop(measured, "afriberta-base", paper),
+        "D7": _drop(measured, "afriberta-large", paper),
+        "D8": _drop(measured, "afriberta-large", paper, worst=True),
         "D5": Finding(f"The paper's shapes save {saved} % of the parameters.", quantity=shares.max()),
         "Q5, D18": taught,
         "Q6, D4": teaching.agnostic_or_specific(table),
@@ -104,18 +105,18 @@ def claims(table: pd.DataFrame) -> dict[str, Finding | list[Finding]]:
     }
 
 
-def _drop(measured: pd.DataFrame, encoder: str, *, worst: bool = False) -> Finding:
-    """What the best or worst student keeps, chosen on dev; of the claim's own encoder only at the paper's depths."""
+def _drop(measured: pd.DataFrame, encoder: str, paper: pd.Series, *, worst: bool = False) -> Finding:
+    """What the best or worst student keeps, chosen on dev; of the claim's own encoder only in shapes of the `paper`."""
     here = encoder in set(measured["teacher"])
     if here:
-        measured = measured[(measured["teacher"] == encoder) & measured["student"].str.startswith(("4x", "6x"))]
+        measured = measured[(measured["teacher"] == encoder) & measured["student"].isin(paper)]
     if measured.empty or not measured[KEPT].iloc[0].n:
         return missing("Students of the paper's depths")
     row = measured.sort_values("dev").iloc[0 if worst else -1].to_dict()
     kept = row[KEPT]
     return Finding(
         f"The {'worst' if worst else 'best'} student on dev, {row['strategy']} {row['student']} of {row['teacher']}, "
-        f"keeps this share of its teacher's F1 on test, in per cent: {describe(kept)}.",
+        f"keeps this share of its teacher's F1 on test: {describe(kept, ' %')}.",
         quantity=Interval(kept.mean - 100, kept.low - 100, kept.high - 100, kept.n) if here else None,
         verdict="" if here else NOT_COMPARABLE,
         values={"model": row, "encoder": row["teacher"]},

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_DECIDED, OVER_SENTENCES, Comparison, against, corrected, made, paired
+from smaller.analysis import comparison
+from smaller.analysis.comparison import AGREES, NOT_DECIDED, OVER_SENTENCES, Comparison, against, made, paired
 from smaller.analysis.findings import baselines, units
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
-from smaller.analysis.statistics import of_split, t_interval
+from smaller.analysis.statistics import describe, of_split, t_interval
 from smaller.base.errors import SmallerError
 from smaller.study.pipelines import DENSE, QUESTIONS
 
@@ -57,9 +58,8 @@ def by_family(whole: pd.DataFrame) -> pd.DataFrame:
     if absent := sorted(set(map(tuple, whole[PLACE].to_numpy())) - set(dense.index)):
         raise SmallerError(f"There is no dense model of {absent[0][0]} on {absent[0][1]} to compare with: add it.")
     of_dense = whole[PLACE].join(dense, on=PLACE)
-    return whole.assign(
-        share=whole["bytes"] / of_dense["bytes"], parameter_share=whole["parameters"] / of_dense["parameters"]
-    )
+    shares = whole[list(dense)] / of_dense[list(dense)]
+    return whole.assign(share=shares["bytes"], parameter_share=shares["parameters"])
 
 
 def averaged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -88,18 +88,20 @@ def on_dev(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_dense(table: pd.DataFrame) -> pd.DataFrame:
-    """The difference on test of each model from the dense ones, by `MODEL`, over seeds and over sentences."""
-    rows = of_split(table, "test")
-    dense, about = rows["stage"] == DENSE, {"value": "score", "over_sentences": True}
-    found = with_once(against(rows, dense, by=MODEL, for_all=MODEL[2:], **about).reset_index())
-    return found.rename(columns={"comparison": "minus dense"}).set_index(MODEL)[["minus dense", OVER_SENTENCES]]
+    """The difference on test of the pipeline's stages and of the models `within` a loss from dense, by `MODEL`.
+
+    They are the models that one asks about, and are compared once: wherever a difference stands, its verdict is this.
+    """
+    asked = pd.concat([table.loc[table["family"] == PIPELINE, MODEL], within(table)[MODEL]]).drop_duplicates()
+    rows = of_split(table, "test").merge(asked)
+    about = {"value": "score", "over_sentences": True, "drawn_once": lambda group: once(group["family"])}
+    found = against(rows, rows["stage"] == DENSE, by=MODEL, for_all=MODEL[2:], **about)
+    return found.rename(columns={"comparison": "minus dense"})[["minus dense", OVER_SENTENCES]]
 
 
-def with_once(found: pd.DataFrame, *others: str) -> pd.DataFrame:
-    """The comparisons, with what was drawn once where the family, or one of `others`, learned on text."""
-    made = found["family"].isin(ON_TEXT) | bool(set(others) & set(ON_TEXT))
-    pairs = zip(found["comparison"], made, strict=True)
-    return found.assign(comparison=[replace(one, drawn_once=(ONCE,)) if once else one for one, once in pairs])
+def once(*families: str) -> tuple[str, ...]:
+    """What all seeds of the families share, if one of them learned on text."""
+    return (ONCE,) if set(families) & set(ON_TEXT) else ()
 
 
 def scores(one: Comparison) -> str:
@@ -116,14 +118,14 @@ def beside_plain(table: pd.DataFrame, plain: pd.DataFrame | None) -> Findings:
 def per_step(table: pd.DataFrame) -> pd.DataFrame:
     """Each stage of the pipeline on each data set: sizes, test score, and the difference from dense (P2-T1)."""
     pipeline = table[table["family"] == PIPELINE].sort_values(PLACE, kind="stable")
-    found = measured(pipeline).join(against_dense(pipeline)).reset_index()
+    found = measured(pipeline).join(against_dense(table)).reset_index()
     return found.drop(columns=["family", "parameters (%)", "kept"]).rename(columns={"dataset": "data set"})
 
 
 def costs(table: pd.DataFrame) -> Findings:
     """What the whole pipeline leaves of bytes and score, and where it loses most; the quantity is against dense."""
     pipeline, found = of_split(table[table["family"] == PIPELINE], "test"), {}
-    changes = against_dense(pipeline)["minus dense"]
+    changes = against_dense(table)["minus dense"]
     for place, own in pipeline.groupby(PLACE, sort=False):
         stages = list(dict.fromkeys(own["stage"]))
         change, share = changes[(*place, PIPELINE, stages[-1])], own.loc[own["stage"] == stages[-1], "share"].max()
@@ -131,11 +133,11 @@ def costs(table: pd.DataFrame) -> Findings:
             found[place] = missing(f"Pairs of the whole pipeline from {place[0]} and the dense model on {place[1]}")
             continue
         before = own.assign(stage=own["stage"].map(dict(itertools.pairwise(stages)))).dropna(subset="stage")
-        steps = paired(own[own["stage"] != DENSE], before, by=["stage"], value="score", drawn_once=[ONCE])
-        steps = made(steps).set_index("stage")["comparison"]
-        worst = min(steps.index, key=lambda stage: steps[stage].interval.mean, default="")
+        steps = paired(own[own["stage"] != DENSE], before, by=["stage"], value="score")
+        steps = comparison.intervals(made(steps).set_index("stage")["comparison"])
+        worst = min(steps.index, key=lambda stage: steps[stage].mean, default="")
         told = f"Of its stages, “{worst}” has the lowest difference from the one before: "
-        told = f"{told}{steps[worst]} ({steps[worst].verdict})." if worst else ""
+        told = f"{told}{describe(steps[worst], ' points')}." if worst else ""
         found[place] = Finding(
             f"On {place[1]}, the whole pipeline from {place[0]} {scores(change)} the dense model, with "
             f"{100 * share:.1f} % of the {table['counted'].iloc[0]}: {change}.",
@@ -161,8 +163,9 @@ def ablations(table: pd.DataFrame, variants: pd.DataFrame, *, stage: str) -> pd.
 def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
     """For each share of the dense bytes the best model of each family that takes no more, chosen on dev (X1).
 
-    The best on dev comes first and is bold; it has the closest other family on test, and the `difference` from it. A
-    family is ahead of all others where the closest is behind, so p is corrected for the number of sizes alone.
+    The best on dev comes first and is bold; it has the closest other family on test, the interval of the `difference`
+    from it, and the verdict on "ahead of all others". That is so where the closest is behind, so p is corrected for the
+    number of sizes alone.
     """
     dev, test, found = on_dev(table), of_split(table, "test"), []
     for (_, own), at in itertools.product(dev.groupby(PLACE, sort=False), shares):
@@ -174,11 +177,14 @@ def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.
     told = pd.DataFrame(found, columns=[*MODEL, "bytes up to (%)", "closest other", "its model", "comparison"])
     # The same two models at several sizes are one comparison.
     same = [*MODEL, "closest other", "its model"]
-    tested = corrected(told[told["closest other"] != ""].drop_duplicates(same)).set_index(same)["comparison"].to_dict()
-    told["difference"] = [tested.get(key) for key in told[same].itertuples(index=False, name=None)]
+    firsts = told[told["closest other"] != ""].drop_duplicates(same)
+    tested = comparison.corrected(firsts).set_index(same)["comparison"].to_dict()
+    closest = [tested.get(key) for key in told[same].itertuples(index=False, name=None)]
+    told["difference"] = [one and one.interval for one in closest]
+    told["ahead of all others"] = [one and one.bears_out("less") for one in closest]
     told = told.join(measured(table), on=MODEL).rename(columns={"dataset": "data set", "stage": "model"})
     size = ["encoder", "data set", "bytes up to (%)"]
-    told = told[[*size, "family", "model", "MB", "of dense (%)", "score", "closest other", "difference"]]
+    told = told[[*size, *"family,model,MB,of dense (%),score,closest other,difference,ahead of all others".split(",")]]
     told.attrs["bold"] = {(place, "score") for place in told.index[~told.duplicated(size)]}
     return told
 
@@ -195,7 +201,7 @@ def _closest(rows: pd.DataFrame, first: str) -> tuple[str, str, Comparison | Non
         behind = replace(row.comparison, corrected=row.comparison.p).sign == -1
         return not behind, row.comparison.p if behind else row.comparison.interval.mean
 
-    closest = max(with_once(each, first).itertuples(), key=closeness, default=None)
+    closest = max(each.itertuples(), key=closeness, default=None)
     return (closest.family, closest.stage, closest.comparison) if closest else ("", "", None)
 
 
@@ -204,14 +210,14 @@ def best_families(found: pd.DataFrame) -> Findings:
     told = {}
     for place, own in found.groupby(["encoder", "data set"], sort=False):
         best = own.drop_duplicates("bytes up to (%)").set_index("bytes up to (%)")
-        nearest = best["difference"].dropna()
-        winners = best.loc[[size for size, one in nearest.items() if one.sign == -1], "family"].to_dict()
+        words = best["ahead of all others"].dropna()
+        winners = best.loc[words.index[words == AGREES], "family"].to_dict()
         named = ", ".join(f"{family} at {size:g} %" for size, family in winners.items())
         told[place] = Finding(
             f"On {place[1]}, one family is shown to be ahead of all others at {len(winners) or 'none'} of {len(best)} "
             f"sizes{f': {named}' if named else ''}.",
             values={"winners": winners},
-            verdict=NOT_DECIDED if all(one.verdict == NOT_DECIDED for one in nearest) else ANSWERED,
+            verdict=NOT_DECIDED if (words == NOT_DECIDED).all() else ANSWERED,
         )
     return told
 
@@ -224,20 +230,23 @@ def front(table: pd.DataFrame) -> pd.DataFrame:
     return averaged(of_split(table, "test")).merge(models.loc[models["dev"] > before, MODEL])
 
 
-def smallest_within(table: pd.DataFrame) -> pd.DataFrame:
+def within(table: pd.DataFrame) -> pd.DataFrame:
     """The smallest model of all families whose mean dev score is within each tolerated loss of the dense one's."""
     found = []
     for place, own in on_dev(table).groupby(PLACE, sort=False):
         models = own.groupby(MODEL, sort=False).agg(score=("score", "mean"), bytes=("bytes", "max"))
         level = models.loc[(*place, PIPELINE, DENSE), "score"]
         for tolerance, (points, share) in TOLERATED.items():
-            within = models[models["score"] >= level - (points + share * level)]
-            model = within.sort_values(["bytes", "score"], ascending=[True, False], kind="stable").index[0]
+            able = models[models["score"] >= level - (points + share * level)]
+            model = able.sort_values(["bytes", "score"], ascending=[True, False], kind="stable").index[0]
             found.append([*place, tolerance, *model[2:]])
-    told = pd.DataFrame(found, columns=[*PLACE, "loss up to", "family", "stage"])
-    chosen = table.merge(pd.concat([told[MODEL], table.loc[table["stage"] == DENSE, MODEL]]).drop_duplicates())
+    return pd.DataFrame(found, columns=[*PLACE, "loss up to", "family", "stage"])
+
+
+def smallest_within(table: pd.DataFrame) -> pd.DataFrame:
+    """The models `within` each loss, their sizes, scores on test, and differences from dense."""
     sizes = measured(table)[["MB", "of dense (%)", "parameters (%)", "score"]]
-    told = told.join(sizes, on=MODEL).join(against_dense(chosen), on=MODEL)
+    told = within(table).join(sizes, on=MODEL).join(against_dense(table), on=MODEL)
     return told.rename(columns={"dataset": "data set", "stage": "model"})
 
 

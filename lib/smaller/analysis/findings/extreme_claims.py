@@ -9,7 +9,7 @@ from smaller.analysis.findings import claims, extreme, units
 from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of
-from smaller.analysis.statistics import Interval, of_split, spearman, t_interval
+from smaller.analysis.statistics import Interval, bounds, describe, of_split, spearman, t_interval
 from smaller.data.sets import EvaluationSet
 from smaller.study.pipelines import DENSE, TRIMMED, UNTAUGHT_KINDS
 from smaller.study.recipes import Recipe
@@ -51,7 +51,8 @@ def faster(table: pd.DataFrame, times: pd.DataFrame) -> Findings:
         first = end.iloc[0]
         found[place] = Finding(
             f"On {place[1]}, the end of the pipeline from {place[0]} (“{first['model']}”) is "
-            f"{first['times faster']:.1f} times as fast as the dense model, {first['time']}.",
+            f"{first['times faster']:.1f} times as fast as the dense model, {first['time']} (noise floor "
+            f"{100 * first['noise floor']:.0f} %).",
             f"XtremeDistil's {MARK['time']} times were measured in batches on another device.",
             values={"ratios": end.set_index(["batch", "threads"])["times faster"].to_dict(), "time": first["time"]},
             verdict=NOT_COMPARABLE,
@@ -63,15 +64,13 @@ def judged(
     table: pd.DataFrame, times: pd.DataFrame, *, equal: pd.DataFrame, lost: pd.DataFrame, ahead: Findings
 ) -> pd.DataFrame:
     """The rows of `claims.of_page` by claim, from `extreme.at_equal_bytes`, `drops`, `beside_plain`."""
-    speed, taken = faster(table, times), parameters(table)
+    speed, taken, few = faster(table, times), parameters(table), thirty_five_times_fewer(table)
     parts = {
         "P2-T1": extreme.costs(table),
         "D23": whole_pipeline(table),
         "D24": taken,
         "D24b": taken,
-        "XtremeDistil": {
-            place: [one, *filter(None, [speed.get(place)])] for place, one in thirty_five_times_fewer(table).items()
-        },
+        "XtremeDistil": {place: [one, *filter(None, [speed.get(place)])] for place, one in few.items()},
         "D25": drop_and_text(lost),
         "X1": extreme.best_families(equal),
     }
@@ -98,7 +97,8 @@ def whole_pipeline(table: pd.DataFrame) -> Findings:
     found = {}
     for (encoder, dataset, *model), left in extreme.measured(table)["kept"].items():
         if model == [PIPELINE, TRIMMED] and left.n:
-            said = f"On {dataset}, {encoder} keeps {left.mean:.1f} % of its score in the pipeline before quantization."
+            said = f"On {dataset}, the pipeline before quantization keeps this share of the score of {encoder}: "
+            said += f"{describe(left, ' %')}; drawn once: {ONCE}."
             lost = Interval(100 - left.mean, 100 - left.high, 100 - left.low, left.n)
             found[encoder, dataset] = Finding(said, quantity=lost)
     return found
@@ -108,15 +108,15 @@ def thirty_five_times_fewer(table: pd.DataFrame) -> Findings:
     """What the best model keeps that has 35 times fewer parameters; chosen on dev."""
     models, found = extreme.measured(table), {}
     for place, dev in extreme.on_dev(table).groupby(PLACE, sort=False):
-        small = dev[
-            dev["family"].isin([*extreme.ON_TEXT, TAUGHT]) & (dev["parameter_share"] <= 1.005 / MARK["parameters"])
-        ]
+        small = dev[dev["parameter_share"] <= 1.005 / MARK["parameters"]]
+        small = small[small["family"].isin([*extreme.ON_TEXT, TAUGHT])]
         found[place] = Finding(f"No student of {place[0]} on {place[1]} is so small.", verdict=NOT_COMPARABLE)
         if len(small):
             best = models.loc[small.groupby(MODEL)["score"].mean().idxmax()]
+            once = "".join(f"; drawn once: {name}" for name in extreme.once(best.name[2]))
             found[place] = Finding(
-                f"On {place[1]}, “{best.name[-1]}” keeps {best['kept'].mean:.1f} % of the dense score "
-                f"with {best['parameters (%)']:.1f} % of the parameters.",
+                f"On {place[1]}, “{best.name[-1]}” has {best['parameters (%)']:.1f} % of the parameters. It keeps this "
+                f"share of the dense score: {describe(best['kept'], ' %')}{once}.",
                 quantity=best["kept"],
             )
     return found
@@ -168,9 +168,9 @@ def adapter_curve(table: pd.DataFrame, with_adapters: pd.DataFrame) -> pd.DataFr
 def adapters(curve: pd.DataFrame) -> pd.DataFrame:
     """The adapters of a curve against full fine-tuning, for each encoder, data set, frozen stage and size."""
     keys = [*PLACE, "stage", "adapter"]
-    found = paired(curve, curve.assign(score=curve["full"]), by=keys, value="score")
     # All stages but the dense one are the pipeline's.
-    found = extreme.with_once(found.assign(family=found["stage"].map({DENSE: ""}).fillna(PIPELINE)))
+    about = {"value": "score", "drawn_once": lambda group: () if group["stage"] == DENSE else (ONCE,)}
+    found = paired(curve, curve.assign(score=curve["full"]), by=keys, **about)
     seeds = curve.groupby([*keys, "seed"])[["score", "full"]].mean().groupby(keys).agg(list).map(t_interval)
     sizes = curve.groupby(keys).agg(width=("width", "first"), thousands=("size", lambda size: size.iloc[0] / 1e3))
     told = found.join(sizes, on=keys).join(seeds, on=keys)
@@ -193,17 +193,18 @@ def drop_and_text(found: pd.DataFrame) -> Findings:
     """What each language loses, and whether that goes with its amount of text (D25)."""
     told = {}
     for place, own in found.groupby(PLACE, sort=False):
+        each = {code: t_interval(100 - mine) for code, mine in own.groupby("language", sort=False)["lost"]}
+        kept = "; ".join(f"in {name_of(code)} {describe(one, ' %')}" for code, one in each.items())
         means = own.groupby("language", sort=False).agg(lost=("lost", "mean"), amount=("amount", "first"))
-        each = " and ".join(f"{100 - row.lost:.1f} % in {name_of(code)}" for code, row in means.iterrows())
         one = spearman(means["amount"], means["lost"])
-        bounds = f" [{one.low:+.2f}, {one.high:+.2f}]" if pd.notna(one.low) else ""
-        rank = f"{one.rho:+.2f}{bounds}, p = {one.p_value:.2f}, n = {one.n} languages"
+        rank = f"{one.rho:+.2f}{bounds(one.low, one.high)}, p = {one.p_value:.2f}, n = {one.n} languages"
         told[place] = Finding(
-            f"On {place[1]}, the whole pipeline from {place[0]} keeps this share of the dense score: {each}.",
+            f"On {place[1]}, the whole pipeline from {place[0]} keeps this share of the dense score: {kept}; "
+            f"drawn once: {ONCE}.",
             f"No rank correlation with the lines of text can be computed from {count_of(one.n, 'language')}."
             if pd.isna(one.rho)
             else f"Spearman's rank correlation of the loss with the lines of text is {rank}.",
-            values={"lost": means["lost"].to_dict(), "correlation": one},
+            values={"kept": each, "correlation": one},
             verdict=ANSWERED if one.p_value < LEVEL else NOT_DECIDED,
         )
     return told

@@ -9,7 +9,7 @@ from smaller.analysis import comparison
 from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of, percent
-from smaller.analysis.statistics import drop_at, language_average, of_split, one_kind, over_seeds, spearman
+from smaller.analysis.statistics import bounds, drop_at, language_average, of_split, one_kind, over_seeds, spearman
 
 ORDERS = {"before": "before fine-tuning", "after": "after fine-tuning"}
 NOWHERE = "nowhere on this grid"
@@ -44,11 +44,7 @@ def limits(table: pd.DataFrame) -> Finding:
     drops, places = fallen(language_average(of_split(table, "test")))
     shown = {order: shown_from(own) for order, own in found.groupby("order")}
     decided = any(one.departs() != NOT_DECIDED for one in found["comparison"])
-    told = "; ".join(
-        f"{f'from {percent(shown[order])} on' if shown[order] > 0 else NOWHERE} ({order})"
-        for order in ORDERS
-        if order in shown
-    )
+    told = "; ".join(_by_order(shown, "from {} on"))
     half = found[found["sparsity"] == near(found["sparsity"], 0.5)]
     return Finding(
         f"Mean F1 has fallen by {DEPARTURE:g} points {', and '.join(places)}.",
@@ -64,11 +60,13 @@ def limits(table: pd.DataFrame) -> Finding:
 def fallen(average: pd.DataFrame) -> tuple[dict[str, float], list[str]]:
     """The sparsity at which the F1 of a `language_average` has lost two points, by order, as numbers and in words."""
     drops = drop_at(average, points=DEPARTURE).set_index("order")["sparsity"].to_dict()
-    return drops, [
-        f"{f'at {percent(drops[order])} sparsity' if drops[order] > 0 else NOWHERE} when pruned {words}"
-        for order, words in ORDERS.items()
-        if order in drops
-    ]
+    return drops, _by_order(drops, "at {} sparsity")
+
+
+def _by_order(found: Mapping[str, float], told: str) -> list[str]:
+    """The sparsities of the orders in words; `told` has a place for one."""
+    places = {order: told.format(percent(at)) if at > 0 else NOWHERE for order, at in found.items()}
+    return [f"{places[order]} when pruned {words}" for order, words in ORDERS.items() if order in places]
 
 
 def weight(table: pd.DataFrame, *, at: float = 0.6) -> Finding:
@@ -122,8 +120,8 @@ def stability(table: pd.DataFrame) -> Finding:
     spread = means.groupby("order").std()
     if rows["language"].nunique() > 1:
         text += (
-            f" Over languages, the standard deviation of F1 is {spread['before']:.1f} points before and "
-            f"{spread['after']:.1f} after."
+            f" Over {means['before'].size} languages, the standard deviation of F1 is {spread['before']:.1f} points "
+            f"when pruned before and {spread['after']:.1f} when pruned after."
         )
     unsure = "is not shown to differ from"
     return Finding(
@@ -145,7 +143,7 @@ def masks(table: pd.DataFrame) -> Finding:
         return missing("Random masks")
     least = min(each["comparison"], key=lambda one: one.interval.mean)
     told = least.words("keep more F1 than", "keep less F1 than", *2 * ["are not shown to keep more F1 than"])
-    headline = f"Magnitude masks {told} random masks of equal sparsity."
+    headline = f"Magnitude masks {told} random masks of equal sparsity: where they are least apart, {least}."
     return Finding(headline, text, quantity=least, values={"each": each})
 
 
@@ -162,8 +160,8 @@ def time(table: pd.DataFrame, floors: Mapping[str, float]) -> Finding:
         sentences.append(
             f"{name_of(language)}: the network of the dense model takes {base:.2f} ms a sentence; the noise floor is "
             f"{100 * floors[language]:.1f} %; the largest gain is {100 * gain.max():.1f} %, at "
-            f"{percent(gain.idxmax())}; the rank correlation of time with sparsity is {trend.rho:.2f} "
-            f"[{trend.low:.2f}, {trend.high:.2f}], n = {trend.n}."
+            f"{percent(gain.idxmax())}; the rank correlation of time with sparsity is {trend.rho:+.2f}"
+            f"{bounds(trend.low, trend.high)}, n = {trend.n}."
         )
     if not gains:
         return missing("Times of dense and pruned models")

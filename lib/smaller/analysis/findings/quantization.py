@@ -15,6 +15,7 @@ from smaller.analysis.findings import units
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
 from smaller.analysis.findings.words import are, name_of, some_of
 from smaller.analysis.statistics import Interval, of_split, one_kind, over_seeds
+from smaller.base.checks import require
 from smaller.base.errors import SmallerError
 from smaller.formats import FORMATS, PARTS
 from smaller.study.rounding import ROUNDED_PARTS
@@ -34,8 +35,7 @@ def plain(table: pd.DataFrame, *, split: str = "test") -> pd.DataFrame:
     rows = rows[rows["form"].isin(FORMATS) & rows["bits"].isna() & (rows["sparsity"] == 0)]
     for label in rows.loc[rows.duplicated(["language", "seed", "form"]), "label"]:
         raise SmallerError(f"Two recipes have one format, language and seed, such as {label}: filter the table first.")
-    if REFERENCE not in set(rows["form"]):
-        raise SmallerError(f"There is no run in the format {REFERENCE} to compare with: add it to the formats.")
+    require(REFERENCE in set(rows["form"]), f"There is no run in the format {REFERENCE} to compare with: add it.")
     return rows
 
 
@@ -60,9 +60,8 @@ def scores(table: pd.DataFrame, *, of: str = "f1", decimals: int = 1) -> pd.Data
 
 
 def differences(table: pd.DataFrame, *, of: str = "f1") -> pd.DataFrame:
-    """Language by format: the comparison with fp32; of a loss, to which no margin in points applies, its interval."""
-    found = _by_format(table, lambda own: against_fp32(own, of=of)["comparison"])
-    return found if of == "f1" else found.map(lambda cell: getattr(cell, "interval", cell))
+    """Language by format: the interval of the difference from fp32. Verdicts are those of `overview` and `gains`."""
+    return _by_format(table, lambda own: comparison.intervals(against_fp32(own, of=of)["comparison"]))
 
 
 def _by_format(table: pd.DataFrame, found: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
@@ -87,8 +86,7 @@ def times(settings: pd.DataFrame) -> pd.DataFrame:
 
 def _one_at_a_time(settings: pd.DataFrame) -> pd.DataFrame:
     rows = one_kind(settings[(settings["batch"] == 1) & (settings["threads"] == 1)], "device")
-    if REFERENCE not in set(rows["form"]):
-        raise SmallerError(f"No time of {REFERENCE} was measured at batch 1 on 1 thread: add it to the formats.")
+    require(REFERENCE in set(rows["form"]), f"No time of {REFERENCE} was measured at batch 1 on 1 thread: add it.")
     return rows.assign(language=rows["language"].map(name_of))
 
 
@@ -187,11 +185,11 @@ def best(table: pd.DataFrame, parts: pd.DataFrame, settings: pd.DataFrame) -> Fi
         unbeaten = AGREES if "llm.int8" in kept else NOT_DECIDED
         beaten = (size[small] < size["llm.int8"], time[fast] < time["llm.int8"])
         conditions += [DIFFERS if one else unbeaten for one in beaten]
-    told = ", ".join(f"{form} {test[form].verdict}" for form in dict.fromkeys((small, fast)))
+    told = "; ".join(f"{form} {test[form]} ({test[form].verdict})" for form in dict.fromkeys((small, fast)))
     return Finding(
-        f"{small} is the smallest format that is shown to keep F1, with {saved:.1f} % fewer bytes in memory than fp32, "
-        f"and {'' if small == fast else f'{fast} is '}the fastest, with {time[fast]:.2f} times fp32's time {counted}.",
-        f"They are chosen by F1 on dev. The verdict of their F1 on test, against fp32: {told}.",
+        f"Of the formats shown to keep F1 on dev, {small} is the smallest: it takes {saved:.1f} % fewer bytes in "
+        f"memory than fp32. {fast} is the fastest: it takes {time[fast]:.2f} times fp32's time {counted}.",
+        f"F1 on test minus that of fp32: {told}.",
         quantity=holding(conditions) if conditions else None,
         values={"small": small, "fast": fast},
         verdict=ANSWERED,
@@ -287,11 +285,11 @@ def sensitivity(found: pd.DataFrame) -> Finding:
     first = found.iloc[0]
     one = first["comparison"]
     shown = [(row.part, row.bits) for row in found.itertuples() if row.comparison.departs() == AGREES]
-    places = ", ".join(f"{part} at {bits}" for part, bits in shown) or "none on this grid"
+    places = ", ".join(f"{part} at {bits} bits" for part, bits in shown) or "nothing on this grid"
     return Finding(
         f"Rounding {first['part']} to {first['bits']} bits "
         f"{one.words('changes', 'changes', 'keeps', 'is not shown to keep')} F1: the difference is {one}.",
-        f"A loss of {DEPARTURE:g} points is shown for these bits: {places}.",
+        f"A loss of {DEPARTURE:g} points is shown for {places}.",
         quantity=one,
         values={"shown": shown},
     )
@@ -302,6 +300,6 @@ def thresholds(found: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     rows, by = of_split(table, "test").drop(columns="threshold", errors="ignore"), ["threshold"]
     f1 = paired(rows.merge(found, on="identity"), both(table)[1], by=by, for_all=by).set_index(by[0])["comparison"]
     each = found.groupby("threshold").agg({"columns": "mean", "values": "mean", "largest": "max"})
-    each = each.mul({"columns": 100, "values": 100, "largest": 1}).assign(f1=f1)
+    each = each.mul({"columns": 100, "values": 100, "largest": 1}).assign(f1=comparison.intervals(f1))
     names = ["outlier columns (%)", "outlier values (%)", "largest magnitude", "F1 against fp32"]
     return each.set_axis(names, axis="columns").reset_index()

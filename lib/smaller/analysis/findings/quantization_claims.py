@@ -88,8 +88,8 @@ def gains(table: pd.DataFrame) -> Finding:
     # One gain bears the claim out; no gain refutes it only where every language is decided.
     first = next((word for word in (AGREES, NOT_DECIDED) if word in words), words[0])
     return Finding(
-        f"A gain in F1 by LLM.int8() is shown in {words.count(AGREES)} of {count_of(len(found), 'language')}, and not "
-        f"decided in {words.count(NOT_DECIDED)}.",
+        f"A gain in F1 by LLM.int8() is shown in {words.count(AGREES) or 'none'} of "
+        f"{count_of(len(found), 'language')}, and not decided in {words.count(NOT_DECIDED) or 'none'}.",
         quantity=found.iloc[words.index(first)],
     )
 
@@ -101,7 +101,7 @@ def claims(
     f1, time = printed("f1").loc[AVERAGE], printed("time").drop(AVERAGE)
     unit = unit_of_time().set_index("column").loc["llm.int8", "correlation with sentences"]
     slower = time.index[time["llm.int8"] >= time["dynamic"]]
-    names = ", ".join(map(name_of, slower))
+    names, faster = ", ".join(map(name_of, slower)), 100 * (1 - len(slower) / len(time))
     device, lost = settings["device"].iloc[0], 100 * (f1["llm.int8"] / f1["dense"] - 1)
     due, (ratios, _, counted) = explained(exact), quantization.time_ratios(settings)
     here = missing("Times of LLM.int8()")
@@ -111,14 +111,12 @@ def claims(
     return {
         "Q3": quantization.best(table, parts, settings),
         "Q9": quantization.against_dynamic(table, settings),
-        "D9": Finding(
-            f"The printed time of LLM.int8() is longer in {names}.", quantity=100 * (1 - len(slower) / len(time))
-        ),
+        "D9": Finding(f"The printed time of LLM.int8() is longer in {names}.", quantity=faster),
         "Q10": [replace(due, quantity=due.values["whole"]), here],
         "D10": gains(table),
         "D11": Finding(f"In the paper's own table, LLM.int8() changes F1 by {lost:.2f} %.", quantity=lost),
         "D12": Finding(
-            f"The printed times correlate by {unit:.2f} with the number of test sentences, as seconds for a split do."
+            f"Over {len(time)} languages, printed times correlate by {unit:.2f} with test sentences, as seconds would."
         ),
         "D13": due,
         "D14": Finding(f"Here all formats ran on one device ({device}); the paper names none.", verdict=NOT_COMPARABLE),

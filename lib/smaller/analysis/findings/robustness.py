@@ -12,8 +12,8 @@ from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, 
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
 from smaller.analysis.findings.words import are, name_of, some_of
-from smaller.analysis.statistics import by_seed, of_split, one_kind, over_seeds, t_interval
-from smaller.base.errors import SmallerError
+from smaller.analysis.statistics import by_seed, describe, of_split, one_kind, over_seeds, t_interval
+from smaller.base.checks import require
 from smaller.data.noise import KINDS, SWAPS, TYPING
 from smaller.data.sets import ATTACK, UNLABELLED, set_of
 from smaller.study.recipes import Recipe
@@ -37,8 +37,7 @@ MEASURES |= {"agreement": "agreement with the dense model, span F1 in points"}
 
 def by_model(table: pd.DataFrame) -> pd.DataFrame:
     """The test split of the table of named groups: a group is a `model`; `home` marks what it was fine-tuned on."""
-    if DENSE not in set(table["group"]):
-        raise SmallerError("There is no dense model in this study to compare the others with.")
+    require(DENSE in set(table["group"]), "There is no dense model in this study to compare the others with.")
     rows = of_split(table.assign(model=table["group"], home=at_own_set(table)), "test")
     return one_kind(rows.reset_index(drop=True), "encoder")
 
@@ -57,8 +56,7 @@ def under_noise(table: pd.DataFrame) -> pd.DataFrame:
     home, kept = table[table["home"]], {"f1": "clean", "calibration_error": "clean_calibration"}
     clean = home.loc[home["noise"] == "", ["model", *PAIR, *kept]].rename(columns=kept)
     rows = _shared(home[home["noise"].isin(KINDS)]).merge(clean, on=["model", *PAIR])
-    if rows.empty:
-        raise SmallerError("No model of this table was scored under noise: give study.run the sets of a noise grid.")
+    require(len(rows) > 0, "No model of this table was scored under noise: give study.run the sets of a noise grid.")
     return rows.assign(
         lost=rows["clean"] - rows["f1"],
         kept=(100 * rows["f1"] / rows["clean"]).where(rows["clean"] >= LEAST),
@@ -93,13 +91,14 @@ def against_dense(rows: pd.DataFrame, value: str, *, drawn_once: Sequence[str] =
 
 
 def by_kind(table: pd.DataFrame) -> pd.DataFrame:
-    """A `comparison` in F1 kept for each kind, rate and compressed model; `strongest` marks the highest rate."""
-    rows, by = under_noise(table), ["noise", "rate", "model"]
-    about = {"for_all": ["model"], "value": "kept", "drawn_once": NOISES}
-    found = against(rows, rows["model"] == DENSE, by=by, **about).reset_index()
-    found = found.join(rows.groupby(by[:2])["strongest"].any(), on=by[:2])
-    kinds = pd.Categorical(found["noise"], list(KINDS))
-    return found.assign(kind=kinds).sort_values(["kind", "rate"], kind="stable").drop(columns="kind")
+    """A `comparison` in F1 kept for each kind, rate and compressed model; `strongest` marks the highest rate.
+
+    As everywhere on the page, p is corrected for the models under one noise: a verdict is the same wherever it stands.
+    """
+    rows = under_noise(table).astype({"noise": pd.CategoricalDtype(list(KINDS))})
+    parts = dict(list(rows.groupby(["noise", "rate"], observed=True)))
+    found = {place: against_dense(own, "kept").assign(strongest=own["strongest"].any()) for place, own in parts.items()}
+    return pd.concat(found, names=["noise", "rate"]).reset_index()
 
 
 def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn: Sequence[str]) -> pd.DataFrame:
@@ -137,8 +136,8 @@ def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
 def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
     """What this page says of typing noise, unseen names, the attack, and the confidence of dense and other models."""
     errors, typed = calibration(table), "under the strongest typing noise"
-    less, kept = "keep a smaller share of F1", "keeps {:.1f} % of its clean F1"
-    worse, error = "be worse calibrated", "has a calibration error of {:.1f} points"
+    less, kept = "keep a smaller share of F1", "keeps this share of its clean F1: {}"
+    worse, error = "be worse calibrated", "has this calibration error: {}"
     typing = judged(strongest(table), "kept", typed, less, kept)
     names = judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept)
     calibrated = judged(errors[errors["place"] == NOISE], "error", typed, worse, error, worse=1)
@@ -160,8 +159,9 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
     return Finding(
         f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}, and "
         f"{len(unsure) or 'none'} {are(len(unsure))} not decided.",
-        f"The dense model {level.format(dense.mean)}. For {len(safe) or 'none'} of them, a single interval excludes a "
-        f"loss of {DEPARTURE:g} points. The mean of {last} is the furthest behind: {found[last]}.",
+        f"The dense model {level.format(describe(dense, ' points' if value == 'error' else ' %'))}. For "
+        f"{len(safe) or 'none'} of them, a single interval excludes a loss of {DEPARTURE:g} points. The mean of "
+        f"“{last}” is the furthest behind: {found[last]}.",
         values={"compared": found, "worse": lost, "not decided": unsure, "safe": safe, "dense": dense},
         verdict=NOT_DECIDED if unsure and not lost else ANSWERED,
     )
@@ -171,7 +171,7 @@ def attacked(table: pd.DataFrame) -> Finding:
     """Does a search for harmful edits break compressed models more often than the dense one, at its largest budget?"""
     rows = attacks(table)
     rows = rows[rows["rate"] == rows["rate"].max()]
-    behind, level = "be easier to break", "tags {:.0f} % of the sentences wrong that it tagged correctly before"
+    behind, level = "be easier to break", "tags this share of the sentences wrong that it tagged correctly before: {}"
     found = judged(rows, "attack_success", "under the strongest attack", behind, level, worse=1)
     if not found.measured:
         return found

@@ -1,6 +1,5 @@
 """All recipes that have a record, side by side: which is the best for its size, its time and its training."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +37,7 @@ def recipes(
     """
     records = [record for record in records if record["recipe"]["encoder"] == encoder]
     steps = {record["identity"]: record["recipe"]["steps"] for record in records}
-    shares = {field: _shares(records, field) | (plain_shares or {}) for field in TIME}
+    shares = {field: timing.shares(records, field) | (plain_shares or {}) for field in TIME}
     return of_table(results.table(records), steps, dataset=dataset, languages=languages, shares=shares, plain=plain)
 
 
@@ -88,34 +87,17 @@ def of_table(
     return table.assign(bytes=table[counted], counted=counted, timed=timed, time_ratio=share)
 
 
-def _shares(records: Sequence[dict], field: str) -> dict[str, float]:
-    """Time as a share of the dense model's in the same run, one sentence on one thread; a mean over several runs."""
-    # fp32 is the format of the uncompressed model.
-    steps = {record["identity"]: record["recipe"]["steps"] for record in records}
-    whole = {name: is_whole([step for step in own if step.get("form") != "fp32"]) for name, own in steps.items()}
-    timed = pd.DataFrame(
-        [
-            (record["identity"], entry["group"], entry.get(field), whole[record["identity"]])
-            for record in records
-            for entry in timing.entries(record)
-            if (entry["batch"], entry["threads"], entry["device_type"]) == (1, 1, "cpu")
-        ],
-        columns=["identity", "group", "time", "dense"],
-    ).astype({"time": float, "dense": bool})  # where nothing was timed, too
-    dense = timed[timed["dense"]].groupby("group")["time"].first()
-    return (timed["time"] / timed["group"].map(dense)).groupby(timed["identity"]).mean().dropna().to_dict()
-
-
 def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFrame:
-    """One row for each kind of `recipes`, the smallest first; `minus` is its Comparison with the uncompressed model.
+    """One row for each kind of `recipes`, the smallest first; `minus` is the interval of its difference on test.
 
     One chooses by `dev_f1` and `dev_drop` among the `complete` kinds, which have all seeds of the uncompressed model.
+    Verdicts are those of the `choices` alone: nobody asked about each of so many kinds.
     """
     minus = comparison.against(table, table["whole"], by=["kind"], over_sentences=over_sentences)
     dense, rows = by_seed(table[table["whole"]], "dev_f1"), []
     for name, own in table.groupby("kind", sort=False):
         first, f1, on_dev = own.iloc[0], by_seed(own), by_seed(own, "dev_f1")
-        one, several = minus["comparison"].get(name), own["seed"].nunique() > 1
+        several = own["seed"].nunique() > 1
         once = tuple(step for step in first["draws"] if several and len({draw[step] for draw in own["draws"]}) == 1)
         rows.append(
             first[["kind", "technique", "whole", "counted", "timed"]].to_dict()
@@ -123,7 +105,8 @@ def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFra
                 # A model without an encoder is the same at every seed, so its own F1 has no interval.
                 "F1": t_interval(f1[:1] if first["technique"] == WITHOUT else f1),
                 "f1": f1.mean(),
-                "minus": one and dataclasses.replace(one, drawn_once=once),
+                "minus": getattr(minus["comparison"].get(name), "interval", None),
+                "drawn once": ", ".join(once),
                 OVER_SENTENCES: minus[OVER_SENTENCES].get(name) if over_sentences else None,
                 "dev_f1": on_dev.mean(),
                 "complete": len(dense) > 0 and set(dense.index) <= set(f1.index),
@@ -170,7 +153,7 @@ def fronts(found: pd.DataFrame) -> Finding:
     smallest = f"The smallest that all languages share: {shared.idxmin()}. " if len(shared) else ""
     return Finding(
         f"{count_of(len(shared), 'kind')} of model {'is' if len(shared) == 1 else 'are'} on the front of F1 and size "
-        f"in each of {count_of(len(each), 'language')}, and {alone} in one alone.",
+        f"in each of {count_of(len(each), 'language')}, and {alone or 'none'} in one alone.",
         f"{smallest}On the front, the highest F1 on dev is that of: {'; '.join(ends)}.",
         values={"shared": set(shared.index), "alone": alone, "ends": ends},
     )
@@ -183,7 +166,7 @@ def ahead(table: pd.DataFrame) -> Finding:
 
 
 def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
-    """For each loss on dev that one may accept the smallest kind of recipe, with its scores on test.
+    """For each loss on dev that one may accept the smallest kind of recipe, compared with uncompressed on test.
 
     `loses less` says whether the interval excludes a loss of that many points. Where the uncompressed model is not
     ahead of a model without an encoder, the latter alone stands there.
@@ -195,9 +178,13 @@ def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
     if not picked or not found["whole"].any():
         return pd.DataFrame()
     limits, kinds = map(list, zip(*picked, strict=True))
-    chosen = families(table[table["kind"].isin(kinds) | table["whole"]], over_sentences=True).set_index("kind")
-    dense, rows = chosen.loc[chosen["whole"]].iloc[0], chosen.loc[kinds].reset_index()
-    lost = [DIFFERS if one is None else one.departs(by=limit) for limit, one in zip(limits, rows["minus"], strict=True)]
+    dense, compared = found.loc[found["whole"]].iloc[0], table[table["kind"].isin(kinds) | table["whole"]]
+    once = found.set_index("kind")["drawn once"]
+    about = {"by": ["kind"], "over_sentences": True, "drawn_once": lambda group: filter(None, [once[group["kind"]]])}
+    tested = comparison.against(compared, compared["whole"], **about)
+    rows = found.set_index("kind").loc[kinds].reset_index()
+    minus, drawn = ([tested[name].get(kind) for kind in kinds] for name in ("comparison", OVER_SENTENCES))
+    lost = [DIFFERS if one is None else one.departs(by=limit) for limit, one in zip(limits, minus, strict=True)]
     recipe = rows["kind"].mask(rows["whole"], "leave it uncompressed")
     return pd.DataFrame(
         {
@@ -205,8 +192,8 @@ def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
             "recipe": recipe if claimed else "none; the uncompressed model is not ahead of " + recipe,
             "uncompressed": [dense["F1"]] * len(rows),
             "F1": rows["F1"],
-            "minus uncompressed": rows["minus"],
-            OVER_SENTENCES: rows[OVER_SENTENCES],
+            "minus uncompressed": minus,
+            OVER_SENTENCES: drawn,
             "loses less": [{DIFFERS: "shown", AGREES: "loses more"}.get(one, one) if claimed else "–" for one in lost],
             "MB": rows["bytes"] / 1e6,
             "size (%)": 100 * rows["bytes"] / dense["bytes"],
@@ -216,7 +203,12 @@ def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
 
 
 def choices_by_language(table: pd.DataFrame, *, drop: float) -> pd.DataFrame:
-    """`choices` of each language by itself, at most `drop` points lost on dev; p is corrected for the languages."""
+    """`choices` of each of several languages, at most `drop` points lost on dev; p is corrected for the languages.
+
+    There is nothing of a single language: what was found of it stands in `choices`.
+    """
+    if table["language"].nunique() < 2:
+        return pd.DataFrame()
     found = [choices(own, drops=[drop]).assign(language=name_of(code)) for code, own in table.groupby("language")]
     found = pd.concat(found, ignore_index=True)
     if found.empty:
@@ -252,6 +244,6 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     """The families as a reader's table, the smallest first; "compressed" is what zlib leaves of the weights."""
     names = {"kind": "recipe", "F1": "F1", "minus": "minus uncompressed", OVER_SENTENCES: OVER_SENTENCES}
     names |= {"dev_f1": "dev F1", "bytes": "MB", "compressed_bytes": "compressed (MB)", "time_ratio": "time (%)"}
-    names |= {"training_seconds": "training (s)"}
+    names |= {"training_seconds": "training (s)", "drawn once": "drawn once"}
     sizes = found[["bytes", "compressed_bytes"]] / 1e6
     return found.assign(**sizes, time_ratio=100 * found["time_ratio"])[list(names)].rename(columns=names)

@@ -2,25 +2,22 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, corrected, made, paired
 from smaller.analysis.findings import distillation
-from smaller.analysis.findings.distillation import AGNOSTIC, DIFFERENCE, MODELS, SPECIFIC, compared, of_students
+from smaller.analysis.findings.distillation import AGNOSTIC, DIFFERENCE, MODELS, SPECIFIC, compared, of_students, once
 from smaller.analysis.findings.finding import Finding, missing, settled
 from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import AVERAGE, of_split, over_seeds
-
-TEMPERATURE = "temperature "
 
 
 def _pairwise(pairs: Iterable[tuple[tuple, tuple]], *, on: Sequence[str], nothing: str, **values: str) -> Finding:
     """A sentence for each two groups of students, names with rows, in each column that `values` names in words."""
     found = []
     for (first, one), (second, other) in pairs:
-        drawn = distillation.once(*one["strategy"], *other["strategy"])
+        drawn = once(*one["strategy"], *other["strategy"])
         for value, what in (values or {"f1": "F1"}).items():
             each = paired(one, other, match=on, value=value, drawn_once=drawn)
             found.append(each.assign(first=first, second=second, what=what))
@@ -71,7 +68,7 @@ def agnostic_or_specific(table: pd.DataFrame) -> Finding:
         f"Task-agnostic {row.student} students of {row.teacher} {distillation.relation(one)} task-specific ones: {one}."
         for row, one in zip(found.itertuples(), found[DIFFERENCE], strict=True)
     ]
-    (mean,) = paired(first, second, match=["encoder", "shape"], drawn_once=distillation.once(AGNOSTIC))["comparison"]
+    (mean,) = paired(first, second, match=["encoder", "shape"], drawn_once=once(AGNOSTIC))["comparison"]
     words = [one.bears_out("more") for one in found[DIFFERENCE]]
     against = next(word for word in (DIFFERS, NOT_DECIDED, AGREES) if word in words)
     return Finding(
@@ -88,11 +85,10 @@ def above_teachers(table: pd.DataFrame) -> Finding:
     whole = rows[rows["strategy"] == distillation.TEACHER].rename(columns={"encoder": "smaller"})
     sizes = whole.groupby("smaller")["parameters"].first().sort_values().index
     pairs = pd.DataFrame(list(itertools.combinations(sizes, 2)), columns=["smaller", "encoder"])
-    found = made(paired(of_students(rows).merge(pairs), whole, by=["language", *MODELS, "smaller"], for_all=MODELS))
+    students, by = of_students(rows).merge(pairs), ["language", *MODELS, "smaller"]
+    found = made(paired(students, whole, by=by, for_all=MODELS, drawn_once=lambda group: once(group["strategy"])))
     if found.empty:
         return missing("Students of a larger teacher")
-    told = zip(found["comparison"], found["strategy"], strict=True)
-    found["comparison"] = [replace(one, drawn_once=distillation.once(strategy)) for one, strategy in told]
     best = max(found.itertuples(), key=lambda row: (row.comparison.sign, row.comparison.interval.mean))
     ahead = sum(one.sign > 0 for one in found["comparison"])
     return Finding(
@@ -111,13 +107,13 @@ def controls(table: pd.DataFrame) -> Finding:
     if found.empty:
         return missing("Models of the same shape without a teacher")
     shown = found[[one.sign > 0 for one in found[DIFFERENCE]]]
-    ahead = [
-        f"{model} {student} against “{minus}” ({one.interval.mean:+.1f} points)"
+    each = [
+        f"F1 of {model} {student} minus that of “{minus}” is {one}."
         for model, minus, _, student, one, _ in shown.itertuples(index=False)
     ]
-    said = f"A model is shown to have a higher F1 than a control of its shape in {len(ahead) or 'none'} of "
-    said += f"{count_of(len(found), 'comparison')}{': ' * bool(ahead)}{'; '.join(ahead)}."
-    return Finding(said, values={"ahead": len(ahead)}, verdict=settled(one.verdict for one in found[DIFFERENCE]))
+    said = f"A model is shown to have a higher F1 than a control of its shape in {len(each) or 'none'} of "
+    said, verdict = f"{said}{count_of(len(found), 'comparison')}.", settled(one.verdict for one in found[DIFFERENCE])
+    return Finding(said, " ".join(each), values={"ahead": shown}, verdict=verdict)
 
 
 def what_the_teacher_adds(table: pd.DataFrame) -> Finding:
@@ -134,16 +130,23 @@ def what_the_teacher_adds(table: pd.DataFrame) -> Finding:
     return Finding(told[0], " ".join(told[1:]), quantity=on_task.iloc[0])
 
 
+def at_another_temperature(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row is of a student whose temperature is not that of the plain ones."""
+    usual, own = rows.loc[rows["variant"] == "", "temperature"].dropna(), rows["temperature"]
+    return own.notna() & ~own.isin(usual)
+
+
 def variants(table: pd.DataFrame, *, temperatures: bool = False, split: str = "test") -> pd.DataFrame:
     """F1 of each variant, or of each further temperature, and that minus the plain student's (P1-T6)."""
-    rows = of_split(table, split)
-    rows = rows[(rows["variant"] != "") & (rows["variant"].str.startswith(TEMPERATURE) == temperatures)]
-    names = rows[["strategy", "variant"]].drop_duplicates().itertuples(index=False)
-    found = compared(table, [(f"{strategy}: {variant}", strategy) for strategy, variant in names], split=split)
-    found = found.assign(variant=found["model"].astype(str).str.split(": ").str[-1], strategy=found["minus"])
-    keys = ["variant", "strategy", "teacher", "student"]
-    scores = over_seeds(rows, by=["variant", *MODELS]).rename_axis(keys).rename("F1")
-    return found.join(scores, on=keys)[[*keys, "F1", DIFFERENCE, distillation.DRAWN]]
+    rows, by = of_split(table, split), ["variant", *MODELS]
+    rows = rows[(rows["variant"] != "") & (at_another_temperature(rows) == temperatures)]
+    about = {"for_all": ["variant"], "drawn_once": lambda group: once(group["strategy"])}
+    usual = distillation.plain(table, split=split)
+    found = made(paired(rows, usual, by=by, over_sentences=split == "test", **about))
+    found = found.join(over_seeds(rows, by=by).rename("F1"), on=by)
+    names = {"encoder": "teacher", "shape": "student", "comparison": DIFFERENCE}
+    columns = ["variant", "strategy", "teacher", "student", "F1", DIFFERENCE, distillation.DRAWN]
+    return found.rename(columns=names).reindex(columns=columns)
 
 
 def other_ways(table: pd.DataFrame, *, temperatures: bool = False) -> Finding:
@@ -153,10 +156,9 @@ def other_ways(table: pd.DataFrame, *, temperatures: bool = False) -> Finding:
         return missing("Other temperatures" if temperatures else "Other losses")
     changed = sum(one.sign != 0 for one in found[DIFFERENCE])
     dev["gain"] = [one.interval.mean for one in dev[DIFFERENCE]]
-    highest = dev.loc[dev.groupby(["strategy", "student", "teacher"], sort=False)["gain"].idxmax()]
-    best = {
-        (row.strategy, row.student, row.teacher): row.variant if row.gain > 0 else "" for row in highest.itertuples()
-    }
+    place = ["strategy", "student", "teacher"]
+    highest = dev.loc[dev.groupby(place, sort=False)["gain"].idxmax()].set_index(place)
+    best = highest["variant"].where(highest["gain"] > 0, "").to_dict()
     usual = distillation.plain(of_students(table))["temperature"].iloc[0]
     without = f"at temperature {usual:g}" if temperatures else "without a further loss"
     told = [

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, against, made, paired
+from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, against, intervals, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.pruning import against_dense, departures, fallen
 from smaller.analysis.findings.words import count_of, name_of, percent
@@ -108,7 +108,7 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
     found = made(changes(table), "change")
     if found.empty:
         return missing("models out of domain")
-    of = f"{count_of(len(found), 'setting')} of order and sparsity"
+    of = f"{count_of(len(found), 'setting')} of order and sparsity ({count_of(found['change'][0].interval.n, 'seed')})"
     signs = [one.sign for one in found["change"]]
     up, down = signs.count(1), signs.count(-1)
     unsure = sum(one.sign < 1 and not one.interval.high < MARGIN for one in found["change"])
@@ -134,7 +134,7 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
 
 
 def techniques(table: pd.DataFrame, *, sparsity: float = 0.5) -> pd.DataFrame:
-    """F1 of models of one language by model and setting, and its change against dense; pruned near `sparsity`."""
+    """F1 of models of one language by model and setting, and the interval of its change; pruned near `sparsity`."""
     rows, key = of_pruned(settings(table)).query("trained == @ONE"), ["model", "setting"]
     grid = rows.loc[rows["sparsity"] > 0, "sparsity"].unique()
     rows = rows[rows["sparsity"].isin([0.0, min(grid, key=lambda share: abs(share - sparsity), default=0.0)])]
@@ -142,7 +142,7 @@ def techniques(table: pd.DataFrame, *, sparsity: float = 0.5) -> pd.DataFrame:
     # Sources are averaged first, then targets.
     about = {"match": ["trained_on", "dataset"], "for_all": ["model"]}
     each = against(rows, rows["order"] == "dense", by=key, **about)["comparison"]
-    found = pd.DataFrame({"F1": over_seeds(rows, by=key), "change": each}).reset_index()
+    found = pd.DataFrame({"F1": over_seeds(rows, by=key), "change": intervals(each)}).reset_index()
     names = sorted(rows["model"].unique(), key=lambda name: name != "dense")
     rank = {"model": names.index, "setting": SETTINGS.index}
     return found.sort_values(key, key=lambda column: column.map(rank[column.name]), ignore_index=True)

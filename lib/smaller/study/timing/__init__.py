@@ -8,6 +8,6 @@ __all__, __getattr__, __dir__ = on_demand(
         "examples": "curves predictions telling training_curves",
         "latency": "entries time_side_by_side",
         "memory": "weigh",
-        "table": "bytes_by_part kernel_times outliers settings_table",
+        "table": "bytes_by_part kernel_times outliers settings_table shares",
     },
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from smaller.base.errors import SmallerError
 from smaller.study import results
+from smaller.study.kinds import is_whole
 from smaller.study.recipes import Recipe
 from smaller.study.timing.latency import entries
 
@@ -71,6 +72,24 @@ def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
         "memory_bytes": memory.get((entry["device_type"], entry["batch"]), math.nan),
         "disk_bytes": costs.get("disk_bytes", math.nan),
     }
+
+
+def shares(records: Sequence[dict], field: str) -> dict[str, float]:
+    """Time as a share of the dense model's in the same run, one sentence on one thread; a mean over several runs."""
+    # fp32 is the format of the uncompressed model.
+    steps = {record["identity"]: record["recipe"]["steps"] for record in records}
+    whole = {name: is_whole([step for step in own if step.get("form") != "fp32"]) for name, own in steps.items()}
+    timed = pd.DataFrame(
+        [
+            (record["identity"], entry["group"], entry.get(field), whole[record["identity"]])
+            for record in records
+            for entry in entries(record)
+            if (entry["batch"], entry["threads"], entry["device_type"]) == (1, 1, "cpu")
+        ],
+        columns=["identity", "group", "time", "dense"],
+    ).astype({"time": float, "dense": bool})  # where nothing was timed, too
+    dense = timed[timed["dense"]].groupby("group")["time"].first()
+    return (timed["time"] / timed["group"].map(dense)).groupby(timed["identity"]).mean().dropna().to_dict()
 
 
 def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
