@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import itertools
 import json
+import os
 import shutil
 import signal
 import sys
@@ -15,12 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from smaller import encoders, study
 from smaller.__main__ import main
-from smaller.base import settings
+from smaller.base import forks, settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import Say, silent
 from smaller.base.settings import changed
@@ -272,6 +274,27 @@ def test_real_workers_tell_a_mistake_in_its_own_words(tiny_folder: str, tmp_path
     assert str(there.value) == str(here.value)
 
 
+@pytest.mark.parametrize("forked", [True, False])
+def test_real_workers_are_forked_from_one_process_or_start_from_nothing(
+    forked: bool, tiny_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if forked and not forks.can_fork():
+        pytest.skip("processes are not forked here")
+    parents: list[int] = []
+
+    class Watched(Worker):
+        def execute(self, job: Job, **options: Callable) -> None:
+            parents.append(psutil.Process(self.process.pid).ppid())
+            super().execute(job, **options)
+
+    monkeypatch.setattr(local, "Worker", Watched)
+    monkeypatch.setattr(forks, "can_fork", lambda: forked)
+    recipes = [dense(tiny_folder, replace(TUNE, batch_size=250, seed=seed)) for seed in (1, 2)]
+    assert len(study.run(recipes, workers=2, say=silent)) == 4
+    assert len(parents) == 2 and len(set(parents)) == 1 and (parents[0] != os.getpid()) is forked
+    assert not (forked and psutil.pid_exists(parents[0]))
+
+
 def test_worker_that_is_killed_in_the_middle(tiny_folder: str) -> None:
     victims: list[threading.Thread] = []
 
@@ -300,10 +323,10 @@ def test_worker_ends_with_its_study_in_the_middle_of_a_job(tiny_folder: str) -> 
     endless = dense(tiny_folder, replace(TUNE, epochs=10_000)).canonical()
     worker = Worker(threads=1)
     try:
-        worker.process.stdin.write(json.dumps({"label": "", "prefix": endless, "recipes": [endless]}) + "\n")
-        worker.process.stdin.flush()
+        worker.jobs.write(json.dumps({"label": "", "prefix": endless, "recipes": [endless]}) + "\n")
+        worker.jobs.flush()
         wait_for(lambda: any((cache.folder() / ".locks").glob("*")))
-        worker.process.stdin.close()  # all that it sees of its parent's death
+        worker.jobs.close()  # all that it sees of its parent's death
         assert worker.process.wait(timeout=60) == 0
     finally:
         worker.process.kill()

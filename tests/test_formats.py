@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig
+from transformers.exporters.exporter_onnx import OnnxExporter
 
 from smaller import encoders, formats
 from smaller.base.errors import SmallerError
 from smaller.data.tasks import bio_labels
 from smaller.encoders import Model
-from smaller.formats import processor
+from smaller.formats import onnx_runtime, processor
 from smaller.formats.base import Folder, quietly
 from smaller.formats.onnx_runtime import Onnx
 from smaller.serving.folder import GRAPHS
@@ -270,6 +271,28 @@ def test_graphs_of_one_shape_have_weights_of_their_own(tagger, tiny, batch):
             parameter.mul_(1.25)
     for model in (tagger, other, tagger):
         assert (logits(formats.convert(model, "onnx"), batch) - logits(model, batch)).abs().max() < 1e-4
+
+
+def test_a_shape_is_traced_once_and_kept_for_other_processes(tagger, fresh_folders, monkeypatch):
+    traced, export = [], OnnxExporter.export
+    monkeypatch.setattr(OnnxExporter, "export", lambda *given, **more: traced.append(1) or export(*given, **more))
+
+    def graph(name: str) -> bytes:
+        monkeypatch.setattr(onnx_runtime, "_traced", {})  # as in a process that begins
+        model = tagger.copy()
+        model.network.config._name_or_path = name
+        made = formats.convert(model, "onnx-int8")  # whose file goes with it
+        return made.network.files[0].read_bytes()
+
+    first = graph("here")
+    assert graph("there") == first and len(traced) == 1
+    (kept,) = (fresh_folders / "ca che" / "graphs").iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert graph("damaged") == first and len(traced) == 2
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.write_bytes(b"")  # nothing can be kept
+    assert graph("nowhere") == first and len(traced) == 3
 
 
 @pytest.mark.parametrize("form", [form for form in formats.FORMATS if form != "fp32"])

@@ -1,4 +1,4 @@
-"""Kernels that are forked: each a process of its own, of one that has imported everything, and none outlives it."""
+"""Kernels, and their workers, that are forked: from one process that has imported everything; none outlives it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import psutil
 import pytest
 from test_runner import write
 
-from smaller.base import settings
+from smaller.base import forks, settings
 from smaller.notebook import kernels
 from smaller.notebook.runner import run_notebook
 
-pytestmark = pytest.mark.skipif(not kernels.can_fork(), reason="kernels are not forked here")
+pytestmark = pytest.mark.skipif(not forks.can_fork(), reason="kernels are not forked here")
 
 
 IMPORTED = kernels.IMPORTED
@@ -49,7 +49,7 @@ def test_each_kernel_is_a_fresh_process_in_which_everything_is_imported(outputs,
     for name in ("00_a", "01_b"):
         path = write(tmp_path / "a b" / f"{name}.ipynb", LOOK)
         assert run_notebook(path, nursery=nursery).error == ""
-        nursed = [nursery.process.pid, str(nursery.process.pid)]
+        nursed = [nursery.pid, str(nursery.pid)]
         assert json.loads(printed(outputs, name)[1]) == [*nursed, True, True, False, "7", str(path.parent), False]
 
 
@@ -68,8 +68,7 @@ def test_figures_are_drawn_as_in_any_kernel(outputs, tmp_path, nursery):
 
 def test_without_a_nursery_a_kernel_starts_from_nothing(outputs, tmp_path):
     with kernels.nursery({}) as gone:
-        gone.process.kill()
-        gone.process.wait()
+        os.kill(gone.pid, 9)
         run = run_notebook(write(tmp_path / "00_a.ipynb", "import os\nprint(os.getppid())"), nursery=gone)
     assert run.error == "" and printed(outputs, "00_a")[1] == f"{os.getpid()}\n"
 
@@ -79,10 +78,38 @@ def test_a_nursery_ends_with_its_kernel_when_it_is_closed(tmp_path):
         command = ["python", "-m", "timeit", "-n", "1", "-r", "1", "-s", "import time", "time.sleep(600)"]
         kernel = psutil.Process(own.start(command, env={}, cwd=str(tmp_path)).pid)
         assert kernel.is_running()
-    assert psutil.wait_procs([kernel], timeout=30)[1] == [] and own.process.returncode == 0
+        nursery = psutil.Process(own.pid)
+    assert psutil.wait_procs([kernel, nursery], timeout=30)[1] == []
+
+
+WORKER = (
+    "import json, os, psutil\nfrom smaller.base import forks\nfrom smaller.study.engines.local import Worker\n"
+    "with forks.nursery((), {}) as nursery:\n    worker = Worker(threads=1, nursery=nursery)\n"
+    "print(json.dumps([os.getppid(), psutil.Process(worker.process.pid).ppid()]))\n"
+    "worker.jobs.close()\nprint(worker.process.wait())\nworker.close()"
+)
+
+
+def test_workers_of_a_kernel_are_forked_as_it_was(outputs, tmp_path, nursery):
+    run = run_notebook(write(tmp_path / "00_a.ipynb", WORKER), nursery=nursery)
+    assert run.error == "" and printed(outputs, "00_a")[1] == f"[{nursery.pid}, {nursery.pid}]\n0\n"
+
+
+SLEEPS = ["", "-m", "timeit", "import time; time.sleep(600)"]
+ASKS = f"from smaller.base import forks; forks.own.start({SLEEPS}, env={{}}, cwd='/')"
+
+
+def test_what_was_forked_for_a_process_ends_with_it(tmp_path):
+    with kernels.nursery({}) as own:
+        asks = own.start([*SLEEPS[:3], "-s", ASKS, SLEEPS[3]], env={}, cwd=str(tmp_path))
+        while len(both := psutil.Process(own.pid).children()) < 2:
+            assert asks.poll(0.01) is None
+        asks.kill()
+        assert psutil.wait_procs(both, timeout=30)[1] == [] and asks.wait() == -9
+        assert own.start([*SLEEPS[:3], "-n", "1", "0"], env={}, cwd=str(tmp_path)).wait() == 0
 
 
 def test_where_a_gpu_is_nothing_is_forked(tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels, "GPU", (str(tmp_path),))
+    monkeypatch.setattr(forks, "GPU", (str(tmp_path),))
     with kernels.nursery({}) as found:
         assert found is None

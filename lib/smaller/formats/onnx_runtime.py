@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from smaller.base import paths
+from smaller.base.files import write_whole
 from smaller.encoders import canonical
 from smaller.formats.base import Folder, Format, Stored, needed, parameter_count, quietly
 from smaller.formats.eager import on_processor
@@ -150,28 +155,54 @@ def _stored(name: str, value, tensors: Mapping) -> Stored:
     return Stored(part, values, parameter=weights and not of_quantization, zero=zero)
 
 
+_VERSION = 1
+"""Goes up when a change here changes what is traced: what an earlier one kept is then traced anew."""
+
 _traced: dict[str, object] = {}
-"""Graphs without weights by the shape of the network: tracing takes ten times as long as all that follows it."""
+"""Graphs by the shape of the network, whose weights are inputs; those of other processes are files of the cache.
+
+Tracing takes twenty times as long as all that follows it, and twice that where a process has not traced before.
+"""
 
 
 def _graph(network: PreTrainedModel):
     """The network as an optimized graph."""
-    onnx_ir, exporter, config, _ = _libraries()
+    ir, *_ = _libraries()
     weights = {name: parameter.detach() for name, parameter in network.named_parameters()}
     shapes = {name: list(weight.shape) for name, weight in weights.items()}
-    key = canonical([type(network).__name__, network.config.to_dict(), shapes])
+    versions = [_VERSION, *map(metadata.version, ("torch", "transformers", "onnx", "onnx-ir", "onnxscript"))]
+    config = {key: value for key, value in network.config.to_dict().items() if key != "_name_or_path"}
+    said = canonical([versions, type(network).__name__, config, shapes])
+    key = hashlib.sha256(said.encode()).hexdigest()[:16]
     if key not in _traced:
-        network.set_attn_implementation("eager")  # plain products run faster there than what stands for the fused ones
-        options = config(dynamic=True, optimize=False)  # which would merge and turn weights, so that no name is left
-        _traced[key] = exporter().export(network, sample_inputs(network, torch.int64), config=options).program
-        for name in weights:
-            _traced[key].graph.initializers[name].const_value = None
+        _traced[key] = _kept_trace(network, list(weights), paths.cache_folder() / "graphs" / f"{key}.onnx")
     program = _traced[key].clone()
+    tensors, others = program.graph.initializers, dict(program.graph.initializers)
+    tensors.clear()
     for name, weight in weights.items():
-        program.graph.initializers[name].const_value = onnx_ir.tensor(weight.numpy(), name=name)
+        tensors.add(value := program.graph.inputs.pop(2))  # after tokens and mask
+        value.const_value = ir.tensor(weight.numpy(), name=name)
+    tensors.update(others)
     optimized = torch.onnx.ONNXProgram(program, None)
     optimized.optimize()
     return optimized.model
+
+
+def _kept_trace(network: PreTrainedModel, weights: Sequence[str], place: Path):
+    """The graph as it is kept, or traced now; its weights are the last inputs, in the order of their names here."""
+    ir, exporter, config, _ = _libraries()
+    with contextlib.suppress(Exception):  # it is not there, or damaged
+        return ir.load(place)
+    network.set_attn_implementation("eager")  # plain products run faster there than what stands for the fused ones
+    options = config(dynamic=True, optimize=False)  # which would merge and turn weights, so that no name is left
+    program = exporter().export(network, sample_inputs(network, torch.int64), config=options).program
+    for name in weights:
+        program.graph.inputs.append(value := program.graph.initializers.pop(name))
+        value.const_value = None
+    message = ir.to_proto(program)
+    with contextlib.suppress(OSError):  # a cache that is shared read-only, or full
+        write_whole(place, message.SerializeToString())
+    return ir.from_proto(message)
 
 
 def _without_fusion(program) -> None:

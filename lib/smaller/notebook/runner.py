@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from smaller.base import settings
 from smaller.base.errors import SmallerError, in_one_line
 from smaller.base.files import write_whole
+from smaller.base.forks import Nursery
 from smaller.base.paths import outputs_folder
 from smaller.base.progress import Say, silent
 from smaller.notebook import files
-from smaller.notebook.kernels import Nursery
 from smaller.notebook.parameters import filled
 from smaller.study.plans import SHOWN, Plan
 
@@ -185,7 +185,9 @@ def _kernel_manager(environment: Mapping[str, str], nursery: Nursery | None) -> 
         """Has the nursery fork the kernel; without one it starts from nothing."""
 
         async def launch_kernel(self, cmd: list[str], **options: object) -> dict:
-            self.process = nursery and nursery.start(cmd, env=options["env"], cwd=os.getcwd())
+            if nursery:
+                variables = options["env"] | {"JPY_PARENT_PID": str(nursery.pid)}
+                self.process = nursery.start(cmd, env=variables, cwd=os.getcwd())
             if not self.process:
                 return await super().launch_kernel(cmd, **options)
             self.pid = self.pgid = self.process.pid

@@ -14,6 +14,7 @@ import tempfile
 import time
 import timeit
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from smaller.data.tasks import Task
 from smaller.data.text import as_sentence, composed
 from smaller.encoders.device import threads_at
 from smaller.study import results
-from smaller.study.cost import labels_of_texts
+from smaller.study.cost import cores, labels_of_texts
 from smaller.study.evaluation import scores_of_labels, true_labels
 from smaller.study.jobs import materialise
 from smaller.study.recipes import Recipe
@@ -152,7 +153,8 @@ def _measured(kind: str, dataset: str, language: str) -> dict:
 def chosen(kind: str, task: Task, train: Sequence[Example], dev: Sequence[Example]) -> tuple[Plain, dict]:
     """The model whose setting has the best main score on dev, and that setting."""
     tried = CRF_SETTINGS if kind == CRF else LINEAR_SETTINGS
-    fitted = [(fit(kind, train, **settings), settings) for settings in tried]
+    with ThreadPoolExecutor(min(len(tried), cores())) as side_by_side:  # crfsuite leaves the interpreter free meanwhile
+        fitted = list(side_by_side.map(lambda settings: (fit(kind, train, **settings), settings), tried))
     return max(fitted, key=lambda pair: _scores(task, dev, pair[0].predict(dev))[task.metric])
 
 

@@ -7,6 +7,7 @@ card's memory is done again with one worker fewer on that card.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from smaller.base import settings
 from smaller.base.errors import SmallerError
+from smaller.base.forks import Nursery, nursery
 from smaller.base.progress import Say
 from smaller.encoders.device import OutOfMemory, card_memory, cards, workers_on
 from smaller.study.engines.base import Agenda
@@ -26,25 +28,36 @@ from smaller.study.steps import Pretrain
 
 COMMAND = (sys.executable, "-m", "smaller.study.engines.worker")
 
+IMPORTED = ("smaller.study.engines.messages", "transformers.models.xlm_roberta.modeling_xlm_roberta")
+"""What a worker uses, and all that this imports."""
+
 
 class Worker:
     """Another process of this program, which is sent jobs and answers line by line (see `engines.worker`).
 
-    It sees one `card` of this machine's GPUs, or all that this process sees where none is given.
+    It sees one `card` of this machine's GPUs, or all that this process sees where none is given. A `nursery` forks it
+    where there is one.
     """
 
     listening = threading.Lock()
 
-    def __init__(self, *, threads: int, card: str | None = None, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        card: str | None = None,
+        nursery: Nursery | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         self.threads, self.all_threads, self.card = threads, settings.threads(), card
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env=settings.of_worker(threads=threads, card=card),
-        )
+        (jobs, mine), (answers, theirs) = os.pipe(), os.pipe()
+        self.jobs, self.answers = os.fdopen(mine, "w", encoding="utf-8"), os.fdopen(answers, encoding="utf-8")
+        variables = settings.of_worker(threads=threads, card=card)
+        self.process = (
+            nursery and nursery.start(command, env=variables, cwd=os.getcwd(), files=(jobs, theirs, 2))
+        ) or subprocess.Popen(command, stdin=jobs, stdout=theirs, env=variables)
+        os.close(jobs)
+        os.close(theirs)
 
     def execute(self, job: Job, *, listener: Listener, say: Say) -> None:
         """Have the job done; passes progress on, raises what went wrong in the other process."""
@@ -53,9 +66,9 @@ class Worker:
         message = json.dumps(message_of(job) | threads) + "\n"
         # A process that is killed leaves a closed pipe, and maybe half a line.
         with contextlib.suppress(BrokenPipeError, json.JSONDecodeError):
-            self.process.stdin.write(message)
-            self.process.stdin.flush()
-            for line in self.process.stdout:
+            self.jobs.write(message)
+            self.jobs.flush()
+            for line in self.answers:
                 answer = json.loads(line)
                 with self.listening:
                     if "finished" in answer:
@@ -75,8 +88,8 @@ class Worker:
         """Take leave of the process after its end."""
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()
+            self.jobs.close()
+        self.answers.close()
 
 
 def workers_for(asked: int | None, jobs: Sequence[Job]) -> int:
@@ -91,7 +104,10 @@ def run(jobs: Sequence[Job], *, workers: int | None, listener: Listener, say: Sa
     """Do the jobs (see `Engine`). One worker is this process; more are processes of their own, and share the cores."""
     workers = workers_for(workers, jobs)
     if workers > 1:
-        in_processes(jobs, workers=workers, listener=listener, say=say)
+        each = settings.of_worker(threads=_threads(workers))
+        with contextlib.nullcontext() if cards() else nursery(IMPORTED, each) as forks:
+            start = functools.partial(Worker, nursery=forks)
+            in_processes(jobs, workers=workers, listener=listener, say=say, start=start)
         return
     for job in jobs:
         with card_memory(job.prefix.label):
@@ -103,8 +119,7 @@ def in_processes(
 ) -> None:
     """Do the jobs in so many processes, each of which `start` begins."""
     agenda, places = Agenda(jobs), cards() or [None]
-    each = max(1, (os.cpu_count() or 1) // workers)
-    pool = [start(threads=each, card=places[number % len(places)]) for number in range(workers)]
+    pool = [start(threads=_threads(workers), card=places[number % len(places)]) for number in range(workers)]
     free = list(pool)
     threads = ThreadPoolExecutor(workers)
     try:
@@ -133,6 +148,11 @@ def in_processes(
         threads.shutdown()
         for worker in pool:
             worker.close()
+
+
+def _threads(workers: int) -> int:
+    """The threads of each of so many workers."""
+    return max(1, (os.cpu_count() or 1) // workers)
 
 
 def _begins(job: Job) -> bool:
