@@ -109,6 +109,14 @@ def test_what_was_forked_for_a_process_ends_with_it(tmp_path):
         assert own.start([*SLEEPS[:3], "-n", "1", "0"], env={}, cwd=str(tmp_path)).wait() == 0
 
 
+def test_where_a_nursery_is_killed_nothing_is_left_of_it(tmp_path):
+    with kernels.nursery({}) as own:
+        left = own.start(SLEEPS, env={}, cwd=str(tmp_path))
+        process = psutil.Process(left.pid)
+        os.kill(own.pid, 9)
+        assert left.wait() == -9 and psutil.wait_procs([process], timeout=30)[1] == []
+
+
 def test_where_a_gpu_is_nothing_is_forked(tmp_path, monkeypatch):
     monkeypatch.setattr(forks, "GPU", (str(tmp_path),))
     with kernels.nursery({}) as found:

@@ -81,6 +81,9 @@ class Forked:
             with self.reading:
                 if self.returncode is None:
                     said = self.connection.recv(TOLD.size)
+                    if not said:  # the nursery is gone, and so is who could tell of this one
+                        with contextlib.suppress(OSError):
+                            os.kill(self.pid, signal.SIGKILL)
                     self.returncode = TOLD.unpack(said)[1] if said else -signal.SIGKILL
         return self.returncode
 
