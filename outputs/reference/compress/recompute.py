@@ -58,8 +58,9 @@ def in_four_bits() -> list[str]:
     chosen = small[taught & (small["MB"] <= LIMIT)].nlargest(1, "dev").iloc[0]
     alone = small[~taught & (small["width"] == chosen["width"])]
     told = [
-        f" With labels alone, for as many updates, the same student has {row['test']:.1f}: the teacher and its "
-        f"unlabelled text make {difference(sentences.paired(small.loc[[chosen.name]], alone.loc[[name]]))}."
+        f" With labels alone, for as many updates, a student of as many layers and as wide, with the tokens of the "
+        f"training sentences, has {row['test']:.1f}: the teacher and its unlabelled text make "
+        f"{difference(sentences.paired(small.loc[[chosen.name]], alone.loc[[name]]))}."
         for name, row in alone.iterrows()
     ]
     columns = ["layers", "width", "neurons", "tokens", "taught", "epochs", "MB", "dev", "test"]
