@@ -17,7 +17,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from smaller import encoders
+from smaller.base import paths
 from smaller.base.errors import SmallerError
+from smaller.base.files import write_whole
 from smaller.base.settings import changed
 from smaller.encoders import Model
 from smaller.study import cache
@@ -197,13 +199,14 @@ def test_what_was_just_written_is_never_dropped(tiny: Model) -> None:
 def test_clean_removes_all_but_what_is_being_written(tiny: Model) -> None:
     keep(tiny, 1, 2)
     draft = cache.folder() / f".draft-{prefix(3).identity}-1"
+    write_whole(paths.graphs_folder() / "a.onnx", b"a graph")
     with cache.lock(prefix(3)):
         draft.mkdir()
         assert cache.clean() > 2 * sum(parameter.nbytes for parameter in tiny.network.parameters())
         assert draft.is_dir()
         with pytest.raises(Timeout):  # the lock is still held, also for those who come now
             FileLock(cache._lock_file(prefix(3).identity), timeout=0).acquire()
-    assert kept() == set()
+    assert kept() == set() and not paths.graphs_folder().exists()
     assert cache.clean() == 0
 
 

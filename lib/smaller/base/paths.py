@@ -71,6 +71,11 @@ def cache_folder() -> Path:
     return own or expanded(base, otherwise="set SMALLER_CACHE to a folder for what is fetched and trained") / "smaller"
 
 
+def graphs_folder() -> Path:
+    """Graphs as they were traced, without weights, by their shapes."""
+    return cache_folder() / "graphs"
+
+
 def trained_folder() -> Path:
     """Trained prefixes and what teachers say: in the cache, and for a rehearsal in a folder of its own there."""
     return cache_folder() / REHEARSAL if settings.rehearsed_updates() else cache_folder()

@@ -175,7 +175,7 @@ def _graph(network: PreTrainedModel):
     said = canonical([versions, type(network).__name__, config, shapes])
     key = hashlib.sha256(said.encode()).hexdigest()[:16]
     if key not in _traced:
-        _traced[key] = _kept_trace(network, list(weights), paths.cache_folder() / "graphs" / f"{key}.onnx")
+        _traced[key] = _kept_trace(network, list(weights), paths.graphs_folder() / f"{key}.onnx")
     program = _traced[key].clone()
     tensors, others = program.graph.initializers, dict(program.graph.initializers)
     tensors.clear()

@@ -139,7 +139,7 @@ def clean() -> int:
         with contextlib.suppress(Timeout), FileLock(_lock_file(place.name.removeprefix(_SCRATCH)), timeout=0):
             freed += _bytes(place)
             shutil.rmtree(place, ignore_errors=True)
-    for place in (teaching.folder(), paths.cache_folder() / paths.REHEARSAL):
+    for place in (teaching.folder(), paths.graphs_folder(), paths.cache_folder() / paths.REHEARSAL):
         freed += _bytes(place)
         remove(place)
     return freed
