@@ -96,8 +96,8 @@ def in_eight_bits() -> list[str]:
         f"on dev {chosen['layers']:.0f} layers, {chosen['width']:.0f} wide, {chosen['neurons']:.0f} neurons, "
         f"{chosen['tokens']:,.0f} tokens. Span F1 on dev is {chosen['dev']:.1f}, {kept['dev']:.0f} % of the dense "
         f"model's {whole['dev']:.1f}; on test it is {chosen['test']:.1f}, {kept['test']:.0f} % of {whole['test']:.1f}. "
-        f"The CRF has {crf['f1']['dev']:.1f} on dev and {crf['f1']['test']:.1f} on test. One training, without counts of "
-        "sentences, so there is no interval.",
+        f"The CRF has {crf['f1']['dev']:.1f} on dev and {crf['f1']['test']:.1f} on test. One training, without "
+        "counts of sentences, so there is no interval.",
         RUN.table(
             tried[[*COLUMNS.values(), "MB", "dev", "test"]],
             "What was tried with weights of 8 bits, by rounds: span F1 on dev, by which each round keeps the better "
