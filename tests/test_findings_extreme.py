@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -593,11 +594,25 @@ def test_the_drop_beside_the_text() -> None:
     assert told.values["correlation"].rho == pytest.approx(-0.9) and told.verdict == NOT_DECIDED, "p is 0.08"
     five["lost"] = [1.0, 2.0, 3.0, 4.0, 5.0]
     assert extreme_claims.drop_and_text(five)[NER].verdict == ANSWERED
-    none = whole()
-    none["score"] = 0.0
-    assert set(extreme_claims.drops(none, {"swa": 400, "yor": 100})["lost"]) == {0.0}
     axes = figures.drop_and_text(found)
     assert len(axes) == 2 and {text.get_text() for text in axes[0].texts} == {"Swahili", "Yoruba"}
+
+
+@pytest.mark.parametrize("gone", [lambda own: own.assign(score=math.nan), lambda own: own.assign(score=0.0)])
+def test_a_share_of_a_score_that_is_missing_or_zero_is_not_measured(gone: Callable) -> None:
+    """Once, it was a loss of nothing: Swahili kept 100 % [100, 100] of scores that nobody had."""
+    table = whole()
+    swahili = table["language"] == "swa"
+    found = extreme_claims.drops(pd.concat([gone(table[swahili]), table[~swahili]]), {"swa": 400, "yor": 100})
+    assert found.loc[found["language"] == "swa", "lost"].isna().all()
+    kept = extreme_claims.drop_and_text(found)[NER].values["kept"]
+    assert (kept["swa"].n, kept["yor"].n) == (0, 3) and describe(kept["swa"], " %") == NOT_MEASURED
+    assert {text.get_text() for text in figures.drop_and_text(found)[0].texts} == {"Yoruba"}
+    nothing = extreme_claims.drops(gone(table), {"swa": 400, "yor": 100})
+    assert (
+        len(figures.drop_and_text(nothing)) == 2
+        and extreme_claims.drop_and_text(nothing)[NER].values["kept"]["yor"].n == 0
+    )
 
 
 def test_guessing_is_read_from_the_records(monkeypatch: pytest.MonkeyPatch) -> None:

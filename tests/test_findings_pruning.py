@@ -116,6 +116,15 @@ def test_departures_of_each_language():
     assert found["after: shown from (%)"].tolist() == [90.0, 90.0]
 
 
+def test_where_nothing_was_measured_nothing_falls_and_nothing_lasts():
+    table = grid()
+    gone = table.assign(f1=table["f1"].mask((table["order"] == "after") & (table["language"] == "swa")))
+    found = pruning.departures(gone).set_index("language")["after: 2 points lost at (%)"]
+    assert math.isnan(found["Swahili"]) and found["Yoruba"] == pytest.approx(60.0)
+    never = pruning.limits(gone[gone["language"] == "swa"])
+    assert list(never.values["drop"]) == ["before"], "it was told as falling nowhere"
+
+
 def test_the_more_stable_order():
     found = pruning.stability(grid())
     assert found.quantity.sign == 1 and found.quantity.interval.mean == pytest.approx(30.0)

@@ -135,6 +135,12 @@ def test_a_drop_is_of_the_seeds_that_both_have():
     assert math.isnan(drop_at(pd.concat([dense, pruned]))["sparsity"].item())
 
 
+def test_a_drop_that_nobody_measured_is_no_drop_that_never_comes():
+    dense, pruned = tidy({"dense": {0.0: 80}}), tidy({"before": {0.5: 70}, "after": {0.5: 70}})
+    lost = pruned["f1"].mask(pruned["order"] == "after")
+    assert drop_at(pd.concat([dense, pruned.assign(f1=lost)]))["order"].tolist() == ["before"]
+
+
 def test_curves_without_dense_runs_are_refused():
     with pytest.raises(SmallerError, match="no dense run of e on swa"):
         drop_at(tidy({"before": {0.5: 70}}))

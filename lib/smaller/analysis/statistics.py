@@ -165,7 +165,10 @@ def one_kind(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> pd.DataFrame:
-    """The sparsity at which F1, paired by seed, is first `points` below dense, linear between grid points, or NaN."""
+    """The sparsity at which F1, paired by seed, is first `points` below dense, linear between grid points.
+
+    It is NaN where F1 never falls so far. A series without a pair is left out: nobody knows where that falls.
+    """
     rows, found = of_split(table, split), []
     dense = rows[rows["order"] == "dense"].set_index(["dataset", "encoder", "language"])[["seed", "f1"]]
     for series, own in rows[rows["order"] != "dense"].groupby(SERIES, sort=False):
@@ -176,7 +179,8 @@ def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") ->
                 "the dense recipe to the study."
             )
         whole = dense.loc[[series[:3]]].groupby("seed")["f1"].mean()
-        lost = (own["seed"].map(whole) - own["f1"]).groupby(own["sparsity"]).mean().dropna()
+        if (lost := (own["seed"].map(whole) - own["f1"]).groupby(own["sparsity"]).mean().dropna()).empty:
+            continue
         grid, lost = np.array([0.0, *lost.index]), np.array([0.0, *lost])
         last = next(iter(np.flatnonzero(lost >= points)), None)
         crossing = math.nan if last is None else np.interp(points, lost[last - 1 : last + 1], grid[last - 1 : last + 1])

@@ -180,11 +180,11 @@ def adapters(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def drops(table: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
-    """What the pipeline loses by language, in per cent of the seed's dense score, beside its amount of text (P2-F5)."""
+    """What the pipeline loses by language, in per cent of the seed's dense score (of 0: NaN), and its text (P2-F5)."""
     rows, keys = of_split(table[table["family"] == PIPELINE], "test"), [*PLACE, "language", "seed"]
     dense = rows[rows["stage"] == DENSE].set_index(keys)["score"].rename("dense")
     last = rows[rows["stage"] == list(dict.fromkeys(rows["stage"]))[-1]].join(dense, on=keys)
-    lost = (100 * (1 - last["score"] / last["dense"].where(last["dense"] > 0))).fillna(0.0)
+    lost = 100 * (1 - last["score"] / last["dense"].where(last["dense"] > 0))
     told = last.assign(lost=lost, amount=last["language"].map(amounts))
     return told[[*keys, "task", "metric", "stage", "amount", "lost"]]
 

@@ -97,7 +97,7 @@ def departures(table: pd.DataFrame) -> pd.DataFrame:
     found = pd.DataFrame({"dense F1": over_seeds(rows[rows["order"] == "dense"], by=["language"]).sort_index()})
     for order in (order for order in ORDERS if order in set(rows["order"])):
         for name, at in lost.items():
-            found[f"{order}: {name} (%)"] = 100 * at.xs(order, level="order").reindex(found.index)
+            found[f"{order}: {name} (%)"] = 100 * at[at.index.isin([order], "order")].droplevel("order")
     return found.rename(index=name_of).rename_axis("language").reset_index()
 
 
