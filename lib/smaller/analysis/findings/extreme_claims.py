@@ -9,7 +9,7 @@ from smaller.analysis.findings import claims, extreme, units
 from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of
-from smaller.analysis.statistics import Interval, bounds, describe, of_split, spearman, t_interval
+from smaller.analysis.statistics import Interval, bounds, describe, least_p, of_split, spearman, t_interval
 from smaller.data.sets import EvaluationSet
 from smaller.study.pipelines import DENSE, TRIMMED, UNTAUGHT_KINDS
 from smaller.study.recipes import Recipe
@@ -198,12 +198,13 @@ def drop_and_text(found: pd.DataFrame) -> Findings:
         means = own.groupby("language", sort=False).agg(lost=("lost", "mean"), amount=("amount", "first"))
         one = spearman(means["amount"], means["lost"])
         rank = f"{one.rho:+.2f}{bounds(one.low, one.high)}, p = {one.p_value:.2f}, n = {one.n} languages"
+        few = ": so few cannot decide" if least_p(one.n) >= LEVEL else ""
         told[place] = Finding(
             f"On {place[1]}, the whole pipeline from {place[0]} keeps this share of the dense score: {kept}; "
             f"drawn once: {ONCE}.",
             f"No rank correlation with the lines of text can be computed from {count_of(one.n, 'language')}."
             if pd.isna(one.rho)
-            else f"Spearman's rank correlation of the loss with the lines of text is {rank}.",
+            else f"Spearman's rank correlation of the loss with the lines of text is {rank}{few}.",
             values={"kept": each, "correlation": one},
             verdict=ANSWERED if one.p_value < LEVEL else NOT_DECIDED,
         )
