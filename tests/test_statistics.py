@@ -14,6 +14,7 @@ from smaller.analysis.statistics import (
     drop_at,
     holm,
     language_average,
+    least_p,
     over_seeds,
     plus_minus,
     spearman,
@@ -92,6 +93,19 @@ def test_means_by_seed_have_every_language_of_their_group():
     each = over_seeds(rows, by=["model", "language"])
     assert each["a", "hau"] == t_interval([3.0, 9.0]) and each["b", "hau"].n == 1
     assert by_seed(rows[:0], by=["model"]).empty and over_seeds(rows[:0], by=["model"]).empty
+
+
+@pytest.mark.parametrize("same", [[60.8, 60.8], [0.1 + 0.2, 0.3, 0.3], [math.nan, 5.0, 5.0]])
+def test_values_that_are_the_same_at_each_seed_have_no_interval(same):
+    """Once, it had no width: 60.8 [60.8, 60.8] of two seeds."""
+    found = t_interval(same)
+    assert found.mean == pytest.approx(same[-1]) and found.n == sum(not math.isnan(one) for one in same)
+    assert not found.known
+
+
+def test_the_least_p_of_a_rank_correlation_is_that_of_a_perfect_one():
+    assert [least_p(n) for n in (1, 3, 4, 5)] == pytest.approx([1, 1 / 3, 1 / 12, 1 / 60])
+    assert spearman(range(5), range(5)).p_value == pytest.approx(least_p(5))
 
 
 def test_missing_values_are_not_counted():
