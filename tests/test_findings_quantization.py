@@ -182,8 +182,8 @@ def test_times_stand_by_language_with_the_noise_floor():
     assert found.loc["whole split (s)", "fp32"].tolist() == [6, 6, 6]
     ratio, shorter, _ = quantization.time_ratios(timings())
     assert ratio.mean().to_dict() == pytest.approx({"fp32": 1.0, "fp16": 1.05, "dynamic": 0.5, "llm.int8": 0.4})
-    assert shorter["fp16"].tolist() == [NOT_DECIDED] * 2 and shorter["dynamic"].tolist() == [AGREES] * 2
-    assert quantization.time_ratios(timings(fp16=30.0))[1]["fp16"].tolist() == [DIFFERS] * 2
+    assert shorter["fp16"].tolist() == [0] * 2 and shorter["dynamic"].tolist() == [1] * 2
+    assert quantization.time_ratios(timings(fp16=30.0))[1]["fp16"].tolist() == [-1] * 2
 
 
 def test_times_from_text_to_labels_stand_beside_the_networks_where_all_are_known():
@@ -201,7 +201,7 @@ def test_formats_are_compared_by_their_time_from_text_to_labels():
     rows = timings().assign(end_to_end_milliseconds=lambda own: own["milliseconds"] + 10)
     ratio, shorter, counted = quantization.time_ratios(rows)
     assert ratio["llm.int8"].tolist() == [(4 + 10) / (10 + 10), (8 + 10) / (20 + 10)] and counted == TIME[WHOLE]
-    assert shorter["fp16"].tolist() == [NOT_DECIDED] * 2
+    assert shorter["fp16"].tolist() == [0] * 2
     rows.loc[(rows["language"] == "yor") & (rows["form"] == "fp16"), WHOLE] = math.nan
     for older in (rows, timings()):
         ratio, _, counted = quantization.time_ratios(older)
@@ -261,6 +261,8 @@ def test_the_smallest_format_is_chosen_on_dev_and_reported_on_test():
     slow = quantization.best(rows, PARTS, timings(**{"llm.int8": 20.0}))
     assert (slow.values["small"], slow.values["fast"]) == ("llm.int8", "fp16")
     assert slow.quantity.high == pytest.approx(200 / 3), "another format that keeps F1 takes less time"
+    near = quantization.best(rows, PARTS, timings(fp16=3.9)).quantity
+    assert (near.low, near.high) == (pytest.approx(200 / 3), 100), "3.9 against 4 ms lies inside the noise floor"
     one = quantization.best(table(seeds=(1,)), PARTS, settings)
     assert one.verdict == NOT_DECIDED and one.quantity is None
     none = quantization.best(table(spread=0.01, changes=dict.fromkeys(CHANGES, -5.0) | {"fp32": 0.0}), PARTS, settings)
@@ -269,12 +271,13 @@ def test_the_smallest_format_is_chosen_on_dev_and_reported_on_test():
 
 def test_llm_int8_is_compared_with_dynamic_quantization_in_each_language():
     found = quantization.against_dynamic(table(spread=0.01), timings())
-    assert found.quantity.low == 100
-    assert found.values["F1"] == found.values["loss"] == found.values["time"] == [AGREES] * 2
+    assert (found.quantity.low, found.quantity.n) == (100, 3), "F1, loss and time are one condition each"
+    assert found.values["F1"] == found.values["loss"] == [AGREES] * 2 and found.values["time"] == [1] * 2
     close = quantization.against_dynamic(table(spread=0.01), timings(**{"llm.int8": 4.8}))
-    assert close.values["time"] == [NOT_DECIDED] * 2, "4.8 against 5 ms lies inside a noise floor of 10 %"
+    assert (close.quantity.low, close.quantity.high) == (pytest.approx(200 / 3), 100)
+    assert close.values["time"] == [0] * 2, "4.8 against 5 ms lies inside a noise floor of 10 %"
     slow = quantization.against_dynamic(table(spread=0.01), timings(**{"llm.int8": 8.0}))
-    assert slow.values["time"] == [DIFFERS] * 2 and slow.quantity.high < 100
+    assert slow.values["time"] == [-1] * 2 and slow.quantity.high < 100
     assert quantization.against_dynamic(table(seeds=(1,)), timings()).values["F1"] == [NOT_DECIDED] * 2
     assert not quantization.against_dynamic(table(changes={"fp32": 0.0, "dynamic": 0.0}), timings()).measured
 

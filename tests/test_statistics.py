@@ -14,6 +14,7 @@ from smaller.analysis.statistics import (
     drop_at,
     holm,
     language_average,
+    least_p,
     over_seeds,
     plus_minus,
     spearman,
@@ -94,6 +95,19 @@ def test_means_by_seed_have_every_language_of_their_group():
     assert by_seed(rows[:0], by=["model"]).empty and over_seeds(rows[:0], by=["model"]).empty
 
 
+@pytest.mark.parametrize("same", [[60.8, 60.8], [0.1 + 0.2, 0.3, 0.3], [math.nan, 5.0, 5.0]])
+def test_values_that_are_the_same_at_each_seed_have_no_interval(same):
+    """Once, it had no width: 60.8 [60.8, 60.8] of two seeds."""
+    found = t_interval(same)
+    assert found.mean == pytest.approx(same[-1]) and found.n == sum(not math.isnan(one) for one in same)
+    assert not found.known
+
+
+def test_the_least_p_of_a_rank_correlation_is_that_of_a_perfect_one():
+    assert [least_p(n) for n in (1, 3, 4, 5)] == pytest.approx([1, 1 / 3, 1 / 12, 1 / 60])
+    assert spearman(range(5), range(5)).p_value == pytest.approx(least_p(5))
+
+
 def test_missing_values_are_not_counted():
     assert t_interval([1.0, math.nan, 3.0]) == t_interval([1.0, 3.0])
 
@@ -133,6 +147,12 @@ def test_a_drop_is_of_the_seeds_that_both_have():
     dense = pd.concat([tidy({"dense": {0.0: f1}}, seeds=(seed,)) for seed, f1 in ((1, 70), (2, 74), (3, 78))])
     pruned = tidy({"before": {0.5: 69.99}}, seeds=(1,))
     assert math.isnan(drop_at(pd.concat([dense, pruned]))["sparsity"].item())
+
+
+def test_a_drop_that_nobody_measured_is_no_drop_that_never_comes():
+    dense, pruned = tidy({"dense": {0.0: 80}}), tidy({"before": {0.5: 70}, "after": {0.5: 70}})
+    lost = pruned["f1"].mask(pruned["order"] == "after")
+    assert drop_at(pd.concat([dense, pruned.assign(f1=lost)]))["order"].tolist() == ["before"]
 
 
 def test_curves_without_dense_runs_are_refused():

@@ -106,6 +106,7 @@ def test_latency_of_real_models_is_kept_in_their_records(recipes: list[Recipe]) 
     assert [bool(cost_of(recipe)["latency"]["sparse_kernel"]) for recipe in recipes] == [False, False, True]
     kernels = timing.kernel_times(recipes)
     assert list(kernels.kernel) == ["dense", "sparse"] and set(kernels.sparsity.round(2)) == {0.9}
+    assert kernels.noise_floor.tolist() == [floor] * 2
 
 
 def test_copy_of_the_first_runs_half_a_round_after_it(recipes: list[Recipe], script: Script) -> None:

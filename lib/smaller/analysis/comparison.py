@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from smaller.analysis import sentences
-from smaller.analysis.statistics import Interval, holm, t_interval
+from smaller.analysis.statistics import SAME, Interval, holm, t_interval
 from smaller.base.checks import require
 from smaller.base.errors import SmallerError
 
@@ -27,9 +27,6 @@ DEPARTURE = 2.0
 """Points of F1 from which a model counts as worse than another; its interval has to exclude a smaller loss."""
 
 LEVEL = 0.05
-SAME = 1e-9
-"""Points within which two differences are one but for rounding."""
-
 OVER_SENTENCES = "over sentences"
 
 
@@ -295,14 +292,12 @@ def corrected(found: pd.DataFrame) -> pd.DataFrame:
 def between(differences: Sequence[float], **about: tuple) -> Comparison:
     """The comparison that one difference a seed makes, in points; `about` are its languages and what was drawn once.
 
-    Differences that are the same at each seed, but for rounding, say nothing of the spread of seeds, and often are one
-    model's: there is no p. Only where they are zero, as of an exact transformation, does their interval stand, and the
-    two agree.
+    Differences that are the same at each seed have no interval and no p. Only where they are zero, as of an exact
+    transformation, is their interval one point, and the two agree.
     """
     interval, p = t_interval(differences), math.nan
     if interval.known:
-        if interval.high - interval.low > SAME:
-            p = float(stats.ttest_1samp(differences, 0.0).pvalue)
-        elif abs(interval.mean) > SAME:
-            interval = replace(interval, low=math.nan, high=math.nan)
+        p = float(stats.ttest_1samp(differences, 0.0).pvalue)
+    elif interval.n > 1 and abs(interval.mean) <= SAME:
+        interval = replace(interval, low=interval.mean, high=interval.mean)
     return Comparison(interval, p, p, **about)

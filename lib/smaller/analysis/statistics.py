@@ -19,13 +19,16 @@ STUDENTS = ["strategy", "variant", "technique", "on", "temperature", "start", "l
 
 AVERAGE = "average"
 CONFIDENCE = 0.95
+SAME = 1e-9
+"""Points within which two values are one but for rounding."""
+
 LACKING = "not recorded"
 """The kind of an interval over sentences that cannot be had, since a record is older than their counts."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval; `low` and `high` are NaN where n < 2, since one run has no spread."""
+    """A mean with its 95 % interval; `low` and `high` are NaN where nothing spreads, as of one run."""
 
     mean: float
     low: float
@@ -44,12 +47,15 @@ Correlation = namedtuple("Correlation", "rho low high n p_value")
 
 
 def t_interval(values: Sequence[float]) -> Interval:
-    """Mean and Student t interval, which over three seeds covers as often as it says; missing values are not in n."""
+    """Mean and Student t interval, which over three seeds covers as often as it says; missing values are not in n.
+
+    Values that are the same at each seed say nothing of the spread of seeds, and often are one model's: no interval.
+    """
     present = np.asarray(values, dtype=float).ravel()
     present = present[~np.isnan(present)]
     n, half = len(present), math.nan
     mean = float(present.mean()) if n else math.nan
-    if n > 1:
+    if n > 1 and np.ptp(present) > SAME:
         half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * present.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
@@ -85,6 +91,11 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation:
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / (n - 3))
     low, high = np.tanh([np.arctanh(rho) - half, np.arctanh(rho) + half])
     return Correlation(rho, float(low), float(high), n, p_value)
+
+
+def least_p(n: int) -> float:
+    """The smallest exact p value of a rank correlation of n pairs: one ordering of all, and its reverse."""
+    return min(1.0, 2 / math.factorial(n))
 
 
 def bounds(low: float, high: float) -> str:
@@ -165,7 +176,10 @@ def one_kind(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") -> pd.DataFrame:
-    """The sparsity at which F1, paired by seed, is first `points` below dense, linear between grid points, or NaN."""
+    """The sparsity at which F1, paired by seed, is first `points` below dense, linear between grid points.
+
+    It is NaN where F1 never falls so far. A series without a pair is left out: nobody knows where that falls.
+    """
     rows, found = of_split(table, split), []
     dense = rows[rows["order"] == "dense"].set_index(["dataset", "encoder", "language"])[["seed", "f1"]]
     for series, own in rows[rows["order"] != "dense"].groupby(SERIES, sort=False):
@@ -176,7 +190,8 @@ def drop_at(table: pd.DataFrame, *, points: float = 2.0, split: str = "test") ->
                 "the dense recipe to the study."
             )
         whole = dense.loc[[series[:3]]].groupby("seed")["f1"].mean()
-        lost = (own["seed"].map(whole) - own["f1"]).groupby(own["sparsity"]).mean().dropna()
+        if (lost := (own["seed"].map(whole) - own["f1"]).groupby(own["sparsity"]).mean().dropna()).empty:
+            continue
         grid, lost = np.array([0.0, *lost.index]), np.array([0.0, *lost])
         last = next(iter(np.flatnonzero(lost >= points)), None)
         crossing = math.nan if last is None else np.interp(points, lost[last - 1 : last + 1], grid[last - 1 : last + 1])

@@ -10,7 +10,7 @@ from smaller.analysis.comparison import DEPARTURE, LEVEL, NOT_DECIDED, between
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import ONE, ORDERS, ZERO_SHOT, at_home, of_pruned, settings
 from smaller.analysis.findings.words import are, count_of
-from smaller.analysis.statistics import bounds, drop_at, holm, spearman
+from smaller.analysis.statistics import bounds, drop_at, holm, least_p, spearman
 from smaller.data.features import DISTANCES, FEATURES
 
 COLUMNS = ["feature", "goes with", "rank correlation", "low", "high", "n", "p", "p (Holm)"]
@@ -88,7 +88,15 @@ def clearest(found: pd.DataFrame) -> Finding:
     """Which correlations differ from zero."""
     if found.empty:
         return missing("correlations between languages that differ")
-    sure = found[found["p (Holm)"] < LEVEL]
+    sure, n = found[found["p (Holm)"] < LEVEL], int(found["n"].max())
+    # Within a target, the mean of its correlations is tested, by a t test over targets.
+    if WITHIN not in set(found["goes with"]) and least_p(n) >= LEVEL:
+        told = (
+            f"{n} languages cannot decide whether any of {count_of(len(found), 'rank correlation')} differs from zero"
+        )
+        return Finding(
+            f"{told}: with so few, p is at least {least_p(n):.2f}.", values={"sure": sure}, verdict=NOT_DECIDED
+        )
     named = [
         f"{row['feature']} with {row['goes with']}, {row['rank correlation']:+.2f}{bounds(row['low'], row['high'])} "
         f"(n = {row['n']}, p = {row['p (Holm)']:.3f})"

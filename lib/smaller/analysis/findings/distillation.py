@@ -8,7 +8,7 @@ import pandas as pd
 
 from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
-from smaller.analysis.findings.words import count_of, name_of, some_of
+from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
 
@@ -178,8 +178,8 @@ def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
     # Of one seed there are no bounds, and nothing is shown.
     below, above = [name for name, one in found if one.high < share], [name for name, one in found if one.low >= share]
     return Finding(
-        f"{some_of(len(above), len(found), 'student')} shown by a single interval to keep {share:g} % of the teacher's "
-        f"F1 or more. {some_of(len(below), len(found), 'student')} shown to keep less.",
+        f"The interval of {len(above) or 'none'} of {count_of(len(found), 'student')} lies above {share:g} % of the "
+        f"teacher's F1, and that of {len(below) or 'none'} below.",
         verdict=ANSWERED if len(below) + len(above) == len(found) else NOT_DECIDED,
         values={"below": below, "above": above},
     )

@@ -9,7 +9,7 @@ from smaller.analysis.findings import claims, extreme, units
 from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of
-from smaller.analysis.statistics import Interval, bounds, describe, of_split, spearman, t_interval
+from smaller.analysis.statistics import Interval, bounds, describe, least_p, of_split, spearman, t_interval
 from smaller.data.sets import EvaluationSet
 from smaller.study.pipelines import DENSE, TRIMMED, UNTAUGHT_KINDS
 from smaller.study.recipes import Recipe
@@ -180,11 +180,11 @@ def adapters(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def drops(table: pd.DataFrame, amounts: Mapping[str, float]) -> pd.DataFrame:
-    """What the pipeline loses by language, in per cent of the seed's dense score, beside its amount of text (P2-F5)."""
+    """What the pipeline loses by language, in per cent of the seed's dense score (of 0: NaN), and its text (P2-F5)."""
     rows, keys = of_split(table[table["family"] == PIPELINE], "test"), [*PLACE, "language", "seed"]
     dense = rows[rows["stage"] == DENSE].set_index(keys)["score"].rename("dense")
     last = rows[rows["stage"] == list(dict.fromkeys(rows["stage"]))[-1]].join(dense, on=keys)
-    lost = (100 * (1 - last["score"] / last["dense"].where(last["dense"] > 0))).fillna(0.0)
+    lost = 100 * (1 - last["score"] / last["dense"].where(last["dense"] > 0))
     told = last.assign(lost=lost, amount=last["language"].map(amounts))
     return told[[*keys, "task", "metric", "stage", "amount", "lost"]]
 
@@ -198,12 +198,13 @@ def drop_and_text(found: pd.DataFrame) -> Findings:
         means = own.groupby("language", sort=False).agg(lost=("lost", "mean"), amount=("amount", "first"))
         one = spearman(means["amount"], means["lost"])
         rank = f"{one.rho:+.2f}{bounds(one.low, one.high)}, p = {one.p_value:.2f}, n = {one.n} languages"
+        few = ": so few cannot decide" if least_p(one.n) >= LEVEL else ""
         told[place] = Finding(
             f"On {place[1]}, the whole pipeline from {place[0]} keeps this share of the dense score: {kept}; "
             f"drawn once: {ONCE}.",
             f"No rank correlation with the lines of text can be computed from {count_of(one.n, 'language')}."
             if pd.isna(one.rho)
-            else f"Spearman's rank correlation of the loss with the lines of text is {rank}.",
+            else f"Spearman's rank correlation of the loss with the lines of text is {rank}{few}.",
             values={"kept": each, "correlation": one},
             verdict=ANSWERED if one.p_value < LEVEL else NOT_DECIDED,
         )

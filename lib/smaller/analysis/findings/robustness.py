@@ -3,6 +3,7 @@
 `table` is what `by_model` makes. Models are compared under the very same noise, which is drawn once.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import pandas as pd
 from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
-from smaller.analysis.findings.words import are, name_of, some_of
+from smaller.analysis.findings.words import name_of, some_of
 from smaller.analysis.statistics import by_seed, describe, of_split, one_kind, over_seeds, t_interval
 from smaller.base.checks import require
 from smaller.data.noise import KINDS, SWAPS, TYPING
@@ -155,14 +156,26 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
     # A comparison of one seed has no bounds, and excludes nothing.
     furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
     safe = list(found.index[furthest < DEPARTURE])
+    widest, wide = furthest[unsure].max(skipna=False), ""
+    if unsure:
+        wide = f"; for {len(unsure)} this is not decided, and "
+        wide += (
+            f"the widest loss not excluded is {widest:.1f} points" if math.isfinite(widest) else "no loss is excluded"
+        )
     last = max(found.index, key=lambda model: worse * found[model].interval.mean)
     return Finding(
-        f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}, and "
-        f"{len(unsure) or 'none'} {are(len(unsure))} not decided.",
+        f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}{wide}.",
         f"The dense model {level.format(describe(dense, ' points' if value == 'error' else ' %'))}. For "
         f"{len(safe) or 'none'} of them, a single interval excludes a loss of {DEPARTURE:g} points. The mean of "
         f"“{last}” is the furthest behind: {found[last]}.",
-        values={"compared": found, "worse": lost, "not decided": unsure, "safe": safe, "dense": dense},
+        values={
+            "compared": found,
+            "worse": lost,
+            "not decided": unsure,
+            "widest": widest,
+            "safe": safe,
+            "dense": dense,
+        },
         verdict=NOT_DECIDED if unsure and not lost else ANSWERED,
     )
 

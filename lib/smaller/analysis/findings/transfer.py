@@ -109,8 +109,8 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
     if found.empty:
         return missing("models out of domain")
     of = f"{count_of(len(found), 'setting')} of order and sparsity ({count_of(found['change'][0].interval.n, 'seed')})"
-    signs = [one.sign for one in found["change"]]
-    up, down = signs.count(1), signs.count(-1)
+    up = sum(one.sign == 1 for one in found["change"])
+    lost = sum(one.departs() == AGREES for one in found["change"])
     unsure = sum(one.sign < 1 and not one.interval.high < MARGIN for one in found["change"])
     if up:
         headline = f"Pruning raises F1 out of domain at {up} of {of}."
@@ -127,8 +127,8 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
     gain = " and ".join(f"{gain} when {ORDERS[order]}" for order, gain in gains.items()) or "no gain"
     return Finding(
         headline,
-        f"F1 is shown to fall at {down or 'none'} of them. Single intervals exclude {gain}.",
-        values={"changes": found, "up": up, "down": down, "unsure": unsure, "excluded": excluded},
+        f"Single intervals show a loss of {DEPARTURE:g} points at {lost or 'none'} of them, and exclude {gain}.",
+        values={"changes": found, "up": up, "lost": lost, "unsure": unsure, "excluded": excluded},
         verdict=NOT_DECIDED if unsure and not up else ANSWERED,
     )
 

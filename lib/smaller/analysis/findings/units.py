@@ -9,6 +9,11 @@ TIME = {"end_to_end_milliseconds": "from text to labels", "milliseconds": "in th
 """Columns of sizes and of times, the better one first, and what they count; records of earlier versions lack it."""
 
 
+def beyond(ratio: pd.DataFrame | pd.Series, floor: pd.Series | float) -> pd.DataFrame | pd.Series:
+    """1 where a time, over another's, is shorter by more than the noise floor of its row, -1 where longer, else 0."""
+    return ratio.lt(1 / (1 + floor), axis="index") * 1 - ratio.gt(1 + floor, axis="index") * 1
+
+
 def everywhere(rows: pd.DataFrame, columns: Iterable[str]) -> str:
     """The first of the columns that every row has which has any of them; the last if there is none."""
     *better, last = columns

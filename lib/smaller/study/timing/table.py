@@ -100,8 +100,9 @@ def kernel_times(recipes: Iterable[Recipe]) -> pd.DataFrame:
         if timing and timing["sparse_kernel"]:
             for kernel, found in (("dense", timing), ("sparse", timing["sparse_kernel"])):
                 times = [found[name] for name in ("milliseconds", "low", "high")]
-                rows.append([record["cost"]["achieved_sparsity"], kernel, *times])
-    return pd.DataFrame(rows, columns="sparsity kernel milliseconds milliseconds_low milliseconds_high".split())
+                rows.append([record["cost"]["achieved_sparsity"], kernel, *times, timing["noise_floor"]])
+    columns = "sparsity kernel milliseconds milliseconds_low milliseconds_high noise_floor"
+    return pd.DataFrame(rows, columns=columns.split())
 
 
 def bytes_by_part(recipes: Iterable[Recipe]) -> pd.DataFrame:
