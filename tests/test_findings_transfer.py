@@ -155,7 +155,8 @@ def test_whether_pruning_helps_depends_on_the_sign() -> None:
 
 def test_a_loss_of_two_points_has_one_rule_at_home_and_away() -> None:
     """Of two seeds, such a loss was shown on the page of pruning, and here F1 was shown to fall nowhere."""
-    table = shaken(TABLE[TABLE["seed"] < 3], by=0.05)
+    table = TABLE[TABLE["seed"].isin([1, 2])]
+    table = table.assign(f1=table["f1"] + 1.5 * (table["sparsity"] > 0) * (table["seed"] == 2))
     found = transfer.pruning_helps(table).values
     assert {one.verdict for one in found["changes"]["change"]} == {NOT_DECIDED}
     assert found["lost"] == sum(one.interval.high <= -2 for one in found["changes"]["change"]) > 0
