@@ -143,20 +143,20 @@ def test_changes_average_languages_first_and_their_sample_is_the_seeds() -> None
 def test_whether_pruning_helps_depends_on_the_sign() -> None:
     table = shaken(synthetic(seeds=tuple(range(6))))
     found = transfer.pruning_helps(table)
-    loses = [one.departs() for one in found.values["changes"]["change"]].count(AGREES)
-    assert (found.verdict, found.values["up"], found.values["lost"]) == ("answered", 0, loses) and loses == 5
+    assert (found.verdict, found.values["up"], found.values["lost"]) == ("answered", 0, 6)
     assert set(found.values["excluded"].values()) == {0.0}  # no interval holds a gain
     away = table["dataset"] == "masakhaner2"
     better = transfer.pruning_helps(table.assign(f1=table["f1"] + 40 * table["sparsity"] * away))
     assert (better.verdict, better.values["up"], better.values["lost"]) == ("answered", 6, 0)
     assert [one.sign for one in better.values["changes"]["beyond"]] == [1] * 6
     mixed = table.assign(f1=table["f1"] + 40 * table["sparsity"] * (away & (table["order"] == "after")))
-    assert (transfer.pruning_helps(mixed).values["up"], transfer.pruning_helps(mixed).values["lost"]) == (3, 2)
+    assert (transfer.pruning_helps(mixed).values["up"], transfer.pruning_helps(mixed).values["lost"]) == (3, 3)
 
 
 def test_a_loss_of_two_points_has_one_rule_at_home_and_away() -> None:
     """Of two seeds, such a loss was shown on the page of pruning, and here F1 was shown to fall nowhere."""
-    table = shaken(TABLE[TABLE["seed"] < 3], by=0.05)
+    table = TABLE[TABLE["seed"].isin([1, 2])]
+    table = table.assign(f1=table["f1"] + 1.5 * (table["sparsity"] > 0) * (table["seed"] == 2))
     found = transfer.pruning_helps(table).values
     assert {one.verdict for one in found["changes"]["change"]} == {NOT_DECIDED}
     assert found["lost"] == sum(one.interval.high <= -2 for one in found["changes"]["change"]) > 0
