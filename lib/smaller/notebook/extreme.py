@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from smaller.analysis.comparison import NOT_COMPARABLE
 from smaller.analysis.findings.words import count_of
 from smaller.base.checks import require_one_of
 from smaller.base.errors import SmallerError
@@ -49,6 +48,8 @@ def named(kind: str, change: Mapping[str, int]) -> str:
 
 def headlines(found: Mapping[tuple, Finding], encoder: str) -> str:
     """The headlines of an encoder's findings, for a caption; what the gate refuses is said once, in the answers."""
+    from smaller.analysis.comparison import NOT_COMPARABLE  # whoever checks a profile waits for no analysis
+
     told = (one for (name, *_), one in found.items() if name == encoder and one.verdict != NOT_COMPARABLE)
     return " ".join(one.headline for one in told)
 
