@@ -210,12 +210,14 @@ def robustness() -> str:
         "unsure": (verdicts == NOT_DECIDED).sum(),
     }
     less, more, same, unsure = (count or "none" for count in number.values())
+    open_ones = table.loc[verdicts.index[verdicts == NOT_DECIDED], f"{change}, low"]
+    left = f", and a loss of up to {-open_ones.min():.0f} points of it is not excluded" if len(open_ones) else ""
     kept = f"{less} is shown to keep a smaller share, and {more} a larger one. {same} is shown to keep the same share"
     runs = seeds(table.loc["dense", "F1 kept (%), n"])
     return (
         f"- *Robustness.* Under the strongest typing noise the uncompressed model keeps "
         f"{mean(table.loc['dense'], 'F1 kept (%)')} % of its F1 ({runs}). Of {len(verdicts)} compressed models, "
-        f"{kept}. The share of {unsure} is not decided with {seeds(table[f'{change}, n'].max())} "
+        f"{kept}. The share of {unsure} is not decided with {seeds(table[f'{change}, n'].max())}{left} "
         "([robustness](outputs/reference/robustness/README.md))."
     )
 
