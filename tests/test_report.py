@@ -261,10 +261,14 @@ def test_intervals_and_comparisons_are_cells_on_a_page_and_numbers_in_a_csv(outp
     assert classes == [None, ["number"], None, ["number"]]
     kept = pd.read_csv(outputs / "tables" / "cells.csv")
     fields = ["mean", "low", "high", "n"]
+    lacking = ["languages that one side lacks", "rows that one side lacks", "seeds left out"]
     assert list(kept) == [
         "model",
         *(f"F1, {name}" for name in fields),
-        *(f"minus dense, {name}" for name in [*fields, "p", "p (Holm)", "verdict", "drawn once"]),
+        *(
+            f"minus dense, {name}"
+            for name in [*fields, "p", "p (Holm)", "comparisons", "verdict", "drawn once", *lacking]
+        ),
         "loss",
     ]
     assert kept.loc[0, [f"F1, {name}" for name in fields]].tolist() == [81.256, 79.9, 82.5, 3]
