@@ -13,7 +13,8 @@ from smaller.analysis.comparison import OVER_SENTENCES, paired
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.words import name_of, percent
 from smaller.analysis.statistics import of_split
-from smaller.report.reference import ReferenceRun, over
+from smaller.base.paths import project_root
+from smaller.report.reference import PLAIN, ReferenceRun, over
 from smaller.study import results
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="02_pruning")
@@ -24,11 +25,11 @@ ONE_TRAINING = (
 
 
 table = results.table(results.read_all())
-without = pd.read_csv(RUN.folder / "plain.csv", keep_default_na=False)
 dense_rows = table[(table["order"] == "dense") & (table["form"] == "trained")]
 test, dense = of_split(table, "test"), of_split(dense_rows, "test")
 languages = sorted(set(dense["language"]))
-without = without[without["language"].isin(languages)]
+without = pd.read_csv(project_root() / PLAIN, keep_default_na=False).query("dataset == 'masakhaner'")
+without = baselines.at_every_seed(without[without["language"].isin(languages)], dense["seed"])
 beside = paired(dense, of_split(without, "test"), by=["language"], over_sentences=True).set_index("language")
 f1 = {
     (name, split): of_split(rows, split).set_index("language")["f1"][languages].array

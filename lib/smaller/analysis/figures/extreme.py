@@ -86,9 +86,8 @@ def drop_and_text(found: pd.DataFrame) -> np.ndarray:
     found = found.assign(name="mean over seeds")
     axes = _panels(found, "amount", "lines of text", y="lost", bars=True, linked=(), dense=zero)
     for panel, (_, own) in zip(axes, found.groupby("dataset", sort=False), strict=True):
-        places = (
-            own.groupby("language", sort=False)[["amount", "lost"]].mean().dropna().rename(index=base.language_name)
-        )
+        places = own.groupby("language", sort=False)[["amount", "lost"]].mean().dropna()
+        places = places.rename(index=base.language_name)
         base.notes(panel, {language: place for language, *place in places.itertuples()})
         panel.margins(x=0.3)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 46k

@@ -91,12 +91,9 @@ def clearest(found: pd.DataFrame) -> Finding:
     sure, n = found[found["p (Holm)"] < LEVEL], int(found["n"].max())
     # Within a target, the mean of its correlations is tested, by a t test over targets.
     if WITHIN not in set(found["goes with"]) and least_p(n) >= LEVEL:
-        told = (
-            f"{n} languages cannot decide whether any of {count_of(len(found), 'rank correlation')} differs from zero"
-        )
-        return Finding(
-            f"{told}: with so few, p is at least {least_p(n):.2f}.", values={"sure": sure}, verdict=NOT_DECIDED
-        )
+        told = f"{n} languages cannot decide whether any of {count_of(len(found), 'rank correlation')} differs from"
+        told = f"{told} zero: with so few, p is at least {least_p(n):.2f}."
+        return Finding(told, values={"sure": sure}, verdict=NOT_DECIDED)
     named = [
         f"{row['feature']} with {row['goes with']}, {row['rank correlation']:+.2f}{bounds(row['low'], row['high'])} "
         f"(n = {row['n']}, p = {row['p (Holm)']:.3f})"

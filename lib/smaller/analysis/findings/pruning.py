@@ -166,9 +166,8 @@ def time(table: pd.DataFrame, floors: Mapping[str, float]) -> Finding:
             continue
         gains[language], trend = gain.max(), spearman(pruned["sparsity"], pruned["milliseconds"])
         since[language] = lasting(units.beyond(ratio, floors[language]) == 1)
-        sure = "at the highest sparsity it is not faster by more"
-        if since[language] > 0:
-            sure = f"it is faster by more from {percent(since[language])} sparsity on"
+        sure = f"it is faster by more from {percent(since[language])} sparsity on"
+        sure = sure if since[language] > 0 else "at the highest sparsity it is not faster by more"
         sentences.append(
             f"{name_of(language)}: the network of the dense model takes {base:.2f} ms a sentence; the noise floor is "
             f"{100 * floors[language]:.1f} %; {sure}; the largest gain is {100 * gain.max():.1f} %, at "
@@ -213,13 +212,12 @@ def sparse_kernel(frame: pd.DataFrame) -> Finding:
     wide = frame.pivot_table(index="sparsity", columns="kernel", values="milliseconds")
     ratio, floor = wide["dense"] / wide["sparse"], frame.groupby("sparsity")["noise_floor"].max()
     best, sides = ratio.idxmax(), units.beyond(1 / ratio, floor)
-    since, told = (
-        lasting(sides == 1),
-        f"not shown to be faster than the dense one at {percent(ratio.index.max())} sparsity",
-    )
-    if since > 0 or sides.eq(-1).all():
-        told = f"{'faster' if since > 0 else 'slower'} than the dense one "
-        told += f"from {percent(since)} sparsity on" if since > 0 else "on the whole grid"
+    since, told = lasting(sides == 1), "not shown to be faster than the dense one at {} sparsity"
+    if since > 0:
+        told = "faster than the dense one from {} sparsity on"
+    elif sides.eq(-1).all():
+        told = "slower than the dense one on the whole grid"
+    told = told.format(percent(since if since > 0 else ratio.index.max()))
     return Finding(
         f"A sparse kernel (compressed sparse rows) is {told}, by more than the noise floor of {percent(floor.max())}.",
         f"At best, at {percent(best)}, it takes {1 / ratio[best]:.2f} times the dense kernel's time.",

@@ -156,12 +156,9 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
     # A comparison of one seed has no bounds, and excludes nothing.
     furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
     safe = list(found.index[furthest < DEPARTURE])
-    widest, wide = furthest[unsure].max(skipna=False), ""
-    if unsure:
-        wide = f"; for {len(unsure)} this is not decided, and "
-        wide += (
-            f"the widest loss not excluded is {widest:.1f} points" if math.isfinite(widest) else "no loss is excluded"
-        )
+    widest = furthest[unsure].max(skipna=False)
+    left = f"the widest loss not excluded is {widest:.1f} points" if math.isfinite(widest) else "no loss is excluded"
+    wide = f"; for {len(unsure)} this is not decided, and {left}" if unsure else ""
     last = max(found.index, key=lambda model: worse * found[model].interval.mean)
     return Finding(
         f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}{wide}.",
