@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import AGREES, Comparison, between
+from smaller.analysis.comparison import AGREES, DIFFERS, LEVEL, NOT_DECIDED, Comparison, between
 from smaller.analysis.statistics import Interval, t_interval
 from smaller.base import paths
 from smaller.notebook import display
@@ -51,7 +52,7 @@ def test_a_long_run_shows_its_first_rows_and_keeps_all(displayed) -> None:
     display.browse(run_of([{"seed": seed} for seed in range(1, display.ROWS + 6)]), "run-long")
     content, _, card = parts(displayed)[0]
     assert len(BeautifulSoup(content, "html.parser").select("tbody tr")) == display.ROWS
-    assert f"The first {display.ROWS} of {display.ROWS + 5} rows" in card["caption"]
+    assert [int(count) for count in re.findall(r"\d+", card["caption"])] == [display.ROWS, display.ROWS + 5]
     assert len(pd.read_csv(paths.outputs_folder() / "tables" / "run-long.csv")) == display.ROWS + 5
 
 
@@ -67,16 +68,22 @@ def test_a_caption_says_what_its_intervals_and_verdicts_are(displayed) -> None:
     for frame in tables:
         display.show(pd.DataFrame(frame), "F1.", "x")
     over_seeds, over_sentences = "±: half a 95 % t interval over seeds.", "[low, high]: a 95 % bootstrap interval"
-    verdict = (
-        "In parentheses: the verdict, after Holm's correction for 1 comparison. That two agree, or that a loss is "
-    )
-    verdict += "excluded, rests on a single interval, which is not corrected."
+    verdict = display.VERDICT.format("1 comparison")
     captions = [card["caption"] for *_, card in parts(displayed)]
     assert captions[:2] == ["F1.", f"F1. {over_seeds}"] and captions[2].startswith(f"F1. {over_sentences}")
     assert captions[3] == f"F1. {over_seeds} {verdict}"
-    none = "A difference of zero at each seed agrees without a p, since there is no spread to test."
-    assert alike.verdict == AGREES and captions[4] == f"{captions[3]} {none}"
+    assert alike.verdict == AGREES and captions[4] == f"{captions[3]} {display.ALIKE}"
     assert verdict in (paths.outputs_folder() / "tables" / "x.md").read_text(encoding="utf-8")
+
+
+def test_a_row_says_that_it_is_the_correction_which_leaves_it_undecided(displayed) -> None:
+    """An interval below zero beside a plain "not decided" reads as a mistake."""
+    alone = between([-43.0, -46.0], languages=("hau",))
+    assert alone.verdict == DIFFERS and alone.p < LEVEL
+    frame = pd.DataFrame({"change": [alone, replace(alone, corrected=0.2, of=8), between([0.0, 3.0])]})
+    display.show(frame, "Changes.", "x")
+    told = re.findall(r"^\|.+\((.+)\) \|$", (paths.outputs_folder() / "tables" / "x.md").read_text("utf-8"), re.M)
+    assert told == [DIFFERS, f"{NOT_DECIDED} after correction", NOT_DECIDED]
 
 
 def test_what_no_interval_covers_is_in_the_caption_and_in_the_csv(displayed) -> None:
@@ -86,10 +93,10 @@ def test_what_no_interval_covers_is_in_the_caption_and_in_the_csv(displayed) -> 
     part = replace(part, of=8)
     display.show(pd.DataFrame({"stage": ["dense", "adapted"], "change": [whole, part]}), "Changes.", "x")
     ((_, _, card),) = parts(displayed)
-    assert card["caption"].endswith("Drawn once, so that no interval over seeds covers its chance: the adaptation.")
+    assert card["caption"].endswith(": the adaptation.")
     found = pd.read_csv(paths.outputs_folder() / "tables" / "x.csv", keep_default_na=False)
     assert found["change, drawn once"].tolist() == ["", "the adaptation"]
     assert found["change, languages that one side lacks"].tolist() == ["", "hau"]
     assert found["change, rows that one side lacks"].tolist() == ["", ""], "the columns are always the same"
     assert found["change, seeds left out"].tolist() == ["", "3, 4"] and found["change, comparisons"].tolist() == [1, 8]
-    assert "after Holm's correction for 1 or 8 comparisons." in card["caption"]
+    assert display.VERDICT.format("1 or 8 comparisons") in card["caption"]

@@ -18,6 +18,7 @@ from smaller.analysis.findings.finding import ANSWERED
 from smaller.analysis.statistics import Interval, describe
 from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
+from smaller.study import without_labels
 from smaller.study.pipelines import DENSE, NARROWER, QUESTIONS, SHALLOWER, TRIMMED, UNTAUGHT_KINDS
 from smaller.study.recipes import Recipe
 
@@ -619,14 +620,14 @@ def test_guessing_is_read_from_the_records(monkeypatch: pytest.MonkeyPatch) -> N
     models = {DENSE: Recipe("sample-small"), TRIMMED: Recipe("sample-base")}
     bits = {"sample-small": 2.0, "sample-base": 2.5}
     monkeypatch.setattr(
-        extreme_claims,
+        without_labels,
         "read",
         lambda recipe: {"scores": {text.key: kept | {"bits_per_character": bits[recipe.encoder]}}},
     )
-    found = extreme_claims.guessing({("swa", stage): [recipe] for stage, recipe in models.items()}, {"swa": text})
+    found = without_labels.guessing({("swa", stage): [recipe] for stage, recipe in models.items()}, {"swa": text})
     assert found["bits per character"].tolist() == [2.0, 2.5] and found["tokens per word"].tolist() == [1.5, 1.5]
     told = extreme_claims.guessed(found.assign(encoder="one"))
     assert told.values == {"worst": TRIMMED, "bits": 0.5}
-    monkeypatch.setattr(extreme_claims, "read", lambda recipe: None)
-    assert extreme_claims.guessing({("swa", DENSE): [Recipe("sample-small")]}, {"swa": text}).empty
+    monkeypatch.setattr(without_labels, "read", lambda recipe: None)
+    assert without_labels.guessing({("swa", DENSE): [Recipe("sample-small")]}, {"swa": text}).empty
     assert extreme_claims.guessed(found.head(0)).verdict == NOT_MEASURED

@@ -15,7 +15,7 @@ from smaller.analysis.statistics import LACKING, Interval, over_seeds, t_interva
 from smaller.base.errors import SmallerError
 from smaller.data.sets import ATTACK, UNLABELLED, EvaluationSet
 from smaller.data.sheet import noise_sheet
-from smaller.study import results
+from smaller.study import results, without_labels
 from smaller.study.steps import FineTune
 
 AHEAD = Finding("The dense encoder is ahead.", quantity=Comparison(Interval(5.0, 4.0, 6.0, 3), 0.01, 0.01))
@@ -208,9 +208,7 @@ def test_what_a_seed_does_to_both_languages_counts_once() -> None:
     found = answers(table)["typing"]
     (one,) = found.values["compared"]
     assert one.interval.n == 3 and one.p == pytest.approx(0.225, abs=0.001)
-    assert (one.verdict, found.verdict) == (NOT_DECIDED, NOT_DECIDED) and found.values["not decided"] == [
-        "pruned, 50 %"
-    ]
+    assert (one.verdict, found.verdict) == (NOT_DECIDED, NOT_DECIDED) and found.values["unsure"] == ["pruned, 50 %"]
     assert t_interval([-pruned[pair] for pair in pruned]).high < 0
 
 
@@ -227,7 +225,7 @@ def test_one_low_interval_of_several_decides_nothing() -> None:
     )["typing"]
     one = found.values["compared"]["pruned, 50 %"]
     assert one.interval.high < 0 and one.p < 0.05 < one.corrected
-    assert found.verdict == NOT_DECIDED and found.values["not decided"] == ["pruned, 50 %"]
+    assert found.verdict == NOT_DECIDED and found.values["unsure"] == ["pruned, 50 %"]
     assert found.values["compared"]["quantized, dynamic"].verdict == AGREES
     assert found.values["safe"] == list(points)[1:] and found.values["widest"] == pytest.approx(-one.interval.low)
 
@@ -286,7 +284,7 @@ def test_models_under_one_noise_are_compared_at_once() -> None:
 def test_models_are_sorted_by_what_is_shown() -> None:
     found = answers(TABLE)["typing"]
     assert found.verdict == ANSWERED and found.values["worse"] == ["pruned, 50 %", "pruned, 90 %"]
-    assert found.values["compared"]["quantized, dynamic"].sign == 1 and not found.values["not decided"]
+    assert found.values["compared"]["quantized, dynamic"].sign == 1 and not found.values["unsure"]
     assert found.values["dense"].mean == pytest.approx(86.5, abs=0.1)
     assert found.values["safe"] == ["pruned, 50 %", "quantized, dynamic"]
 
@@ -302,7 +300,7 @@ def test_one_seed_decides_nothing() -> None:
     found = answers(by_model(tables(seeds=(1,))))
     assert {one.verdict for one in found.values()} == {NOT_DECIDED}
     del found["confidence"]
-    assert all(len(one.values["not decided"]) == 3 and not one.values["safe"] for one in found.values())
+    assert all(len(one.values["unsure"]) == 3 and not one.values["safe"] for one in found.values())
     assert all(math.isnan(one.values["widest"]) for one in found.values()), "without an interval, no loss is excluded"
 
 
@@ -328,7 +326,9 @@ def test_a_model_that_shares_no_seed_with_the_dense_one_is_in_no_choice() -> Non
             assert "nan" not in str(found) and model not in str(found)
         shown = robustness.noise_by_model(table).set_index("model")
         assert shown.loc[model, "F1 kept (%), minus dense"].verdict == NOT_MEASURED
-        assert model not in [label.get_text() for label in figures.brittleness(table).get_yticklabels()]
+        assert model not in [
+            label.get_text() for label in figures.brittleness(robustness.by_kind(table)).get_yticklabels()
+        ]
 
 
 def test_unseen_names() -> None:
@@ -385,12 +385,12 @@ def test_every_question_is_judged_by_the_one_rule() -> None:
 
 def test_strange_text(monkeypatch: pytest.MonkeyPatch) -> None:
     tunings = [FineTune("masakhaner", language, seed=seed) for language in LANGUAGES for seed in SEEDS]
-    monkeypatch.setattr("smaller.analysis.findings.robustness.read", read_known)
+    monkeypatch.setattr("smaller.study.without_labels.read", read_known)
     recipes = {
         "dense": [Known(tuning, "dense") for tuning in tunings],
         "pruned, 50 %": [Known(tuning, "pruned") for tuning in tunings],
     }
-    found = robustness.texts(TABLE, recipes)
+    found = without_labels.texts(TABLE, recipes)
     assert set(found["text"]) == {"own test set", "Bambara (masakhaner2)", "afrisenti, same language"}
     alike = found.dropna(subset="agreement").groupby(["model", "text"])["agreement"].mean()
     assert alike.to_dict() == {("pruned, 50 %", "own test set"): 100.0, ("pruned, 50 %", "Bambara (masakhaner2)"): 0.0}
@@ -402,7 +402,7 @@ def test_strange_text(monkeypatch: pytest.MonkeyPatch) -> None:
     strange = robustness.strangers(found)
     assert strange.quantity.sign == -1 and strange.quantity.interval.mean == -5.5, "90 and 93 beside 97"
     assert strange.values["agreement"]["pruned, 50 %"].interval.mean == -100
-    assert robustness.strangers(robustness.texts(TABLE, {})).values["agreement"] == {}
+    assert robustness.strangers(without_labels.texts(TABLE, {})).values["agreement"] == {}
     assert robustness.strangers(found[found["text"] == "own test set"]).verdict == NOT_MEASURED
 
 
@@ -444,7 +444,7 @@ def test_curves_have_a_panel_for_each_kind_and_begin_whole() -> None:
 
 
 def test_heat_map_frames_what_is_shown() -> None:
-    axes = figures.brittleness(TABLE)
+    axes = figures.brittleness(robustness.by_kind(TABLE))
     assert [label.get_text() for label in axes.get_yticklabels()] == list(CLEAN)[1:]
     assert [label.get_text() for label in axes.get_xticklabels()] == [
         "letters\ndropped",
@@ -456,11 +456,11 @@ def test_heat_map_frames_what_is_shown() -> None:
     cells = robustness.by_kind(TABLE).query("strongest")
     assert len(axes.patches) == (cells["verdict"] == DIFFERS).sum() >= 3
     with pytest.raises(SmallerError, match="no compressed model"):
-        figures.brittleness(by_model({"dense": tables()["dense"]}))
+        figures.brittleness(robustness.by_kind(by_model({"dense": tables()["dense"]})))
 
 
 def test_one_seed_frames_nothing() -> None:
-    assert not figures.brittleness(by_model(tables(seeds=(1,)))).patches
+    assert not figures.brittleness(robustness.by_kind(by_model(tables(seeds=(1,))))).patches
 
 
 def test_other_figures_have_a_row_for_each_model() -> None:

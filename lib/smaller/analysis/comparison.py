@@ -3,6 +3,7 @@
 Every sentence of the study that says that something differs, or that nothing is lost, rests on a verdict of `paired`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -228,11 +229,17 @@ def paired(
     both, wanted = _pairs(first, second, by=by, **pairs)
     value, rows = pairs.get("value", "f1"), []
     seeds = _by_seed(both, wanted, value).dropna(subset=value)
-    for group, own in wanted.groupby("_group", sort=False) if by else [(0, wanted)]:
-        whole, sides = seeds[seeds["_group"] == group], _sides(own, pairs.get("match", ()))
-        there = set(first.merge(own[list(by)].head(1))["seed"] if by else first["seed"]) & set(second["seed"])
+    whole_of = dict(list(seeds.groupby("_group")))
+    groups = wanted.drop_duplicates("_group")[["_group", *by]]
+    told = first.merge(groups, on=list(by)) if by else first.assign(_group=0)
+    there_of, others = told.groupby("_group")["seed"].agg(set), set(second["seed"])
+    # Groups are numbered in their order.
+    wanted = wanted.assign(_code=wanted["language"].astype(str)).sort_values("_code", kind="stable")
+    for group, own in wanted.groupby("_group") if by else [(0, wanted)]:
+        whole, sides = whole_of.get(group, seeds[:0]), _sides(own, pairs.get("match", ()))
         # Times are measured on few of the seeds.
-        left = sorted(there - set(whole["seed"])) if len(whole) and "seconds" not in value else []
+        timed = not len(whole) or "seconds" in value
+        left = [] if timed else sorted((there_of.get(group, set()) & others) - set(whole["seed"]))
         row = own[list(by)].head(1).to_numpy().ravel().tolist()
         once = drawn_once(dict(zip(by, row, strict=True))) if callable(drawn_once) else drawn_once
         about = {"drawn_once": tuple(once), "left_out": tuple(map(int, left))}
@@ -247,15 +254,14 @@ def paired(
 
 
 def _sides(wanted: pd.DataFrame, match: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What a comparison says of the languages, and values of `match`, that its sides have, or one of them lacks."""
-    wanted = wanted.assign(language=wanted["language"].astype(str)).sort_values("language", kind="stable")
-    paired = wanted["_merge"] == "both"
-    languages = dict.fromkeys(wanted.loc[paired, "language"])
-    known = wanted["language"].isin(languages)
-    told = wanted.loc[known & ~paired, [*dict.fromkeys([*match, "language"])]].to_dict("records")
+    """What a comparison says of the languages, in order, and values of `match`, that its sides have, or one lacks."""
+    both = (wanted["_merge"] == "both").tolist()
+    languages = dict.fromkeys(itertools.compress(wanted["_code"], both))
+    alone = [not paired and code in languages for code, paired in zip(wanted["_code"], both, strict=True)]
+    told = wanted.loc[alone, [*dict.fromkeys([*match, "language"])]].to_dict("records") if any(alone) else ()
     return {
         "languages": tuple(languages),
-        "lacking": tuple(dict.fromkeys(wanted.loc[~known, "language"])),
+        "lacking": tuple(code for code in dict.fromkeys(wanted["_code"]) if code not in languages),
         "unmatched": tuple(", ".join(f"{key} {value}" for key, value in row.items()) for row in told),
     }
 

@@ -55,6 +55,11 @@ _ALL = (
 LANGUAGES: dict[str, Language] = {known.code: known for known in _ALL}
 
 
+def name_of(code: str) -> str:
+    """The name of a language of the study; of any other its code."""
+    return LANGUAGES[code].name if code in LANGUAGES else code
+
+
 @functools.cache
 def language(code: str) -> Language:
     """The language of an ISO 639-3 code or a BCP 47 tag ("swa", "sw", "zh-Hans"), by the name that it has there.

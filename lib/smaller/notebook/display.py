@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import AGREES, Comparison
+from smaller.analysis.comparison import AGREES, LEVEL, NOT_DECIDED, Comparison
 from smaller.analysis.figures import FILES
 from smaller.analysis.findings.finding import Finding
 from smaller.analysis.statistics import LACKING, Interval, plus_minus
@@ -24,8 +24,8 @@ from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
 
 VERDICT = (
-    "In parentheses: the verdict, after Holm's correction for {}. That two agree, or that a loss is excluded, rests on "
-    "a single interval, which is not corrected."
+    "In parentheses: the verdict, after Holm's correction for {}. That two agree, or that a loss of two points is "
+    "shown or excluded, rests on a single interval, which is not corrected."
 )
 """What a caption says of the comparisons in its table."""
 
@@ -241,7 +241,9 @@ def _holds(column: pd.Series, kind: type) -> bool:
 def _text(value: object, places: int) -> str:
     if isinstance(value, Comparison):
         mean = plus_minus(value.interval, places, sign="+")
-        return f"{mean} ({value.verdict})" if value.interval.n else value.verdict
+        # A row whose own interval excludes zero shows why it decides nothing.
+        alone = " after correction" * (value.verdict == NOT_DECIDED and value.p < LEVEL)
+        return f"{mean} ({value.verdict}{alone})" if value.interval.n else value.verdict
     if isinstance(value, Interval):
         return plus_minus(value, places)
     if pd.api.types.is_scalar(value) and pd.isna(value):

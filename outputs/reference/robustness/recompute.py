@@ -8,6 +8,7 @@ from smaller.analysis import figures
 from smaller.analysis.findings import claims, robustness
 from smaller.notebook.display import in_numbers
 from smaller.report.reference import ReferenceRun, over
+from smaller.study import without_labels
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="06_robustness")
 
@@ -43,7 +44,7 @@ DATA = ["model", "language", "seed", "noise", "rate", "clean", "f1", "lost", "ke
 whole = RUN.records()
 whole["group"] = pd.Categorical(whole.apply(model_of, axis="columns"), ORDER)
 table = robustness.by_model(whole.sort_values("group", kind="stable").astype({"group": str}))
-strange = robustness.texts(table, {})
+strange = without_labels.texts(table, {})
 found, ahead = robustness.claims(table), RUN.ahead(table)
 
 tables = {
@@ -58,6 +59,7 @@ tables = {
 RUN.tables(tables)
 
 brittle, _, attack, noise_and_confidence, _ = found["NC3"]
+kinds = robustness.by_kind(table)
 N = over(table.loc[table["home"], "language"], table["seed"])
 RUN.figure(
     figures.noise_curves(table),
@@ -68,9 +70,9 @@ RUN.figure(
     alt="One panel for each kind of noise; a curve for each model starts at 100 per cent of clean F1.",
 )
 RUN.figure(
-    figures.brittleness(table),
+    figures.brittleness(kinds),
     "brittleness",
-    table=in_numbers(robustness.by_kind(table)),
+    table=in_numbers(kinds),
     caption=f"F1 kept under the strongest noise of each kind, minus that of the dense model ({N}). A frame marks a "
     f"significant difference (Holm over the models, for each kind and rate). {brittle.headline}",
     alt="A heat map: a row for each compressed model, a column for each kind of noise, a difference in each cell.",

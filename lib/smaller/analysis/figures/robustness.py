@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from smaller.analysis.comparison import DIFFERS, made
 from smaller.analysis.figures import base
-from smaller.analysis.findings.robustness import DENSE, PAIR, PLACES, attacks, by_kind, calibration, under_noise
+from smaller.analysis.findings.robustness import DENSE, PAIR, PLACES, attacks, calibration, under_noise
 from smaller.analysis.statistics import by_seed
 from smaller.base.checks import require
 from smaller.data.noise import IN_WORDS, KINDS
@@ -40,9 +40,12 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
 
 
 @base.styled
-def brittleness(table: pd.DataFrame) -> Axes:
-    """What each model keeps under the strongest noise of each kind, minus the dense one's; framed: it differs."""
-    found = made(by_kind(table))
+def brittleness(kinds: pd.DataFrame) -> Axes:
+    """What each model keeps under the strongest noise of each kind, minus the dense one's; framed: it differs.
+
+    `kinds` is what `findings.robustness.by_kind` gives.
+    """
+    found = made(kinds)
     found = found[found["strongest"].astype(bool)]
     require(len(found) > 0, "There is no compressed model to compare with the dense one.")
     wide = found.pivot(index="model", columns="noise", values="comparison")

@@ -10,10 +10,7 @@ from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUG
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import Interval, bounds, describe, least_p, of_split, spearman, t_interval
-from smaller.data.sets import EvaluationSet
 from smaller.study.pipelines import DENSE, TRIMMED, UNTAUGHT_KINDS
-from smaller.study.recipes import Recipe
-from smaller.study.results import read
 
 MARK = {"parameters": 35, "time": 51}
 """XtremeDistil on the named entities of 41 languages (Mukherjee and Awadallah 2020): how many times fewer parameters
@@ -122,10 +119,6 @@ def thirty_five_times_fewer(table: pd.DataFrame) -> Findings:
     return found
 
 
-_GUESSED = {"unknown_pieces": "unknown tokens (%)", "pseudo_perplexity": "pseudo-perplexity of a token"}
-_GUESSED |= {"word_perplexity": "perplexity of a word", "bits_per_character": "bits per character"}
-
-
 def vocabulary(curve: pd.DataFrame) -> Findings:
     """What each smaller vocabulary costs against the whole one; `curve` holds stages that differ in it alone."""
     found = {}
@@ -209,18 +202,6 @@ def drop_and_text(found: pd.DataFrame) -> Findings:
             verdict=ANSWERED if one.p_value < LEVEL else NOT_DECIDED,
         )
     return told
-
-
-def guessing(untuned: Mapping[tuple[str, str], Sequence[Recipe]], texts: Mapping[str, EvaluationSet]) -> pd.DataFrame:
-    """How well the masked-language model of each stage guesses held-out text (`study.unlabelled.pseudo_perplexity`)."""
-    rows = []
-    for (language, stage), recipes in untuned.items():
-        for recipe in recipes:
-            found = (read(recipe) or {"scores": {}})["scores"].get(texts[language].key)
-            if found:
-                told = [found["pieces"] / found["words"], *(found[name] for name in _GUESSED)]
-                rows.append([recipe.encoder, name_of(language), stage, *told])
-    return pd.DataFrame(rows, columns=["encoder", "language", "stage", "tokens per word", *_GUESSED.values()])
 
 
 def guessed(found: pd.DataFrame) -> Finding:

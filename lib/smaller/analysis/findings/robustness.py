@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -12,28 +12,21 @@ import pandas as pd
 from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
-from smaller.analysis.findings.words import name_of, some_of
+from smaller.analysis.findings.words import some_of
 from smaller.analysis.statistics import by_seed, describe, of_split, one_kind, over_seeds, t_interval
 from smaller.base.checks import require
 from smaller.data.noise import KINDS, SWAPS, TYPING
-from smaller.data.sets import ATTACK, UNLABELLED, set_of
-from smaller.study.recipes import Recipe
-from smaller.study.results import read
-from smaller.study.unlabelled import agreement
+from smaller.data.sets import ATTACK
+from smaller.study.without_labels import DENSE, OWN
 
-DENSE = "dense"
 LEAST = 10.0
 """The clean F1, in points, below which a share of it says nothing."""
 
 KEPT = {"clean F1": "clean", "F1 under noise": "f1", "points lost": "lost", "F1 kept (%)": "kept"}
 PAIR = ["language", "seed"]
-OWN, NOISE, ELSEWHERE = PLACES = ("own test set", "under noise", "other languages")
+_, NOISE, ELSEWHERE = PLACES = (OWN, "under noise", "other languages")
 NOISES, EDITS = ("the noise",), ("the edits tried",)
 """What all seeds and models share: each was drawn once."""
-
-MEASURES = {"confidence": "mean confidence in points", "tagged": "words in entities (%)"}
-MEASURES |= {"agreement": "agreement with the dense model, span F1 in points"}
-"""What can be said of text without labels."""
 
 
 def by_model(table: pd.DataFrame) -> pd.DataFrame:
@@ -165,14 +158,7 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
         f"The dense model {level.format(describe(dense, ' points' if value == 'error' else ' %'))}. For "
         f"{len(safe) or 'none'} of them, a single interval excludes a loss of {DEPARTURE:g} points. The mean of "
         f"“{last}” is the furthest behind: {found[last]}.",
-        values={
-            "compared": found,
-            "worse": lost,
-            "not decided": unsure,
-            "widest": widest,
-            "safe": safe,
-            "dense": dense,
-        },
+        values={"compared": found, "worse": lost, "unsure": unsure, "widest": widest, "safe": safe, "dense": dense},
         verdict=NOT_DECIDED if unsure and not lost else ANSWERED,
     )
 
@@ -203,32 +189,8 @@ def says_so(errors: pd.DataFrame) -> Finding:
     return Finding(f"Typing noise {verb} the calibration error of the dense model: {change}.", quantity=change)
 
 
-def texts(table: pd.DataFrame, recipes: Mapping[str, Iterable[Recipe]]) -> pd.DataFrame:
-    """What each model does with text without labels: `MEASURES` by model and text; agreement is with the dense one."""
-    rows = table[table["noise"] == UNLABELLED]
-    own, dataset, language = rows["trained_on"].str.rpartition("/")[2], rows["dataset"], rows["language"]
-    elsewhere = language.map(name_of) + " (" + dataset + ")"
-    text = (dataset + ", same language").where(language == own, elsewhere).mask(rows["home"].astype(bool), OWN)
-    rows = rows.assign(place=dataset + "/" + language, text=text, language=own)
-    dense, agreements = {recipe.fine_tuning: _tags(recipe) for recipe in recipes.get(DENSE, ())}, []
-    for model, recipe in ((model, one) for model, every in recipes.items() if model != DENSE for one in every):
-        tuning, known = recipe.fine_tuning, dense.get(recipe.fine_tuning, {})
-        for place, tags in _tags(recipe).items():
-            if place in known:
-                agreements.append((model, tuning.language, tuning.seed, place, agreement(tags, known[place])))
-    key = ["model", *PAIR, "place"]
-    agreed = pd.DataFrame(agreements, columns=[*key, "agreement"])
-    return rows[[*key, "text", "confidence", "tagged"]].merge(agreed, on=key, how="left")
-
-
-def _tags(recipe: Recipe) -> dict[str, dict]:
-    """What the record of a recipe keeps of each text without labels, by data set and language."""
-    places = ((set_of(key), found) for key, found in (read(recipe) or {"scores": {}})["scores"].items())
-    return {f"{place.dataset}/{place.language}": found for place, found in places if place.kind == UNLABELLED}
-
-
 def texts_by_model(found: pd.DataFrame, *, of: str) -> pd.DataFrame:
-    """One of `MEASURES` by model and text, from `texts`: means over languages with their intervals over seeds."""
+    """One of `without_labels.MEASURES` by model and text: means over languages with their intervals over seeds."""
     places = sorted(dict.fromkeys(found["text"]), key=lambda text: text != OWN)
     wide = over_seeds(found, of, by=["model", "text"]).unstack("text").reindex(columns=places)
     wide = wide.reindex(dict.fromkeys(found["model"])).dropna(how="all").rename_axis(None, axis="columns")

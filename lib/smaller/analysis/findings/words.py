@@ -2,16 +2,12 @@
 
 from collections.abc import Iterable
 
-from smaller.data.languages import LANGUAGES
+from smaller.data.languages import name_of as name_of
 
 
 def percent(share: float) -> str:
     """A share from 0 to 1 in per cent."""
     return f"{100 * share:.0f} %"
-
-
-def name_of(code: str) -> str:
-    return LANGUAGES[code].name if code in LANGUAGES else code
 
 
 def count_of(number: int, noun: str) -> str:

@@ -38,7 +38,8 @@ def time_side_by_side(
     were two models (A/A); the floor is the largest share by which the two differ, and that of the first setting is
     returned. In the first setting, models pruned to at least `sparse_from` are also timed on a sparse kernel. What is
     read are `sentences` of the test split, evenly over the lengths; with `whole_split` every network also goes through
-    the whole split once. A format that runs on the processor alone is not timed in a GPU's settings.
+    the whole split once, one sentence at a time on one thread. A format that runs on the processor alone is not timed
+    in a GPU's settings.
 
     What these recipes were timed together before is not timed again, also where an earlier version did not measure the
     time end to end. If any of it is missing, all of them are timed: times are compared only within one run. What is
@@ -52,7 +53,7 @@ def time_side_by_side(
         raise SmallerError("There is nothing to time: no recipe was given, or none whose form runs on a GPU.")
     group = hashlib.sha256(" ".join(sorted(records)).encode()).hexdigest()[:16]
     known = [_entry(records[name], group, setting) for setting, names in able.items() for name in names]
-    missing = not all(entry and (entry["seconds_per_split"] or not whole_split) for entry in known)
+    missing = not all(entry and (entry["seconds_per_split"] or not whole_split or not _alone(entry)) for entry in known)
     if missing:
         measured = _measure(recipes, able, sentences, rounds, sparse_from, whole_split, latency, machine)
         for name, found in measured.items():
@@ -86,6 +87,11 @@ def runs_on(kind: str, recipe: Recipe) -> bool:
 def entries(record: dict) -> list[dict]:
     """What the record says of latency: one entry for each group of recipes timed together and each setting."""
     return record["cost"].get("latency_by_setting", [])
+
+
+def _alone(setting: Mapping) -> bool:
+    """Whether that is one sentence at a time on one thread, as the time of a whole split is told."""
+    return (setting["batch"], setting["threads"]) == (1, 1)
 
 
 def _key(entry: dict) -> tuple:
@@ -127,7 +133,8 @@ def _measure(
         rows = sample | {"again": sample[first]}
         timed = latency({name: every[name] for name in order}, rows, texts=texts, setting=setting, rounds=rounds)
         own = {name: models[name] for name in names}
-        passes = latency(own, whole, setting=setting, rounds=1) if whole_split else {}
+        through = whole_split and _alone(vars(setting))
+        passes = latency(own, whole, setting=setting, rounds=1) if through else {}
         shared = {
             "batch": setting.batch,
             "threads": setting.threads,
@@ -135,11 +142,11 @@ def _measure(
             "device": machine(setting.device),
             "noise_floor": cost.noise_floor(timed[first], timed["again"]),
             "sentences": len(chosen),
-            "split_sentences": len(split) if whole_split else None,
+            "split_sentences": len(split) if through else None,
             "date": results.now(),
         }
         for name in names:
-            seconds = passes[name]["total_by_round"][0] / 1000 if whole_split else None
+            seconds = passes[name]["total_by_round"][0] / 1000 if through else None
             kernel = timed.get(f"sparse {name}")
             found[name].append(timed[name] | shared | {"sparse_kernel": kernel, "seconds_per_split": seconds})
         sparse = {}  # a kernel is compared in the first setting alone

@@ -26,8 +26,8 @@ def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd
     """Cost by setting, one row for each recipe and setting that it was timed in; the columns are `COLUMNS`.
 
     Times are for a sentence: `milliseconds` of the network, from token ids to logits, and `end_to_end_milliseconds`
-    from text to labels. `seconds_per_split` is a pass over the whole test split; `sentences_per_second` comes from it
-    or else from the milliseconds. `memory_bytes` and `disk_bytes` are what `weigh` found. What was not measured is NaN.
+    from text to labels. `seconds_per_split` is a pass over the whole test split; `sentences_per_second` comes from
+    the milliseconds. `memory_bytes` and `disk_bytes` are what `weigh` found. What was not measured is NaN.
     Raises SmallerError rather than put into one column what was not measured on one device, or not in one run where
     encoder, language and seed are the same.
     """
@@ -59,7 +59,6 @@ def settings_table(recipes: Iterable[Recipe], *, device_type: str = "cpu") -> pd
 
 
 def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
-    seconds = entry["seconds_per_split"]
     memory = {(found["device_type"], found["batch"]): found["memory_bytes"] for found in costs.get("memory", ())}
     return {
         **about,
@@ -67,8 +66,8 @@ def _row(about: pd.Series, costs: Mapping, entry: Mapping) -> dict:
         "milliseconds_low": entry["low"],
         "milliseconds_high": entry["high"],
         "end_to_end_milliseconds": entry.get("end_to_end_milliseconds", math.nan),
-        "sentences_per_second": entry["split_sentences"] / seconds if seconds else 1000 / entry["milliseconds"],
-        "seconds_per_split": seconds or math.nan,
+        "sentences_per_second": 1000 / entry["milliseconds"],
+        "seconds_per_split": entry["seconds_per_split"] or math.nan,
         "memory_bytes": memory.get((entry["device_type"], entry["batch"]), math.nan),
         "disk_bytes": costs.get("disk_bytes", math.nan),
     }
