@@ -180,9 +180,21 @@ def test_shapes_fill_the_limit(tiny_folder, small):
     assert max(errors) < 0.1
 
 
+def test_passes_follow_from_the_number_of_sentences(tiny_folder):
+    assert [planning.passes(count) for count in (0, 100, 1000, 2109, 5000, 50_000)] == [20, 20, 10, 5, 3, 3]
+    given, usual = (
+        planning.plan_of(tiny_folder, "sample/swa", **PLAN | {"tuning": tuning})[0] for tuning in ({"epochs": 4}, {})
+    )
+    assert (given.tuning.epochs, given.passes) == (4, 4) and usual.passes == 2 * usual.tuning.epochs
+
+
 def test_a_budget_decides_how_many_are_tried_and_for_how_long(monkeypatch):
     monkeypatch.setenv("SMALLER_WORKERS", "2")
     assert budget.schedule([60] * 20, budget=None, epochs=4).rounds == [(8, 1), (4, 2), (2, 4)]
+    # Without a budget no more is taught than half an hour holds.
+    usual = budget.schedule([120] * 8, budget=None, epochs=10)
+    assert usual.seconds <= 1800 and 2 <= usual.candidates < 8 and usual.epochs <= 10
+    assert budget.schedule([1e4] * 8, budget=None, epochs=2).epochs == 2
     ample = budget.schedule([10] * 8, budget=1e5, epochs=10)
     assert (ample.candidates, ample.epochs) == (8, budget.MOST_EPOCHS)
     some = budget.schedule([60] * 8, budget=1800, epochs=10)

@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--budget",
         type=value(targets.parse_duration),
-        help="time for teaching all candidates: 30min; decides how many, for how many epochs",
+        help="time for teaching all candidates (default: at most 30min); decides how many, for how many epochs",
     )
     for name, kind in TUNING.items():
         add(_option(name), type=kind, help="of fine-tuning")

@@ -25,6 +25,9 @@ MOST_CANDIDATES, LEAST_EPOCHS, MOST_EPOCHS = 8, 4, 40
 FIRST_ROUND = 4
 """The first round trains for one in so many epochs, and each later one for twice as many as the one before."""
 
+USUAL = 1800.0
+"""Seconds that the teaching of all candidates may take where nobody says how long."""
+
 KEPT = 0.5
 """The share of the candidates that a round leaves, the best of them."""
 
@@ -56,18 +59,18 @@ def schedule(seconds: Sequence[float], *, budget: float | None, epochs: int) -> 
     """What fits into a budget of seconds; `seconds` are those of an epoch of each candidate, the first to try first.
 
     As many candidates as leave each of the last round `LEAST_EPOCHS`, then as many epochs as there is time for. Without
-    a budget all candidates are tried, with so many `epochs` at the end.
+    a budget all candidates are tried, with so many `epochs` at the end, as far as that fits into `USUAL`.
     """
-    if budget is None:
-        return _timed(min(len(seconds), MOST_CANDIDATES), epochs, seconds)
-    for count in range(min(len(seconds), MOST_CANDIDATES), 1, -1):
-        found = _timed(count, 2 * LEAST_EPOCHS, seconds)
-        if found.seconds <= budget:
+    most, limit = (epochs, USUAL) if budget is None else (MOST_EPOCHS, budget)
+    every = min(len(seconds), MOST_CANDIDATES)
+    for count in range(every, 1, -1):
+        found = _timed(count, min(2 * LEAST_EPOCHS, most), seconds)
+        if found.seconds <= limit:
             break
     else:
-        found = _timed(min(2, len(seconds)), LEAST_EPOCHS, seconds)
-    more = (_timed(found.candidates, count, seconds) for count in range(MOST_EPOCHS, found.epochs, -1))
-    return next((longer for longer in more if longer.seconds <= budget), found)
+        found = _timed(min(2, every), min(LEAST_EPOCHS, most), seconds)
+    more = (_timed(found.candidates, count, seconds) for count in range(most, found.epochs, -1))
+    return next((longer for longer in more if longer.seconds <= limit), found)
 
 
 def _timed(count: int, epochs: int, seconds: Sequence[float]) -> Schedule:

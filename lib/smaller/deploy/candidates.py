@@ -94,7 +94,8 @@ class Plan:
 
     `tuned` says that `start` gives a tagger already. `text` is the corpus that vocabularies are trimmed on; where it is
     unlabelled, `lines` of it teach students beside the task's sentences. `narrower` says that the hidden states may
-    become so, `trimmed` that tokens may go. Students learn at the rate of fine-tuning, and narrower ones at more. With
+    become so, `trimmed` that tokens may go. Students learn for so many `passes` unless a budget
+    says otherwise, at the rate of fine-tuning, and narrower ones at more. With
     `drawn` they begin with random weights and take no shape from their teacher, whose architecture no step knows; then
     `of` is the largest shape that they may have.
     """
@@ -106,6 +107,7 @@ class Plan:
     form: str
     text: str
     lines: int
+    passes: int
     narrower: bool = True
     trimmed: bool = True
     drawn: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 
 from smaller import encoders, formats
@@ -19,6 +20,9 @@ from smaller.study.steps.checks import labels_in
 
 TEXTS = ("corpus", "afriberta-corpus", "glotcc")
 """Where unlabelled text is looked for, in this order."""
+
+READ, EPOCHS = 10_000, (3, 20)
+"""About so many sentences does fine-tuning read, in no fewer and no more epochs than these."""
 
 
 def plan_of(
@@ -37,7 +41,8 @@ def plan_of(
     other = encoders.only_teaches(arrived)
     shape = DRAWN if other else encoders.shape(arrived)
     width = arrived.network.config.hidden_size
-    given = {"epochs": 10, "learning_rate": learning_rate(width), "warm_up": 0.1} | dict(tuning)
+    epochs = passes(len(splits.sentences(dataset, code, "train")))
+    given = {"epochs": epochs, "learning_rate": learning_rate(width), "warm_up": 0.1} | dict(tuning)
     plan = Plan(
         start=model_start,
         tuning=FineTune(dataset, code, seed=seed, **given),
@@ -46,6 +51,7 @@ def plan_of(
         form=form,
         text=_text(dataset, code),
         lines=lines,
+        passes=tuning.get("epochs", 2 * epochs),
         narrower=not arrived.masks and "TruncateHidden" not in found.not_served,
         trimmed=other or "TrimVocabulary" not in found.not_served,
         drawn=other,
@@ -57,6 +63,12 @@ def plan_of(
             "random weights.",
         ]
     return plan, [*notes, *(f"{encoder}: {note}" for note in _notes(found, plan, occurring))]
+
+
+def passes(sentences: int) -> int:
+    """The epochs of fine-tuning on so many sentences: all of them together are `READ`, within `EPOCHS`."""
+    least, most = EPOCHS
+    return min(max(math.ceil(READ / max(sentences, 1)), least), most)
 
 
 def _start(encoder: str) -> Recipe:

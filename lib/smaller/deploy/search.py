@@ -158,10 +158,11 @@ def compress(
     language, such as "masakhaner/swa", a data set of the hub, or one's own: a path, or a `DatasetDict` in memory (see
     `own.bring`, with `task` and `language`). `max_latency` is in milliseconds for a sentence, from text to labels.
     Without a `form`, weights are in 4 bits (onnx-int4) where bytes are limited, else in 8 (onnx-int8). `tuning` sets
-    fields of `FineTune`; what is not given follows the encoder's width. Where there is unlabelled text of the language,
-    students are taught on so many `lines` of it too. Limits of bytes and time are checked before anything is trained,
-    and filled (see `filling`). `budget` is in seconds, for the teaching of all candidates: it decides how many are
-    tried, and for how many epochs; without it the last round has as many as fine-tuning. With `max_drop` alone the
+    fields of `FineTune`; what is not given follows the encoder's width and the number of sentences. Where there is
+    unlabelled text of the language, students are taught on so many `lines` of it too. Limits of bytes and time are
+    checked before anything is trained, and filled (see `filling`). `budget` is in seconds, for the teaching of all
+    candidates: it decides how many are tried, and for how many epochs; without it the last round has the `epochs` that
+    are given, or twice those that follow from the data, as far as half an hour allows it. With `max_drop` alone the
     smallest model within it is searched, else the best. `say` hears first what was noted about data and model. A shape
     or a candidate that fails is left out, in a line. Raises SmallerError where no shape is within the limits, and says
     what comes nearest.
@@ -177,7 +178,7 @@ def compress(
     whole = scales.of(None)
     shapes = _shapes(plan, scales, target)
     say(f"{len(shapes)} shapes within the limits; the whole is {whole}")
-    planned = schedule(paces(scales, shapes), budget=budget, epochs=plan.tuning.epochs)
+    planned = schedule(paces(scales, shapes), budget=budget, epochs=plan.passes)
     say(f"planned: {planned}{of_budget(planned, budget)}")
     if study.pending([plan.dense]):
         before, after = duration(teachers_seconds(scales)), duration(planned.seconds)
