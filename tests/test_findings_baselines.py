@@ -10,7 +10,7 @@ import pytest
 
 from smaller.analysis import figures, sentences
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
-from smaller.analysis.findings import baselines
+from smaller.analysis.findings import baselines, claims
 from smaller.analysis.findings.finding import ANSWERED
 from smaller.analysis.published import published
 from smaller.analysis.sentences import Counts
@@ -204,6 +204,25 @@ def test_an_encoder_is_ahead_of_a_plain_model_or_behind_it(study, recall, sign):
     assert bool(found.text) == (sign != 1)
 
 
+def test_encoders_are_chosen_among_by_what_all_of_them_have(study):
+    """One with an easy language alone was the best of two, though behind where both were measured."""
+    table = pd.concat([study(languages=("swa",)), study(encoders=("base",))])
+    assert baselines.dense(table).values["best"] == "base"
+    apart = pd.concat([study(languages=("yor",)), study(encoders=("base",), languages=("swa",))])
+    told = baselines.dense(apart)
+    assert told.values["best"] == "small" and "best of" not in told.headline, "nothing tells which is better"
+
+
+def test_an_encoder_that_is_behind_in_one_language_may_claim_nothing(study):
+    """A lead on average opened the gate for every language."""
+    table = study()
+    plain = without(study, 0.5)
+    plain["score"] += plain["language"].map({"swa": -10.0, "yor": 28.0})
+    found = baselines.ahead(table, plain)
+    assert found.quantity.sign == 1 and found.values["behind"] == ["yor"] and not claims.may_claim(found)
+    assert claims.may_claim(baselines.ahead(table, without(study, 0.5)))
+
+
 def test_one_seed_does_not_show_an_encoder_to_be_ahead(study):
     found = baselines.ahead(study(seeds=(1,)), without(study, 0.6))
     assert found.verdict == NOT_DECIDED and found.quantity.sign == 0 and found.quantity.interval.mean > 5
@@ -237,6 +256,8 @@ def test_languages_count_where_both_models_have_them(study):
     row = baselines.against_plain(table, plain).iloc[0]
     assert row["score"].mean == pytest.approx(means_by_language(table[table["language"] == "swa"]))
     assert row[OVER_SEEDS].languages == ("swa",) and row[OVER_SENTENCES].n == 300
+    assert row[OVER_SEEDS].lacking == ("yor",) and row[OVER_SEEDS].sign == 1
+    assert not claims.may_claim(baselines.ahead(table, plain)), "one language opens the gate for no other"
     assert row[OVER_SEEDS].interval.mean == pytest.approx(row["score"].mean - row["its score"])
 
 
@@ -257,3 +278,11 @@ def test_the_figure_of_the_dense_encoders_has_a_cross_for_the_plain_model(study)
     some = figures.dense_f1(table, plain=plain[plain["language"] == "swa"])
     cross = next(line for line in some.get_lines() if line.get_label() == "without an encoder")
     assert np.isfinite(cross.get_xdata()).tolist() == [True, False, False]
+
+
+def test_a_model_of_one_lucky_seed_is_not_chosen(study):
+    table = study(labels=("dense", "pruned 50%", "pruned 90%"))
+    lucky = (table["group"] == "pruned 90%") & (table["seed"] == 3)
+    table.loc[lucky & (table["split"] == "dev"), ["f1", "score"]] = 99.0
+    table = table[(table["group"] != "pruned 90%") | lucky]
+    assert baselines.closest(table).values["closest"] == "pruned 50%"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison, between
 from smaller.analysis.figures import extreme as figures
 from smaller.analysis.findings import claims, extreme, extreme_claims, units
 from smaller.analysis.findings.extreme import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
@@ -497,6 +497,21 @@ def test_the_smallest_model_within_each_loss_by_hand() -> None:
     assert set(alone["model"]) == {DENSE} and alone["minus dense"].isna().all()
     told = extreme.smallest(alone, "bytes")[NER]
     assert (told.quantity, told.verdict) == (None, ANSWERED)
+
+
+def test_the_smallest_model_within_a_loss_is_chosen_on_dev() -> None:
+    table = named()
+    on_dev, own = table["split"] == "dev", table["dataset"] == "masakhaner"
+    table.loc[on_dev & own & (table["stage"] == "95 %"), "score"] += 30
+    chosen = extreme.within(table).set_index(["dataset", "loss up to"])["stage"]
+    assert chosen["masakhaner", "1 point"] == "95 %" and chosen["sib200", "1 point"] == "int8"
+
+
+def test_one_seed_of_a_pair_leaves_the_count_undecided() -> None:
+    one = extreme_claims.shown([between([3.0]), between([9.0])], 1, "the first scores more")
+    assert (one.verdict, one.values["shown"]) == (NOT_DECIDED, 0)
+    sure = extreme_claims.shown([between([3.0, 3.1, 3.2])], 1, "the first scores more")
+    assert (sure.verdict, sure.values["shown"]) == (ANSWERED, 1)
 
 
 def test_a_speed_is_of_one_data_set() -> None:

@@ -152,12 +152,37 @@ def test_masks_are_told_apart_where_they_are_least_apart():
     assert pruning.masks(grid()).verdict == NOT_MEASURED
 
 
+def test_masks_that_win_at_one_sparsity_and_lose_at_another_are_told_as_that():
+    """The sparsity where they are least apart was told as the rule."""
+    table = grid(random=20.0)
+    table.loc[(table["method"] == "random") & (table["sparsity"] == 0.6), "f1"] += 20.9
+    found = pruning.masks(table)
+    assert [one.sign for one in found.values["each"]["comparison"]] == [-1, 1]
+    assert found.quantity.interval.mean == pytest.approx(-0.9) and "at 1 of 2 settings, and less at 1" in found.headline
+
+
+def test_a_model_of_one_lucky_seed_is_not_the_best_sparsity():
+    table = grid()
+    lucky = (table["order"] == "before") & (table["sparsity"] == 0.9)
+    table.loc[lucky, "f1"] = 81.0
+    found = pruning.best_sparsity(table[~lucky | (table["seed"] == 1)]).set_index("language")
+    assert found["highest sparsity (%)"].tolist() == [60.0, 60.0]
+
+
+def test_pruned_models_of_fewer_languages_fall_nowhere():
+    table = grid()
+    assert pruning.limits(table[(table["order"] == "dense") | (table["language"] == "swa")]).verdict == NOT_MEASURED
+
+
 def test_the_nearest_sparsity_tells_what_zeros_weigh():
     found = pruning.weight(grid())
     assert found.values["sparsity"] == 0.6
     assert (found.values["zero"], found.values["packed"]) == pytest.approx((30.0, 24.0))
     assert found.quantity == pytest.approx(24.0) and found.values["bytes"] == 4e7
     assert pruning.weight(grid(), at=0.3).verdict == NOT_MEASURED
+    larger = grid()
+    larger.loc[larger["sparsity"] > 0, "compressed_bytes"] = 4.4e7
+    assert "10 % larger" in pruning.weight(larger).headline
 
 
 def test_the_best_sparsity_is_chosen_on_dev_over_all_seeds_and_reported_on_test():

@@ -296,6 +296,9 @@ def test_quantization_of_a_pruned_model_is_compared_with_that_of_a_dense_one():
     assert quantization.on_pruned(found).quantity == more
     same = table(changes={"fp32": -5.0, "dynamic": -7.0}).assign(sparsity=0.5)
     assert quantization.on_pruned(quantization.after_pruning(pd.concat([rows, same]))).quantity.verdict == AGREES
+    more = table(changes={"fp32": -7.0, "dynamic": -20.0}).assign(sparsity=0.9, compressed_bytes=4e5)
+    both = quantization.after_pruning(pd.concat([rows, pruned, more]))
+    assert quantization.on_pruned(both).quantity.interval.mean == pytest.approx(-11), "the worst case is the lowest"
     none = quantization.after_pruning(rows)
     assert none.empty and not quantization.on_pruned(none).measured
 

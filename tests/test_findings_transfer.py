@@ -178,6 +178,18 @@ def test_few_seeds_decide_nothing_and_say_which_gain_they_exclude() -> None:
     assert (same.verdict, same.values["unsure"], same.values["up"]) == ("answered", 0, 0)
 
 
+def test_a_setting_of_one_seed_excludes_no_gain_of_its_order() -> None:
+    """Its missing bound was skipped, and the others' was told of all."""
+    noise = shaken(TABLE.assign(f1=50.0 - 20 * TABLE["sparsity"]), by=0.1)
+    high = (noise["order"] == "before") & (noise["sparsity"] == noise["sparsity"].max())
+    found = transfer.pruning_helps(noise[~high | (noise["seed"] == 1)])
+    assert set(found.values["excluded"]) == {"after"} and " to " in found.headline
+    # The first setting has no pair at all, as when it was run with another seed.
+    first = noise["sparsity"] == noise.loc[noise["sparsity"] > 0, "sparsity"].min()
+    other = noise.assign(seed=noise["seed"] + 90 * (first & (noise["order"] == "before")))
+    assert transfer.pruning_helps(other).measured
+
+
 def test_one_domain_alone_is_not_measured() -> None:
     alone = synthetic(sets=("masakhaner2/bam",))
     assert transfer.pruning_helps(alone).verdict == NOT_MEASURED

@@ -289,6 +289,16 @@ def test_models_are_sorted_by_what_is_shown() -> None:
     assert found.values["safe"] == ["pruned, 50 %", "quantized, dynamic"]
 
 
+def test_models_that_are_ahead_without_proof_leave_no_loss_open() -> None:
+    """Their gain was told as a loss below zero, and the last of them as the furthest behind."""
+    cells = [(language, seed) for language in LANGUAGES for seed in SEEDS]
+    better = {f"m{number}": {cell: -3.0 - 0.8 * (cell[1] - 2) for cell in cells} for number in range(12)}
+    table = lost({"dense": {cell: 0.1 * cell[1] for cell in cells}} | better)
+    found = robustness.judged(robustness.strongest(table, ["dropped"]), "kept", "under noise", "keep less", "keeps {}")
+    assert len(found.values["unsure"]) == 12 and found.values["widest"] == 0.0 and not found.values["worse"]
+    assert "up to 0.0 points" in found.headline
+
+
 def test_equal_models_agree_and_that_is_an_answer() -> None:
     found = answers(by_model({"dense": tables()["dense"], "pruned, 50 %": tables()["dense"]}))
     del found["confidence"]

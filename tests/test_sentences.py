@@ -291,3 +291,11 @@ def test_classes_in_another_order_are_the_same_texts():
     same = Counts("classes", np.array([[1, 0, 0], [0, 0, 0]]), ("health", "sport"))
     other = Counts("classes", np.array([[0, 0, 0], [0, 0, 0]]), ("health", "sport"))
     assert one.truth == same.truth != other.truth
+
+
+def test_draws_are_the_same_in_each_process(told):
+    rows = told({"one": {("swa", 1): spans_of(1)}})
+    first = sentences.interval(rows)
+    sentences._drawn.cache_clear()
+    sentences._weights.cache_clear()
+    assert sentences.interval(rows) == first and first.known

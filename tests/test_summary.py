@@ -480,6 +480,16 @@ def test_the_legend_names_each_look_that_is_drawn_once(records):
     assert np.concatenate(points).min() >= found["f1"].max() - 15 > panel.get_ylim()[0] and not panel.texts
 
 
+def test_encoders_stay_in_the_figure_where_a_model_without_one_is_far_ahead(records):
+    """The figure was empty but for that model."""
+    table = table_of(records)
+    found = summary.families(table)
+    ahead = found[found["whole"]].assign(kind="no encoder", technique=summary.WITHOUT, whole=False, f1=99.0)
+    panel = figures.pareto(pd.concat([found, ahead], ignore_index=True), table)[0]
+    drawn = {own.get_label() for own in panel.collections}
+    assert {"uncompressed", "quantized"} < drawn and panel.get_ylim()[0] < 70 < 99 < panel.get_ylim()[1]
+
+
 def test_the_figure_of_languages_has_a_row_for_each(records):
     table = table_of(records)
     panels = figures.pareto(summary.families_by_language(table), table)

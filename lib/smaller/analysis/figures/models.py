@@ -16,7 +16,7 @@ COSTS |= {"training_seconds": (1.0, "training (s)")}
 """The costs that a model has: what one unit is in the unit of its axis, and the label of that."""
 
 BELOW = 15.0
-"""Points under the best F1, or under the dense model's score, at which a panel ends."""
+"""Points under the dense model's score at which a panel ends."""
 
 WHOLE, SEVERAL, CLOSED = "uncompressed", "several steps", "several steps, then quantized"
 NONE = "no encoder"
@@ -93,8 +93,9 @@ def pareto(found: pd.DataFrame, table: pd.DataFrame) -> list[Axes]:
     figure = Figure(figsize=(7, 0.9 + 1.5 * len(rows) if "language" in found else 3.4))
     grid = figure.subplots(len(rows), len(costs), sharex="col", sharey="row", squeeze=False)
     for line, (title, own) in zip(grid, rows, strict=True):
+        # What is lost is lost of the uncompressed model, wherever one without an encoder stands.
         highest = own["f1"].max()
-        lowest = max(0.0, highest - BELOW)
+        lowest = max(0.0, (own.loc[own["whole"], "f1"].max() if own["whole"].any() else highest) - BELOW)
         for panel, cost in zip(line, costs, strict=True):
             _front(panel, own, cost=cost, lowest=lowest)
         line[0].set(ylabel=base.F1, ylim=(lowest - BELOW / 20, highest + BELOW / 8))

@@ -24,19 +24,27 @@ def at_every_seed(plain: pd.DataFrame, seeds: Iterable[int]) -> pd.DataFrame:
     return plain.drop(columns="seed").drop_duplicates().merge(every, how="cross")
 
 
+def of_all_seeds(rows: pd.DataFrame, *model: str) -> pd.DataFrame:
+    """The rows of those models that have every seed of the dense one in each language: one chooses among these."""
+    wanted = rows[rows["order"] == "dense"].groupby("language")["seed"].nunique()
+    return rows[rows.groupby([*model, "language"])["seed"].transform("nunique") >= rows["language"].map(wanted)]
+
+
 def dense(table: pd.DataFrame) -> Finding:
     """How good the encoder is that is best on dev: mean test F1 over the languages, with both sources of chance."""
     found = by_language(table)
     if found.empty:
         return missing("Dense encoders")
     means = found.groupby("encoder", sort=False).tail(1).set_index("encoder")
-    dev = by_seed(table[(table["split"] == "dev") & (table["order"] == "dense")], by=["encoder"])
-    dev = dev.groupby("encoder").mean()
-    best = max(means.index, key=lambda name: dev.get(name, float("-inf")))
+    # Encoders are chosen among by the languages and seeds that all of them have.
+    dev = table[(table["split"] == "dev") & (table["order"] == "dense")]
+    shared = dev.groupby(["language", "seed"])["encoder"].transform("nunique") == len(means)
+    shared = by_seed(dev[shared], by=["encoder"]).groupby("encoder").mean()
+    best = shared.idxmax() if len(shared) else means.index[0]
     seeds, drawn = means.loc[best, [F1_OVER_SEEDS, F1_OVER_SENTENCES]]
     languages = [code for code in found.loc[found["encoder"] == best, "language"] if code != AVERAGE]
     where = f"in {name_of(languages[0])}" if len(languages) == 1 else f"on average over {len(languages)} languages"
-    chosen = f", which is the best of {len(means)} encoders on dev," if len(means) > 1 else ""
+    chosen = f", which is the best of {len(means)} encoders on dev," if len(shared) > 1 else ""
     return Finding(
         f"{best}{chosen} has this test F1 {where}: {describe(seeds)}."
         if seeds.n
@@ -73,10 +81,11 @@ def against_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
     """Each dense encoder beside the model without an encoder (`study.plain.run`), a row for each data set."""
     whole, by = of_split(table, "test").query("order == 'dense'"), ["dataset", "encoder"]
     without = at_every_seed(of_split(plain, "test"), whole["seed"])
-    whole = whole.merge(without[["dataset", "language"]].drop_duplicates())
     without = without.merge(whole[["dataset", "language"]].drop_duplicates())
+    whole = whole[whole["dataset"].isin(without["dataset"])]
     each = paired(whole, without, by=by, for_all=["encoder"], value="score", over_sentences=True)
-    each = each.join(over_seeds(whole, "score", by=by).rename("score"), on=by)
+    both = whole.merge(without[["dataset", "language"]].drop_duplicates())
+    each = each.join(over_seeds(both, "score", by=by).rename("score"), on=by)
     each["plain model"] = each["dataset"].map(without.groupby("dataset")["encoder"].first())
     each["its score"] = [row.score.mean - row.comparison.interval.mean for row in each.itertuples()]
     each = each[[*by, "score", "plain model", "its score", "comparison", OVER_SENTENCES]]
@@ -84,8 +93,19 @@ def against_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
     return each.rename(columns={"dataset": "data set"} | names)
 
 
+def behind_in(table: pd.DataFrame, plain: pd.DataFrame) -> list[str]:
+    """The languages in which a dense encoder is shown to be behind the model without one: p is corrected for all."""
+    whole = of_split(table, "test").query("order == 'dense'")
+    without, by = at_every_seed(of_split(plain, "test"), whole["seed"]), ["dataset", "encoder", "language"]
+    each = made(paired(whole, without, by=by, for_all=["encoder"], value="score"))
+    return [row.language for row in each.itertuples() if row.comparison.sign == -1]
+
+
 def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
-    """Whether the dense encoders are ahead of a model without one; headline and quantity are of the least lead."""
+    """Whether the dense encoders are ahead of a model without one; headline and quantity are of the least lead.
+
+    A lead on average is none of the languages that `values` names: `behind`, where an encoder is shown to be behind.
+    """
     compared = plain is not None and not plain.empty
     found = made(against_plain(table, plain), PLAIN_OVER_SEEDS) if compared else pd.DataFrame()
     if found.empty:
@@ -99,12 +119,15 @@ def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
         f"({row['its score']:.1f}): {lead}."
         for row, lead in zip(rows, leads, strict=True)
     ]
-    if any(lead.sign != 1 for lead in leads):
+    behind = behind_in(table, plain)
+    if behind and leads[0].sign == 1:
+        told.append(f"An encoder is shown to be behind in {', '.join(map(name_of, behind))}.")
+    if behind or any(lead.sign != 1 or lead.lacking for lead in leads):
         told.append(
-            "Where an encoder is not ahead, the model without one is the one to ship: what is then said of a technique "
-            "is how it changes this encoder."
+            "Nothing is claimed of compression where an encoder is not ahead: the model without one is the one to "
+            "ship. What is then said of a technique is how it changes this encoder."
         )
-    return Finding(told[0], " ".join(told[1:]), quantity=leads[0])
+    return Finding(told[0], " ".join(told[1:]), quantity=leads[0], values={"behind": behind})
 
 
 def ways(table: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +144,8 @@ def ways(table: pd.DataFrame) -> pd.DataFrame:
 
 def closest(table: pd.DataFrame) -> Finding:
     """Which pruned model of the table is nearest to the dense one on dev, and what it loses on test."""
-    dev = by_seed(table[(table["split"] == "dev") & (table["order"] != "dense")], by=["group"]).groupby("group").mean()
+    dev = of_all_seeds(table[table["split"] == "dev"], "group")
+    dev = by_seed(dev[dev["order"] != "dense"], by=["group"]).groupby("group").mean()
     if dev.empty:
         return missing("Pruned models")
     name, found = dev.idxmax(), ways(table).set_index("model")

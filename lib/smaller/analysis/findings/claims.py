@@ -54,13 +54,15 @@ def listed() -> pd.DataFrame:
 
 
 def may_claim(ahead: Finding) -> bool:
-    """The gate: whether the dense encoder is shown to be ahead, by what `baselines.ahead` found."""
-    return isinstance(ahead.quantity, Comparison) and ahead.quantity.sign == 1
+    """The gate: the dense encoder is shown to be ahead on average, and behind in no language, by `baselines.ahead`."""
+    lead = ahead.quantity
+    return isinstance(lead, Comparison) and lead.sign == 1 and not lead.lacking and not ahead.values.get("behind")
 
 
 def standing(ahead: Finding) -> str:
     """The words for how an encoder that the gate refuses stands to a model without an encoder."""
-    return "is behind" if getattr(ahead.quantity, "sign", 0) == -1 else "is not shown to be ahead of"
+    words = {-1: "is behind", 1: "is not shown to be ahead in each language of"}
+    return words.get(getattr(ahead.quantity, "sign", 0), "is not shown to be ahead of")
 
 
 def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Finding]) -> dict[tuple, Finding]:

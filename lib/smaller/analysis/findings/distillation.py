@@ -8,7 +8,7 @@ import pandas as pd
 
 from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
-from smaller.analysis.findings.words import count_of, name_of
+from smaller.analysis.findings.words import are, count_of, name_of
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
 
@@ -162,7 +162,7 @@ def how_tiny(table: pd.DataFrame, *, points: float = DEPARTURE) -> Finding:
     told = {AGREES: "shown", NOT_DECIDED: NOT_DECIDED}.get(loses, "excluded")
     return Finding(
         f"The smallest student within {points:g} points of its teacher's F1 on dev is {least['strategy']} "
-        f"{least['student']} of {least['teacher']}, with {least[SAVED]:.1f} % fewer parameters.",
+        f"{least['student']} (layers x heads) of {least['teacher']}, with {least[SAVED]:.1f} % fewer parameters.",
         f"On test, its F1 minus its teacher's is {least[CHANGE]}. A loss of {points:g} points is {told}.",
         quantity=least[CHANGE],
         values=least,
@@ -178,8 +178,8 @@ def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
     # Of one seed there are no bounds, and nothing is shown.
     below, above = [name for name, one in found if one.high < share], [name for name, one in found if one.low >= share]
     return Finding(
-        f"The interval of {len(above) or 'none'} of {count_of(len(found), 'student')} lies above {share:g} % of the "
-        f"teacher's F1, and that of {len(below) or 'none'} below.",
+        f"Of {count_of(len(found), 'student')}, {len(above) or 'none'} {are(len(above))} shown to keep {share:g} % of "
+        f"the teacher's F1 or more, and {len(below) or 'none'} less.",
         verdict=ANSWERED if len(below) + len(above) == len(found) else NOT_DECIDED,
         values={"below": below, "above": above},
     )

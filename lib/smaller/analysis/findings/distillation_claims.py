@@ -106,8 +106,13 @@ def claims(table: pd.DataFrame) -> dict[str, Finding | list[Finding]]:
 
 
 def _drop(measured: pd.DataFrame, encoder: str, paper: pd.Series, *, worst: bool = False) -> Finding:
-    """What the best or worst student keeps, chosen on dev; of the claim's own encoder only in shapes of the `paper`."""
+    """What the best or worst student keeps, chosen on dev; of the claim's own encoder only in shapes of the `paper`.
+
+    A claim on the larger of the paper's teachers needs a larger one here too.
+    """
     here = encoder in set(measured["teacher"])
+    if not here and encoder.endswith("-large"):
+        return missing("Students of a larger teacher")
     if here:
         measured = measured[(measured["teacher"] == encoder) & measured["student"].isin(paper)]
     if measured.empty or not measured[KEPT].iloc[0].n:

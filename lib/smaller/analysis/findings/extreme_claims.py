@@ -7,8 +7,8 @@ import pandas as pd
 from smaller.analysis.comparison import LEVEL, NOT_COMPARABLE, NOT_DECIDED, Comparison, made, paired
 from smaller.analysis.findings import claims, extreme, units
 from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
-from smaller.analysis.findings.finding import ANSWERED, Finding, missing
-from smaller.analysis.findings.words import count_of, name_of
+from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
+from smaller.analysis.findings.words import are, count_of, name_of
 from smaller.analysis.statistics import Interval, bounds, describe, least_p, of_split, spearman, t_interval
 from smaller.study.pipelines import DENSE, TRIMMED, UNTAUGHT_KINDS
 
@@ -144,9 +144,13 @@ def teacher(table: pd.DataFrame) -> pd.DataFrame:
 
 def shown(comparisons: Sequence[Comparison], sign: int, says: str) -> Finding:
     """In how many comparisons, of `teacher` or of `adapters`, the first is ahead (sign 1) or behind (-1)."""
-    signs = [one.sign for one in comparisons if one.interval.n]
-    said = f"In {signs.count(sign)} of {count_of(len(signs), 'comparison')}, {says}."
-    return Finding(said, values={"shown": signs.count(sign)}) if signs else missing("These pairs of models")
+    found = [one for one in comparisons if one.interval.n]
+    if not found:
+        return missing("These pairs of models")
+    signs, unsure = [one.sign for one in found], sum(one.verdict == NOT_DECIDED for one in found)
+    said = f"In {signs.count(sign) or 'none'} of {count_of(len(found), 'comparison')}, {says}."
+    told = f"{unsure or 'None'} of them {are(unsure)} not decided."
+    return Finding(said, told, values={"shown": signs.count(sign)}, verdict=settled(one.verdict for one in found))
 
 
 def adapter_curve(table: pd.DataFrame, with_adapters: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 from smaller.analysis import comparison
 from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings import units
+from smaller.analysis.findings.baselines import of_all_seeds
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.words import count_of, name_of, percent
 from smaller.analysis.statistics import bounds, drop_at, language_average, of_split, one_kind, over_seeds, spearman
@@ -47,6 +48,8 @@ def limits(table: pd.DataFrame) -> Finding:
     if found.empty:
         return missing("Pruned models")
     drops, places = fallen(language_average(of_split(table, "test")))
+    if not places:
+        return missing("Pruned models in all languages")
     shown = {order: shown_from(own) for order, own in found.groupby("order")}
     decided = any(one.departs() != NOT_DECIDED for one in found["comparison"])
     told = "; ".join(_by_order(shown, "from {} on"))
@@ -85,9 +88,10 @@ def weight(table: pd.DataFrame, *, at: float = 0.6) -> Finding:
     one = pruned[["nonzero_parameters", "parameters", "compressed_bytes", "dense_bytes"]].mean()
     zero = 100 * (1 - one["nonzero_parameters"] / one["parameters"])
     packed = 100 * (1 - one["compressed_bytes"] / dense["compressed_bytes"].mean())
+    side = "smaller" if packed >= 0 else "larger"
     return Finding(
         f"At a sparsity of {percent(sparsity)} on the encoder's Linear weights, {zero:.0f} % of all parameters "
-        f"are zero, and the compressed file is {packed:.0f} % smaller than the dense model's.",
+        f"are zero, and the compressed file is {abs(packed):.0f} % {side} than the dense model's.",
         f"Uncompressed, the file stays at {one['dense_bytes'] / 1e6:.1f} MB.",
         quantity=packed,
         values={"sparsity": sparsity, "zero": zero, "packed": packed, "bytes": one["dense_bytes"]},
@@ -147,8 +151,12 @@ def masks(table: pd.DataFrame) -> Finding:
     if each.empty:
         return missing("Random masks")
     least = min(each["comparison"], key=lambda one: one.interval.mean)
-    told = least.words("keep more F1 than", "keep less F1 than", *2 * ["are not shown to keep more F1 than"])
-    headline = f"Magnitude masks {told} random masks of equal sparsity: where they are least apart, {least}."
+    signs = [one.sign for one in each["comparison"]]
+    headline = (
+        f"Magnitude masks are shown to keep more F1 than random masks at {signs.count(1) or 'none'} of "
+        f"{count_of(len(each), 'setting')}, and less at {signs.count(-1) or 'none'}. The lowest "
+        f"difference is {least}."
+    )
     return Finding(headline, text, quantity=least, values={"each": each})
 
 
@@ -188,7 +196,7 @@ def time(table: pd.DataFrame, floors: Mapping[str, float]) -> Finding:
 def best_sparsity(table: pd.DataFrame) -> pd.DataFrame:
     """Per language the highest sparsity whose mean dev F1 is within two points of dense; its scores on test (OQ2)."""
     dev, test = (of_split(table, split) for split in ("dev", "test"))
-    means = dev.groupby(["language", "order", "sparsity"])["f1"].mean().reset_index()
+    means = of_all_seeds(dev, "order", "sparsity").groupby(["language", "order", "sparsity"])["f1"].mean().reset_index()
     dense = means[means["order"] == "dense"].set_index("language")["f1"]
     kept = means[(means["order"] != "dense") & (means["f1"] >= means["language"].map(dense) - DEPARTURE)]
     best = kept.sort_values(["sparsity", "f1"]).groupby("language").tail(1).drop(columns="f1").sort_values("language")

@@ -63,13 +63,15 @@ def dynamic_loss(table: pd.DataFrame) -> Finding:
         f"In the paper, languages with a lower dense F1 lose more (rank correlation {trend.rho:.2f}, p = "
         f"{trend.p_value:.3f}, n = {trend.n})."
     )
+    verb = one.words("raises", "lowers", "keeps", "is not shown to change")
+    changed = f"Dynamic quantization {verb} F1: the difference is {one}."
     if math.isnan(mean):
         told = "The paper prints no number for one of these languages."
-        return Finding(f"Dynamic quantization changes F1 by {one}. {told}", text, verdict=NOT_COMPARABLE)
+        return Finding(f"{changed} {told}", text, verdict=NOT_COMPARABLE)
     inside = ours.low <= mean <= ours.high
     told = f"Its interval {'holds' if inside else 'excludes'}" if ours.known else "No interval excludes"
     return Finding(
-        f"Dynamic quantization changes F1 by {one}. {told} the {mean:.2f} points that the paper prints for "
+        f"{changed} {told} the {mean:.2f} points that the paper prints for "
         f"{'this language' if len(one.languages) == 1 else 'these languages'}.",
         text,
         quantity=Interval(ours.mean - mean, ours.low - mean, ours.high - mean, ours.n),
@@ -99,7 +101,7 @@ def claims(
 ) -> dict[str, Finding | list[Finding]]:
     """What this page says of each claim on quantization; `parts` are our sizes, `exact` the paper's encoder's."""
     f1, time = printed("f1").loc[AVERAGE], printed("time").drop(AVERAGE)
-    unit = unit_of_time().set_index("column").loc["llm.int8", "correlation with sentences"]
+    unit = unit_of_time().set_index("column")
     slower = time.index[time["llm.int8"] >= time["dynamic"]]
     names, faster = ", ".join(map(name_of, slower)), 100 * (1 - len(slower) / len(time))
     device, lost = settings["device"].iloc[0], 100 * (f1["llm.int8"] / f1["dense"] - 1)
@@ -116,7 +118,10 @@ def claims(
         "D10": gains(table),
         "D11": Finding(f"In the paper's own table, LLM.int8() changes F1 by {lost:.2f} %.", quantity=lost),
         "D12": Finding(
-            f"Over {len(time)} languages, printed times correlate by {unit:.2f} with test sentences, as seconds would."
+            f"Over {len(time)} languages, printed times grow with the number of test sentences, as times of a split do "
+            f"(correlation {', '.join(f'{name} {one:.2f}' for name, one in unit['correlation with sentences'].items())}"
+            f"). In seconds they are {unit['ms for a sentence, least'].min():.0f} to "
+            f"{unit['ms for a sentence, most'].max():.0f} ms for a sentence; in milliseconds a thousandth of that."
         ),
         "D13": due,
         "D14": Finding(f"Here all formats ran on one device ({device}); the paper names none.", verdict=NOT_COMPARABLE),

@@ -12,7 +12,7 @@ import pandas as pd
 from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
-from smaller.analysis.findings.words import some_of
+from smaller.analysis.findings.words import count_of, some_of
 from smaller.analysis.statistics import by_seed, describe, of_split, one_kind, over_seeds, t_interval
 from smaller.base.checks import require
 from smaller.data.noise import KINDS, SWAPS, TYPING
@@ -149,15 +149,18 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
     # A comparison of one seed has no bounds, and excludes nothing.
     furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
     safe = list(found.index[furthest < DEPARTURE])
-    widest = furthest[unsure].max(skipna=False)
-    left = f"the widest loss not excluded is {widest:.1f} points" if math.isfinite(widest) else "no loss is excluded"
+    widest = furthest[unsure].clip(lower=0.0).max(skipna=False)
+    left = (
+        f"the intervals allow a loss of up to {widest:.1f} points" if math.isfinite(widest) else "any loss is possible"
+    )
     wide = f"; for {len(unsure)} this is not decided, and {left}" if unsure else ""
     last = max(found.index, key=lambda model: worse * found[model].interval.mean)
+    end = "highest" if worse > 0 else "lowest"
     return Finding(
         f"{some_of(len(lost), len(found), 'compressed model')} shown to {behind} than the dense model {where}{wide}.",
         f"The dense model {level.format(describe(dense, ' points' if value == 'error' else ' %'))}. For "
-        f"{len(safe) or 'none'} of them, a single interval excludes a loss of {DEPARTURE:g} points. The mean of "
-        f"“{last}” is the furthest behind: {found[last]}.",
+        f"{len(safe) or 'none'} of {count_of(len(found), 'compressed model')}, a single interval excludes a loss of "
+        f"{DEPARTURE:g} points. Beside the dense model, the {end} mean is that of “{last}”: {found[last]}.",
         values={"compared": found, "worse": lost, "unsure": unsure, "widest": widest, "safe": safe, "dense": dense},
         verdict=NOT_DECIDED if unsure and not lost else ANSWERED,
     )

@@ -84,6 +84,11 @@ def of_table(
     counted = everywhere(table, SIZE)
     timed = everywhere(table[table["technique"] != WITHOUT], TIME)
     share = table["identity"].map(shares.get(timed, {})).astype(float)
+    # A model without an encoder is timed from text to labels, and its seconds of training may be another machine's.
+    apart = table["technique"] == WITHOUT
+    share = share.mask(apart & (timed != next(iter(TIME))))
+    there = table["device"].isin(table.loc[~apart, "device"])
+    table = table.assign(training_seconds=table["training_seconds"].where(there))
     return table.assign(bytes=table[counted], counted=counted, timed=timed, time_ratio=share)
 
 

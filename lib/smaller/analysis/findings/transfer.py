@@ -108,7 +108,9 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
     found = made(changes(table), "change")
     if found.empty:
         return missing("models out of domain")
-    of = f"{count_of(len(found), 'setting')} of order and sparsity ({count_of(found['change'][0].interval.n, 'seed')})"
+    seeds = sorted({one.interval.n for one in found["change"]})
+    seeds = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else count_of(seeds[0], "seed")
+    of = f"{count_of(len(found), 'setting')} of order and sparsity ({seeds})"
     up = sum(one.sign == 1 for one in found["change"])
     lost = sum(one.departs() == AGREES for one in found["change"])
     unsure = sum(one.sign < 1 and not one.interval.high < MARGIN for one in found["change"])
@@ -121,7 +123,8 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
         )
     else:
         headline = f"Pruning does not help out of domain: no interval of {of} holds a gain of {MARGIN:g} points."
-    highest = found["change"].map(lambda one: one.interval.high).groupby(found["order"]).max()
+    # A setting of one seed has no bound, and then none is told of its order.
+    highest = found["change"].map(lambda one: one.interval.high).groupby(found["order"]).max(skipna=False)
     excluded = highest.dropna().clip(lower=0.0).to_dict()
     gains = {order: f"a gain above {gain:.1f} points" if gain else "any gain" for order, gain in excluded.items()}
     gain = " and ".join(f"{gain} when {ORDERS[order]}" for order, gain in gains.items()) or "no gain"
