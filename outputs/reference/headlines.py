@@ -256,15 +256,19 @@ def published() -> str:
         for _, row in table.iterrows()
     ]
     shown, up = table[f"{lead}, verdict"] == DIFFERS, table[f"{lead}, mean"] > 0
-    sides = {"is ahead": shown & up, "is behind": shown & ~up, "is not decided": ~shown}
-    stands = [f"{word} in {listed(list(table.loc[rows, 'language']))}" for word, rows in sides.items() if rows.any()]
+    sides = {"is ahead of": shown & up, "is behind": shown & ~up, "is not shown to differ from": ~shown}
+    stands = [
+        f"{word} the model without one in {listed(list(table.loc[rows, 'language']))}"
+        for word, rows in sides.items()
+        if rows.any()
+    ]
     whole = table.set_index("language").loc["Swahili", "e5-small, test"]
     students = read("compress", "tables/four-bits").query("taught != 'labels alone' and MB <= 1")
     best = students.loc[students["dev"].idxmax()]
     crf = read("mini", "plain").query("split == 'test' and language == 'swa'").iloc[0]
     return (
-        f"**A published encoder**, multilingual-e5-small, beside the model without one {listed(stands)}, by one "
-        f"training in each: F1 on test is {listed(told)}. Another seed would be another model, and passes and rate "
+        f"**A published encoder**, multilingual-e5-small, {listed(stands)}, by one training in "
+        f"each: F1 on test is {listed(told)}. Another seed would be another model, and passes and rate "
         "were chosen for Swahili ([published](outputs/reference/published/README.md)). A student of it with weights of "
         f"4 bits takes {best['MB']:.2f} MB. In Swahili its F1 is {best['test']:.1f} by one training, that of the "
         f"encoder {whole:.1f}, and that of the CRF, which takes {crf['dense_bytes'] / 1e6:.2f} MB, {crf['f1']:.1f} "
