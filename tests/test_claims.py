@@ -20,7 +20,7 @@ NOTEBOOKS = {path.stem: path for path in paths.notebooks_folder().glob("*.ipynb"
 
 
 def test_every_claim_is_taken_up_by_a_page_that_has_its_figure():
-    """`figures.save(..., "P1-F1")` and `show(..., "P1-T1")` make the anchors figure-P1-F1 and table-P1-T1."""
+    """`save(..., "P1-F1")` and `show(..., "P1-T1")` make the anchors figure-P1-F1 and table-P1-T1."""
     for claim in claims.listed().to_dict("records"):
         cells = nbformat.read(NOTEBOOKS[claim["notebook"]], as_version=4).cells
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")

@@ -12,10 +12,10 @@ from PIL import Image
 
 from smaller.analysis import figures
 from smaller.analysis.figures.base import GREY, STYLE, log_scale
-from smaller.analysis.figures.saving import SEEDS
 from smaller.analysis.published import published
 from smaller.analysis.statistics import t_interval
 from smaller.base.errors import SmallerError
+from smaller.notebook.saving import SEEDS, save
 
 GRID = (0.1, 0.5, 0.9)
 
@@ -232,9 +232,7 @@ def test_a_narrow_panel_has_fewer_ticks_than_a_wide_one():
 def test_save_writes_the_same_bytes_twice_with_data_beside(tmp_path):
     table = synthetic(("swa",))
     cards = [
-        figures.save(
-            figures.f1_by_language(table), "pruning", table=table, caption="c", alt="a", folder=tmp_path / str(n)
-        )
+        save(figures.f1_by_language(table), "pruning", table=table, caption="c", alt="a", folder=tmp_path / str(n))
         for n in range(2)
     ]
     for ending in ("png", "svg", "csv"):
@@ -249,14 +247,14 @@ def test_save_writes_the_same_bytes_twice_with_data_beside(tmp_path):
 def test_ticks_stand_at_round_numbers(tmp_path):
     axes = Figure(figsize=(2, 2)).subplots()
     axes.set(xlim=(26, 39.5), ylim=(-8.7, 4.1))
-    figures.save(axes, "x", table=pd.DataFrame(), caption="c", alt="a", folder=tmp_path)
+    save(axes, "x", table=pd.DataFrame(), caption="c", alt="a", folder=tmp_path)
     places = [tick for axis in (axes.xaxis, axes.yaxis) for tick in axis.get_majorticklocs()]
     assert len(places) >= 6 and all(place == round(place) for place in places), places
 
 
 def test_a_card_shows_alternative_text_and_caption_escaped(fresh_folders):
     axes = Figure(figsize=(2, 1)).subplots()
-    card = figures.save(axes, "x", table=pd.DataFrame({"a": [1]}), caption="F1 < 80 & falling", alt='a "line"')
+    card = save(axes, "x", table=pd.DataFrame({"a": [1]}), caption="F1 < 80 & falling", alt='a "line"')
     data, metadata = card._repr_mimebundle_()
     shown = BeautifulSoup(data["text/html"], "html.parser")
     assert shown.img["alt"] == 'a "line"' and shown.figcaption.text == "F1 < 80 & falling"
@@ -266,7 +264,7 @@ def test_a_card_shows_alternative_text_and_caption_escaped(fresh_folders):
 
 def test_a_caption_ends_with_what_was_measured_and_what_dots_and_intervals_are(fresh_folders):
     axes, about = Figure().subplots(), {"table": pd.DataFrame(), "alt": "a"}
-    card = figures.save(axes, "x", **about, caption="It falls.", over="Swahili (swa); 3 seeds")
+    card = save(axes, "x", **about, caption="It falls.", over="Swahili (swa); 3 seeds")
     assert card.caption == f"It falls. Swahili (swa); 3 seeds. {SEEDS}"
 
 
@@ -278,6 +276,4 @@ def test_a_figure_needs_a_name_a_caption_and_alternative_text(tmp_path, changes,
     given = {"name": "x", "caption": "c", "alt": "a"} | changes
     axes = Figure().subplots()
     with pytest.raises(SmallerError, match=message):
-        figures.save(
-            axes, given["name"], table=pd.DataFrame(), caption=given["caption"], alt=given["alt"], folder=tmp_path
-        )
+        save(axes, given["name"], table=pd.DataFrame(), caption=given["caption"], alt=given["alt"], folder=tmp_path)

@@ -19,15 +19,15 @@ RESULT = """
 import pandas as pd
 from matplotlib.figure import Figure
 from smaller import report
-from smaller.analysis import figures
 from smaller.analysis.findings.finding import Finding
+from smaller.notebook.saving import save
 
 table = pd.DataFrame({"seed": settings.seeds, "f1": [81.25] * len(settings.seeds)})
 axes = Figure(figsize=(3, 2)).subplots()
 axes.plot(table["seed"], table["f1"], "o")
 report.answer(Finding(f"About {table['f1'].mean():.1f} <points>.", "\\n\\nNot more."))
 report.show(table, "Scores, n = 2", "scores")
-figures.save(axes, "scores", table=table, caption="F1 is flat & <high>", alt="two dots at 81")
+save(axes, "scores", table=table, caption="F1 is flat & <high>", alt="two dots at 81")
 """
 
 

@@ -16,12 +16,12 @@ import pandas as pd
 
 from smaller.analysis import sentences
 from smaller.analysis.comparison import AGREES, LEVEL, NOT_DECIDED, Comparison
-from smaller.analysis.figures import FILES
 from smaller.analysis.findings.finding import Finding
 from smaller.analysis.statistics import LACKING, Interval, plus_minus
 from smaller.base.errors import SmallerError
 from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
+from smaller.notebook.saving import FILES
 
 VERDICT = (
     "In parentheses: the verdict, after Holm's correction for {}. That two agree, or that a loss of two points is "

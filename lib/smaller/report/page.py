@@ -20,12 +20,12 @@ from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 from PIL import Image
 
-from smaller.analysis.figures import FILES
 from smaller.base.errors import SmallerError
 from smaller.base.paths import outputs_folder, project_root
 from smaller.base.progress import duration
 from smaller.notebook import files
 from smaller.notebook.display import SORT
+from smaller.notebook.saving import FILES
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -315,7 +315,7 @@ def _check_offline(soup, executed: Path) -> None:
     for image in soup.select("img"):
         if image.get("alt", "").strip() in ("", NO_ALTERNATIVE_TEXT):
             raise SmallerError(
-                f"{executed}: an image has no alternative text. Save figures with figures.save(..., alt=...), "
+                f"{executed}: an image has no alternative text. Save figures with save(..., alt=...), "
                 "and write ![what it shows](file) in prose."
             )
         if not image.get("src", "").startswith("data:"):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller.analysis import figures
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.claims import ID, LEGEND
 from smaller.analysis.findings.finding import Finding
@@ -18,6 +17,7 @@ from smaller.analysis.findings.words import count_of, names_of
 from smaller.base.files import write_csv
 from smaller.base.paths import project_root
 from smaller.notebook.display import in_numbers, show
+from smaller.notebook.saving import save
 
 START, END = "<!-- findings -->", "<!-- /findings -->"
 PLAIN = "outputs/reference/mini/plain.csv"
@@ -56,12 +56,12 @@ class ReferenceRun:
             write_csv(in_numbers(frame), self.folder / "tables" / f"{name}.csv")
 
     def figure(self, drawing: object, name: str, *, caption: str, alt: str, **about: object) -> None:
-        """Save a figure as PNG, with its data as CSV, for the page; `about` is what `figures.save` takes besides.
+        """Save a figure as PNG, with its data as CSV, for the page; `about` is what `save` takes besides.
 
         Without a drawing, the picture stays as it was made.
         """
         if drawing is not None:
-            card = figures.save(drawing, name, caption=caption, alt=alt, folder=self.folder / "figures", **about)
+            card = save(drawing, name, caption=caption, alt=alt, folder=self.folder / "figures", **about)
             card.svg.unlink()
             caption = card.caption
         self.drawn.append(f"![{alt}](figures/{name}.png)\n\n**{name}.** {caption}")

@@ -1,4 +1,4 @@
-"""From the tidy table to axes, and from a figure to files with caption, alternative text and data."""
+"""From the tidy table to axes; `notebook.saving` makes files of them, with caption, alternative text and data."""
 
 from smaller.analysis.figures.base import language_name
 from smaller.analysis.figures.distillation import (
@@ -18,5 +18,4 @@ from smaller.analysis.figures.pruning import (
 )
 from smaller.analysis.figures.quantization import f1_against_bits, f1_by_format, size_waterfall, time_by_format
 from smaller.analysis.figures.robustness import attack_success, brittleness, calibration_errors, noise_curves
-from smaller.analysis.figures.saving import FILES, save
 from smaller.analysis.figures.transfer import out_of_domain, transfer_and_distance, transfer_matrix, zero_shot

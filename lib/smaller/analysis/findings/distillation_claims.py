@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import torch
-from transformers import AutoModelForMaskedLM
 
 from smaller.analysis.comparison import MARGIN, NOT_COMPARABLE
 from smaller.analysis.findings import distillation, teaching
@@ -16,7 +14,8 @@ from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.findings.words import name_of
 from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, Interval, describe, t_interval
-from smaller.encoders import configuration, parameter_count
+from smaller.encoders import configuration
+from smaller.study.recipes import parameters_of, shapes
 
 STUDENT = ["strategy", "teacher", "layers", "heads"]
 
@@ -75,11 +74,9 @@ def exact() -> pd.DataFrame:
     return table.assign(**{SAVED: 100 * (1 - table["student (M)"] / table["teacher (M)"])})
 
 
-def _millions(encoder: str, *, layers: int | None = None) -> float:
+def _millions(encoder: str, **changed: int) -> float:
     config = configuration(encoder)
-    config.num_hidden_layers = layers or config.num_hidden_layers
-    with torch.device("meta"):
-        return parameter_count(AutoModelForMaskedLM.from_config(config)) / 1e6
+    return parameters_of(config, shapes(config, ())[0] | changed) / 1e6
 
 
 def claims(table: pd.DataFrame) -> dict[str, Finding | list[Finding]]:
