@@ -119,3 +119,23 @@ def test_what_does_not_go_with_own_tokens_is_refused(few_sentences):
             Distil(**TASK, **field)
     with pytest.raises(SmallerError, match="takes no tokens"):
         Distil(1, corpus="sample", languages=("swa",), tokens=100)
+
+
+def test_much_text_is_read_in_parts_and_it_is_told_how_far(tagger, fresh_folders, monkeypatch):
+    monkeypatch.setattr(teaching, "PART", 3)
+    monkeypatch.setattr(teaching, "INTERVAL", 0.0)
+    sentences, said = splits.sentences("sample", "swa", "train")[:8], []
+    found = teaching.what_it_says(tagger, sentences, say=said.append)
+    whole = read(tagger, sentences)
+    for logits, probabilities in zip(found, whole.split(whole.probabilities), strict=True):
+        assert torch.allclose(logits.exp(), probabilities, atol=1e-6)
+    assert [line.split(",")[0] for line in said] == [f"the teacher has read {done} of 8 sentences" for done in (3, 6)]
+
+
+def test_what_was_read_beforehand_is_not_read_again(tagger, fresh_folders, monkeypatch):
+    step = Distil(**TASK, coverage=0.9)
+    Distil(**TASK).read_beforehand(tagger)
+    assert not teaching.folder().exists(), "such a student is taught on the teacher's own tokens"
+    step.read_beforehand(tagger)
+    monkeypatch.setattr(teaching, "read", lambda *_: pytest.fail("it was read before"))
+    step.apply(tagger)

@@ -191,6 +191,7 @@ def compress(
     dense = _score(plan.dense, plan, "dev")
     say(f"left whole: {dense:.1f} on dev")
     without = _without_encoder(plan, say)
+    _read_beforehand(plan, shapes, planned, say)
     rounds = _rounds(plan, scales, shapes, planned, target, dense, say)
     best = _ranked(rounds[-1], target, floor=dense - (target.max_drop or 0))[0]
     recipe = plan.recipe(best.shape, epochs=best.epochs)
@@ -216,6 +217,15 @@ def compress(
         tried=[tried for one in rounds for tried in one],
         without=without,
     )
+
+
+def _read_beforehand(plan: Plan, shapes: Sequence[Shape], planned: Schedule, say: Say) -> None:
+    """The teacher reads its students' text while all threads are free for it; candidates tell what goes wrong there."""
+    count, epochs = planned.rounds[0]
+    taught = [shape for shape in shapes[:count] if not plan.keeps(shape)]
+    if study.pending([plan.recipe(shape, epochs=epochs) for shape in taught]):
+        with contextlib.suppress(Exception):
+            plan.student(taught[0], epochs=epochs).read_beforehand(materialise(plan.dense)[0], say=say)
 
 
 def _without_encoder(plan: Plan, say: Say) -> pd.DataFrame | None:

@@ -19,6 +19,7 @@ from smaller.base.checks import (
     require_share,
     require_small,
 )
+from smaller.base.progress import Say, silent
 from smaller.data import splits
 from smaller.data.encoding import Encoded, encode, pad
 from smaller.data.examples import Example, Sentence, Text
@@ -350,10 +351,10 @@ class Distil(Step):
         self, model: Model, student: Model, imitation: Imitation, taught_on: list[Example], **run: Any
     ) -> tuple[Report, dict]:
         encoded = self._encode(taught_on, student)
-        alone = set(self.weights) <= {"logits", "labels"} and self.logits_weight
+        alone = self._logits_alone
         imitation = dataclasses.replace(imitation, places=lambda batch: first_tokens(encoded, batch.rows))
         if alone and self.own_tokens:
-            read, targets = of_words(what_it_says(model, taught_on), encoded)
+            read, targets = of_words(what_it_says(model, taught_on, say=run.get("say", silent)), encoded)
             places = {"places": lambda batch: pad([read[row] for row in batch.rows], value=False)}
             imitation = dataclasses.replace(imitation, targets=targets, **places)
         elif alone:
@@ -372,6 +373,16 @@ class Distil(Step):
             "words_without_pieces": encoded.words_without_pieces,
             "unknown_rate": unknown_share(encoded.pieces, student.tokenizer),
         }
+
+    @property
+    def _logits_alone(self) -> bool:
+        """Whether all that the teacher gives is what it says of words, which it can say beforehand."""
+        return bool(set(self.weights) <= {"logits", "labels"} and self.logits_weight)
+
+    def read_beforehand(self, model: Model, *, say: Say = silent) -> None:
+        """Have the teacher read what its students learn on, where that is kept for all of them."""
+        if self.on == "task" and self.own_tokens and self._logits_alone:
+            what_it_says(model, self.taught_on(model), say=say)
 
     def _unlabelled(self, model: Model) -> list[Example]:
         """Lines of text with a label that no label set has: the teacher's logits are all that they teach."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from torch import Tensor
 
 from smaller.base import paths
 from smaller.base.files import write_whole
+from smaller.base.progress import Say, duration, silent
 from smaller.data.encoding import Encoded
 from smaller.data.examples import Example
 from smaller.encoders import Model, canonical
 from smaller.encoders.model import raw
-from smaller.prediction.labels import read
+from smaller.prediction.labels import Reading, read
 
 
 def folder() -> Path:
@@ -26,20 +28,35 @@ def folder() -> Path:
     return paths.trained_folder() / "teachers"
 
 
-def what_it_says(model: Model, examples: Sequence[Example]) -> list[Tensor]:
+PART, INTERVAL = 1000, 10.0
+"""So many examples are read at a time, and at most every so many seconds it is said how many there are."""
+
+
+def what_it_says(model: Model, examples: Sequence[Example], *, say: Say = silent) -> list[Tensor]:
     """For each example the logarithms of a tagger's probabilities, of shape (words, labels); NaN where it reads none.
 
-    They are logits: a softmax at any temperature gives the same.
+    They are logits: a softmax at any temperature gives the same. `say` hears how many have been read.
     """
     file = folder() / f"{_digest(model, examples)}.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):
         if not file.is_file():
-            reading = read(model, examples)
-            logits = reading.probabilities.clamp(min=1e-12).log()
-            write_whole(file, save({"logits": logits, "sizes": torch.tensor(reading.sizes)}))
+            parts = list(_parts(model, examples, say=say))
+            logits = torch.cat([part.probabilities for part in parts]).clamp(min=1e-12).log()
+            sizes = torch.tensor([size for part in parts for size in part.sizes])
+            write_whole(file, save({"logits": logits, "sizes": sizes}))
     kept = load(file.read_bytes())
     return list(kept["logits"].split(kept["sizes"].tolist()))
+
+
+def _parts(model: Model, examples: Sequence[Example], *, say: Say) -> Iterator[Reading]:
+    began = told = time.monotonic()
+    for start in range(0, len(examples), PART):
+        yield read(model, examples[start : start + PART])
+        done, now = min(start + PART, len(examples)), time.monotonic()
+        if now - told >= INTERVAL and done < len(examples):
+            told, left = now, (now - began) * (len(examples) / done - 1)
+            say(f"the teacher has read {done:,} of {len(examples):,} sentences, about {duration(left)} left")
 
 
 def _digest(model: Model, examples: Sequence[Example]) -> str:
