@@ -424,6 +424,19 @@ def test_the_fronts_of_the_languages(records):
     assert found.values["ends"] == [DENSE, "fine-tune, then quantize (fp16)"]
 
 
+def test_a_model_without_an_encoder_shares_no_axis_of_another_currency(records):
+    """Its time is from text to labels, and its training may be another machine's."""
+    crf, shares = summary.PLAIN["crf"], {"plain swa": 0.1, "plain yor": 0.1}
+    elsewhere = kinds(records, plain=without_encoder(-8.0, device="another"), plain_shares=shares)
+    assert (
+        set(elsewhere["timed"]) == {"milliseconds"}
+        and elsewhere.loc[crf, ["time_ratio", "training_seconds"]].isna().all()
+    )
+    assert elsewhere.drop(crf)["training_seconds"].notna().all()
+    here = kinds(records, plain=without_encoder(-8.0, device="a processor, 2 threads"))
+    assert here.loc[crf, "training_seconds"] > 0
+
+
 def test_the_figure_has_a_panel_for_each_cost(records):
     table = table_of(records)
     found = summary.families(table)

@@ -87,7 +87,8 @@ def of_table(
     # A model without an encoder is timed from text to labels, and its seconds of training may be another machine's.
     apart = table["technique"] == WITHOUT
     share = share.mask(apart & (timed != next(iter(TIME))))
-    there = table["device"].isin(table.loc[~apart, "device"])
+    machine = table["device"].astype(object).str.partition(",")[0]  # without its threads
+    there = machine.isin(machine[~apart])
     table = table.assign(training_seconds=table["training_seconds"].where(there))
     return table.assign(bytes=table[counted], counted=counted, timed=timed, time_ratio=share)
 
