@@ -271,7 +271,8 @@ def published() -> str:
         f"each: F1 on test is {listed(told)}. Another seed would be another model, and passes and rate "
         "were chosen for Swahili ([published](outputs/reference/published/README.md)). A student of it with weights of "
         f"4 bits takes {best['MB']:.2f} MB. In Swahili its F1 is {best['test']:.1f} by one training, that of the "
-        f"encoder {whole:.1f}, and that of the CRF, which takes {crf['dense_bytes'] / 1e6:.2f} MB, {crf['f1']:.1f} "
+        f"encoder, fine-tuned at a lower rate, {whole:.1f}, and that of the CRF, which takes "
+        f"{crf['dense_bytes'] / 1e6:.2f} MB, {crf['f1']:.1f} "
         "([compress](outputs/reference/compress/README.md))."
     )
 

@@ -1,7 +1,6 @@
 """Make the tables and the sentences on multilingual-e5-small again from its records: nothing is trained.
 
-`results/` holds the records of students with weights of 4 bits, since a CSV has no room for the counts of each
-sentence; `records-e5-small.csv` holds those of the search that was made before, with weights of 8 bits.
+`results/` holds whole records, since a CSV has no room for the counts of each sentence.
 """
 
 import os
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller.analysis import sentences
+from smaller.analysis.findings import baselines
 from smaller.analysis.findings.baselines import at_every_seed
 from smaller.analysis.statistics import Interval, of_split
 from smaller.base.paths import project_root
@@ -19,21 +19,10 @@ from smaller.study import results
 RUN = ReferenceRun(Path(__file__).parent, notebook="")
 os.environ["SMALLER_OUTPUTS"] = str(RUN.folder)
 COLUMNS = {"layers": "layers", "hidden": "width", "feed_forward": "neurons", "vocabulary": "tokens", "epochs": "epochs"}
-COUNTS = dict.fromkeys(COLUMNS.values(), 0)
 LIMIT = 1.0
 """The megabytes that were asked for."""
 
-plain = pd.read_csv(project_root() / PLAIN, keep_default_na=False)
-plain = plain[(plain["dataset"] == "masakhaner") & (plain["language"] == "swa")]
-crf = plain.set_index("split")
-
-
-def with_bytes(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each model, with megabytes, and with F1 on dev and test; the best on dev first."""
-    table = table.assign(MB=table["shipped_bytes"] / 1e6).rename(columns=COLUMNS)
-    scores = table.pivot(index="identity", columns="split", values="f1")
-    found = table[table["split"] == "test"].join(scores, on="identity")
-    return found.sort_values(["epochs", "dev"], kind="stable", ascending=[True, False])
+WHOLE, TAUGHT, ALONE = "left whole, fp32", "teacher and labels", "labels alone"
 
 
 def difference(found: Interval) -> str:
@@ -41,71 +30,74 @@ def difference(found: Interval) -> str:
     return f"{found.mean:+.1f} points [{found.low:.1f}, {found.high:.1f}]"
 
 
-def in_four_bits() -> list[str]:
-    """What students do that learn with weights of 4 bits, by the bytes that they take, beside one without a teacher."""
-    records = results.read_all()
-    epochs = {one["identity"]: [step["epochs"] for step in one["steps"] if "epochs" in step][-1] for one in records}
-    table = results.table(records)
-    found = with_bytes(table.assign(epochs=table["identity"].map(epochs)))
-    whole, small = found[found["layers"] == found["layers"].max()], found[found["layers"] < found["layers"].max()]
-    taught = small["label"].str.contains("lines")
-    small = small.assign(taught=taught.map({True: "teacher and labels", False: "labels alone"}))
-    for split in ("dev", "test"):
-        small[f"{split}, % of dense"] = 100 * small[split] / whole[split].iloc[0]
-    for name, other in (("dense", whole), ("a CRF", at_every_seed(of_split(plain, "test"), [1]))):
-        each = {row: sentences.paired(small.loc[[row]], other) for row in small.index}
-        small[f"minus {name}"] = pd.Series(each)
-    chosen = small[taught & (small["MB"] <= LIMIT)].nlargest(1, "dev").iloc[0]
-    alone = small[~taught & (small["width"] == chosen["width"])]
-    told = [
-        f" With labels alone, for as many updates, a student of as many layers and as wide, with the tokens of the "
-        f"training sentences, has {row['test']:.1f}: the teacher and its unlabelled text make "
-        f"{difference(sentences.paired(small.loc[[chosen.name]], alone.loc[[name]]))}."
-        for name, row in alone.iterrows()
-    ]
-    columns = ["layers", "width", "neurons", "tokens", "taught", "epochs", "MB", "dev", "test"]
-    columns += [column for column in small if column.endswith("of dense")]
-    shown = small.sort_values(["taught", "MB"], ascending=[False, True])[columns]
-    return [
-        f"From {whole['MB'].iloc[0]:.1f} MB to {chosen['MB']:.2f} MB: a student of {chosen['layers']:.0f} layers, "
-        f"{chosen['width']:.0f} wide, with {chosen['tokens']:,.0f} tokens and weights of 4 bits keeps "
-        f"{chosen['dev, % of dense']:.0f} % of F1 on dev ({chosen['dev']:.1f} of {whole['dev'].iloc[0]:.1f}) and "
-        f"{chosen['test, % of dense']:.0f} % on test ({chosen['test']:.1f} of {whole['test'].iloc[0]:.1f}). F1 on test "
-        f"minus the dense model's is {difference(chosen['minus dense'])}, and minus that of a CRF without an encoder "
-        f"{difference(chosen['minus a CRF'])}; the CRF has {crf['f1']['test']:.1f} on test and {crf['f1']['dev']:.1f} "
-        f"on dev, and takes {crf['dense_bytes']['test'] / 1e6:.2f} MB.{''.join(told)} One training each: intervals are "
-        "over the sentences of the test split, and another seed would be another model.",
-        RUN.table(
-            shown,
-            "Students of multilingual-e5-small that learn with weights of 4 bits, by what teaches them and by their "
-            "bytes: span F1 on dev and test, and as a share of the dense model's. MB: the folder without its README.",
-            "four-bits",
-            decimals=COUNTS | {"MB": 2} | dict.fromkeys([name for name in columns if "%" in name], 0),
-        ),
-    ]
+def kind(step: dict) -> str:
+    """What teaches the student of a step of distillation; there is none where a model is left whole."""
+    return (TAUGHT if step["logits_weight"] else ALONE) if step else WHOLE
 
 
-def in_eight_bits() -> list[str]:
-    """What a whole search with weights of 8 bits found."""
-    found = with_bytes(RUN.records("records-e5-small.csv"))
-    whole, tried = found[found["layers"] == 12].iloc[0], found[found["layers"] < 12]
-    chosen = tried[tried["epochs"] == tried["epochs"].max()].nlargest(1, "dev").iloc[0]
-    kept = {split: 100 * chosen[split] / whole[split] for split in ("dev", "test")}
-    return [
-        f"The search above, with weights of 8 bits, went from {whole['MB']:.1f} MB to {chosen['MB']:.2f} MB. It chose "
-        f"on dev {chosen['layers']:.0f} layers, {chosen['width']:.0f} wide, {chosen['neurons']:.0f} neurons, "
-        f"{chosen['tokens']:,.0f} tokens. Span F1 on dev is {chosen['dev']:.1f}, {kept['dev']:.0f} % of the dense "
-        f"model's {whole['dev']:.1f}; on test it is {chosen['test']:.1f}, {kept['test']:.0f} % of {whole['test']:.1f}. "
-        f"The CRF has {crf['f1']['dev']:.1f} on dev and {crf['f1']['test']:.1f} on test. One training, without "
-        "counts of sentences, so there is no interval.",
-        RUN.table(
-            tried[[*COLUMNS.values(), "MB", "dev", "test"]],
-            "What was tried with weights of 8 bits, by rounds: span F1 on dev, by which each round keeps the better "
-            "half, and on test. MB: the folder without its README.",
-            "tried-e5-small",
-            decimals={"MB": 2} | COUNTS,
-        ),
-    ]
+def models() -> pd.DataFrame:
+    """A row for each model: its shape, its epochs, what taught it, megabytes, and F1 on dev and test."""
+    records = {one["identity"]: one for one in results.read_all()}
+    steps = {name: {step["step"]: step for step in one["recipe"]["steps"]} for name, one in records.items()}
+    student = {name: own.get("Distil", {}) for name, own in steps.items()}
+    about = {
+        "epochs": {name: own.get("epochs", steps[name]["FineTune"]["epochs"]) for name, own in student.items()},
+        "taught": {name: kind(own) for name, own in student.items()},
+        "learned": {name: own.get("tokens_by", "") == "learning" for name, own in student.items()},
+    }
+    table = results.table(records.values())
+    table = table.assign(**{name: table["identity"].map(own) for name, own in about.items()})
+    table = table.assign(MB=table["shipped_bytes"] / 1e6).rename(columns=COLUMNS)
+    scores = table.pivot(index="identity", columns="split", values="f1")
+    return table[table["split"] == "test"].join(scores, on="identity")
 
 
-RUN.findings([*in_four_bits(), *in_eight_bits()])
+found = models()
+plain = pd.read_csv(project_root() / PLAIN, keep_default_na=False)
+plain = plain[(plain["dataset"] == "masakhaner") & (plain["language"] == "swa")]
+crf = plain.set_index("split")
+whole, small = found[found["taught"] == WHOLE], found[found["taught"] != WHOLE]
+for split in ("dev", "test"):
+    small = small.assign(**{f"{split}, % of dense": 100 * small[split] / whole[split].iloc[0]})
+taught, alone = (small[small["taught"] == kind] for kind in (TAUGHT, ALONE))
+searched = taught[taught["MB"] <= LIMIT]
+chosen = searched[searched["epochs"] == searched["epochs"].max()].nlargest(1, "dev")
+one, dense = chosen.iloc[0], whole.iloc[0]
+
+
+def minus(other: pd.DataFrame) -> str:
+    """What is chosen, minus another model."""
+    return difference(sentences.paired(chosen, other))
+
+
+told = [
+    baselines.ahead(whole.assign(score=whole["test"]), plain),
+    f"From {dense['MB']:.1f} MB to {one['MB']:.2f} MB: of the candidates below, the search chose on dev a student of "
+    f"{one['layers']:.0f} layers, {one['width']:.0f} wide, {one['neurons']:.0f} neurons, with {one['tokens']:,.0f} "
+    f"tokens and weights of 4 bits. Its F1 is {one['dev']:.1f} on dev, that of the encoder {dense['dev']:.1f} "
+    f"({one['dev, % of dense']:.1f} %); on test {one['test']:.1f} and {dense['test']:.1f} "
+    f"({one['test, % of dense']:.1f} %). F1 on test minus the encoder's is {minus(whole)}.",
+    f"A CRF without an encoder takes {crf['dense_bytes']['test'] / 1e6:.2f} MB and has {crf['f1']['dev']:.1f} on dev "
+    f"and {crf['f1']['test']:.1f} on test: F1 of the student minus that of the CRF is "
+    f"{minus(at_every_seed(of_split(plain, 'test'), [1]))}.",
+    *(
+        f"With labels alone, a student of the same shape and tokens, trained for as many updates, has "
+        f"{row['test']:.1f} on test: F1 with the teacher and its unlabelled text minus that is "
+        f"{minus(alone.loc[[place]])}."
+        for place, row in alone.iterrows()
+    ),
+    "One training each: intervals are over the sentences of the test split, another seed would be another model, and "
+    "with one seed nothing is decided.",
+]
+shown = pd.concat([whole, small.sort_values(["taught", "epochs", "dev"], ascending=[False, True, False])])
+shown = shown.assign(tokens=[f"{row.tokens:,.0f}{' learned' if row.learned else ''}" for row in shown.itertuples()])
+shares = [name for name in small if name.endswith("of dense")]
+table = RUN.table(
+    shown[["layers", "width", "neurons", "tokens", "taught", "epochs", "MB", "dev", "test", *shares]],
+    "Students of multilingual-e5-small with weights of 4 bits, by rounds, of which each keeps the best on dev: span "
+    "F1, and the share of the encoder's. Tokens are the encoder's own, or learned from the text. MB: the folder "
+    "without its README.",
+    "four-bits",
+    decimals=dict.fromkeys(["layers", "width", "neurons", "epochs", *shares], 0) | {"MB": 2},
+)
+RUN.findings([*told, table])
