@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--engine", default="", help="local (default), or ray: a cluster of machines")
     add("--address", default="", help="of a running Ray cluster: HOST:PORT, or auto for this machine's")
     add("--dry-run", action="store_true", help="check everything and say what would run")
+    add("--anew", action="store_true", help="run notebooks again whose run would be made of the same as their last")
     add("--rehearse", action="store_true", help="two updates of each training: what takes long, what does not fit")
     add("--json", action="store_true", help="with --dry-run: the plan of each notebook as JSON")
 
@@ -210,6 +211,7 @@ def _study(options: argparse.Namespace) -> int:
         only=_listed(options.only),
         overrides=overrides,
         dry_run=options.dry_run,
+        anew=options.anew,
         environment=settings.with_engine(options.engine, options.address),
         progress=_say,
     )

@@ -18,7 +18,7 @@ from smaller.base.files import write_whole
 from smaller.base.forks import Nursery
 from smaller.base.paths import outputs_folder
 from smaller.base.progress import Say, silent
-from smaller.notebook import files
+from smaller.notebook import files, standing
 from smaller.notebook.parameters import filled
 from smaller.study.plans import SHOWN, Plan
 
@@ -30,9 +30,10 @@ NOTHING: Mapping = MappingProxyType({})
 
 @dataclass(frozen=True)
 class NotebookRun:
-    """What became of a notebook: status 'done', 'failed' or 'planned', and the last line of its error.
+    """What became of a notebook: status 'done', 'failed', 'planned' or 'stands', and the last line of its error.
 
     `parameters` are all that it ran with; of a planned one, `plan` is what it would do, None where it does not say.
+    What `stands` was not run again: see `standing`.
     """
 
     name: str
@@ -63,7 +64,7 @@ def run_notebook(
 
     path = Path(path)
     values = filled(path, parameters, where=f"the parameters for {path.name}")
-    started = time.monotonic()
+    started, made_of = time.monotonic(), standing.made_of(path, values)
     executed, error = _execute(
         files.read(path), parameters, path.parent, environment=environment, nursery=nursery, progress=progress
     )
@@ -77,7 +78,8 @@ def run_notebook(
         "sample": _is_sample(values),
         "rehearsal": bool(settings.rehearsed_updates()),
         "provenance": provenance(),
-    }
+        "made_of": made_of,
+    } | standing.records()
     write_whole(outputs_folder() / "notebooks" / path.name, nbformat.writes(executed))
     return NotebookRun(path.stem, status, seconds, error, values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from smaller.base import paths, settings
 from smaller.base.errors import SmallerError
 from smaller.base.paths import notebooks_folder, outputs_folder
 from smaller.base.progress import Say, duration, silent
-from smaller.notebook import files
+from smaller.notebook import files, standing
 from smaller.notebook.kernels import nursery
 from smaller.notebook.parameters import filled
 from smaller.notebook.profiles import asked, minutes
@@ -27,15 +28,17 @@ def run_all(
     only: Sequence[str] = (),
     overrides: Mapping[str, object] = NOTHING,
     dry_run: bool = False,
+    anew: bool = False,
     notebooks: Path | None = None,
     environment: Mapping[str, str] = NOTHING,
     progress: Say = silent,
 ) -> list[NotebookRun]:
     """Run the notebooks of a profile in reading order; a failed one does not stop the rest.
 
-    The report is there from the beginning, and renewed whenever a notebook ends. One that cannot be made into a page
-    has failed too. Every parameter of every notebook is checked before the first kernel starts, whose variables are
-    `environment`'s beside those of this process. A dry run then runs each as far as its plan, and ends with status
+    Those whose run would be made of the same as their last one stand, and are not run again, unless all are to be made
+    `anew`. The report is there from the beginning, and renewed whenever a notebook ends. One that cannot be made into a
+    page has failed too. Every parameter of every notebook is checked before the first kernel starts, whose variables
+    are `environment`'s beside those of this process. A dry run then runs each as far as its plan, and ends with status
     'planned', the parameters and what there is to do.
     """
     notebooks = notebooks or notebooks_folder()
@@ -57,22 +60,30 @@ def run_all(
         return problems
 
     # Pages are written beside the notebook that runs, which changes the working directory of this process.
-    with settings.changed(**paths.in_full()), nursery(environment) as kernels, ThreadPoolExecutor(1) as beside:
+    with settings.changed(**paths.in_full()), contextlib.ExitStack() as kept, ThreadPoolExecutor(1) as beside:
+        kernels = functools.cache(lambda: kept.enter_context(nursery(environment)))
         writing = [beside.submit(renew, course)]
         try:
             for number, (name, parameters) in enumerate(plan.items(), start=1):
-                progress(f"{name}: notebook {number} of {len(plan)}")
-                run = run_notebook(
-                    notebooks / f"{name}.ipynb",
-                    parameters,
-                    profile_name=profile_name,
-                    environment=environment,
-                    nursery=kernels,
-                    progress=lambda line, name=name: progress(f"{name}: {line}"),
-                )
-                progress(f"{name}: {run.status} in {duration(run.seconds)}" + (f"\n{run.error}" if run.error else ""))
+                path = notebooks / f"{name}.ipynb"
+                values = filled(path, parameters, where=name)
+                if not anew and standing.stands(path, values, profile=profile_name):
+                    progress(f"{name}: notebook {number} of {len(plan)} stands as it was made; --anew runs it again")
+                    run = NotebookRun(name, "stands", parameters=values)
+                else:
+                    progress(f"{name}: notebook {number} of {len(plan)}")
+                    run = run_notebook(
+                        path,
+                        parameters,
+                        profile_name=profile_name,
+                        environment=environment,
+                        nursery=kernels(),
+                        progress=lambda line, name=name: progress(f"{name}: {line}"),
+                    )
+                    progress(f"{name}: {run.status} in {duration(run.seconds)}" + f"\n{run.error}" * bool(run.error))
                 course = course.later(runs=(*course.runs, run))
-                writing.append(beside.submit(renew, course))
+                if run.status != "stands" or not course.left:
+                    writing.append(beside.submit(renew, course))
         except BaseException:
             writing.append(beside.submit(renew, course.later(stopped=True)))
             raise
