@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from smaller.analysis import figures
-from smaller.analysis.figures.base import GREY, STYLE, log_scale
+from smaller.analysis.figures.base import GREY, STYLE, log_scale, new_axes, notes
 from smaller.analysis.published import published
 from smaller.analysis.statistics import t_interval
 from smaller.base.errors import SmallerError
@@ -277,3 +277,21 @@ def test_a_figure_needs_a_name_a_caption_and_alternative_text(tmp_path, changes,
     axes = Figure().subplots()
     with pytest.raises(SmallerError, match=message):
         save(axes, given["name"], table=pd.DataFrame(), caption=given["caption"], alt=given["alt"], folder=tmp_path)
+
+
+def test_notes_stand_inside_beside_each_other_and_beside_what_is_drawn():
+    (axes,) = new_axes(1)
+    axes.plot([0, 10], [5, 5], color="black")
+    axes.set(xlim=(0, 10), ylim=(0, 10))
+    places = {"at the left end": (0, 5), "at the right end": (10, 5), "close": (5, 5), "closer": (5.2, 5)}
+    notes(axes, places, {"close": "#d55e00"}, color="#4d4d4d")
+    axes.figure.draw_without_rendering()
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert list(boxes) == list(places)
+    line = axes.transData.transform((0, 5))[1]
+    for text, box in boxes.items():
+        assert axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1, text
+        assert box.y0 > line - 2 or box.y1 < line + 2, "but for what is below the letters"
+    for one, other in itertools.combinations(boxes.values(), 2):
+        assert one.x1 <= other.x0 or other.x1 <= one.x0 or one.y1 <= other.y0 or other.y1 <= one.y0
+    assert [text.get_color() for text in axes.texts] == ["#4d4d4d", "#4d4d4d", "#d55e00", "#4d4d4d"]

@@ -10,7 +10,8 @@ import pandas as pd
 
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, paired
 from smaller.analysis.findings import baselines, claims, units
-from smaller.analysis.findings.words import count_of, name_of
+from smaller.base.words import count_of
+from smaller.data.languages import name_of
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smaller.base.errors import SmallerError
@@ -58,6 +59,11 @@ LANGUAGES: dict[str, Language] = {known.code: known for known in _ALL}
 def name_of(code: str) -> str:
     """The name of a language of the study; of any other its code."""
     return LANGUAGES[code].name if code in LANGUAGES else code
+
+
+def names_of(codes: Iterable[str]) -> str:
+    """Language codes as names with codes: "Swahili (swa), Hausa (hau)"."""
+    return ", ".join(f"{name_of(code)} ({code})" for code in codes)
 
 
 @functools.cache

@@ -12,7 +12,8 @@ import pandas as pd
 from smaller import study
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.finding import Finding
-from smaller.analysis.findings.words import count_of, names_of
+from smaller.base.words import count_of
+from smaller.data.languages import names_of
 from smaller.data.sets import EvaluationSet
 from smaller.notebook.display import show
 from smaller.notebook.parameters import Settings, check

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller.analysis.findings.words import name_of, names_of
 from smaller.base import settings
 from smaller.base.progress import duration
+from smaller.data.languages import name_of, names_of
 from smaller.notebook.runner import NotebookRun
 
 WATTS_PER_CORE = 12.0

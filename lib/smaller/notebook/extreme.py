@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from smaller.analysis.findings.words import count_of
 from smaller.base.checks import require_one_of
 from smaller.base.errors import SmallerError
+from smaller.base.words import count_of
 from smaller.data import splits
 from smaller.notebook.parameters import Settings
 from smaller.notebook.rules import may_lie_in_files

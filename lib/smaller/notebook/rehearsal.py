@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from smaller.analysis.findings.words import count_of
 from smaller.base import paths, settings
 from smaller.base.errors import SmallerError
 from smaller.base.files import free_bytes, write_whole
 from smaller.base.progress import Say, duration
+from smaller.base.words import count_of
 from smaller.data import splits
 from smaller.notebook import files
 from smaller.notebook.kernels import nursery

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from smaller.analysis.findings.words import count_of, name_of
 from smaller.base.paths import outputs_folder
 from smaller.base.progress import duration
+from smaller.base.words import count_of
+from smaller.data.languages import name_of
 from smaller.notebook.runner import NotebookRun
 
 REPEATED = 5.0

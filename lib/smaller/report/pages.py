@@ -15,11 +15,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from smaller.analysis.findings.words import count_of
 from smaller.base.errors import SmallerError, in_one_line
 from smaller.base.files import write_whole
 from smaller.base.paths import outputs_folder
 from smaller.base.progress import duration
+from smaller.base.words import count_of
 from smaller.data.datasets import DATASETS
 from smaller.notebook import expense, files
 from smaller.notebook.runner import provenance

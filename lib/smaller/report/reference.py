@@ -13,9 +13,10 @@ import pandas as pd
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.claims import ID, LEGEND
 from smaller.analysis.findings.finding import Finding
-from smaller.analysis.findings.words import count_of, names_of
 from smaller.base.files import write_csv
 from smaller.base.paths import project_root
+from smaller.base.words import count_of
+from smaller.data.languages import names_of
 from smaller.notebook.display import in_numbers, show
 from smaller.notebook.saving import save
 

@@ -20,8 +20,8 @@ from smaller.analysis.comparison import NOT_COMPARABLE
 from smaller.analysis.figures import extreme as drawings
 from smaller.analysis.findings import claims, extreme_claims
 from smaller.analysis.findings import extreme as findings
-from smaller.analysis.findings.words import name_of
 from smaller.data.datasets import title
+from smaller.data.languages import name_of
 from smaller.report.reference import ReferenceRun
 from smaller.study.pipelines import (
     ADAPTED,

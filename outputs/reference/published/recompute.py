@@ -11,9 +11,10 @@ import pandas as pd
 from smaller.analysis import figures
 from smaller.analysis.comparison import OVER_SENTENCES, paired
 from smaller.analysis.findings import baselines
-from smaller.analysis.findings.words import name_of, percent
 from smaller.analysis.statistics import of_split
 from smaller.base.paths import project_root
+from smaller.base.words import percent
+from smaller.data.languages import name_of
 from smaller.report.reference import PLAIN, ReferenceRun, over
 from smaller.study import results
 

@@ -16,8 +16,8 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, summary
-from smaller.analysis.findings.words import names_of
 from smaller.base import paths
+from smaller.data.languages import names_of
 from smaller.notebook.display import in_numbers
 from smaller.report.reference import ReferenceRun
 from smaller.study.kinds import is_whole

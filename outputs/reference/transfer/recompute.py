@@ -6,7 +6,7 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, correlations, transfer
-from smaller.analysis.findings.words import count_of
+from smaller.base.words import count_of
 from smaller.data.features import FEATURES
 from smaller.report.reference import ReferenceRun
 

@@ -1,10 +1,12 @@
 """What all figures share: the style, panels, curves, dots with intervals, heat maps, and ticks."""
 
 import functools
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import matplotlib
 import numpy as np
@@ -12,12 +14,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from smaller.analysis.findings.words import name_of
 from smaller.analysis.statistics import AVERAGE, Interval, language_average, t_interval
+from smaller.data.languages import name_of
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLOURS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#ca9161", "#56b4e9")
@@ -33,6 +36,7 @@ SHARES = ("sparsity", "rate")
 UNBOUNDED = ("change", "kept", "lost")
 """Columns of differences and ratios; all others that are drawn are scores, and no interval leaves 0 to 100."""
 
+NOTHING: Mapping = MappingProxyType({})
 Draw = Callable[[Axes, pd.DataFrame], None]
 
 
@@ -73,7 +77,14 @@ def new_axes(panels: int, *, height: float | None = None, across: int = 0, share
 
 
 def panels(
-    parts: Mapping[str, pd.DataFrame], draw: Draw, *, x: str, y: str, columns: int = 4, **grid: object
+    parts: Mapping[str, pd.DataFrame],
+    draw: Draw,
+    *,
+    x: str,
+    y: str,
+    columns: int = 4,
+    legend: bool = True,
+    **grid: object,
 ) -> np.ndarray:
     """A panel for each part under its title, with common labels and one legend; `grid` is what `new_axes` takes."""
     axes = new_axes(len(parts), **grid)
@@ -83,7 +94,7 @@ def panels(
     figure = axes[0].figure
     figure.supxlabel(x, fontsize=8)
     figure.supylabel(y, fontsize=8)
-    return legend_above(axes, columns=columns)
+    return legend_above(axes, columns=columns) if legend else axes
 
 
 def legend_above(axes: Axes | Sequence[Axes], *, columns: int = 4) -> Axes | Sequence[Axes]:
@@ -179,20 +190,39 @@ def level(axes: Axes, interval: Interval, *, label: str, upright: bool = False, 
         span(max(interval.low, 0), min(interval.high, 100), color=GREY, alpha=0.14, linewidth=0, zorder=0.5)
 
 
-def notes(axes: Axes, places: Mapping[str, tuple[float, float]], **look: object) -> None:
-    """A small text at each place, on the side of it where it covers the least of the places and of other texts."""
+def notes(axes: Axes, places: Mapping[str, tuple[float, float]], colours: Mapping = NOTHING, **look: object) -> None:
+    """A small text at each place, inside, where it covers the least of what is drawn; `colours` of single texts."""
     axes.figure.draw_without_rendering()  # so that places in points are known
     at = {text: 72 / axes.figure.dpi * axes.transData.transform(place) for text, place in places.items()}
-    taken = [(*(point - 3), *(point + 3)) for point in at.values()]
+    corner, end = 72 / axes.figure.dpi * axes.bbox.get_points()
+    taken = [
+        *(np.r_[point - 3, point + 3] for point in at.values()),
+        *(np.r_[one - 1, one + 1] for one in _drawn(axes)),
+    ]
     for text, point in at.items():
-        size = np.array((4.2 * len(text), 6))
-        beside = [(x, y) for x in (4, -4 - size[0]) for y in (-2.5, 1, -6)]
-        sides = np.array(beside + [(-size[0] / 2, y) for y in (4, -10)])
+        size = np.array((3.6 * len(text), 6))
+        beside = [(x, y) for x in (5, -5 - size[0]) for y in (-2.5, 1, -6, 4, -10)]
+        sides = np.array(beside + [(-size[0] / 2, y) for y in (5, -11)])
         low, boxes = (point + sides)[:, None], np.array(taken)
         covered = np.minimum(low + size, boxes[:, 2:]) - np.maximum(low, boxes[:, :2])
-        side = sides[covered.clip(min=0).prod(axis=-1).sum(axis=-1).argmin()]
-        taken.append((*(point + side), *(point + side + size)))
-        axes.annotate(text, places[text], xytext=tuple(side), textcoords="offset points", fontsize=6.5, **look)
+        inside = np.minimum(low + size, end) - np.maximum(low, corner)
+        cost = covered.clip(min=0).prod(axis=-1).sum(axis=-1) - inside.clip(min=0).prod(axis=-1)[:, 0]
+        side = sides[cost.argmin()]
+        taken.append(np.r_[point + side, point + side + size])
+        own = {"color": colours[text]} if text in colours else {}
+        axes.annotate(text, places[text], xytext=tuple(side), textcoords="offset points", fontsize=6.5, **look | own)
+
+
+def _drawn(axes: Axes) -> np.ndarray:
+    """Points, two apart, along all lines and bars of axes: places on the figure, in points."""
+    bars = [(bar, end) for bar in axes.collections if isinstance(bar, LineCollection) for end in bar.get_segments()]
+    lines = [(line, line.get_xydata()) for line in axes.lines if line.get_linestyle() != "None"]
+    found = [np.empty((0, 2))]
+    for artist, path in [*bars, *lines]:
+        ends = 72 / axes.figure.dpi * artist.get_transform().transform(path)
+        for one, other in itertools.pairwise(ends):
+            found.append(np.linspace(one, other, 2 + int(np.abs(other - one).max() / 2)))
+    return np.concatenate(found)
 
 
 def heat_map(

@@ -58,8 +58,8 @@ def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
     rows, whole = front(table), averaged(of_split(table[table["stage"] == DENSE], "test"))
     small = rows[rows["stage"] != DENSE].assign(name=rows["family"], percent=100 * rows["share"])
     about = {"bars": True, "linked": LINKED, "dense": whole.groupby("dataset")["score"].mean(), "across": 1}
-    label, height = f"{table['counted'].iloc[0]} (% of the dense model's)", 0.9 + 2.3 * small["dataset"].nunique()
-    return _panels(small, "percent", label, **about, height=height)
+    label, height = f"{table['counted'].iloc[0]} (% of the dense model's)", 0.6 + 2.3 * small["dataset"].nunique()
+    return _panels(small, "percent", label, **about, direct=True, height=height)
 
 
 def with_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
@@ -103,13 +103,18 @@ def _panels(
     bars: bool = False,
     linked: Collection[str] | None = None,
     dense: pd.Series | None = None,
+    direct: bool = False,
     **grid: float,
 ) -> np.ndarray:
-    """A panel a data set of one encoder, a line if `linked` a `name`; levels: `dense`, `full`; far below: notes."""
+    """A panel a data set of one encoder, a line if `linked` a `name`; levels: `dense`, `full`; far below: notes.
+
+    A name stands in the legend, or `direct` at its first point.
+    """
     rows = rows.assign(title=_tasks(rows))
     names = list(dict.fromkeys(rows["name"]))
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:
+        colours = {}
         if dense is not None:
             panel.axhline(dense[own["dataset"].iloc[0]], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
         for name, mine in own.groupby("name", sort=False):
@@ -121,6 +126,7 @@ def _panels(
             style |= {} if linked is None or name in linked else {"linestyle": ""}
             style |= {"color": GREY, "marker": "X", "markersize": 7, "markerfacecolor": GREY} if name == NONE else {}
             base.curve(panel, mine, x=x, y=y, bars=bars, label=name, **style)
+            colours[name] = style["color"]
             if "full" in mine:
                 full, told = mine.groupby("seed")["full"].first().mean(), name.replace("adapters", "full fine-tuning")
                 panel.axhline(full, color=style["color"], linewidth=0.8, linestyle=":", label=told)
@@ -131,11 +137,16 @@ def _panels(
                 panel.set_ylim(bottom=max(panel.get_ylim()[0], lowest))
                 means = own.groupby(["name", x])[y].mean()[lambda mean: mean < lowest].items()
                 base.notes(panel, {f"↓ {name}: {mean:.0f}": (at, lowest) for (name, at), mean in means}, color=GREY)
+        if direct:
+            means = own.groupby(["name", x])[y].mean()[lambda mean: mean >= panel.get_ylim()[0]]
+            first = {name: (at, mean) for (name, at), mean in means[::-1].items()}
+            first |= {DENSE: (panel.get_xlim()[0], dense[own["dataset"].iloc[0]])} if dense is not None else {}
+            base.notes(panel, first, colours | {DENSE: GREY})
 
     parts = dict(list(rows.groupby("title", sort=False)))
     heading = "score (points)" if y == "score" else "score lost (% of the dense score)"
     grid = {"height": 3.2, "share": "x" if y == "score" else "xy"} | grid
-    return base.panels(parts, draw, x=label, y=heading, **grid)
+    return base.panels(parts, draw, x=label, y=heading, legend=not direct, **grid)
 
 
 def _tasks(rows: pd.DataFrame) -> pd.Series:

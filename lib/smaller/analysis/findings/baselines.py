@@ -7,8 +7,9 @@ import pandas as pd
 from smaller.analysis import sentences
 from smaller.analysis.comparison import MARGIN, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import Finding, missing
-from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import AVERAGE, by_seed, describe, of_split, over_seeds, t_interval
+from smaller.base.words import count_of
+from smaller.data.languages import name_of
 
 F1_OVER_SEEDS, F1_OVER_SENTENCES = "F1 over seeds", "F1 over sentences"
 DENSE_OVER_SEEDS, DENSE_OVER_SENTENCES = "minus dense, over seeds", "minus dense, over sentences"

@@ -9,8 +9,8 @@ import pandas as pd
 from smaller.analysis.comparison import DEPARTURE, LEVEL, NOT_DECIDED, between
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import ONE, ORDERS, ZERO_SHOT, at_home, of_pruned, settings
-from smaller.analysis.findings.words import are, count_of
 from smaller.analysis.statistics import bounds, drop_at, holm, least_p, spearman
+from smaller.base.words import are, count_of
 from smaller.data.features import DISTANCES, FEATURES
 
 COLUMNS = ["feature", "goes with", "rank correlation", "low", "high", "n", "p", "p (Holm)"]

@@ -8,9 +8,10 @@ import pandas as pd
 
 from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
-from smaller.analysis.findings.words import are, count_of, name_of
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
+from smaller.base.words import are, count_of
+from smaller.data.languages import name_of
 
 TEACHER, AGNOSTIC, SPECIFIC = "teacher", "task-agnostic", "task-specific"
 LABELS, CUT, CONTINUED, SCRATCH = "labels alone", "layers dropped", "layers dropped, pre-trained on", "from scratch"

@@ -8,8 +8,9 @@ from smaller.analysis.comparison import LEVEL, NOT_COMPARABLE, NOT_DECIDED, Comp
 from smaller.analysis.findings import claims, extreme, units
 from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
-from smaller.analysis.findings.words import are, count_of, name_of
 from smaller.analysis.statistics import Interval, bounds, describe, least_p, of_split, spearman, t_interval
+from smaller.base.words import are, count_of
+from smaller.data.languages import name_of
 from smaller.study.pipelines import DENSE, TRIMMED, UNTAUGHT_KINDS
 
 MARK = {"parameters": 35, "time": 51}

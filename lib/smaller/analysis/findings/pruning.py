@@ -10,8 +10,9 @@ from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SEN
 from smaller.analysis.findings import units
 from smaller.analysis.findings.baselines import of_all_seeds
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
-from smaller.analysis.findings.words import count_of, name_of, percent
 from smaller.analysis.statistics import bounds, drop_at, language_average, of_split, one_kind, over_seeds, spearman
+from smaller.base.words import count_of, percent
+from smaller.data.languages import name_of
 
 ORDERS = {"before": "before fine-tuning", "after": "after fine-tuning"}
 NOWHERE = "nowhere on this grid"

@@ -13,10 +13,11 @@ from smaller.analysis import comparison
 from smaller.analysis.comparison import AGREES, DEPARTURE, DIFFERS, MARGIN, NOT_DECIDED, OVER_SENTENCES, made, paired
 from smaller.analysis.findings import units
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
-from smaller.analysis.findings.words import are, count_of, name_of, some_of
 from smaller.analysis.statistics import Interval, of_split, one_kind, over_seeds
 from smaller.base.checks import require
 from smaller.base.errors import SmallerError
+from smaller.base.words import are, count_of, some_of
+from smaller.data.languages import name_of
 from smaller.formats import FORMATS, PARTS
 from smaller.study.rounding import ROUNDED_PARTS
 

@@ -8,9 +8,10 @@ import pandas as pd
 from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, NOT_DECIDED, made, paired
 from smaller.analysis.findings import quantization
 from smaller.analysis.findings.finding import Finding, missing
-from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, Interval, spearman
+from smaller.base.words import count_of
+from smaller.data.languages import name_of
 
 TEST_SENTENCES = dict(amh=500, hau=552, ibo=638, kin=605, lug=407, luo=186, pcm=600, swa=604, wol=539, yor=645)
 """Sentences in the test splits of MasakhaNER 1.0 (Adelani et al. 2021), on which the paper's times were taken."""

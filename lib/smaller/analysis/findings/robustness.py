@@ -12,9 +12,9 @@ import pandas as pd
 from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
-from smaller.analysis.findings.words import count_of, some_of
 from smaller.analysis.statistics import by_seed, describe, of_split, one_kind, over_seeds, t_interval
 from smaller.base.checks import require
+from smaller.base.words import count_of, some_of
 from smaller.data.noise import KINDS, SWAPS, TYPING
 from smaller.data.sets import ATTACK
 from smaller.study.without_labels import DENSE, OWN

@@ -13,8 +13,9 @@ from smaller.analysis.findings.baselines import PLAIN, at_every_seed
 from smaller.analysis.findings.claims import may_claim, standing
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.units import SIZE, TIME, everywhere
-from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import by_seed, t_interval
+from smaller.base.words import count_of
+from smaller.data.languages import name_of
 from smaller.study import results, timing
 from smaller.study.kinds import draws, is_whole, kind
 

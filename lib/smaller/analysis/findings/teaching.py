@@ -9,8 +9,9 @@ from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASUR
 from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import AGNOSTIC, DIFFERENCE, MODELS, SPECIFIC, compared, of_students, once
 from smaller.analysis.findings.finding import Finding, missing, settled
-from smaller.analysis.findings.words import count_of, name_of
 from smaller.analysis.statistics import AVERAGE, of_split, over_seeds
+from smaller.base.words import count_of
+from smaller.data.languages import name_of
 
 
 def _pairwise(pairs: Iterable[tuple[tuple, tuple]], *, on: Sequence[str], nothing: str, **values: str) -> Finding:

@@ -14,9 +14,10 @@ import pandas as pd
 from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, against, intervals, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.pruning import against_dense, departures, fallen
-from smaller.analysis.findings.words import count_of, name_of, percent
 from smaller.analysis.published import published
 from smaller.analysis.statistics import describe, language_average, of_split, over_seeds, t_interval
+from smaller.base.words import count_of, percent
+from smaller.data.languages import name_of
 from smaller.encoders import TRAINED
 
 ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}

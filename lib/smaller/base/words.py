@@ -1,8 +1,4 @@
-"""Shares, names and counts in words."""
-
-from collections.abc import Iterable
-
-from smaller.data.languages import name_of as name_of
+"""Shares and counts in words."""
 
 
 def percent(share: float) -> str:
@@ -21,8 +17,3 @@ def are(number: int) -> str:
 def some_of(number: int, total: int, noun: str) -> str:
     """A subject and its verb: "None of 4 students is", "2 of 4 students are"."""
     return f"{number or 'None'} of {count_of(total, noun)} {are(number)}"
-
-
-def names_of(codes: Iterable[str]) -> str:
-    """Language codes as names with codes: "Swahili (swa), Hausa (hau)"."""
-    return ", ".join(f"{name_of(code)} ({code})" for code in codes)
