@@ -1,4 +1,4 @@
-"""What a notebook displays besides figures: findings in a box, and tables that are saved at the same time."""
+"""What a notebook displays: findings in a box, figures (see `saving`), and tables that are saved at the same time."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from smaller.base.errors import SmallerError
 from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
 from smaller.notebook.saving import FILES
+from smaller.notebook.saving import save as save
 
 VERDICT = (
     "In parentheses: the verdict, after Holm's correction for {}. That two agree, or that a loss of two points is "
