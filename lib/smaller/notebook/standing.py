@@ -20,7 +20,7 @@ from smaller.notebook import files
 
 PACKAGE = Path(__file__).resolve().parents[1]
 EVERY_RECORD = "read_all"
-"""A notebook that calls this also shows records that came after its run."""
+"""A notebook that calls this shows what any record holds, also what came after its run."""
 READ = "tables"
 """The folder of the cache's data where splits are kept as they were read."""
 
@@ -35,26 +35,29 @@ def made_of(path: Path, values: Mapping[str, object]) -> str:
 
 
 def records() -> dict[str, object]:
-    """A digest of the records that are there when a run ends, of which the last is as old as `until` (nanoseconds)."""
-    until = max((found.stat().st_mtime_ns for found in _records()), default=0)
-    return {"records": _digest(_states(_records(), until)), "until": until}
+    """The `records` that are there when a run ends, by name, and a digest of the `state` in which all of them are."""
+    found = _records()
+    return {"records": [_name(place) for place in found], "state": _digest(_states(found))}
 
 
 def stands(path: Path, values: Mapping[str, object], *, profile: str) -> bool:
     """Whether a notebook was done with a profile, and all that its run was made of, and made, is here as it was.
 
-    One that imports a module of somebody's own never stands: nobody knows what that reads.
+    Records may have grown: other notebooks add scores and times to them. One that imports a module of somebody's own
+    never stands: nobody knows what that reads.
     """
     try:
-        executed = files.read(paths.outputs_folder() / "notebooks" / path.name)
-        about = executed.metadata["smaller"]
+        executed = json.loads((paths.outputs_folder() / "notebooks" / path.name).read_bytes())
+        about = executed["metadata"]["smaller"]
         if (about["status"], about["profile"]) != ("done", profile) or _imports_own(path):
             return False
-        until = None if EVERY_RECORD in _source(path) else about["until"]
-        same = about["made_of"] == made_of(path, values) and about["records"] == _digest(_states(_records(), until))
-    except (OSError, SmallerError, KeyError, TypeError):
+        found = _records()
+        kept = set(about["records"]) <= {_name(place) for place in found}
+        same = EVERY_RECORD not in _source(path) or about["state"] == _digest(_states(found))
+        made = [paths.outputs_folder() / file for file in _files(executed)]
+        return kept and same and about["made_of"] == made_of(path, values) and all(file.is_file() for file in made)
+    except (OSError, SmallerError, ValueError, KeyError, TypeError):
         return False
-    return same and all((paths.outputs_folder() / file).is_file() for file in _files(executed))
 
 
 def _of(path: Path, values: Mapping[str, object]) -> Iterator[object]:
@@ -83,12 +86,14 @@ def _records() -> list[Path]:
     return sorted((paths.outputs_folder() / "results").rglob("*.json"))
 
 
-def _states(places: Iterable[Path], until: int | None = None) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of files, of those that did not change later than `until`."""
+def _name(record: Path) -> str:
+    return f"{record.parent.name}/{record.stem}"
+
+
+def _states(places: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Path, size and time of change of files."""
     found = [(str(place), place.stat()) for place in places if place.is_file()]
-    return [
-        (name, state.st_size, state.st_mtime_ns) for name, state in found if until is None or state.st_mtime_ns <= until
-    ]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in found]
 
 
 def _digest(parts: Iterable[object]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from smaller.base import paths, settings
-from smaller.base.errors import SmallerError
 from smaller.base.paths import notebooks_folder, outputs_folder
 from smaller.base.progress import Say, duration, silent
 from smaller.notebook import files, standing
@@ -47,8 +47,15 @@ def run_all(
         with nursery(environment) as kernels:
             return [plan_notebook(notebooks / f"{name}.ipynb", own, nursery=kernels) for name, own in plan.items()]
     titles = {name: files.title(notebooks / f"{name}.ipynb") for name in plan}
-    course = Course(profile_name, titles, minutes(profile_name, folder=notebooks), _repeated(profile_name))
-    for line in course.announcement(_languages(notebooks, plan), index_file()):
+    values = {name: filled(notebooks / f"{name}.ipynb", own, where=name) for name, own in plan.items()}
+
+    def stands(name: str) -> bool:
+        return not anew and standing.stands(notebooks / f"{name}.ipynb", values[name], profile=profile_name)
+
+    known = minutes(profile_name, folder=notebooks)
+    course = Course(profile_name, titles, known, _repeated(profile_name), frozenset(filter(stands, plan)))
+    languages = itertools.chain(*(own.get("languages", ()) for own in values.values()))
+    for line in course.announcement(list(dict.fromkeys(languages)), index_file()):
         progress(line)
 
     def renew(course: Course) -> dict[str, str]:
@@ -66,10 +73,9 @@ def run_all(
         try:
             for number, (name, parameters) in enumerate(plan.items(), start=1):
                 path = notebooks / f"{name}.ipynb"
-                values = filled(path, parameters, where=name)
-                if not anew and standing.stands(path, values, profile=profile_name):
+                if stands(name):
                     progress(f"{name}: notebook {number} of {len(plan)} stands as it was made; --anew runs it again")
-                    run = NotebookRun(name, "stands", parameters=values)
+                    run = NotebookRun(name, "stands", parameters=values[name])
                 else:
                     progress(f"{name}: notebook {number} of {len(plan)}")
                     run = run_notebook(
@@ -97,18 +103,12 @@ def run_all(
     ]
 
 
-def _languages(notebooks: Path, plan: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """The codes of all languages that the notebooks study, in order."""
-    every = [filled(notebooks / f"{name}.ipynb", own, where=name).get("languages", ()) for name, own in plan.items()]
-    return list(dict.fromkeys(itertools.chain(*every)))
-
-
 def _repeated(profile_name: str) -> frozenset[str]:
     """The notebooks that were done before with a profile."""
     found = set()
     for path in (outputs_folder() / "notebooks").glob("*.ipynb"):
-        with contextlib.suppress(SmallerError):
-            about = files.read(path).metadata.get("smaller", {})
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            about = json.loads(path.read_bytes())["metadata"].get("smaller", {})
             if (about.get("status"), about.get("profile")) == ("done", profile_name):
                 found.add(path.stem)
     return frozenset(found)

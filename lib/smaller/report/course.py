@@ -39,13 +39,14 @@ class Course:
     """A study at one moment, in local time: `runs` have ended, and of those left the first runs now, unless `stopped`.
 
     `titles` are those of its notebooks by name, in order; `minutes` is what the profile says that each takes, where it
-    says so; `repeated` were done before, so that records should be there.
+    says so; `repeated` were done before, so that records should be there, and `standing` ones do not run.
     """
 
     profile: str
     titles: Mapping[str, str]
     minutes: Mapping[str, float] = field(default_factory=dict)
     repeated: frozenset[str] = frozenset()
+    standing: frozenset[str] = frozenset()
     runs: Sequence[NotebookRun] = ()
     stopped: bool = False
     time: str = field(default_factory=_now)
@@ -63,6 +64,8 @@ class Course:
 
     def _seconds(self, name: str, done: Mapping[str, float]) -> float | None:
         """By what is foretold of a notebook, times how much longer those of its kind took than was foretold of them."""
+        if name in self.standing:
+            return 0.0
         kind = [other for other in done if (other in self.repeated) == (name in self.repeated)]
         told = sum(self._foretold(other) for other in kind)
         if not told:
@@ -98,6 +101,7 @@ class Course:
         """What a study says before it begins, in three lines."""
         several = ", ".join(map(name_of, languages)) if len(languages) < FEW else count_of(len(languages), "language")
         takes = f"{self.about} on two cores" if self.about else "how long it takes shows when a notebook is done"
+        takes = "nothing changed since they ran, so none runs" if self.standing == set(self.titles) else takes
         yield f"study: profile {self.profile}, {count_of(len(self.titles), 'notebook')} in {several}; {takes}"
         yield f"report: {place}, from now on, renewed whenever a notebook ends"
         yield "more: make lab opens the notebooks; make study PROFILE=mini takes real data"
