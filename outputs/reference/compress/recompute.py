@@ -81,8 +81,9 @@ told = [
     f"and {crf['f1']['test']:.1f} on test: F1 of the student minus that of the CRF is "
     f"{minus(at_every_seed(of_split(plain, 'test'), [1]))}.",
     *(
-        f"With labels alone, a student of the same shape and tokens, trained for as many updates, has "
-        f"{row['test']:.1f} on test: F1 with the teacher and its unlabelled text minus that is "
+        f"With labels alone, a student of the same shape, whose {row['tokens']:,.0f} tokens are learned from the "
+        f"training sentences, has {row['test']:.1f} on test after as many updates: F1 with the teacher and its "
+        f"unlabelled text minus that is "
         f"{minus(alone.loc[[place]])}."
         for place, row in alone.iterrows()
     ),
@@ -94,8 +95,8 @@ shown = shown.assign(tokens=[f"{row.tokens:,.0f}{' learned' if row.learned else 
 shares = [name for name in small if name.endswith("of dense")]
 table = RUN.table(
     shown[["layers", "width", "neurons", "tokens", "taught", "epochs", "MB", "dev", "test", *shares]],
-    "Students of multilingual-e5-small with weights of 4 bits, by rounds, of which each keeps the best on dev: span "
-    "F1, and the share of the encoder's. Tokens are the encoder's own, or learned from the text. MB: the folder "
+    "Students of multilingual-e5-small with weights of 4 bits, by rounds, of which each keeps the best on dev, and one "
+    "with labels alone: span F1, and the share of the encoder's. Tokens are the encoder's own, or learned from the text. MB: the folder "
     "without its README.",
     "four-bits",
     decimals=dict.fromkeys(["layers", "width", "neurons", "epochs", *shares], 0) | {"MB": 2},
