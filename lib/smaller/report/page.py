@@ -243,7 +243,7 @@ def _make_readable(soup) -> None:
         words = cell.get_text()
         if cell.name == "td" and len(words) <= 24 and re.match(r"[-+−±]?\d|[BIES]-\w+$", words):
             cell["class"] = [*cell.get("class", []), "short"]
-        elif len(words) > 90:
+        elif len(words) > 60:
             cell["class"] = [*cell.get("class", []), "long"]
 
 
