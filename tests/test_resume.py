@@ -146,8 +146,10 @@ class Studies:
             while len(self.records(name)) <= before:
                 assert os.waitpid(child, os.WNOHANG)[0] == 0, "it ended before it was killed"
                 time.sleep(0.005)
-            workers = psutil.Process(child).children(recursive=True)
-            assert len(workers) == 2 + forks.can_fork()  # and the process that they are forked from
+            expected, until = 2 + forks.can_fork(), time.monotonic() + 20  # and what they are forked from
+            while len(workers := psutil.Process(child).children(recursive=True)) != expected:
+                assert time.monotonic() < until, [process.cmdline() for process in workers]
+                time.sleep(0.005)  # one may still start, or git say which commit this is
             (os.killpg if whole else os.kill)(child, signal.SIGKILL)
             os.waitpid(child, 0)
             survivors += len(psutil.wait_procs(workers, timeout=20)[1])

@@ -17,8 +17,9 @@ VALUES = {"languages": ["swa", "yor"]}
 
 
 @pytest.fixture
-def made(outputs, tmp_path) -> Path:
+def made(outputs, tmp_path, monkeypatch) -> Path:
     """A notebook that was run by a study, with a record before it and a file of its own."""
+    monkeypatch.delenv("SMALLER_DATA", raising=False)
     record(outputs, "earlier")
     shows = (
         "import json, random\nfrom IPython.display import display\n"

@@ -200,7 +200,7 @@ def notes(axes: Axes, places: Mapping[str, tuple[float, float]], colours: Mappin
         *(np.r_[one - 1, one + 1] for one in _drawn(axes)),
     ]
     for text, point in at.items():
-        size = np.array((3.6 * len(text), 6))
+        size = np.array((4.2 * len(text), 7))
         beside = [(x, y) for x in (5, -5 - size[0]) for y in (-2.5, 1, -6, 4, -10)]
         sides = np.array(beside + [(-size[0] / 2, y) for y in (5, -11)])
         low, boxes = (point + sides)[:, None], np.array(taken)
