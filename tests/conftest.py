@@ -8,6 +8,7 @@ import ipaddress
 import os
 import resource
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -103,9 +104,43 @@ def tiny():
 
 
 @pytest.fixture
-def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def half_precision(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Says whether the processor is fast at products in bfloat16, whatever it is."""
+    return lambda fast: monkeypatch.setattr("smaller.encoders.device.half_precision", lambda: fast)
+
+
+@pytest.fixture
+def full_precision(half_precision: Callable[[bool], None]) -> None:
     """Matrix products in fp32 also where the processor has bfloat16, for comparisons of values."""
-    monkeypatch.setattr("smaller.encoders.device.half_precision", lambda: False)
+    half_precision(False)
+
+
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a package one that is not installed."""
+
+    def take_away(package: str) -> None:
+        for name in [name for name in sys.modules if name.split(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+
+    return take_away
+
+
+@pytest.fixture
+def own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that a test defines are forgotten after it."""
+    from smaller.study.steps import base
+
+    monkeypatch.setattr(base, "STEPS", dict(base.STEPS))
+
+
+@pytest.fixture
+def own_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an engine with an address looks for models is forgotten after a test."""
+    from smaller.study import cache
+
+    monkeypatch.setattr(cache, "elsewhere", cache.elsewhere)
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +177,21 @@ def outputs(tmp_path: Path, rooms: Callable[..., None]) -> Path:
     """The folder of this test's outputs, which nobody has made yet."""
     rooms(outputs=tmp_path / "outputs")
     return tmp_path / "outputs"
+
+
+@pytest.fixture
+def keep(outputs: Path) -> Callable[[dict[str, dict]], None]:
+    """Writes records by their identities as a study writes them; a section that a test does not give is empty."""
+    from smaller.study import results
+
+    empty = {"format": results.FORMAT, "steps": []}
+    empty |= {section: {} for section in ("recipe", "inputs", "scores", "cost", "provenance")}
+
+    def write(records: dict[str, dict]) -> None:
+        for identity, record in records.items():
+            results.write(empty | {"identity": identity} | record)
+
+    return write
 
 
 @pytest.fixture(scope="session")

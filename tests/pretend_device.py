@@ -14,6 +14,7 @@ import collections
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -235,13 +236,14 @@ class _Methods(TorchFunctionMode):
         return self.record.put(made, there)
 
 
-def _about_cuda() -> dict[str, Callable]:
-    """What `torch.cuda` answers where there is one GPU that can do bfloat16."""
+def _about_cuda(cards: int, memory: float) -> dict[str, Callable]:
+    """What `torch.cuda` answers where there are GPUs that can do bfloat16, with so many bytes each."""
     state = torch.zeros(16, dtype=torch.uint8)
     return {
         "_lazy_init": lambda: None,
         "is_available": lambda: True,
-        "device_count": lambda: 1,
+        "device_count": lambda: cards,
+        "get_device_properties": lambda *_: SimpleNamespace(total_memory=memory),
         "current_device": lambda: 0,
         "get_device_name": lambda *_: "a pretended GPU",
         "is_bf16_supported": lambda **_: True,
@@ -255,8 +257,8 @@ def _about_cuda() -> dict[str, Callable]:
 
 
 @contextlib.contextmanager
-def pretend_device() -> Iterator[Record]:
-    """For a while there is a GPU, which `device.device` finds as it finds a real one."""
+def pretend_device(*, cards: int = 1, memory: float = 80e9) -> Iterator[Record]:
+    """For a while there are GPUs with so many bytes each, which `device.device` finds as it finds real ones."""
     record = Record()
     autocast, grouped = torch.autocast.__init__, torch._C._group_tensors_by_device_and_dtype
 
@@ -269,7 +271,7 @@ def pretend_device() -> Iterator[Record]:
         return {(first.device, kind): group for first, ((_, kind), group) in zip(firsts, groups, strict=True)}
 
     with (
-        mock.patch.multiple(torch.cuda, **_about_cuda()),
+        mock.patch.multiple(torch.cuda, **_about_cuda(cards, memory)),
         mock.patch.object(torch.autocast, "__init__", autocast_here),
         mock.patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped_there),
         contextlib.ExitStack() as answers,

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -83,7 +82,7 @@ def test_a_build_for_the_processor_is_taken_as_it_is(blind: Callable, monkeypatc
     assert check.accelerators()[0].found == "Apple's (MPS) is not used: everything runs on the processor"
 
 
-def test_the_arithmetic_is_set_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_arithmetic_is_set_and_recorded(half_precision: Callable[[bool], None]) -> None:
     torch.backends.cuda.matmul.fp32_precision = "tf32"
     with pretend_device():
         device.device()
@@ -93,7 +92,7 @@ def test_the_arithmetic_is_set_and_recorded(monkeypatch: pytest.MonkeyPatch) -> 
             "fp32_products": "ieee",
         }
     assert torch.backends.cuda.matmul.allow_tf32 is False and "fp32 without TF32" in Setting().protocol
-    monkeypatch.setattr(device, "half_precision", lambda: False)
+    half_precision(False)
     assert device.arithmetic() == {"device_type": "cpu", "mixed_precision": "none", "fp32_products": "ieee"}
     assert device.arithmetic().keys() < results.provenance().keys()
 
@@ -159,10 +158,9 @@ def test_a_processor_needs_no_other_algorithms(tiny: Model) -> None:
         ("1,-1,2", ["1"]),
     ],
 )
-def test_cards_are_those_that_are_allowed(allowed: str | None, expected: list, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cards_are_those_that_are_allowed(allowed: str | None, expected: list) -> None:
     count = 1 if (allowed or "").startswith("MIG") else len(expected)
-    with changed(CUDA_VISIBLE_DEVICES=allowed), pretend_device(), monkeypatch.context() as there:
-        there.setattr(torch.cuda, "device_count", lambda: count)
+    with changed(CUDA_VISIBLE_DEVICES=allowed), pretend_device(cards=count):
         assert device.cards() == expected
 
 
@@ -171,14 +169,13 @@ def test_there_are_no_cards_without_a_gpu() -> None:
 
 
 @pytest.mark.parametrize(("free", "workers"), [(5_000, 1), (22_000, 1), (46_000, 4), (24_500, 2), (140_000, 4)])
-def test_workers_go_by_free_memory(free: int, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_go_by_free_memory(free: int, workers: int, tmp_path: Path) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text(f'#!/bin/sh\ncase "$*" in *memory.free*--id=7) echo {free};; *) exit 1;; esac\n', encoding="utf-8")
     tool.chmod(0o755)
-    with changed(CUDA_VISIBLE_DEVICES="7", PATH=f"{tmp_path}:/bin:/usr/bin"), pretend_device():
+    with changed(CUDA_VISIBLE_DEVICES="7", PATH=f"{tmp_path}:/bin:/usr/bin"), pretend_device(memory=40e9):
         assert device.workers_on(0) == workers
         tool.unlink()
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=40e9))
         assert device.workers_on(0) == 3
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from pretend_device import pretend_device
 
 from smaller import encoders, study
 from smaller.__main__ import main
@@ -44,8 +45,7 @@ pytestmark = pytest.mark.usefixtures("fresh_folders")
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(cache, "elsewhere", cache.elsewhere)  # which an engine with an address sets
+def no_settings(own_engine: None) -> Iterator[None]:
     with changed(SMALLER_ENGINE=None, SMALLER_RAY_ADDRESS=None, SMALLER_WORKERS=None):
         yield
 
@@ -221,9 +221,10 @@ def test_listener_hears_of_every_recipe() -> None:
 
 
 @pytest.fixture
-def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "cards", lambda: ["3", "GPU-8932f937"])
-    monkeypatch.setattr(local, "workers_on", lambda card: 2)
+def two_cards(tmp_path: Path) -> Iterator[None]:
+    """Two cards with room for two workers each, on a machine without the driver's tool."""
+    with changed(CUDA_VISIBLE_DEVICES="3,GPU-8932f937", PATH=str(tmp_path)), pretend_device(cards=2, memory=30e9):
+        yield
 
 
 def test_workers_are_spread_over_the_cards_and_see_one_each(two_cards: None) -> None:

@@ -16,7 +16,6 @@ from smaller.analysis.published import published
 from smaller.analysis.sentences import Counts
 from smaller.analysis.statistics import LACKING, t_interval
 from smaller.notebook.display import in_numbers
-from smaller.study import results
 from smaller.study.evaluation import pack
 
 LOSSES = {"dense": 0.0, "pruned 50%": 0.0, "pruned 90%": 0.4}
@@ -35,11 +34,8 @@ def counts_of(language: str, seed: int, *, recall: float) -> np.ndarray:
 
 
 @pytest.fixture
-def study(monkeypatch):
+def study(keep):
     """Makes the table of a study whose records hold counts by sentence; `lacking` records are older than those."""
-
-    records = {}
-    monkeypatch.setattr(results, "of_identity", records.get)
 
     def make(
         *,
@@ -51,7 +47,7 @@ def study(monkeypatch):
         recalls=RECALLS,
         dataset="masakhaner",
     ):
-        rows = []
+        rows, records = [], {}
         for encoder in encoders:
             for language in languages:
                 for seed in seeds:
@@ -86,6 +82,7 @@ def study(monkeypatch):
                                     "parameters": 1_000_000,
                                 }
                             )
+        keep(records)
         return pd.DataFrame(rows)
 
     return make

@@ -631,20 +631,16 @@ def test_a_share_of_a_score_that_is_missing_or_zero_is_not_measured(gone: Callab
     )
 
 
-def test_guessing_is_read_from_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guessing_is_read_from_the_records(keep: Callable) -> None:
     kept = {"pseudo_perplexity": 20.0, "word_perplexity": 90.0, "unknown_pieces": 0.0, "pieces": 30, "words": 20}
     text = EvaluationSet("sample", "swa", kind="unlabelled", limit=5)
     models = {DENSE: Recipe("sample-small"), TRIMMED: Recipe("sample-base")}
-    bits = {"sample-small": 2.0, "sample-base": 2.5}
-    monkeypatch.setattr(
-        without_labels,
-        "read",
-        lambda recipe: {"scores": {text.key: kept | {"bits_per_character": bits[recipe.encoder]}}},
-    )
+    for recipe, bits in zip(models.values(), (2.0, 2.5), strict=True):
+        scores = {text.key: kept | {"bits_per_character": bits}}
+        keep({recipe.identity: {"inputs": recipe.inputs(), "scores": scores}})
     found = without_labels.guessing({("swa", stage): [recipe] for stage, recipe in models.items()}, {"swa": text})
     assert found["bits per character"].tolist() == [2.0, 2.5] and found["tokens per word"].tolist() == [1.5, 1.5]
     told = extreme_claims.guessed(found.assign(encoder="one"))
     assert told.values == {"worst": TRIMMED, "bits": 0.5}
-    monkeypatch.setattr(without_labels, "read", lambda recipe: None)
-    assert without_labels.guessing({("swa", DENSE): [Recipe("sample-small")]}, {"swa": text}).empty
+    assert without_labels.guessing({("swa", DENSE): [Recipe("sample-large")]}, {"swa": text}).empty
     assert extreme_claims.guessed(found.head(0)).verdict == NOT_MEASURED

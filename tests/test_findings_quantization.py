@@ -14,6 +14,8 @@ from smaller.analysis.published import published
 from smaller.analysis.statistics import LACKING, Interval
 from smaller.base.errors import SmallerError
 from smaller.study import timing
+from smaller.study.recipes import Recipe, dense
+from smaller.study.steps import FineTune, Quantize
 
 WHOLE = "end_to_end_milliseconds"
 SEEDS = (1, 2, 3)
@@ -337,11 +339,21 @@ def test_sizes_by_format_add_up():
     assert math.isnan(found.loc["dynamic", "smaller than fp16 (%)"]), "what is larger is not smaller"
 
 
-def test_sizes_are_read_from_the_first_record_of_each_format(monkeypatch):
-    step = {"step": "Quantize", "form": "fp16", "report": {"bytes_after": {"embeddings": 5, "linear": 6, "rest": 7}}}
-    records = {"a": {"steps": [{"step": "FineTune", "report": {}}, step]}, "b": {"steps": [step]}, "c": None}
-    monkeypatch.setattr("smaller.study.results.read", records.get)
-    found = timing.bytes_by_part(["c", "a", "b"])
+def quantized(form: str, seed: int, **options: float) -> Recipe:
+    return dense("sample-small", FineTune("sample", "swa", seed=seed)).then(Quantize(form, **options))
+
+
+def test_sizes_are_read_from_the_first_record_of_each_format(keep):
+    lacking, first, second = (quantized("fp16", seed) for seed in (1, 2, 3))
+    for recipe, size in ((first, 5), (second, 8)):
+        step = {
+            "step": "Quantize",
+            "form": "fp16",
+            "report": {"bytes_after": {"embeddings": size, "linear": 6, "rest": 7}},
+        }
+        steps = [{"step": "FineTune", "report": {}}, step]
+        keep({recipe.identity: {"inputs": recipe.inputs(), "steps": steps}})
+    found = timing.bytes_by_part([lacking, first, second])
     assert found.to_dict("list") == {"form": ["fp16"] * 3, "part": ["embeddings", "linear", "rest"], "bytes": [5, 6, 7]}
 
 
@@ -391,21 +403,20 @@ def test_a_gain_by_rounding_is_no_loss():
     assert found.values["shown"] == [], "what is told are losses"
 
 
-def test_outliers_come_from_the_records_that_looked_at_sentences(monkeypatch):
+def test_outliers_come_from_the_records_that_looked_at_sentences(keep):
     report = {"columns": 0.2, "values": 0.01, "largest": 9.0, "sentences": 3}
-    records = {
-        "a": {"identity": "a", "steps": [{"threshold": 3.0, "report": {"outliers": report}}]},
-        "b": {
-            "identity": "b",
-            "steps": [{"threshold": 3.0, "report": {"outliers": report | {"columns": 0.4, "largest": 12.0}}}],
-        },
-        "c": {"identity": "c", "steps": [{"threshold": 6.0, "report": {"outliers": None}}]},
+    met = {
+        quantized("llm.int8", 1, threshold=3.0): report,
+        quantized("llm.int8", 2, threshold=3.0): report | {"columns": 0.4, "largest": 12.0},
+        quantized("llm.int8", 1, threshold=6.0): None,
     }
-    monkeypatch.setattr("smaller.study.results.read", records.get)
-    looked = timing.outliers("abcd")
-    assert looked["identity"].tolist() == ["a", "b"]
+    for recipe, outliers in met.items():
+        step = {"threshold": recipe.steps[-1].threshold, "report": {"outliers": outliers}}
+        keep({recipe.identity: {"inputs": recipe.inputs(), "steps": [step]}})
+    looked = timing.outliers([*met, quantized("llm.int8", 3)])
+    assert looked["identity"].tolist() == [recipe.identity for recipe in met][:2]
     rows = [row("fp32"), row("fp32", seed=2)]
-    rows += [row("llm.int8", seed=seed, identity=name, f1=79.0) for name, seed in (("a", 1), ("b", 2), ("c", 1))]
+    rows += [row("llm.int8", seed=recipe.fine_tuning.seed, identity=recipe.identity, f1=79.0) for recipe in met]
     found = quantization.thresholds(looked, pd.DataFrame(rows))
     (only,) = found.to_dict("records")
     f1 = only.pop("F1 against fp32")

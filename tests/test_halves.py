@@ -19,9 +19,9 @@ from smaller.study.steps.pretraining import masked_batches
 
 
 @pytest.fixture
-def half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def halved(half_precision: Callable[[bool], None]) -> None:
     """Products in bfloat16 also where the processor is slow at them."""
-    monkeypatch.setattr("smaller.encoders.device.half_precision", lambda: True)
+    half_precision(True)
 
 
 def trained(model: Model, rows: list, loss: Callable, made: Callable = halves.halves_of, **options) -> dict:
@@ -38,7 +38,7 @@ def autocast_alone(network: torch.nn.Module) -> contextlib.AbstractContextManage
 @pytest.mark.parametrize("part", [None, 64], ids=["whole batches", "batches in parts"])
 @pytest.mark.parametrize("frozen", [False, True], ids=["all", "a part of the parameters"])
 def test_a_tagger_trains_bit_for_bit_as_under_autocast(
-    tiny: Model, half_precision: None, part: int | None, frozen: bool
+    tiny: Model, halved: None, part: int | None, frozen: bool
 ) -> None:
     tagger = encoders.with_classifier(tiny, LABELS, seed=1)
     tagger.network.base_model.encoder.layer[0].requires_grad_(not frozen)
@@ -50,7 +50,7 @@ def test_a_tagger_trains_bit_for_bit_as_under_autocast(
     assert same(found, expected) and not same(found, weights(tagger))
 
 
-def test_a_matrix_that_embeds_and_guesses_has_the_gradients_of_both(tiny: Model, half_precision: None) -> None:
+def test_a_matrix_that_embeds_and_guesses_has_the_gradients_of_both(tiny: Model, halved: None) -> None:
     lines = [torch.tensor(row) for row in tiny.tokenizer(sample.text("swa")[:16])["input_ids"]]
     rows = list(masked_batches(lines, tiny.tokenizer, updates=3, size=8, rate=0.3, seed=3))
     found, expected = (
@@ -83,7 +83,7 @@ def test_queries_keys_and_values_of_one_product_differ_by_their_rounding(tiny: M
         assert (gradient - single[name]).norm() <= 0.02 * single[name].norm() + 1e-5, name
 
 
-def test_layers_are_as_before_afterwards(tiny: Model, half_precision: None) -> None:
+def test_layers_are_as_before_afterwards(tiny: Model, halved: None) -> None:
     network = tiny.copy().network
     before = {name: (type(module), set(vars(module))) for name, module in network.named_modules()}
     with contextlib.suppress(ZeroDivisionError), halves.halves_of(network) as copies:

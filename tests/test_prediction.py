@@ -118,9 +118,9 @@ def test_a_reading_says_of_each_word_what_a_part_of_the_sentence_says(tagger):
 
 
 @pytest.mark.parametrize("capable", [True, False])
-def test_scores_are_in_fp32_also_where_training_is_not(tagger, capable, monkeypatch):
+def test_scores_are_in_fp32_also_where_training_is_not(tagger, capable, half_precision):
     """Else a trained model would stand in bfloat16 beside its own formats, which are read as they are."""
-    monkeypatch.setattr("smaller.encoders.device.half_precision", lambda: capable)
+    half_precision(capable)
     found = []
     hook = tagger.network.classifier.register_forward_hook(lambda module, seen, made: found.append(made.dtype))
     read(tagger, sample.sentences("swa", "dev")[:3])

@@ -181,10 +181,9 @@ class StandIn(types.ModuleType):
 
 
 @pytest.fixture
-def ray(tmp_path: Path, few_sentences: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def ray(tmp_path: Path, few_sentences: None, own_engine: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     names = (*ON_EVERY_NODE, "SMALLER_RAY_CPUS", "SMALLER_RAY_GPUS", "SMALLER_RAY_ADDRESS")
     names += ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
-    monkeypatch.setattr(cache, "elsewhere", cache.elsewhere)  # which an engine with an address sets
     with socket.create_server(("127.0.0.1", 0)) as head, changed(**dict.fromkeys(names)):
         found = StandIn(tmp_path / "no des", head)
         for name in ("ray", "ray.exceptions", "ray.util", "ray.util.scheduling_strategies"):

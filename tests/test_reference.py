@@ -179,8 +179,7 @@ def example(project, heading: str) -> str:
     return re.search(r"```python\n(.*?)```", text, flags=re.DOTALL).group(1)
 
 
-def test_the_readmes_step_is_one(project, tiny, monkeypatch):
-    monkeypatch.setattr(base, "STEPS", dict(base.STEPS))
+def test_the_readmes_step_is_one(project, tiny, own_steps):
     given: dict = {"__name__": "shrinking"}
     exec(compile(example(project, "Add a step"), "README.md", "exec", dont_inherit=True), given)
     step = given["Shrink"](0.25)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
+from pretend_device import pretend_device
 
 from smaller import study
 from smaller.__main__ import main
@@ -16,6 +18,7 @@ from smaller.base import files, paths, settings
 from smaller.base.errors import SmallerError
 from smaller.base.progress import silent
 from smaller.base.settings import changed
+from smaller.encoders.device import device
 from smaller.notebook import profiles, rehearsal, runner
 from smaller.notebook.parameters import filled
 from smaller.notebook.runner import NotebookRun
@@ -253,7 +256,7 @@ def test_one_seed_and_two_languages_that_make_sense_in_every_notebook() -> None:
     assert {name for name in short if short[name] != given[name]} == {"languages", "seeds", "few_seeds"}
 
 
-def test_hours_are_what_was_measured_times_what_is_planned(monkeypatch: pytest.MonkeyPatch, tiny_folder: str) -> None:
+def test_hours_are_what_was_measured_times_what_is_planned(keep: Callable, tiny_folder: str) -> None:
     def record(tuning: FineTune, seconds: float, wall: float, peak: float) -> dict:
         report = {"updates": 2, "seconds": seconds, "wall_seconds": wall}
         step = tuning.canonical() | {"report": report}
@@ -266,7 +269,8 @@ def test_hours_are_what_was_measured_times_what_is_planned(monkeypatch: pytest.M
 
     other = FineTune("sample", "swa", batch_size=2)
     swa, yor, hau = tune("swa", 4), tune("yor", 4), tune("hau", 5)
-    monkeypatch.setattr(results, "read_all", lambda: [record(swa, 4.0, 5.0, 2e9), record(yor, 8.0, 11.0, 3e9)])
+    records = [record(swa, 4.0, 5.0, 2e9), record(yor, 8.0, 11.0, 3e9)]
+    keep(dict(zip("ab", records, strict=True)))
     planned = [
         NotebookRun("01", "planned", plan=plan(swa, yor, hau, updates=100)),
         NotebookRun("02", "planned", plan=plan(swa, other, updates=50, done=8)),
@@ -303,20 +307,17 @@ def test_hours_are_what_was_measured_times_what_is_planned(monkeypatch: pytest.M
         (1e9, 6e14, 2e9, "3 processes in the memory of this machine: set SMALLER_WORKERS=1"),
     ],
 )
-def test_what_does_not_fit_is_told_with_what_to_do(
-    models: float, peak: float, free: float, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("smaller.encoders.device.cards", list)
-    with changed(SMALLER_CACHE_GB="4"):
+def test_what_does_not_fit_is_told_with_what_to_do(models: float, peak: float, free: float, expected: str) -> None:
+    device.cache_clear()
+    with changed(SMALLER_CACHE_GB="4", CUDA_VISIBLE_DEVICES="-1"):
         *_, last = lines = list(rehearsal.room(models, peak, workers=3, free=free))
     assert len(lines) == 3 and re.fullmatch(f"does not fit: {expected}.*", last)
 
 
-def test_processes_of_several_cards_share_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smaller.encoders.device.cards", lambda: ["0", "1"])
-    card = type("Card", (), {"total_memory": 80e9})
-    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: card)
-    _, told, lacking = rehearsal.room(1e9, 35e9, workers=6, free=2e12)
+def test_processes_of_several_cards_share_each() -> None:
+    with pretend_device(cards=2, memory=80e9):
+        _, told, lacking = rehearsal.room(1e9, 35e9, workers=6, free=2e12)
+        _, unknown, *_ = rehearsal.room(0.0, 0.0, workers=6, free=2e12)
     assert "held 35.0 GB at most" in told and told.endswith("3 processes share the 80 GB of a card")
     assert lacking.startswith("does not fit: 3 processes in the memory of a card: set SMALLER_WORKERS=4")
-    assert "memory: not measured; " in list(rehearsal.room(0.0, 0.0, workers=6, free=2e12))[1]
+    assert unknown.startswith("memory: not measured; ")

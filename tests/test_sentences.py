@@ -67,12 +67,12 @@ def recorded(models: dict[str, dict], *, split: str = "test", kind: str = "spans
 
 
 @pytest.fixture
-def told(monkeypatch):
+def told(keep):
     """Makes rows of a table whose records are those given."""
 
     def make(models: dict[str, dict], **more: str) -> pd.DataFrame:
         rows, records = recorded(models, **more)
-        monkeypatch.setattr(results, "of_identity", records.get)
+        keep(records)
         return rows
 
     return make

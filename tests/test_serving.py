@@ -155,8 +155,8 @@ def test_a_folder_without_its_description_is_no_encoder(folders, tmp_path):
         open_shipped(folder)
 
 
-def test_a_missing_runtime_is_said(folders, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+def test_a_missing_runtime_is_said(folders, absent):
+    absent("onnxruntime")
     for opened in (open_graph, open_shipped):
         with pytest.raises(SmallerError, match="need the package onnxruntime.*Install"):
             opened(folders["word", "onnx"])

@@ -270,8 +270,8 @@ def test_another_engine_is_taken_where_the_first_is_missing(models, broken):
     assert tag(model, SENTENCES) == tag(models["dynamic"], SENTENCES)
 
 
-def test_a_missing_library_is_said_when_a_folder_is_opened(shipped, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+def test_a_missing_library_is_said_when_a_folder_is_opened(shipped, absent):
+    absent("bitsandbytes")
     with pytest.raises(SmallerError, match="needs the package bitsandbytes"):
         open_shipped(shipped / "llm.int8")
 

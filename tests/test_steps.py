@@ -60,12 +60,6 @@ def test_no_step_takes_a_model_of_fewer_bits(step: Step, tiny) -> None:
         step.apply(model)
 
 
-@pytest.fixture
-def own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test defines is forgotten after it."""
-    monkeypatch.setattr(base, "STEPS", dict(base.STEPS))
-
-
 def test_parameters_are_counted_around_a_step_of_ones_own(own_steps, tiny) -> None:
     @dataclass(frozen=True)
     class Headless(Step):
