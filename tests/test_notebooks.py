@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from smaller import report
-from smaller.base import paths
+from smaller.base import forks, paths, settings
 from smaller.base.errors import SmallerError
+from smaller.data import sample
+from smaller.notebook.kernels import IMPORTED
 from smaller.notebook.parameters import filled
 from smaller.notebook.profiles import profile, profiles
 from smaller.notebook.runner import plan_notebook, run_notebook
@@ -31,10 +34,34 @@ FIGURES = {
 }
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[forks.Nursery | None]:
+    """Kernels of these tests are forked from one process, which imports once."""
+    with forks.nursery(IMPORTED, settings.of_kernel({})) as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def real_names(fresh_folders: Path, rooms: Callable[..., None]) -> str:
+    """A data set of the study in a folder of one's own: a few sentences, in the layout of MasakhaNER."""
+    rooms(data=fresh_folders / "da ta")
+    for language in ("swa", "yor"):
+        for split, count in {"train": 160, "dev": 60, "test": 80}.items():
+            file = fresh_folders / "da ta" / "masakhaner" / language / f"{split}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            each = [zip(sentence.words, sentence.tags, strict=True) for sentence in sample.sentences(language, split)]
+            sentences = ["\n".join(" ".join(row) for row in sentence) for sentence in each[:count]]
+            file.write_text("\n\n".join([*sentences, ""]), encoding="utf-8")
+    return "masakhaner"
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_offline_and_makes_a_page(notebook: Path, tiny_folder: Path, fresh_folders) -> None:
-    given = profile(TINY, notebook.stem, overrides={"encoders": [str(tiny_folder)]})
-    run = run_notebook(notebook, given, profile_name="sample")
+def test_notebook_runs_offline_and_makes_a_page(
+    notebook: Path, tiny_folder: str, real_names: str, nursery: forks.Nursery | None
+) -> None:
+    own = {} if notebook.stem == "00_quickstart" else {"dataset": real_names}
+    given = profile(TINY, notebook.stem, overrides={"encoders": [tiny_folder], **own})
+    run = run_notebook(notebook, given, profile_name="sample", nursery=nursery)
     assert (run.status, run.error) == ("done", "")
     executed = nbformat.read(paths.outputs_folder() / "notebooks" / notebook.name, as_version=4)
     code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
@@ -46,7 +73,7 @@ def test_notebook_runs_offline_and_makes_a_page(notebook: Path, tiny_folder: Pat
     table = results.table(results.read_all())
     assert table["score"].between(0, 100).all() and set(table["language"]) >= set(given["languages"])
     page = report.render(paths.outputs_folder() / "notebooks" / notebook.name)
-    assert page.answer and page.sample and not page.error
+    assert page.answer and not page.error and page.sample is ("sample" in json.dumps(run.parameters))
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -75,18 +102,18 @@ def test_one_cell_says_what_is_to_do(notebook: Path) -> None:
     assert ["preview(" in cell.source for cell in cells if "plan" in cell.metadata.get("tags", [])] == [True]
 
 
-def test_a_dry_run_gives_the_plan_and_keeps_nothing(tiny_folder: Path, fresh_folders) -> None:
+def test_a_dry_run_gives_the_plan_and_keeps_nothing(tiny_folder: str, fresh_folders, nursery) -> None:
     given = {"encoders": [str(tiny_folder)], "seeds": [1, 2], "epochs": 1}
-    run = plan_notebook(NOTEBOOKS[0], given)
+    run = plan_notebook(NOTEBOOKS[0], given, nursery=nursery)
     assert (run.status, run.error) == ("planned", "") and run.parameters.items() >= given.items()
     assert (run.plan.recipes, run.plan.done, run.plan.trainings) == (8, 0, 4) and run.plan.updates > 0
     assert not paths.outputs_folder().exists()
 
 
-def test_what_is_only_looked_at_at_home_is_not_counted_as_to_score(fresh_folders) -> None:
+def test_what_is_only_looked_at_at_home_is_not_counted_as_to_score(fresh_folders, nursery) -> None:
     (notebook,) = (path for path in NOTEBOOKS if path.stem == "05_transfer")
     few = {"seeds": [1], "joint_seeds": [], "sparsities": [0.0, 0.5], "forms": [], "students": []}
-    run = plan_notebook(notebook, few | {"languages": ["swa"], "sources": ["swa", "yor"]})
+    run = plan_notebook(notebook, few | {"languages": ["swa"], "sources": ["swa", "yor"]}, nursery=nursery)
     # Both dense, Swahili pruned before and after; Yoruba pruned after is at home alone.
     assert (run.error, run.plan.recipes, run.plan.unscored) == ("", 5, 4)
 
@@ -101,10 +128,12 @@ def test_what_is_only_looked_at_at_home_is_not_counted_as_to_score(fresh_folders
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )
-def test_bad_values_end_a_notebook_at_its_second_cell(wrong: dict, said: str, tiny_folder: Path, fresh_folders) -> None:
+def test_bad_values_end_a_notebook_at_its_second_cell(
+    wrong: dict, said: str, tiny_folder: str, fresh_folders, nursery
+) -> None:
     if "encoders" not in wrong:
         wrong = wrong | {"encoders": [str(tiny_folder)]}
-    run = run_notebook(NOTEBOOKS[0], wrong)
+    run = run_notebook(NOTEBOOKS[0], wrong, nursery=nursery)
     assert run.status == "failed" and said in run.error
     assert not results.read_all()
 
