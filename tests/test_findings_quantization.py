@@ -138,8 +138,10 @@ def test_scores_are_intervals_and_the_best_of_a_row_is_marked_beside_them():
     loss = quantization.scores(table(), of="loss", decimals=2)
     assert loss.attrs["bold"] == {(place, "fp16") for place in range(3)}
     assert loss.loc[0, "dynamic"].mean == pytest.approx(0.4)
-    even = quantization.scores(table(("swa",), changes={"fp32": 0.0, "onnx": 0.001}, seeds=(1,)))
+    changes = {"fp32": 0.0, "onnx": 0.001}
+    even = quantization.scores(table(("swa",), changes=changes | {"dynamic": -2.0}, seeds=(1,)))
     assert even.attrs["bold"] == {(0, "fp32"), (0, "onnx")} and not even.loc[0, "onnx"].known
+    assert not quantization.scores(table(("swa",), changes=changes)).attrs["bold"], "a row of equals has no best"
 
 
 def test_differences_are_paired_by_seed_and_averaged_over_languages_first():

@@ -57,8 +57,8 @@ LANGUAGES: dict[str, Language] = {known.code: known for known in _ALL}
 
 
 def name_of(code: str) -> str:
-    """The name of a language of the study; of any other its code."""
-    return LANGUAGES[code].name if code in LANGUAGES else code
+    """The name of a language of the study; of any other its code; of some together (swa+yor) all their names."""
+    return " + ".join(LANGUAGES[one].name if one in LANGUAGES else one for one in code.split("+"))
 
 
 def names_of(codes: Iterable[str]) -> str:

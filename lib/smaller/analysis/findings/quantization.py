@@ -52,10 +52,11 @@ def against_fp32(table: pd.DataFrame, *, of: str = "f1", split: str = "test", **
 
 
 def scores(table: pd.DataFrame, *, of: str = "f1", decimals: int = 1) -> pd.DataFrame:
-    """Language by format: means over seeds; bold are the best of a row, and all that print the same as it."""
+    """Language by format: means over seeds; bold are the best of a row that print the same, unless all do."""
     found = _by_format(table, lambda own: over_seeds(own, of, by=["form"]))
     means = found.drop(columns="language").map(lambda cell: round(cell.mean, decimals))
     best = means.eq(means.max(axis="columns") if of == "f1" else means.min(axis="columns"), axis="index")
+    best = best.mul(~best.all(axis="columns"), axis="index")
     found.attrs["bold"] = {place for place, is_best in best.stack().items() if is_best}
     return found
 
