@@ -195,6 +195,25 @@ def keep(outputs: Path) -> Callable[[dict[str, dict]], None]:
 
 
 @pytest.fixture(scope="session")
+def few_real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of data like a user's own, with a few of the sample's sentences in MasakhaNER's layout.
+
+    Other processes read it too, where `sample_of` is this one's alone.
+    """
+    from smaller.data import sample
+
+    folder = tmp_path_factory.mktemp("few") / "da ta"
+    for language in ("swa", "yor"):
+        for split, count in {"train": 160, "dev": 60, "test": 80}.items():
+            file = folder / "masakhaner" / language / f"{split}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            rows = [zip(each.words, each.tags, strict=True) for each in sample.sentences(language, split)[:count]]
+            sentences = ["\n".join(" ".join(row) for row in sentence) for sentence in rows]
+            file.write_text("\n\n".join([*sentences, ""]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sample_of() -> Callable[..., AbstractContextManager]:
     """A sample with so many sentences in its splits; in this process alone, not in those that it starts."""
     from smaller.data import sample

@@ -12,7 +12,6 @@ import pytest
 from smaller import report
 from smaller.base import forks, paths, settings
 from smaller.base.errors import SmallerError
-from smaller.data import sample
 from smaller.notebook.kernels import IMPORTED
 from smaller.notebook.parameters import filled
 from smaller.notebook.profiles import profile, profiles
@@ -41,25 +40,12 @@ def nursery() -> Iterator[forks.Nursery | None]:
         yield nursery
 
 
-@pytest.fixture
-def real_names(fresh_folders: Path, rooms: Callable[..., None]) -> str:
-    """A data set of the study in a folder of one's own: a few sentences, in the layout of MasakhaNER."""
-    rooms(data=fresh_folders / "da ta")
-    for language in ("swa", "yor"):
-        for split, count in {"train": 160, "dev": 60, "test": 80}.items():
-            file = fresh_folders / "da ta" / "masakhaner" / language / f"{split}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            each = [zip(sentence.words, sentence.tags, strict=True) for sentence in sample.sentences(language, split)]
-            sentences = ["\n".join(" ".join(row) for row in sentence) for sentence in each[:count]]
-            file.write_text("\n\n".join([*sentences, ""]), encoding="utf-8")
-    return "masakhaner"
-
-
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_offline_and_makes_a_page(
-    notebook: Path, tiny_folder: str, real_names: str, nursery: forks.Nursery | None
+    notebook: Path, tiny_folder: str, fresh_folders, rooms: Callable, few_real: Path, nursery: forks.Nursery | None
 ) -> None:
-    own = {} if notebook.stem == "00_quickstart" else {"dataset": real_names}
+    rooms(data=few_real)
+    own = {} if notebook.stem == "00_quickstart" else {"dataset": "masakhaner"}
     given = profile(TINY, notebook.stem, overrides={"encoders": [tiny_folder], **own})
     run = run_notebook(notebook, given, profile_name="sample", nursery=nursery)
     assert (run.status, run.error) == ("done", "")

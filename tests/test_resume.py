@@ -34,7 +34,7 @@ def recipes_of(encoder: str) -> list:
 
     # Two updates a training: the smallest study that has every kind of job.
     def tuning(seed: int) -> FineTune:
-        return FineTune("sample", "swa", seed=seed, epochs=1, batch_size=250, learning_rate=3e-3)
+        return FineTune("masakhaner", "swa", seed=seed, epochs=1, batch_size=80, learning_rate=3e-3)
 
     pretraining = Pretrain(languages=("swa",), updates=2, batch_size=4)
     return [
@@ -162,11 +162,8 @@ class Studies:
 
 def main(encoder: str, folder: Path) -> None:
     from smaller import study  # noqa: F401  # what the children need is imported before they are forked
-    from smaller.data import sample
 
     studies = Studies(encoder, folder)
-    for split in sample.SIZES:
-        sample.sentences("swa", split)
     studies.finish(studies.start("warm"))
     began = time.monotonic()
     studies.finish(studies.start("undisturbed"))
@@ -180,7 +177,7 @@ def main(encoder: str, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def ordeal(tiny_folder: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
+def ordeal(tiny_folder: str, few_real: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     """What the script saw, and the folders that it left."""
     folder = tmp_path_factory.mktemp("studies")
     script = subprocess.run(
@@ -188,20 +185,20 @@ def ordeal(tiny_folder: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "SMALLER_DATA": str(few_real)},
     )
     assert script.returncode == 0, script.stderr
     return json.loads(script.stdout), folder
 
 
 @pytest.fixture
-def table(ordeal: tuple, tiny_folder: str, rooms: Callable[..., None]) -> Callable[[str], pd.DataFrame]:
+def table(ordeal: tuple, tiny_folder: str, few_real: Path, rooms: Callable[..., None]) -> Callable[[str], pd.DataFrame]:
     """The table of one of the studies, without what differs from run to run."""
 
     def read(name: str) -> pd.DataFrame:
         from smaller import study
 
-        rooms(outputs=ordeal[1] / name / "out puts")
+        rooms(outputs=ordeal[1] / name / "out puts", data=few_real)
         return study.table(recipes_of(tiny_folder)).drop(columns=UNEQUAL)
 
     return read
