@@ -281,7 +281,7 @@ def test_what_is_damaged_in_the_cache_of_the_hub_is_fetched_again(tmp_path):
         'list(splits.text("afriberta-corpus", "hau"))',
     ]
     with PlayedHub(afriberta_corpus(texts=CORPUS), plain_entities()) as hub:
-        assert [play(hub, tmp_path, line)[0] for line in lines] == [1, True, ["Sannu."]]
+        assert play(hub, tmp_path, *lines) == [1, True, ["Sannu."]]
         (said,) = play(hub, tmp_path, "[str(part) for part in fetching.plan(needs.named(['someone/entities:data']))]")
     assert said[0].startswith("someone/entities:data: 3 files, ") and said[0].endswith("; licence mit")
 
