@@ -23,8 +23,8 @@ from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
 
 SEEDS = (
-    "Dots: seeds; markers and lines: their means, with 95 % t intervals over two seeds or more; those of scores end at 0 "
-    "and 100."
+    "Dots: seeds; markers and lines: their means, with 95 % t intervals over two seeds or more; those of scores end at "
+    "0 and 100."
 )
 
 # Where the report puts its links to the files of a figure or table.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from smaller.analysis import sentences
+from smaller.analysis.figures.base import COLOURS, F1, GREY, MARKERS, log_scale, new_axes, notes, styled
 from smaller.analysis.findings import baselines
 from smaller.analysis.findings.baselines import at_every_seed
 from smaller.analysis.statistics import Interval, of_split
@@ -19,8 +20,8 @@ from smaller.study import results
 RUN = ReferenceRun(Path(__file__).parent, notebook="")
 os.environ["SMALLER_OUTPUTS"] = str(RUN.folder)
 COLUMNS = {"layers": "layers", "hidden": "width", "feed_forward": "neurons", "vocabulary": "tokens", "epochs": "epochs"}
-LIMIT = 1.0
-"""The megabytes that were asked for."""
+SEARCH = "274c97aa7c32"
+"""The commit at which the command searched; all else was trained beside its search, later."""
 
 WHOLE, TAUGHT, ALONE = "left whole, fp32", "teacher and labels", "labels alone"
 
@@ -44,6 +45,7 @@ def models() -> pd.DataFrame:
         "epochs": {name: own.get("epochs", steps[name]["FineTune"]["epochs"]) for name, own in student.items()},
         "taught": {name: kind(own) for name, own in student.items()},
         "learned": {name: own.get("tokens_by", "") == "learning" for name, own in student.items()},
+        "searched": {name: records[name]["provenance"]["commit"].startswith(SEARCH) for name in student},
     }
     table = results.table(records.values())
     table = table.assign(**{name: table["identity"].map(own) for name, own in about.items()})
@@ -60,7 +62,7 @@ whole, small = found[found["taught"] == WHOLE], found[found["taught"] != WHOLE]
 for split in ("dev", "test"):
     small = small.assign(**{f"{split}, % of dense": 100 * small[split] / whole[split].iloc[0]})
 taught, alone = (small[small["taught"] == kind] for kind in (TAUGHT, ALONE))
-searched = taught[taught["MB"] <= LIMIT]
+searched = taught[taught["searched"]]
 chosen = searched[searched["epochs"] == searched["epochs"].max()].nlargest(1, "dev")
 one, dense = chosen.iloc[0], whole.iloc[0]
 
@@ -87,17 +89,51 @@ told = [
         f"{minus(alone.loc[[place]])}."
         for place, row in alone.iterrows()
     ),
+    *(
+        f"Beside the search a student of {row['MB']:.2f} MB was taught for as many epochs: {row['dev']:.1f} on dev "
+        f"({row['dev, % of dense']:.1f} %) and {row['test']:.1f} on test ({row['test, % of dense']:.1f} %)."
+        for _, row in taught[~taught["searched"]].sort_values("MB").iterrows()
+    ),
     "One training each: intervals are over the sentences of the test split, another seed would be another model, and "
     "with one seed nothing is decided.",
 ]
+
+
+@styled
+def over_bytes() -> object:
+    """F1 on test over megabytes, of the students of the most epochs, with what stands beside them."""
+    (axes,) = new_axes(1, height=3)
+    last = taught[taught["epochs"] == taught["epochs"].max()].sort_values("MB")
+    axes.axhline(dense["test"], color=GREY, linewidth=1)
+    kinds = {"taught": last, "labels alone": alone}
+    for place, (name, own) in enumerate(kinds.items()):
+        axes.plot(own["MB"], own["test"], MARKERS[place], color=COLOURS[place])
+        notes(axes, {name: tuple(own[["MB", "test"]].iloc[-1])}, {name: COLOURS[place]})
+    beside = crf["dense_bytes"]["test"] / 1e6, crf["f1"]["test"]
+    axes.plot(*beside, "x", color=GREY)
+    notes(axes, {"a CRF": beside, f"the encoder, {dense['MB']:.0f} MB": (last["MB"].iloc[-1], dense["test"])})
+    axes.set(xlabel="MB of the folder that ships", ylabel=F1)
+    log_scale(axes.xaxis)
+    return axes
+
+
+RUN.figure(
+    over_bytes(),
+    "F1-over-MB",
+    table=small[["MB", "layers", "width", "neurons", "tokens", "taught", "epochs", "dev", "test"]],
+    caption="F1 on test over the megabytes that ship: students that were taught for most epochs, one training each, "
+    "dots; grey: the whole encoder, and a CRF without an encoder.",
+    alt="F1 over megabytes on a logarithmic scale: a dot for each student, a line for the whole encoder, a cross for a "
+    "model without an encoder.",
+)
 shown = pd.concat([whole, small.sort_values(["taught", "epochs", "dev"], ascending=[False, True, False])])
 shown = shown.assign(tokens=[f"{row.tokens:,.0f}{' learned' if row.learned else ''}" for row in shown.itertuples()])
 shares = [name for name in small if name.endswith("of dense")]
 table = RUN.table(
     shown[["layers", "width", "neurons", "tokens", "taught", "epochs", "MB", "dev", "test", *shares]],
-    "Students of multilingual-e5-small with weights of 4 bits, by rounds, of which each keeps the best on dev, and one "
-    "with labels alone: span F1, and the share of the encoder's. Tokens are the encoder's own, or learned from the text. MB: the folder "
-    "without its README.",
+    "Students of multilingual-e5-small with weights of 4 bits: those of the search by rounds, of which each keeps the "
+    "best on dev, others that were taught beside it, and one with labels alone. Span F1, and the share of the "
+    "encoder's. Tokens are the encoder's own, or learned from the text. MB: the folder without its README.",
     "four-bits",
     decimals=dict.fromkeys(["layers", "width", "neurons", "epochs", *shares], 0) | {"MB": 2},
 )
