@@ -15,7 +15,7 @@ START, END = "<!-- layout -->", "<!-- end of the layout -->"
 AROUND = [
     ("notebooks/", "The study, in reading order; profiles/*.yaml say what differs from the notebooks' own parameters."),
     ("outputs/", "Results, figures, tables, notebooks and the report: all generated, except reference/."),
-    ("tests/", "One file for each module."),
+    ("tests/", "A file for each subject, named after the module or the room that it is of."),
     ("web/", "What `make test-web` installs, by a lock file, to run shipped models in transformers.js."),
 ]
 

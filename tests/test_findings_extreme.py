@@ -450,10 +450,14 @@ def test_curves_over_tokens_and_bytes() -> None:
 
 def test_a_model_without_an_encoder_stands_beside_the_others_with_its_file() -> None:
     file = plain(masakhaner=-4.0).assign(task="ner", metric="span F1", dense_bytes=[1e6, 2e6])
-    table = figures.with_plain(whole(), pd.concat([file, file.assign(split="dev")]))
-    (axes, *_) = figures.score_at_bytes(table)
+    file = pd.concat([file, file.assign(split="dev")])
+    shipped = whole().assign(counted=units.SIZE["shipped_bytes"])
+    (axes, *_) = figures.score_at_bytes(figures.with_plain(shipped, file))
     cross = labelled(axes)[figures.NONE]
     assert cross.get_xdata() == pytest.approx([5.0]) and cross.get_ydata() == pytest.approx([86.0])
+    (axes, *_) = figures.score_at_bytes(figures.with_plain(whole(), file))
+    level = labelled(axes)[figures.NONE]
+    assert level.get_xdata() == [0, 1] and level.get_ydata() == pytest.approx([86.0] * 2), "no place among weights"
     assert axes.get_title(loc="left") == "Named entities, MasakhaNER (span F1)"
 
 

@@ -7,7 +7,7 @@ from smaller.data.languages import LANGUAGES, language
 
 def test_every_language_goes_by_its_code():
     assert all(code == known.code and len(code) == 3 for code, known in LANGUAGES.items())
-    assert len({known.name for known in LANGUAGES.values()}) == len(LANGUAGES) == 30
+    assert len({known.name for known in LANGUAGES.values()}) == len(LANGUAGES)
 
 
 def test_three_of_the_ten_masakhaner_languages_are_new_to_afriberta():

@@ -70,12 +70,12 @@ def in_a_notebook(source: str) -> type:
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type]]:
     """A step of a user's module, and one of a notebook; both use a second module of the user's."""
     (tmp_path / "my_numbers.py").write_text("ONE = 1.0\n")
-    (tmp_path / "my_steps.py").write_text(STEP.format(name="Shrink"))
+    (tmp_path / "my_steps.py").write_text(STEP.format(name="Dwindle"))
     monkeypatch.syspath_prepend(tmp_path)
-    yield [importlib.import_module("my_steps").Shrink, in_a_notebook(STEP.format(name="Narrow"))]
+    yield [importlib.import_module("my_steps").Dwindle, in_a_notebook(STEP.format(name="Narrow"))]
     for name in ("my_steps", "my_numbers"):
         sys.modules.pop(name)
-    for name in ("Shrink", "Narrow"):
+    for name in ("Dwindle", "Narrow"):
         STEPS.pop(name)
 
 
@@ -111,7 +111,7 @@ def test_a_step_that_cannot_be_sent_says_so(outside: list[type], tiny_folder: st
     job = Job(Recipe(tiny_folder, (outside[0](0.5),)), (), None)
     sys.modules["my_steps"].factor.__globals__["my_numbers"] = subprocess.Popen([sys.executable, "-c", ""])
     sys.modules["my_steps"].my_numbers.wait()
-    with pytest.raises(SmallerError, match=r"The step Shrink of my_steps cannot be sent .*SMALLER_WORKERS=1"):
+    with pytest.raises(SmallerError, match=r"The step Dwindle of my_steps cannot be sent .*SMALLER_WORKERS=1"):
         message_of(job)
 
 
@@ -121,7 +121,7 @@ def test_a_step_that_needs_what_is_not_there_says_so(outside: list[type], tiny_f
     (found,) = (Path(place) for place in sys.path if (Path(place) / "my_numbers.py").is_file())
     (found / "my_numbers.py").unlink()
     importlib.invalidate_caches()
-    with pytest.raises(SmallerError, match=r"The step Shrink cannot be made .*No module named 'my_numbers'"):
+    with pytest.raises(SmallerError, match=r"The step Dwindle cannot be made .*No module named 'my_numbers'"):
         job_from_message(message)
     sys.modules["my_numbers"] = sys.modules["my_steps"].my_numbers
 
@@ -130,6 +130,6 @@ def test_records_of_a_step_that_is_not_defined_here_are_passed_over(outside: lis
     recipe = Recipe(tiny_folder, (outside[0](0.5),))
     study.run([recipe], workers=1, say=silent)
     assert len(results.read_all()) == 1
-    kept = STEPS.pop("Shrink")
+    kept = STEPS.pop("Dwindle")
     assert results.read_all() == []
-    STEPS["Shrink"] = kept
+    STEPS["Dwindle"] = kept

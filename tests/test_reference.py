@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import runpy
 import shutil
@@ -16,7 +17,7 @@ from smaller.base.errors import SmallerError
 from smaller.data import tasks
 from smaller.encoders import linear_weights
 from smaller.notebook import display
-from smaller.study.recipes import start
+from smaller.study.recipes import recipe_from_canonical, start
 from smaller.study.steps import base
 
 AGAIN = (
@@ -107,6 +108,13 @@ def test_each_page_that_uses_ids_explains_them(reference):
     for page in reference.glob("*/README.md"):
         text = page.read_text(encoding="utf-8")
         assert not claims.ID.search(text) or claims.LEGEND in " ".join(text.split()), f"{page}: {AGAIN}"
+
+
+def test_every_record_is_one_of_a_recipe_of_today(reference):
+    records = [json.loads(path.read_bytes()) for path in reference.glob("*/results/*.json")]
+    assert len(records) > 20
+    for record in records:
+        assert recipe_from_canonical(record["recipe"]).identity == record["identity"]
 
 
 def test_a_difference_has_one_verdict_on_its_page(reference):

@@ -126,7 +126,7 @@ def test_a_step_that_does_not_say_how_it_is_applied_is_a_mistake_of_the_programm
     assert Step().inputs() == {} and (FineTune.trains, Pretrain.trains, Prune.trains) == (True, True, False)
 
 
-def defined(body: str, name: str = "Shrink") -> type[Step]:
+def defined(body: str, name: str = "Dwindle") -> type[Step]:
     """A step as a notebook's cell defines it."""
     scope = {"dataclass": dataclass, "Step": Step, "__name__": "__main__"}
     source = f"@dataclass(frozen=True)\nclass {name}(Step):\n    share: float\n    def apply(self, model, **_):\n{body}"
@@ -142,7 +142,7 @@ def test_a_step_from_outside_is_stale_once_its_code_is_edited(own_steps) -> None
     inner = defined("        return model.copy(), {'share': [one + 1 for one in [self.share]]}\n")(0.1)
     assert first.canonical() == edited.canonical() == inner.canonical()
     assert first.inputs() == commented.inputs()
-    assert len({step.inputs()["code/Shrink"] for step in (first, edited, inner)}) == 3
+    assert len({step.inputs()["code/Dwindle"] for step in (first, edited, inner)}) == 3
     assert not any(name.startswith("code/") for step in EACH for name in step.inputs())
 
 

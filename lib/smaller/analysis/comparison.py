@@ -120,8 +120,9 @@ class Comparison:
         if not math.isnan(self.corrected):
             p = ", p < 0.001" if self.corrected < 0.001 else f", p = {self.corrected:.3f}"
         once = f"; drawn once: {', '.join(self.drawn_once)}" if self.drawn_once else ""
-        # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
-        return f"{round(self.interval.mean, 1) + 0.0:+.1f} points{bounds}, {seeds}{languages}{p}{once}"
+        # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0, which has no sign.
+        mean = round(self.interval.mean, 1) + 0.0
+        return f"{mean:{'+' if mean else ''}.1f} points{bounds}, {seeds}{languages}{p}{once}"
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, *, by: Sequence[str] = (), **pairs: object) -> pd.DataFrame:

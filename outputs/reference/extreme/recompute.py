@@ -294,8 +294,9 @@ RUN.figure(
     "X1",
     table=findings.front(beside),
     caption=f"Score over {currency}: the pipeline from {ENCODER} and single techniques, test split. Of each family "
-    "stand the models that no other of its models with as few bytes matches on the dev split. Grey: the dense model, "
-    "and one without an encoder with its whole file. Sizes are those of the language whose model is largest. "
+    "stand the models that no other of its models with as few bytes matches on the dev split. Grey: the dense model; "
+    "dotted: one without an encoder, whose file has no place among weights. Sizes are those of the language whose "
+    "model is largest. "
     f"A zero takes as many bytes as any other weight. {headlines(best)}",
     over=N,
     alt="A panel for each task: a line or markers for each family, the score over the share of the dense model's "

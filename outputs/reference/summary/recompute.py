@@ -103,10 +103,10 @@ def main() -> None:
         "pareto",
         table=in_numbers(found),
         caption=f"F1 on test against what a model costs, {len(found)} kinds of recipe of {ENCODER} "
-        f"({names_of(LANGUAGES)}; {table['seed'].nunique()} seeds at most). The line joins the kinds that no cheaper "
-        "one reaches on dev; bars are their 95 % t intervals over seeds, and dots are seeds. Kinds that lose 15 points "
-        f"or more are in the table `recipes` alone. {summary.units(found)} A zero takes as many bytes as any other "
-        "weight.",
+        f"({names_of(LANGUAGES)}; {table['seed'].nunique()} seeds at most). The line joins the kinds, of those with "
+        "all seeds of the uncompressed model, that no cheaper one reaches on dev; bars are their 95 % t intervals over "
+        "seeds, and dots are seeds. Kinds that lose 15 points or more are in the table `recipes` alone. "
+        f"{summary.units(found)} A zero takes as many bytes as any other weight.",
         alt="Panels of F1 by size, time and training time, with a marker for each kind of recipe by its technique. A "
         "line joins the kinds on the front.",
     )

@@ -1,6 +1,7 @@
 """Figures of the second paper's pipeline: sizes by stage, and scores over tokens, adapters, text and bytes."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.figures.models import BELOW, NONE
 from smaller.analysis.findings.baselines import at_every_seed
 from smaller.analysis.findings.extreme import PIPELINE, averaged, front
+from smaller.analysis.findings.units import SIZE
 from smaller.analysis.statistics import of_split
 from smaller.base.errors import SmallerError
 from smaller.data.datasets import title
@@ -56,18 +58,21 @@ def vocabulary_curve(rows: pd.DataFrame) -> np.ndarray:
 def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
     """Score of the `front` over the share of the dense bytes, a panel a data set, a line a family; grey: dense (X1)."""
     rows, whole = front(table), averaged(of_split(table[table["stage"] == DENSE], "test"))
-    small = rows[rows["stage"] != DENSE].assign(name=rows["family"], percent=100 * rows["share"])
+    unsized = rows["share"].isna()
+    small = rows[(rows["stage"] != DENSE) & ~unsized].assign(name=rows["family"], percent=100 * rows["share"])
     about = {"bars": True, "linked": LINKED, "dense": whole.groupby("dataset")["score"].mean(), "across": 1}
+    about |= {"plain": rows[unsized].groupby("dataset")["score"].mean()}
     label, height = f"{table['counted'].iloc[0]} (% of the dense model's)", 0.6 + 2.3 * small["dataset"].nunique()
     return _panels(small, "percent", label, **about, direct=True, height=height)
 
 
 def with_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
-    """The table with the models without an encoder as a family of their own, which have the bytes of their file."""
+    """The table with the models without an encoder as a family: files, which have no place among weights."""
     key = ["dataset", "language"]
     dense = table[table["stage"] == DENSE].groupby(key)[["encoder", "bytes"]].first().reset_index()
     own = at_every_seed(plain.drop(columns="encoder"), table["seed"]).merge(dense, on=key)
-    share = {"share": own["dense_bytes"] / own["bytes"], "bytes": own["dense_bytes"]}
+    shipped = table["counted"].iloc[0] == SIZE["shipped_bytes"]
+    share = {"share": own["dense_bytes"] / own["bytes"] if shipped else math.nan, "bytes": own["dense_bytes"]}
     return pd.concat([table, own.assign(family=NONE, stage=NONE, **share)], ignore_index=True)
 
 
@@ -103,10 +108,11 @@ def _panels(
     bars: bool = False,
     linked: Collection[str] | None = None,
     dense: pd.Series | None = None,
+    plain: Mapping[str, float] = base.NOTHING,
     direct: bool = False,
     **grid: float,
 ) -> np.ndarray:
-    """A panel a data set of one encoder, a line if `linked` a `name`; levels: `dense`, `full`; far below: notes.
+    """A panel a data set of one encoder, a line if `linked` a `name`; far below: notes; `dense`, `plain`: levels.
 
     A name stands in the legend, or `direct` at its first point.
     """
@@ -114,7 +120,9 @@ def _panels(
     names = list(dict.fromkeys(rows["name"]))
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:
-        colours = {}
+        colours, unsized = {}, plain.get(own["dataset"].iloc[0])
+        if unsized is not None:
+            panel.axhline(unsized, color=GREY, linewidth=1, linestyle=":", zorder=0.9, label=NONE)
         if dense is not None:
             panel.axhline(dense[own["dataset"].iloc[0]], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
         for name, mine in own.groupby("name", sort=False):
@@ -141,7 +149,8 @@ def _panels(
             means = own.groupby(["name", x])[y].mean()[lambda mean: mean >= panel.get_ylim()[0]]
             first = {name: (at, mean) for (name, at), mean in means[::-1].items()}
             first |= {DENSE: (panel.get_xlim()[0], dense[own["dataset"].iloc[0]])} if dense is not None else {}
-            base.notes(panel, first, colours | {DENSE: GREY})
+            first |= {NONE: (panel.get_xlim()[1], unsized)} if unsized is not None else {}
+            base.notes(panel, first, colours | {DENSE: GREY, NONE: GREY})
 
     parts = dict(list(rows.groupby("title", sort=False)))
     heading = "score (points)" if y == "score" else "score lost (% of the dense score)"

@@ -114,13 +114,15 @@ def _front(panel: Axes, found: pd.DataFrame, *, cost: str, lowest: float) -> Non
     for look, (colour, marker) in LOOKS.items():
         drawn = points[(looks == look) & (points["f1"] >= lowest)]
         if len(drawn):
+            if cost == "bytes" and summary.apart(drawn).all():
+                # Its whole file is another measure than weights, so that it has a score here and no size.
+                panel.axhline(drawn["f1"].max(), color=colour, linewidth=0.8, linestyle=":", label=look, zorder=0.5)
+                continue
             size, order = (80, 3) if look == WHOLE else (24, 2)
             style = {"color": colour, "marker": marker, "alpha": 0.75, "s": size, "linewidth": 0, "zorder": order}
-            # Where sizes are those of weights, a model without an encoder has its whole file there.
-            name = look + " (its whole file)" * (look == NONE and points["counted"].iloc[0] != "shipped_bytes")
             seeds = drawn.explode("seeds")
             panel.plot(seeds["x"], seeds["seeds"], ".", color=colour, alpha=0.5, markersize=2, zorder=1.5)
-            sns.scatterplot(drawn, x="x", y="f1", ax=panel, label=name, legend=False, **style)
+            sns.scatterplot(drawn, x="x", y="f1", ax=panel, label=look, legend=False, **style)
     best = summary.front(points, cost=cost)
     panel.step(best["x"], best["f1"], where="post", color=GREY, linewidth=1, zorder=0.5, label="front, chosen on dev")
     spread = [[getattr(one, end) for one in best["F1"]] for end in ("low", "high")]

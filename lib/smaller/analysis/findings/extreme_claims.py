@@ -149,8 +149,11 @@ def shown(comparisons: Sequence[Comparison], sign: int, says: str) -> Finding:
     if not found:
         return missing("These pairs of models")
     signs, unsure = [one.sign for one in found], sum(one.verdict == NOT_DECIDED for one in found)
-    said = f"In {signs.count(sign) or 'none'} of {count_of(len(found), 'comparison')}, {says}."
-    told = f"{unsure or 'None'} of them {are(unsure)} not decided."
+    means, (fewest, *more) = [one.interval.mean for one in found], sorted({one.interval.n for one in found})
+    seeds = f"{fewest} to {more[-1]} seeds" if more else count_of(fewest, "seed")
+    spread = f"mean differences from {min(means):+.1f} to {max(means):+.1f} points, {seeds}"
+    said = f"In {signs.count(sign) or 'none'} of {count_of(len(found), 'comparison')}, {says}: {spread}."
+    told = f"{unsure} of them {are(unsure)} not decided." if unsure else ""
     return Finding(said, told, values={"shown": signs.count(sign)}, verdict=settled(one.verdict for one in found))
 
 

@@ -104,7 +104,7 @@ def beside_dense(rows: pd.DataFrame, columns: Mapping[str, str] = KEPT, **drawn:
 
 
 def noise_by_model(table: pd.DataFrame) -> pd.DataFrame:
-    """`beside_dense` under the strongest typing noise, and clean F1 minus the dense model's over sentences."""
+    """`beside_dense` under the strongest noise of all kinds, and clean F1 minus the dense model's over sentences."""
     clean = table[table["home"] & (table["noise"] == "")]
     drawn = against(clean, clean["model"] == DENSE, by=["model"], over_sentences=True)[OVER_SENTENCES]
     return beside_dense(strongest(table)).join(drawn.rename(f"clean F1, minus dense, {OVER_SENTENCES}"), on="model")
@@ -127,14 +127,21 @@ def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, axis="columns").reset_index()
 
 
+def typed(table: pd.DataFrame) -> str:
+    """How much noise of typing, in words: a mean over kinds, of which not every language has each."""
+    kinds = sorted(set(strongest(table).groupby("language")["noise"].nunique()))
+    number = count_of(kinds[-1], "kind") if kinds else "no kind"
+    return f"under the strongest noise of {f'{kinds[0]} to {number}, by language' if len(kinds) > 1 else number}"
+
+
 def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
     """What this page says of typing noise, unseen names, the attack, and the confidence of dense and other models."""
-    errors, typed = calibration(table), "under the strongest typing noise"
+    errors, noise = calibration(table), typed(table)
     less, kept = "keep a smaller share of F1", "keeps this share of its clean F1: {}"
     worse, error = "be worse calibrated", "has this calibration error: {}"
-    typing = judged(strongest(table), "kept", typed, less, kept)
+    typing = judged(strongest(table), "kept", noise, less, kept)
     names = judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept)
-    calibrated = judged(errors[errors["place"] == NOISE], "error", typed, worse, error, worse=1)
+    calibrated = judged(errors[errors["place"] == NOISE], "error", noise, worse, error, worse=1)
     return {"NC3": [typing, names, attacked(table), says_so(errors), calibrated]}
 
 
@@ -170,7 +177,10 @@ def attacked(table: pd.DataFrame) -> Finding:
     """Does a search for harmful edits break compressed models more often than the dense one, at its largest budget?"""
     rows = attacks(table)
     rows = rows[rows["rate"] == rows["rate"].max()]
-    behind, level = "be easier to break", "tags this share of the sentences wrong that it tagged correctly before: {}"
+    right = rows.loc[rows["model"] == DENSE].get("right_before", pd.Series(dtype=float)).dropna()
+    those = f" ({right.min():.0f} to {right.max():.0f} in each language, by seed)" if len(right) else ""
+    behind = "be easier to break"
+    level = f"tags this share of the sentences wrong that it tagged correctly before{those}: {{}}"
     found = judged(rows, "attack_success", "under the strongest attack", behind, level, worse=1)
     if not found.measured:
         return found

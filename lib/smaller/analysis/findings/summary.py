@@ -120,21 +120,28 @@ def families(table: pd.DataFrame, *, over_sentences: bool = False) -> pd.DataFra
                 "dev_drop": (dense - on_dev).mean(),
             }
             | own[["bytes", "compressed_bytes"]].max().to_dict()
-            | own[["time_ratio", "training_seconds"]].mean().to_dict()
+            # A mean over some of the languages is no time beside means over all of them.
+            | own.groupby("language")[["time_ratio", "training_seconds"]].mean().mean(skipna=False).to_dict()
         )
     return pd.DataFrame(rows).sort_values("bytes", ignore_index=True)
 
 
 def units(found: pd.DataFrame) -> str:
-    """What the sizes and times of `families` are, for captions; files stand beside weights where no folder is known."""
+    """What the sizes and times of `families` are, for captions; what one without an encoder lacks is said."""
     size = f"{SIZE[found['counted'].iloc[0]]}, of the language whose model is largest"
-    time = TIME[found["timed"].iloc[0]]
-    without = found[found["technique"] == WITHOUT]
-    if found["counted"].iloc[0] == "dense_bytes" and len(without):
-        size += "; of a model without an encoder, its whole file"
-    if found["timed"].iloc[0] == "milliseconds" and without["time_ratio"].notna().any():
-        time += " (of a model without an encoder: from text to labels)"
-    return f"Size: {size}. Time: {time}, for one sentence; as a share of the uncompressed model's in the same run."
+    time, without = TIME[found["timed"].iloc[0]], found[found["technique"] == WITHOUT]
+    lacking = [
+        *(["size: its own is that of its whole file"] if apart(found).any() else []),
+        *(["time: it is known from text to labels alone"] if without["time_ratio"].isna().any() else []),
+    ]
+    told = f" A model without an encoder has no such {', and no such '.join(lacking)}." if lacking else ""
+    shared = "as a share of the uncompressed model's in the same run"
+    return f"Size: {size}. Time: {time}, for one sentence; {shared}.{told}"
+
+
+def apart(found: pd.DataFrame) -> pd.Series:
+    """Which rows are models without an encoder whose size, that of a file, stands beside the weights of others."""
+    return (found["technique"] == WITHOUT) & (found["counted"] != next(iter(SIZE)))
 
 
 def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
@@ -144,8 +151,11 @@ def families_by_language(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def front(found: pd.DataFrame, *, cost: str = "bytes") -> pd.DataFrame:
-    """The `complete` kinds that no other beats on dev: all that cost no more have a lower F1 there. Rising in cost."""
-    ordered = found[found["complete"]].dropna(subset=[cost, "dev_f1"])
+    """The `complete` kinds that no other beats on dev: all that cost no more have a lower F1 there. Rising in cost.
+
+    On a front of weights there is no place for a file (see `apart`).
+    """
+    ordered = found[found["complete"] & ~(apart(found) & (cost == "bytes"))].dropna(subset=[cost, "dev_f1"])
     ordered = ordered.sort_values([cost, "dev_f1"], ascending=[True, False])
     best = ordered["dev_f1"].cummax()
     return ordered[(ordered["dev_f1"] == best) & ~best.duplicated()].reset_index(drop=True)
