@@ -112,15 +112,16 @@ def over_bytes() -> object:
     (axes,) = new_axes(1, height=3)
     last = taught[taught["epochs"] == taught["epochs"].max()].sort_values("MB")
     axes.axhline(dense["test"], color=GREY, linewidth=1)
-    kinds = {"taught": last, "labels alone": alone}
-    for place, (name, own) in enumerate(kinds.items()):
-        axes.plot(own["MB"], own["test"], MARKERS[place], color=COLOURS[place])
-        notes(axes, {name: tuple(own[["MB", "test"]].iloc[-1])}, {name: COLOURS[place]})
+    at = {f"the encoder, {dense['MB']:.0f} MB": (last["MB"].iloc[-1], dense["test"])}
     beside = crf["dense_bytes"]["test"] / 1e6, crf["f1"]["test"]
     axes.plot(*beside, "x", color=GREY)
-    notes(axes, {"a CRF": beside, f"the encoder, {dense['MB']:.0f} MB": (last["MB"].iloc[-1], dense["test"])})
+    axes.annotate("a CRF", beside, xytext=(0, 6), textcoords="offset points", fontsize=6.5, ha="center")
+    for place, (name, own) in enumerate({"taught": last, "labels alone": alone}.items()):
+        axes.plot(own["MB"], own["test"], MARKERS[place], color=COLOURS[place])
+        at[name] = tuple(own[["MB", "test"]].iloc[-1])
     axes.set(xlabel="MB of the folder that ships", ylabel=F1)
     log_scale(axes.xaxis)
+    notes(axes, at, {"taught": COLOURS[0], "labels alone": COLOURS[1]})
     return axes
 
 
