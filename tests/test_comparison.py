@@ -110,7 +110,7 @@ def test_what_varies_besides_is_matched_and_never_averaged_unasked():
     assert found.interval.mean == pytest.approx(0) and found.lacking == ()
     assert found.unmatched == ("sparsity 0.95, language hau", "sparsity 0.95, language swa")
     assert str(found) == (
-        "+0.0 points [0.0, 0.0], 2 seeds, 2 languages, without 2 that one side lacks (sparsity 0.95, language hau, …), "
+        "0.0 points [0.0, 0.0], 2 seeds, 2 languages, without 2 that one side lacks (sparsity 0.95, language hau, …), "
         "the same at each seed"
     )
     with pytest.raises(SmallerError, match="Several rows of the second table"):
@@ -172,7 +172,7 @@ def test_a_comparison_in_words_has_its_interval_and_n_and_no_p_of_zero():
     found = Comparison(interval(-0.4, 1.2), 0.3, 0.3, 1, ("hau", "swa"), ("the corpus distillation",))
     assert str(found) == "+0.4 points [-0.4, 1.2], 3 seeds, 2 languages, p = 0.300; drawn once: the corpus distillation"
     assert str(replace(found, corrected=0.0004, drawn_once=())).endswith("2 languages, p < 0.001")
-    assert str(Comparison(Interval(-0.04, math.nan, math.nan, 1))) == "+0.0 points, 1 seed, no interval"
+    assert str(Comparison(Interval(-0.04, math.nan, math.nan, 1))) == "0.0 points, 1 seed, no interval"
     assert str(Comparison(Interval(2.0, math.nan, math.nan, 1))) == "+2.0 points, 1 seed, no interval"
     assert found.excludes() == "The interval excludes a gain above 1.2 and a loss above 0.4 points."
     assert str(replace(found, lacking=("yor",))).startswith(
@@ -217,7 +217,7 @@ def test_differences_that_are_the_same_at_each_seed_but_for_rounding_decide_noth
 def test_an_exact_transformation_agrees_without_a_p():
     found = between([1e-14, 0.0, 0.0])
     assert math.isnan(found.p) and found.verdict == AGREES and found.departs() == DIFFERS
-    assert str(between([0.0, 0.0])) == "+0.0 points [0.0, 0.0], 2 seeds, the same at each seed"
+    assert str(between([0.0, 0.0])) == "0.0 points [0.0, 0.0], 2 seeds, the same at each seed"
 
 
 def test_a_group_without_a_pair_is_not_measured_and_takes_no_part_in_the_correction():

@@ -130,13 +130,11 @@ def units(found: pd.DataFrame) -> str:
     """What the sizes and times of `families` are, for captions; what one without an encoder lacks is said."""
     size = f"{SIZE[found['counted'].iloc[0]]}, of the language whose model is largest"
     time, without = TIME[found["timed"].iloc[0]], found[found["technique"] == WITHOUT]
-    lacking = [
-        *(["size: its own is that of its whole file"] if apart(found).any() else []),
-        *(["time: it is known from text to labels alone"] if without["time_ratio"].isna().any() else []),
-    ]
+    lacking = ["size: its own is that of its whole file"] * int(apart(found).any())
+    lacking += ["time: it is known from text to labels alone"] * int(without["time_ratio"].isna().any())
     told = f" A model without an encoder has no such {', and no such '.join(lacking)}." if lacking else ""
-    shared = "as a share of the uncompressed model's in the same run"
-    return f"Size: {size}. Time: {time}, for one sentence; {shared}.{told}"
+    time += ", for one sentence; as a share of the uncompressed model's in the same run"
+    return f"Size: {size}. Time: {time}.{told}"
 
 
 def apart(found: pd.DataFrame) -> pd.Series:

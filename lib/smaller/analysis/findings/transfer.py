@@ -256,6 +256,12 @@ def claims(table: pd.DataFrame, correlations: Finding) -> dict[str, Finding | li
     half, more = (found[found["sparsity"].sub(share).abs() < 1e-6] for share in (0.5, above))
     further = paired(more, half, by=["trained", "order"]).assign(sparsity=above)
     pruned = away[(away["language"] == "swa") & away["sparsity"].isin(low["sparsity"])]
+    slovak, rest = (
+        found[(found["order"] == "dense") & (found["language"].eq("slk") == here)] for here in (True, False)
+    )
+    others, place = count_of(rest["language"].nunique(), "other unseen language"), ["trained", "order", "sparsity"]
+    mean = rest.groupby([*place, "seed"], as_index=False)["f1"].mean().assign(language="slk")
+    family = paired(slovak, mean, by=place)
     return {
         "Q4": pruning_helps(table),
         "P1-F4a": _each("Out of domain, Swahili F1", low),
@@ -266,27 +272,8 @@ def claims(table: pd.DataFrame, correlations: Finding) -> dict[str, Finding | li
         "P1-F5": _each("Zero-shot F1", half),
         "D17": _each("Compared with 50 % sparsity, zero-shot F1", further),
         "OQ2": correlations,
-        "NC2": another_family(found),
+        "NC2": _each(f"Compared with the mean of {others}, zero-shot Slovak F1", family),
     }
-
-
-def another_family(found: pd.DataFrame, language: str = "slk") -> list[Finding] | Finding:
-    """Zero-shot F1 of dense models in an Indo-European language beside the mean of the other `unseen` ones."""
-    dense = found[found["order"] == "dense"]
-    there, others = (dense[(dense["language"] == language) == here] for here in (True, False))
-    keys = ["trained", "seed"]
-    mean = others.groupby(keys, as_index=False)["f1"].mean().assign(language=language)
-    told = made(paired(there, mean, by=["trained"])) if len(there) and len(mean) else there.head(0)
-    rest = count_of(others["language"].nunique(), "other unseen language")
-    return [
-        Finding(
-            f"Zero-shot F1 of {KINDS[row.trained]} without compression is {describe(level)} in {name_of(language)}; "
-            f"that minus the mean of {rest} is {row.comparison}.",
-            quantity=row.comparison,
-        )
-        for row in told.sort_values("trained", ascending=False).itertuples()
-        for level in over_seeds(there[there["trained"] == row.trained], by=["trained"])
-    ] or missing(f"models on {name_of(language)} text")
 
 
 def _each(what: str, rows: pd.DataFrame) -> list[Finding] | Finding:
