@@ -78,9 +78,7 @@ class Step:
     @property
     def label(self) -> str:
         """The step in a few words, with what is not the default; recipes are named by them."""
-        fields = [(field, getattr(self, field.name)) for field in dataclasses.fields(self)]
-        told = [f"{field.name} {value}" for field, value in fields if value != field.default]
-        return f"{type(self).__name__}({', '.join(told)})" if told else type(self).__name__
+        return type(self).__name__
 
     def columns(self) -> dict[str, Any]:
         """What the step says of its recipe in the table: values for some of `results.COLUMNS`."""
