@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import nbformat
 import pytest
@@ -11,10 +12,10 @@ import pytest
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
 from smaller.analysis.findings import claims
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
-from smaller.analysis.published import published
-from smaller.analysis.statistics import Interval
+from smaller.analysis.statistics import LACKING, Interval
 from smaller.base import paths
 from smaller.base.errors import SmallerError
+from smaller.data.published import published
 
 NOTEBOOKS = {path.stem: path for path in paths.notebooks_folder().glob("*.ipynb")}
 
@@ -177,8 +178,25 @@ def test_the_gate_leaves_one_finding_for_each_place_that_it_refuses():
     told = claims.gated(found, {ner: AHEAD, topics: BEHIND, tags: NO_PLAIN})
     assert list(told) == [(*ner, 1), (*ner, 2), topics, tags] and told[*ner, 1] is found[*ner, 1]
     assert (told[topics].verdict, told[topics].quantity, told[tags].verdict) == (NOT_COMPARABLE, None, NOT_COMPARABLE)
+    assert claims.refusal(BEHIND, "mini-base", "On sib200, ") == told[topics].headline and claims.refusal(AHEAD) == ""
     nothing = {ner: missing("Stages")}
     assert claims.gated(nothing, {ner: BEHIND}) == nothing
+
+
+def test_a_lead_that_other_sentences_could_undo_opens_no_gate():
+    """Seeds that lie close together showed a lead of 0.9 points on 80 sentences."""
+    for drawn, opens in ((Interval(0.9, 0.0, 2.0, 80), False), (Interval(0.9, 0.2, 1.6, 800), True)):
+        lead = replace(AHEAD, values={"behind": [], "over sentences": [Interval(3.0, 1.0, 5.0, 80), drawn]})
+        assert claims.may_claim(lead) == opens and ("over sentences" in claims.refusal(lead)) != opens
+    unrecorded = Interval(math.nan, math.nan, math.nan, 0, LACKING)
+    assert claims.may_claim(replace(AHEAD, values={"over sentences": [unrecorded]})), "an old record says nothing of it"
+
+
+def test_which_claims_are_about_what_compression_does_to_a_score():
+    """All others are refused where the encoder is not ahead of a model without one."""
+    free = {"D5", "D26", "D22", "D9", "Q10", "D11", "D12", "D13", "D14", "D3", "D15", "NC2", "D24", "D24b"}
+    known = claims.listed()
+    assert set(known.loc[known["gated"] != "yes", "id"]) == free and set(known["gated"]) == {"yes", ""}
 
 
 def test_a_claim_that_no_number_can_bear_out_is_an_error():

@@ -282,9 +282,14 @@ def test_seeds_that_are_missing_or_of_two_kinds_are_one_error():
 def test_mistakes_are_one_error():
     with pytest.raises(SmallerError, match="The second table has no column f1"):
         paired(table({("hau", 1): 1.0}), table({("hau", 1): 1.0}).drop(columns="f1"))
-    with pytest.raises(SmallerError, match="more, less or same"):
+    with pytest.raises(SmallerError, match="more, less, same or keeps, and not 'better'"):
         Comparison(interval(0, 1)).bears_out("better")
     assert paired(table({("hau", 1): 1.0}), table({("swa", 1): 1.0}))["verdict"].tolist() == [NOT_MEASURED]
+    noisy = [table({("hau", 1): 1.0}).assign(noise=kind) for kind in ("typos", "")]
+    with pytest.raises(SmallerError, match="Rows of noise 'typos' and '' are no pair"):
+        paired(*noisy)
+    words = table({("hau", 1): 1.0, ("hau", 2): 3.0}).astype({"f1": object})
+    assert paired(words, words.assign(f1=0.0))["comparison"][0].interval.mean == 2.0, "numbers in a column of objects"
     nothing = table({("hau", 1): 1.0}, shape="2x6")[:0]
     assert len(paired(table({("hau", 1): 1.0}, shape="4x6"), nothing, by=["shape"])) == 0
 

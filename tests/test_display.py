@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
@@ -11,7 +12,8 @@ from bs4 import BeautifulSoup
 
 from smaller.analysis import sentences
 from smaller.analysis.comparison import AGREES, DIFFERS, LEVEL, NOT_DECIDED, Comparison, between
-from smaller.analysis.statistics import Interval, t_interval
+from smaller.analysis.findings.finding import Finding, missing
+from smaller.analysis.statistics import LACKING, Interval, t_interval
 from smaller.base import paths
 from smaller.notebook import display
 from smaller.study import results
@@ -46,6 +48,38 @@ def test_the_table_of_a_run_has_its_main_columns_as_far_as_they_differ(displayed
     ]
     assert page.find("details").find("table")["class"] == ["sortable"] and page.find("script").string == display.SORT
     assert card["name"] == "run-x" and "open" not in page.find("details").attrs
+
+
+def test_where_the_gate_refuses_claims_the_box_and_the_index_say_so(displayed) -> None:
+    """The index told what a format saves, and not that the encoder is behind a model without one."""
+    found = Finding("It is smaller.", "By much.", quantity=1.0)
+    leads = (between([-3.0, -2.0, -2.5]), between([3.0, 2.0, 2.5]))
+    for lead in leads:
+        display.answer(found, ahead=Finding("On it goes.", quantity=replace(lead, corrected=lead.p)))
+    display.answer(missing("Students"), ahead=Finding("On it goes.", quantity=leads[0]))
+    (_, told, card), (_, free, other), (_, nothing, _) = parts(displayed)
+    why = "Nothing is claimed of compression, since the encoder is behind a model without an encoder."
+    assert told == f"It is smaller. By much.\n\n{why}" and card["headline"] == f"It is smaller. {why}"
+    assert card["lead"].endswith(why) and (free, other["headline"]) == ("It is smaller. By much.", "It is smaller.")
+    assert nothing == "Students were not measured."
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        (Interval(81.24, 80.84, 81.64, 3), "81.2 ± 0.4"),
+        (Interval(81.24, 80.04, 81.64, 300, "bootstrap over sentences"), "81.2 [80.0, 81.6]"),
+        (Interval(0.04, -0.06, 0.01, 300), "0.0 [-0.1, 0.0]"),
+        (Interval(81.24, math.nan, math.nan, 1), "81.2"),
+        (Interval(math.nan, math.nan, math.nan, 0), "–"),
+        (Interval(math.nan, math.nan, math.nan, 0, LACKING), "not recorded"),
+    ],
+)
+def test_a_cell_shows_half_the_interval_only_where_it_is_symmetric(interval, told):
+    """Once, the upper half stood behind ± for both sides of a bootstrap interval."""
+    assert display.plus_minus(interval) == told
+    if interval.known:
+        assert display.plus_minus(interval, 2, sign="+").startswith(f"{interval.mean:+.2f}")
 
 
 def test_a_long_run_shows_its_first_rows_and_keeps_all(displayed) -> None:

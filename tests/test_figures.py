@@ -12,9 +12,9 @@ from PIL import Image
 
 from smaller.analysis import figures
 from smaller.analysis.figures.base import GREY, STYLE, log_scale, new_axes, notes
-from smaller.analysis.published import published
 from smaller.analysis.statistics import t_interval
 from smaller.base.errors import SmallerError
+from smaller.data.published import published
 from smaller.notebook.saving import SEEDS, save
 
 GRID = (0.1, 0.5, 0.9)

@@ -12,9 +12,9 @@ from smaller.analysis import figures, sentences
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
 from smaller.analysis.findings import baselines, claims
 from smaller.analysis.findings.finding import ANSWERED
-from smaller.analysis.published import published
 from smaller.analysis.sentences import Counts
 from smaller.analysis.statistics import LACKING, t_interval
+from smaller.data.published import published
 from smaller.notebook.display import in_numbers
 from smaller.study.evaluation import pack
 

@@ -22,9 +22,9 @@ from smaller.analysis.findings.distillation import (
     TEACHER,
 )
 from smaller.analysis.findings.finding import ANSWERED, Finding
-from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, LACKING, Interval
 from smaller.base.errors import SmallerError
+from smaller.data.published import published
 from smaller.study import timing
 from smaller.study.recipes import layers_and_heads
 
@@ -255,6 +255,15 @@ def test_where_retention_collapses():
     assert kept.values["below"] == [] and kept.verdict == ANSWERED
     wide = shaken(study_table(shapes=((2, 6),)), AGNOSTIC, {1: -9.0, 2: 0.0, 3: 9.0})
     assert distillation.too_small(wide).verdict == NOT_DECIDED
+
+
+def test_of_many_students_the_share_that_they_keep_is_corrected_for_their_number():
+    """Of 16 students that keep exactly the share, one was "shown" to keep less in every third study."""
+    table = shaken(study_table(shapes=((6, 6),)), AGNOSTIC, {1: -8.8, 2: -10.0, 3: -11.2})
+    table = table[table["strategy"].isin([TEACHER, AGNOSTIC])]
+    rest = [table[table["strategy"] == AGNOSTIC].assign(heads=heads, shape=f"6x{heads}") for heads in (1, 2, 3, 4, 5)]
+    below = [len(distillation.too_small(pd.concat([table, *more])).values["below"]) for more in ([], rest)]
+    assert below == [1, 0]
 
 
 def test_a_student_without_its_teacher_is_an_error():

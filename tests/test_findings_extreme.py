@@ -196,6 +196,12 @@ def elsewhere(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(seed=table["seed"] + 10)
 
 
+def on_test(change: Callable, table: pd.DataFrame) -> pd.DataFrame:
+    """The table, whose test split is changed."""
+    test = table["split"] == "test"
+    return pd.concat([table[~test], change(table[test])])
+
+
 def test_what_shares_no_seed_with_another_is_in_no_choice() -> None:
     """The lowest difference, and the closest family, could be one that is not a number."""
     apart = families()
@@ -209,7 +215,14 @@ def test_what_shares_no_seed_with_another_is_in_no_choice() -> None:
     small["near"]["near"] = elsewhere(small["near"]["near"])
     best = extreme.at_equal_bytes(by_family(families(**small)), [0.035]).iloc[0]
     assert (best["family"], best["closest other"], best["ahead of all others"]) == ("best", "far", AGREES)
-    table = by_family(families(tiny={"tiny": elsewhere(rows(millions=0.1, lost=0.1))}))
+    small["near"]["near"] = on_test(elsewhere, rows(millions=0.3, lost=3.5, noise=0.001))
+    best = extreme.at_equal_bytes(by_family(families(**small)), [0.035])
+    first = best.iloc[0]
+    assert (first["closest other"], first["ahead of all others"]) == ("near", NOT_MEASURED), "nobody knows how close"
+    assert extreme.best_families(best)[NER].values["winners"] == {}
+    gone = by_family(families(tiny={"tiny": elsewhere(rows(millions=0.1, lost=0.1))}))
+    assert "tiny" not in set(extreme.smallest_within(gone)["family"]), "one chooses on the seeds of the dense model"
+    table = by_family(families(tiny={"tiny": on_test(elsewhere, rows(millions=0.1, lost=0.1))}))
     found = extreme.smallest(extreme.smallest_within(table), "bytes")[NER]
     assert found.verdict == NOT_MEASURED and found.quantity.interval.n == 0
 

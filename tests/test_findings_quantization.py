@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 from smaller import formats
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison, between
 from smaller.analysis.findings import claims, quantization, quantization_claims
 from smaller.analysis.findings.finding import ANSWERED, Finding
 from smaller.analysis.findings.units import TIME
-from smaller.analysis.published import published
 from smaller.analysis.statistics import LACKING, Interval
 from smaller.base.errors import SmallerError
+from smaller.data.published import published
 from smaller.study import timing
 from smaller.study.recipes import Recipe, dense
 from smaller.study.steps import FineTune, Quantize
@@ -302,6 +302,10 @@ def test_quantization_of_a_pruned_model_is_compared_with_that_of_a_dense_one():
     assert quantization.on_pruned(quantization.after_pruning(pd.concat([rows, same]))).quantity.verdict == AGREES
     more = table(changes={"fp32": -7.0, "dynamic": -20.0}).assign(sparsity=0.9, compressed_bytes=4e5)
     both = quantization.after_pruning(pd.concat([rows, pruned, more]))
+    assert quantization.on_pruned(both).values == {"more": 2, "same": 0}
+    unsure = both.assign(**{"pruned minus dense": [both["pruned minus dense"][0], between([-16.2, -3.7, 8.8])]})
+    found = quantization.on_pruned(unsure)
+    assert (found.values, found.verdict) == ({"more": 1, "same": 0}, NOT_DECIDED), "a lower mean hides no shown case"
     assert quantization.on_pruned(both).quantity.interval.mean == pytest.approx(-11), "the worst case is the lowest"
     none = quantization.after_pruning(rows)
     assert none.empty and not quantization.on_pruned(none).measured

@@ -1,7 +1,7 @@
 import pytest
 
-from smaller.analysis.published import published
 from smaller.base.errors import SmallerError
+from smaller.data.published import published
 
 LANGUAGES = ["amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor"]
 

@@ -17,6 +17,7 @@ from smaller.base.errors import SmallerError
 from smaller.data import tasks
 from smaller.encoders import linear_weights
 from smaller.notebook import display
+from smaller.report.reference import ReferenceRun
 from smaller.study.recipes import recipe_from_canonical, start
 from smaller.study.steps import base
 
@@ -97,6 +98,16 @@ def test_the_encoder_is_said_to_be_ahead_of_the_plain_model_or_behind_by_its_int
         lambda run, file: real(run, file).assign(f1=f1) if file == "plain" else real(run, file),
     )
     assert set(headlines.beside_plain()["standing"]) == {standing}
+
+
+def test_a_joint_models_own_test_set_is_no_language_that_the_gate_asks_for(reference):
+    """No plain model has it, so the gate of that page stayed closed however far the encoder was ahead."""
+    run = ReferenceRun(reference / "transfer", notebook="05_transfer")
+    rows = run.records()
+    home = rows[(rows["order"] == "dense") & (rows["dataset"] + "/" + rows["language"] == rows["trained_on"])]
+    assert home["language"].str.contains("+", regex=False).any()
+    lead = run.ahead(home.assign(f1=99.0 + 0.01 * home["seed"])).quantity
+    assert lead.sign == 1 and not lead.lacking
 
 
 def test_the_readme_explains_its_ids(project):

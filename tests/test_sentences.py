@@ -44,17 +44,19 @@ def spans_of(seed: int, count: int = 600, *, recall: float = 0.7, kept: np.ndarr
     return np.stack([right, right + generator.poisson(0.5, len(gold)), gold])
 
 
-def recorded(models: dict[str, dict], *, split: str = "test", kind: str = "spans") -> tuple[pd.DataFrame, dict]:
+def recorded(
+    models: dict[str, dict], *, split: str = "test", kind: str = "spans", dataset: str = "sample"
+) -> tuple[pd.DataFrame, dict]:
     """The rows of a table, and their records by identity; `models` gives places and seeds their counts."""
     rows, records = [], {}
     for name, places in models.items():
         for (language, seed), numbers in places.items():
-            identity = f"{name}-{language}-{seed}"
+            identity = f"{name}-{dataset}-{language}-{seed}"
             rows.append(
                 {
                     "identity": identity,
                     "label": name,
-                    "dataset": "sample",
+                    "dataset": dataset,
                     "language": language,
                     "noise": "",
                     "split": split,
@@ -62,7 +64,7 @@ def recorded(models: dict[str, dict], *, split: str = "test", kind: str = "spans
                 }
             )
             packed = {"by_sentence": pack(kind, numbers)} if numbers is not None else {}
-            records[identity] = {"scores": {f"sample/{language}/{split}": packed | {"f1": 1.0}}}
+            records[identity] = {"scores": {f"{dataset}/{language}/{split}": packed | {"f1": 1.0}}}
     return pd.DataFrame(rows), records
 
 
@@ -196,6 +198,34 @@ def test_both_intervals_are_of_the_same_pairs(told):
     found = paired(rows[:2], both, match=["sparsity"], over_sentences=True).iloc[0]
     assert found["over sentences"] == sentences.paired(rows[:1], both) != sentences.paired(rows[:2], both)
     assert found["comparison"].unmatched == ("sparsity 90, language swa",)
+
+
+def test_both_intervals_have_one_mean_where_languages_differ_in_their_test_sets(told):
+    """One mean was over languages, the other over test sets: each could lie outside the other's interval."""
+    gold, places = np.full(90, 2), [("news", "swa"), ("wiki", "swa"), ("tweets", "swa"), ("news", "hau")]
+    rows = pd.concat(
+        told({name: {(language, seed): spans_of(100 * place + 10 * number + seed, kept=gold, recall=recall)}}, **of)
+        for place, (dataset, language) in enumerate(places)
+        for number, (name, recall) in enumerate({"dense": 0.8, "small": 0.4 if language == "hau" else 0.8}.items())
+        for seed in (1, 2)
+        for of in [{"dataset": dataset}]
+    )
+    read = [
+        results.of_identity(row.identity)["scores"][f"{row.dataset}/{row.language}/test"] for row in rows.itertuples()
+    ]
+    rows["f1"] = [Counts.of(scores["by_sentence"]).scores()[0] for scores in read]
+    dense = rows["label"] == "dense"
+    found = paired(rows[~dense], rows[dense], match=["dataset"], over_sentences=True).iloc[0]
+    assert (
+        found["comparison"].interval.mean == pytest.approx(found["over sentences"].mean)
+        and found["over sentences"].n == 360
+    )
+    # A model that is compared with several counts as often.
+    both = pd.concat([rows[~dense].assign(at=at) for at in ("50", "90")])
+    both = both[(both["at"] == "50") | (both["dataset"] == "news")]
+    again = paired(both, rows[dense], match=["dataset", "at"], for_all=["at"], over_sentences=True).iloc[0]
+    assert again["comparison"].interval.mean == pytest.approx(again["over sentences"].mean)
+    assert again["over sentences"].mean != pytest.approx(found["over sentences"].mean)
 
 
 def test_only_seeds_and_languages_of_both_models_are_paired(told):

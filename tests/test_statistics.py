@@ -16,7 +16,6 @@ from smaller.analysis.statistics import (
     language_average,
     least_p,
     over_seeds,
-    plus_minus,
     spearman,
     t_interval,
 )
@@ -63,24 +62,6 @@ def test_one_run_has_no_interval_and_says_so():
     assert describe(interval, " %") == "81.2 %, n = 1 (no interval)"
     assert describe(t_interval([])) == "not measured"
     assert describe(Interval(math.nan, math.nan, math.nan, 0, LACKING)) == "not recorded"
-
-
-@pytest.mark.parametrize(
-    ("interval", "told"),
-    [
-        (Interval(81.24, 80.84, 81.64, 3), "81.2 ± 0.4"),
-        (Interval(81.24, 80.04, 81.64, 300, "bootstrap over sentences"), "81.2 [80.0, 81.6]"),
-        (Interval(0.04, -0.06, 0.01, 300), "0.0 [-0.1, 0.0]"),
-        (Interval(81.24, math.nan, math.nan, 1), "81.2"),
-        (Interval(math.nan, math.nan, math.nan, 0), "–"),
-        (Interval(math.nan, math.nan, math.nan, 0, LACKING), "not recorded"),
-    ],
-)
-def test_a_cell_shows_half_the_interval_only_where_it_is_symmetric(interval, told):
-    """Once, the upper half stood behind ± for both sides of a bootstrap interval."""
-    assert plus_minus(interval) == told
-    if interval.known:
-        assert plus_minus(interval, 2, sign="+").startswith(f"{interval.mean:+.2f}")
 
 
 def test_means_by_seed_have_every_language_of_their_group():

@@ -20,6 +20,7 @@ from smaller.notebook.display import in_numbers
 from smaller.notebook.runner import NotebookRun
 from smaller.study import Plan
 from smaller.study.kinds import is_whole, kind
+from smaller.study.plain import IN_WORDS
 from smaller.study.recipes import Recipe
 from smaller.study.steps import Adapt, Cut, Distil, FineTune, Pretrain, Prune, Quantize, TrimVocabulary
 
@@ -379,7 +380,7 @@ def test_a_difference_has_one_verdict_wherever_it_stands(records):
 
 
 def test_a_model_without_an_encoder_stands_among_the_kinds(records):
-    crf = summary.PLAIN["crf"]
+    crf = IN_WORDS["crf"]
     found = kinds(records, plain=without_encoder(-8.0))
     assert found.loc[crf, ["bytes", "technique", "complete"]].tolist() == [0.5e6, "plain", True]
     # 72, 62 and so on against 71, 72 and 73 over both languages: it has no seed, and stands beside each.
@@ -418,7 +419,7 @@ def test_a_model_without_an_encoder_has_no_share_of_a_time_that_another_run_meas
         if one["cost"]["latency"]:
             one["cost"]["latency"]["end_to_end_milliseconds"] = 1.0 + one["cost"]["latency"]["milliseconds"]
     found = kinds(records, plain=without_encoder(-8.0, end_to_end_milliseconds=0.5))
-    assert pd.isna(found.loc[summary.PLAIN["crf"], "time_ratio"])
+    assert pd.isna(found.loc[IN_WORDS["crf"], "time_ratio"])
     assert set(found["timed"]) == {"end_to_end_milliseconds"} and found.loc[INT8, "time_ratio"] == pytest.approx(0.6)
 
 
@@ -435,7 +436,7 @@ def test_the_fronts_of_the_languages(records):
 
 def test_a_model_without_an_encoder_shares_no_axis_of_another_currency(records):
     """Its time is from text to labels, and its training may be another machine's."""
-    crf, shares = summary.PLAIN["crf"], {"plain swa": 0.1, "plain yor": 0.1}
+    crf, shares = IN_WORDS["crf"], {"plain swa": 0.1, "plain yor": 0.1}
     elsewhere = kinds(records, plain=without_encoder(-8.0, device="another"), plain_shares=shares)
     assert (
         set(elsewhere["timed"]) == {"milliseconds"}

@@ -13,6 +13,7 @@ from smaller.analysis.findings import baselines, claims, units
 from smaller.base.words import count_of
 from smaller.data.languages import name_of
 from smaller.data.noise import TYPING
+from smaller.study.plain import at_every_seed
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"
@@ -80,7 +81,7 @@ def beside_plain() -> pd.DataFrame:
     Both are compared by seed in each language, and p is corrected for the number of languages.
     """
     shown, (dense, plain) = read("mini", "tables/departures").set_index("language"), of_both()
-    each = paired(dense, baselines.at_every_seed(plain, dense["seed"]), by=["language"])
+    each = paired(dense, at_every_seed(plain, dense["seed"]), by=["language"])
     each = each.assign(standing=[{1: AHEAD, -1: BEHIND}.get(one.sign, one.verdict) for one in each["comparison"]])
     found = each.merge(plain[["language", "f1", "dense_bytes"]])
     return shown.join(found.assign(language=found["language"].map(name_of)).set_index("language"), how="inner")

@@ -85,8 +85,10 @@ class Comparison:
         return DIFFERS if self.interval.low > -by else NOT_DECIDED
 
     def bears_out(self, says: str) -> str:
-        """The verdict on a claim that the first is "more", "less", or the "same" as the second."""
-        require(says in ("more", "less", "same"), f"A claim says more, less or same; {says!r} is none of them.")
+        """The verdict on a claim that the first is "more", "less" or the "same", or that it "keeps" to two points."""
+        require(says in ("more", "less", "same", "keeps"), f"A claim says more, less, same or keeps, and not {says!r}.")
+        if says == "keeps":
+            return {AGREES: DIFFERS, DIFFERS: AGREES}.get(word := self.departs(), word)
         if self.verdict in (NOT_MEASURED, NOT_DECIDED):
             return self.verdict
         return AGREES if says == self.words("more", "less", "same", "") else DIFFERS
@@ -98,7 +100,7 @@ class Comparison:
         if not self.interval.known:
             which = "One seed has" if self.interval.n < 2 else "The same difference at each seed has"
             return f"{which} no interval, so nothing is excluded."
-        gain, loss = max(self.interval.high, 0.0), max(0.0, -self.interval.low)
+        gain, loss = outward(self.interval.high), outward(-self.interval.low)
         return f"The interval excludes a gain above {gain:.1f} and a loss above {loss:.1f} points."
 
     def __str__(self) -> str:
@@ -125,6 +127,17 @@ class Comparison:
         return f"{mean:{'+' if mean else ''}.1f} points{bounds}, {seeds}{languages}{p}{once}"
 
 
+def outward(bound: float) -> float:
+    """What an interval reaches at most, to one decimal, so that it excludes what is above; at least zero."""
+    return max(0.0, math.ceil(round(10 * bound, 6)) / 10)
+
+
+def weakest(each: Iterable[Comparison], says: str) -> Comparison | None:
+    """The comparison that speaks most against what a claim says of all (see `bears_out`); of equals the lowest."""
+    order = (DIFFERS, NOT_DECIDED, AGREES)
+    return min(each, key=lambda one: (order.index(one.bears_out(says)), one.interval.mean), default=None)
+
+
 def differences(first: pd.DataFrame, second: pd.DataFrame, *, by: Sequence[str] = (), **pairs: object) -> pd.DataFrame:
     """`value` of `first` minus `second` at each seed, for each group of `by`: columns `by`, seed, `value`.
 
@@ -132,8 +145,8 @@ def differences(first: pd.DataFrame, second: pd.DataFrame, *, by: Sequence[str] 
     are the same, but for the columns of these in `for_all`, of which the second knows nothing, as the dense model of
     sparsity. Differences are averaged over `match` in each language, then over languages. A seed that lacks a pair
     which its group has at another one is NaN, as is one whose value is not finite. SmallerError is raised by several
-    rows that are one pair, rows without a seed, and pairs of two splits, data sets or, where the value is a time,
-    devices.
+    rows that are one pair, rows without a seed, and pairs of two splits, data sets, kinds of noise or, where the value
+    is a time, devices.
     """
     value, (both, wanted) = pairs.get("value", "f1"), _pairs(first, second, by=by, **pairs)
     groups = wanted.drop_duplicates("_group").set_index("_group")[list(by)]
@@ -158,13 +171,14 @@ def _pairs(
     place = list(dict.fromkeys([*by, *match, "language"]))
     keys = [*place, "seed"]
     on = [key for key in keys if key not in for_all]
-    alike = ["split", "dataset", *(["device", "machine"] if "seconds" in value else [])]
+    alike = ["split", "dataset", "noise", *(["device", "machine"] if "seconds" in value else [])]
     alike = [column for column in alike if column not in keys and column in first and column in second]
     sides = []
     for frame, needed, name in ((first, keys, "first"), (second, on, "second")):
         if missing := [column for column in [*needed, value] if column not in frame]:
             raise SmallerError(f"The {name} table has no column {', '.join(missing)}, which this comparison needs.")
         own = frame[[*needed, value, *alike]].assign(_row=range(len(frame))).dropna(subset=value)
+        own = own.astype({value: float})
         if unseeded := own["seed"].isna().sum() if "seed" in needed else 0:
             raise SmallerError(f"{unseeded} rows of the {name} table have no seed, so nothing pairs them: say which.")
         if (twice := own.duplicated(needed)).any():
@@ -174,14 +188,14 @@ def _pairs(
                 "apart in `by` or `match`."
             )
         sides.append(own)
-    finite = [side[np.isfinite(side[value].astype(float))] for side in sides]
+    finite = [side[np.isfinite(side[value])] for side in sides]
     try:
         both = finite[0].merge(finite[1], on=on, suffixes=("", "_second"))
     except ValueError:
         kinds = [key for key in on if sides[0][key].dtype != sides[1][key].dtype]
         raise SmallerError(f"{', '.join(kinds)} has text in one table and numbers in the other: make it one.") from None
     for column in alike:
-        mine, theirs = (both[name].fillna("").astype(str) for name in (column, f"{column}_second"))
+        mine, theirs = (both[name].astype(object).fillna("").astype(str) for name in (column, f"{column}_second"))
         if (other := mine != theirs).any():
             raise SmallerError(
                 f"Rows of {column} {mine[other].iloc[0]!r} and {theirs[other].iloc[0]!r} are no pair: filter the "
@@ -248,7 +262,7 @@ def paired(
         if over_sentences:
             compared = both[(both["_group"] == group) & both["seed"].isin(whole["seed"])]
             places = ((first, "_row"), (second, "_row_second"))
-            row.append(sentences.paired(*(frame.iloc[compared[place].unique()] for frame, place in places)))
+            row.append(sentences.paired(*(frame.iloc[compared[place]] for frame, place in places)))
         rows.append(row)
     columns = [*by, "comparison", *([OVER_SENTENCES] if over_sentences else [])]
     return corrected(pd.DataFrame(rows, columns=columns))

@@ -4,9 +4,11 @@ The intervals of `comparison` are over seeds, on one test set. These keep the mo
 """
 
 import functools
+import itertools
 import json
 import math
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -26,15 +28,18 @@ _Cells = dict[tuple[str, object], list[str]]
 def interval(rows: pd.DataFrame) -> Interval:
     """The mean test score of the models in the rows of the tidy table, with its bootstrap interval over sentences.
 
-    Scores are averaged over seeds and languages in each of `DRAWS` draws, in which all models of a language have the
-    same sentences. A seed counts where it has every language of the rows. n is the number of sentences; it is 0 where
-    nothing was measured, and, with `LACKING` as its kind, where a record lacks counts.
+    Scores are averaged over models in each language and seed, then over seeds and languages, in each of `DRAWS` draws,
+    in which all models of a language have the same sentences. A seed counts where it has all test sets of the rows. n
+    is the number of sentences; it is 0 where nothing was measured, and, with `LACKING` as its kind, where a record
+    lacks counts.
     """
-    return _interval(_cells(rows))
+    return _interval(_cells(rows.drop_duplicates(["identity", "dataset", "language", "seed", "split"])))
 
 
 def paired(first: pd.DataFrame, second: pd.DataFrame) -> Interval:
     """The mean test score of `first` minus that of `second`, in what both were scored on; otherwise as `interval`.
+
+    A row that stands in several pairs is given, and counts, as often, so that the mean is that of the pairs.
 
     The paired bootstrap of Berg-Kirkpatrick et al. (2012), *An Empirical Investigation of Statistical Significance in
     NLP*.
@@ -47,7 +52,7 @@ def _cells(rows: pd.DataFrame) -> _Cells | None:
     noise = rows.get("noise", pd.Series("", rows.index))
     own = rows[(rows["split"] == "test") & (noise.isna() | (noise == ""))]
     cells: _Cells = {}
-    for row in own.drop_duplicates(["identity", "dataset", "language", "seed"]).itertuples():
+    for row in own.itertuples():
         place = f"{row.dataset}/{row.language}/test"
         scores = (results.of_identity(row.identity) or {"scores": {}})["scores"].get(place, {})
         if "by_sentence" not in scores:
@@ -66,22 +71,27 @@ def _interval(*sides: _Cells | None) -> Interval:
     if not seeds:
         return Interval(math.nan, math.nan, math.nan, 0, KIND)
     # The first value is that of the sentences as they are, the others are those of the draws.
-    sums, sentences = np.zeros((len(sides), 1 + DRAWS)), 0
-    for place in places:
-        models = [[[_drawn(place, packed) for packed in side[place, seed]] for seed in seeds] for side in sides]
-        first, *others = {truth for side in models for cell in side for truth, _ in cell}
-        if others:
-            raise SmallerError(
-                f"The models that are compared on {place} were scored on different sentences: their records "
-                "come from different versions of the data."
-            )
-        sentences += len(first)
-        for total, side in zip(sums, models, strict=True):
-            total += np.mean([np.mean([scores for _, scores in cell], axis=0) for cell in side], axis=0)
-    means = sums / len(places)
+    sums = np.zeros((len(sides), 1 + DRAWS))
+    language = {place: place.rsplit("/", 2)[1] for place in places}.get
+    by_language = [list(own) for _, own in itertools.groupby(sorted(places, key=language), key=language)]
+    for own, (total, side) in itertools.product(by_language, zip(sums, sides, strict=True)):
+        scores = [[_drawn(place, model)[1] for place in own for model in side[place, seed]] for seed in seeds]
+        total += np.mean([np.mean(models, axis=0) for models in scores], axis=0)
+    means, cells = sums / len(by_language), list(itertools.product(sides, seeds))
+    sentences = sum(_sentences(place, [one for side, seed in cells for one in side[place, seed]]) for place in places)
     found = means[0] - means[1] if len(means) > 1 else means[0]
     low, high = np.quantile(found[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(found[0]), float(low), float(high), sentences, KIND)
+
+
+def _sentences(place: str, models: Iterable[str]) -> int:
+    """The number of sentences that all models were scored on; SmallerError if they are not the same."""
+    if len(truths := {_drawn(place, packed)[0] for packed in models}) > 1:
+        raise SmallerError(
+            f"The models that are compared on {place} were scored on different sentences: their records come from "
+            "different versions of the data."
+        )
+    return len(truths.pop())
 
 
 @functools.lru_cache(maxsize=2048)

@@ -112,21 +112,6 @@ def describe(interval: Interval, unit: str = "") -> str:
     return f"{interval.mean:.1f}{unit} [{interval.low:.1f}, {interval.high:.1f}], n = {interval.n}"
 
 
-def plus_minus(interval: Interval, decimals: int = 1, *, sign: str = "") -> str:
-    """An interval for a cell: "81.2 ± 0.4", "81.2 [80.9, 81.4]" where it is not symmetric, or the mean alone."""
-    if interval.n == 0:
-        return LACKING if interval.kind == LACKING else "–"
-    # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
-    mean, low, high = (round(number, decimals) + 0.0 for number in (interval.mean, interval.low, interval.high))
-    told = f"{mean:{sign},.{decimals}f}"
-    if not interval.known:
-        return told
-    below, above = interval.mean - interval.low, interval.high - interval.mean
-    if math.isclose(below, above, rel_tol=1e-6, abs_tol=1e-9):
-        return f"{told} ± {above:,.{decimals}f}"
-    return f"{told} [{low:,.{decimals}f}, {high:,.{decimals}f}]"
-
-
 def by_seed(rows: pd.DataFrame, value: str = "f1", *, by: Sequence[str] = ()) -> pd.Series:
     """The mean of a column over languages by group and seed, where that has all languages of its group."""
     means = rows.groupby(list(dict.fromkeys([*by, "language", "seed"])), sort=False)[value].mean().dropna()

@@ -16,8 +16,9 @@ import pandas as pd
 
 from smaller.analysis import sentences
 from smaller.analysis.comparison import AGREES, LEVEL, NOT_DECIDED, Comparison
+from smaller.analysis.findings import claims
 from smaller.analysis.findings.finding import Finding
-from smaller.analysis.statistics import LACKING, Interval, plus_minus
+from smaller.analysis.statistics import LACKING, Interval
 from smaller.base.errors import SmallerError
 from smaller.base.files import write_csv
 from smaller.base.paths import inside_outputs, outputs_folder
@@ -40,23 +41,26 @@ SORT = Path(__file__).with_name("sort.js").read_text(encoding="utf-8")
 """What sorts such a table; a page of the report has it once, at its end."""
 
 
-def answer(*findings: Finding) -> None:
+def answer(*findings: Finding, ahead: Finding | None = None) -> None:
     """Display findings in a box; the first box of a notebook stands at the top of its page and in the index.
 
     Each finding begins a paragraph; an empty line in its text begins another; none stands there twice. The first
     finding that was measured stands for all of them in the index: its headline in the table of answers, its first
-    paragraph on the page's card.
+    paragraph on the page's card. Where the gate refuses claims, by what `ahead` says of the encoder and a model without
+    one, the last paragraph and the index say so.
     """
     if not findings:
         raise SmallerError("report.answer(...) displays findings, and was given none.")
     paragraphs = [[part.strip() for part in str(finding).split("\n\n")] for finding in findings]
     told = list(dict.fromkeys(itertools.chain.from_iterable(paragraphs)))
     place = next((place for place, finding in enumerate(findings) if finding.measured), 0)
+    refused = claims.refusal(ahead) if ahead and findings[place].measured else ""
+    told += [refused] * bool(refused)
     first, text = findings[place], "\n\n".join(told)
     parts = "".join(f"<p>{html.escape(part)}</p>" for part in told)
     look = "border-left: 4px solid #0173b2; background: #f5f7f9; padding: 0.6em 0.9em"
-    card = {"kind": "answer", "text": text, "headline": first.headline, "verdict": first.verdict}
-    card |= {"lead": paragraphs[place][0]}
+    card = {"kind": "answer", "text": text, "headline": f"{first.headline} {refused}".strip()}
+    card |= {"verdict": first.verdict, "lead": f"{paragraphs[place][0]} {refused}".strip()}
     _display(f'<div class="answer" style="{look}">{parts}</div>', text, card)
 
 
@@ -261,3 +265,18 @@ def _display(content: str, plain: str, card: dict, **also: object) -> None:
     from IPython.display import display
 
     display({"text/html": content, "text/plain": plain} | also, raw=True, metadata={"smaller": card})
+
+
+def plus_minus(interval: Interval, decimals: int = 1, *, sign: str = "") -> str:
+    """An interval for a cell: "81.2 ± 0.4", "81.2 [80.9, 81.4]" where it is not symmetric, or the mean alone."""
+    if interval.n == 0:
+        return LACKING if interval.kind == LACKING else "–"
+    # Adding zero turns -0.0, which rounding leaves of small losses, into 0.0.
+    mean, low, high = (round(number, decimals) + 0.0 for number in (interval.mean, interval.low, interval.high))
+    told = f"{mean:{sign},.{decimals}f}"
+    if not interval.known:
+        return told
+    below, above = interval.mean - interval.low, interval.high - interval.mean
+    if math.isclose(below, above, rel_tol=1e-6, abs_tol=1e-9):
+        return f"{told} ± {above:,.{decimals}f}"
+    return f"{told} [{low:,.{decimals}f}, {high:,.{decimals}f}]"

@@ -35,6 +35,7 @@ from smaller.study.recipes import Recipe
 from smaller.study.timing.latency import text_of
 
 LINEAR, CRF = "linear", "crf"
+IN_WORDS = {LINEAR: "a linear model on character n-grams", CRF: "a conditional random field"}
 
 CRF_SETTINGS = ({"c1": 0.1, "c2": 0.1}, {"c1": 0.05, "c2": 0.5})
 """Weights of the CRF's L1 and L2 penalties."""
@@ -50,6 +51,12 @@ TIMED, ROUNDS = 100, 3
 
 _VERSION = 1
 """Goes up when a change here changes a score: what was kept by an earlier one is then fitted anew."""
+
+
+def at_every_seed(plain: pd.DataFrame, seeds: Iterable[int]) -> pd.DataFrame:
+    """The rows of models without an encoder, once for each seed: nothing in them is drawn, so they stand beside all."""
+    every = pd.DataFrame({"seed": sorted(set(seeds))})
+    return plain.drop(columns="seed").drop_duplicates().merge(every, how="cross")
 
 
 def run(dataset: str, languages: Iterable[str], *, seeds: Iterable[int] = (0,), say: Say = silent) -> pd.DataFrame:

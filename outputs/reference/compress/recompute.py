@@ -11,11 +11,11 @@ import pandas as pd
 from smaller.analysis import sentences
 from smaller.analysis.figures.base import COLOURS, F1, GREY, MARKERS, log_scale, new_axes, notes, styled
 from smaller.analysis.findings import baselines
-from smaller.analysis.findings.baselines import at_every_seed
 from smaller.analysis.statistics import Interval, of_split
 from smaller.base.paths import project_root
 from smaller.report.reference import PLAIN, ReferenceRun
 from smaller.study import results
+from smaller.study.plain import at_every_seed
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="")
 os.environ["SMALLER_OUTPUTS"] = str(RUN.folder)

@@ -11,9 +11,9 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.findings import baselines, claims, pruning
-from smaller.analysis.published import published
 from smaller.base.words import count_of
 from smaller.data.languages import name_of, names_of
+from smaller.data.published import published
 from smaller.report.reference import ReferenceRun, over
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="02_pruning")

@@ -17,6 +17,7 @@ from smaller.base.words import percent
 from smaller.data.languages import name_of
 from smaller.report.reference import PLAIN, ReferenceRun, over
 from smaller.study import results
+from smaller.study.plain import at_every_seed
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="02_pruning")
 os.environ["SMALLER_OUTPUTS"] = str(RUN.folder)
@@ -30,7 +31,7 @@ dense_rows = table[(table["order"] == "dense") & (table["form"] == "trained")]
 test, dense = of_split(table, "test"), of_split(dense_rows, "test")
 languages = sorted(set(dense["language"]))
 without = pd.read_csv(project_root() / PLAIN, keep_default_na=False).query("dataset == 'masakhaner'")
-without = baselines.at_every_seed(without[without["language"].isin(languages)], dense["seed"])
+without = at_every_seed(without[without["language"].isin(languages)], dense["seed"])
 beside = paired(dense, of_split(without, "test"), by=["language"], over_sentences=True).set_index("language")
 f1 = {
     (name, split): of_split(rows, split).set_index("language")["f1"][languages].array

@@ -11,7 +11,7 @@ import pandas as pd
 from smaller import formats
 from smaller.analysis import figures
 from smaller.analysis.findings import claims, quantization, quantization_claims
-from smaller.analysis.published import published
+from smaller.data.published import published
 from smaller.report.reference import ReferenceRun, over
 
 RUN = ReferenceRun(Path(__file__).parent, notebook="04_quantization")

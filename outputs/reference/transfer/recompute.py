@@ -79,7 +79,8 @@ parts = [
     shown(
         near,
         "Zero-shot F1 of the dense models and what may set targets apart: Spearman's rank correlation with its "
-        "95 % interval over n targets.",
+        "95 % interval over n targets. Targets in one family are no independent points. A mean over targets of "
+        "correlations over sources has neither interval nor p: all targets share the sources.",
         "transfer-correlations",
         decimals=rho | {"p": 3, "p (Holm)": 3},
     ),

@@ -13,7 +13,6 @@ from matplotlib.ticker import EngFormatter
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.figures.models import BELOW, NONE
-from smaller.analysis.findings.baselines import at_every_seed
 from smaller.analysis.findings.extreme import PIPELINE, averaged, front
 from smaller.analysis.findings.units import SIZE
 from smaller.analysis.statistics import of_split
@@ -21,6 +20,7 @@ from smaller.base.errors import SmallerError
 from smaller.data.datasets import title
 from smaller.data.tasks import IN_WORDS
 from smaller.study.pipelines import DENSE
+from smaller.study.plain import at_every_seed
 
 LINKED = (PIPELINE, "pruned", "cut", "distilled", "trimmed")
 """The families of X1 that are a series; the models of the others stand by themselves."""
@@ -60,8 +60,8 @@ def score_at_bytes(table: pd.DataFrame) -> np.ndarray:
     rows, whole = front(table), averaged(of_split(table[table["stage"] == DENSE], "test"))
     unsized = rows["share"].isna()
     small = rows[(rows["stage"] != DENSE) & ~unsized].assign(name=rows["family"], percent=100 * rows["share"])
-    about = {"bars": True, "linked": LINKED, "dense": whole.groupby("dataset")["score"].mean(), "across": 1}
-    about |= {"plain": rows[unsized].groupby("dataset")["score"].mean()}
+    levels = {name: own.groupby("dataset")["score"].mean() for name, own in ((DENSE, whole), (NONE, rows[unsized]))}
+    about = {"bars": True, "linked": LINKED, "levels": levels, "across": 1}
     label, height = f"{table['counted'].iloc[0]} (% of the dense model's)", 0.6 + 2.3 * small["dataset"].nunique()
     return _panels(small, "percent", label, **about, direct=True, height=height)
 
@@ -89,7 +89,7 @@ def drop_and_text(found: pd.DataFrame) -> np.ndarray:
     """The `extreme_claims.drops` over the lines of text of each language, a panel for each data set (P2-F5)."""
     zero = pd.Series(0.0, index=found["dataset"].unique())
     found = found.assign(name="mean over seeds")
-    axes = _panels(found, "amount", "lines of text", y="lost", bars=True, linked=(), dense=zero)
+    axes = _panels(found, "amount", "lines of text", y="lost", bars=True, linked=(), levels={DENSE: zero})
     for panel, (_, own) in zip(axes, found.groupby("dataset", sort=False), strict=True):
         places = own.groupby("language", sort=False)[["amount", "lost"]].mean().dropna()
         places = places.rename(index=base.language_name)
@@ -107,12 +107,11 @@ def _panels(
     y: str = "score",
     bars: bool = False,
     linked: Collection[str] | None = None,
-    dense: pd.Series | None = None,
-    plain: Mapping[str, float] = base.NOTHING,
+    levels: Mapping[str, pd.Series] = base.NOTHING,
     direct: bool = False,
     **grid: float,
 ) -> np.ndarray:
-    """A panel a data set of one encoder, a line if `linked` a `name`; far below: notes; `dense`, `plain`: levels.
+    """A panel a data set of one encoder, a line if `linked` a `name`; far below: notes; `levels` by data set.
 
     A name stands in the legend, or `direct` at its first point.
     """
@@ -120,11 +119,11 @@ def _panels(
     names = list(dict.fromkeys(rows["name"]))
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:
-        colours, unsized = {}, plain.get(own["dataset"].iloc[0])
-        if unsized is not None:
-            panel.axhline(unsized, color=GREY, linewidth=1, linestyle=":", zorder=0.9, label=NONE)
-        if dense is not None:
-            panel.axhline(dense[own["dataset"].iloc[0]], color=GREY, linewidth=1, zorder=0.9, label=DENSE)
+        dataset, colours = own["dataset"].iloc[0], dict.fromkeys(levels, GREY)
+        at = {name: level[dataset] for name, level in levels.items() if dataset in level}
+        for name, level in at.items():
+            line = {"linewidth": 1, "linestyle": ":" if name == NONE else "-", "zorder": 0.9}
+            panel.axhline(level, color=GREY, label=name, **line)
         for name, mine in own.groupby("name", sort=False):
             place = names.index(name)
             style = base.look(place) | {"marker": (*base.MARKERS, "<", "p", "h", ">")[place % 10]}
@@ -140,17 +139,16 @@ def _panels(
                 panel.axhline(full, color=style["color"], linewidth=0.8, linestyle=":", label=told)
         if y == "score":
             base.log_scale(panel.xaxis)
-            if dense is not None:
-                lowest = dense[own["dataset"].iloc[0]] - BELOW
+            if DENSE in at:
+                lowest = at[DENSE] - BELOW
                 panel.set_ylim(bottom=max(panel.get_ylim()[0], lowest))
                 means = own.groupby(["name", x])[y].mean()[lambda mean: mean < lowest].items()
                 base.notes(panel, {f"↓ {name}: {mean:.0f}": (at, lowest) for (name, at), mean in means}, color=GREY)
         if direct:
             means = own.groupby(["name", x])[y].mean()[lambda mean: mean >= panel.get_ylim()[0]]
             first = {name: (at, mean) for (name, at), mean in means[::-1].items()}
-            first |= {DENSE: (panel.get_xlim()[0], dense[own["dataset"].iloc[0]])} if dense is not None else {}
-            first |= {NONE: (panel.get_xlim()[1], unsized)} if unsized is not None else {}
-            base.notes(panel, first, colours | {DENSE: GREY, NONE: GREY})
+            first |= {name: (panel.get_xlim()[name == NONE], level) for name, level in at.items()}
+            base.notes(panel, first, colours)
 
     parts = dict(list(rows.groupby("title", sort=False)))
     heading = "score (points)" if y == "score" else "score lost (% of the dense score)"

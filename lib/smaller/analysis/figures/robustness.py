@@ -41,10 +41,7 @@ def noise_curves(table: pd.DataFrame) -> np.ndarray:
 
 @base.styled
 def brittleness(kinds: pd.DataFrame) -> Axes:
-    """What each model keeps under the strongest noise of each kind, minus the dense one's; framed: it differs.
-
-    `kinds` is what `findings.robustness.by_kind` gives.
-    """
+    """What models keep under the strongest noise of each of `robustness.by_kind`, minus dense; framed: it differs."""
     found = made(kinds)
     found = found[found["strongest"].astype(bool)]
     require(len(found) > 0, "There is no compressed model to compare with the dense one.")

@@ -9,7 +9,7 @@ from smaller.analysis.figures import base
 from smaller.analysis.figures.base import GREY, styled
 from smaller.analysis.figures.pruning import curves
 from smaller.analysis.findings.correlations import over_sources, with_distances
-from smaller.analysis.findings.transfer import HOME, ONE, domains, languages_of, matrix, of_pruned, source_name, unseen
+from smaller.analysis.findings.transfer import HOME, ONE, elsewhere, languages_of, matrix, source_name, unseen
 from smaller.base.checks import require
 from smaller.data.features import DISTANCES
 
@@ -17,7 +17,7 @@ from smaller.data.features import DISTANCES
 @styled
 def out_of_domain(table: pd.DataFrame) -> np.ndarray:
     """F1 in another domain over sparsity, a panel for each language; dotted: the dense model in domain (P1-F4)."""
-    rows = of_pruned(domains(table))
+    rows = elsewhere(table)
     require(len(rows) > 0, "No model of this table was tested in another data set of its own language.")
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:

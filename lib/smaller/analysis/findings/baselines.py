@@ -1,7 +1,5 @@
 """How good the dense encoders are, and what a first look at pruning does to one of them."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from smaller.analysis import sentences
@@ -10,25 +8,18 @@ from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.statistics import AVERAGE, by_seed, describe, of_split, over_seeds, t_interval
 from smaller.base.words import count_of
 from smaller.data.languages import name_of
+from smaller.study.plain import IN_WORDS, at_every_seed
 
 F1_OVER_SEEDS, F1_OVER_SENTENCES = "F1 over seeds", "F1 over sentences"
 DENSE_OVER_SEEDS, DENSE_OVER_SENTENCES = "minus dense, over seeds", "minus dense, over sentences"
 PLAIN_OVER_SEEDS, PLAIN_OVER_SENTENCES = "minus plain, over seeds", "minus plain, over sentences"
 
-PLAIN = {"linear": "a linear model on character n-grams", "crf": "a conditional random field"}
-"""Models without an encoder, by what stands for their encoder in the table of `smaller.study.plain`."""
-
-
-def at_every_seed(plain: pd.DataFrame, seeds: Iterable[int]) -> pd.DataFrame:
-    """The rows of models without an encoder, once for each seed: nothing in them is drawn, so they stand beside all."""
-    every = pd.DataFrame({"seed": sorted(set(seeds))})
-    return plain.drop(columns="seed").drop_duplicates().merge(every, how="cross")
-
 
 def of_all_seeds(rows: pd.DataFrame, *model: str) -> pd.DataFrame:
     """The rows of those models that have every seed of the dense one in each language: one chooses among these."""
-    wanted = rows[rows["order"] == "dense"].groupby("language")["seed"].nunique()
-    return rows[rows.groupby([*model, "language"])["seed"].transform("nunique") >= rows["language"].map(wanted)]
+    rows = rows.merge(rows.loc[rows["order"] == "dense", ["language", "seed"]].drop_duplicates())
+    own, wanted = (rows.groupby([*by, "language"])["seed"].transform("nunique") for by in (model, ()))
+    return rows[own == wanted]
 
 
 def dense(table: pd.DataFrame) -> Finding:
@@ -116,7 +107,7 @@ def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
     unsure = "is not shown to be ahead of"
     told = [
         f"On {row['data set']}, {row['encoder']} ({row['score'].mean:.1f}) "
-        f"{lead.words('is ahead of', 'is behind', unsure, unsure)} {PLAIN[row['plain model']]} without an encoder "
+        f"{lead.words('is ahead of', 'is behind', unsure, unsure)} {IN_WORDS[row['plain model']]} without an encoder "
         f"({row['its score']:.1f}): {lead}."
         for row, lead in zip(rows, leads, strict=True)
     ]
@@ -128,7 +119,8 @@ def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
             "Nothing is claimed of compression where an encoder is not ahead: the model without one is the one to "
             "ship. What is then said of a technique is how it changes this encoder."
         )
-    return Finding(told[0], " ".join(told[1:]), quantity=leads[0], values={"behind": behind})
+    drawn = [row[PLAIN_OVER_SENTENCES] for row in rows]
+    return Finding(told[0], " ".join(told[1:]), quantity=leads[0], values={"behind": behind, "over sentences": drawn})
 
 
 def ways(table: pd.DataFrame) -> pd.DataFrame:

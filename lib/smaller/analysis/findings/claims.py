@@ -54,15 +54,25 @@ def listed() -> pd.DataFrame:
 
 
 def may_claim(ahead: Finding) -> bool:
-    """The gate: the dense encoder is shown to be ahead on average, and behind in no language, by `baselines.ahead`."""
-    lead = ahead.quantity
-    return isinstance(lead, Comparison) and lead.sign == 1 and not lead.lacking and not ahead.values.get("behind")
+    """The gate: the dense encoder is shown to be ahead, over seeds and sentences, and to be behind in no language."""
+    lead, about = ahead.quantity, ahead.values
+    shown = isinstance(lead, Comparison) and lead.sign == 1 and not lead.lacking and not about.get("behind")
+    return shown and not any(one.known and one.low <= 0 for one in about.get("over sentences", ()))
 
 
 def standing(ahead: Finding) -> str:
     """The words for how an encoder that the gate refuses stands to a model without an encoder."""
-    words = {-1: "is behind", 1: "is not shown to be ahead in each language of"}
-    return words.get(getattr(ahead.quantity, "sign", 0), "is not shown to be ahead of")
+    lead, sign = ahead.quantity, getattr(ahead.quantity, "sign", 0)
+    if sign == 1 and (lead.lacking or ahead.values.get("behind")):
+        return "is not shown to be ahead in each language of"
+    return {-1: "is behind", 1: "is not shown to be ahead, over sentences, of"}.get(sign, "is not shown to be ahead of")
+
+
+def refusal(ahead: Finding, encoder: str = "the encoder", of: str = "") -> str:
+    """The sentence with which the gate refuses claims; nothing where it is open."""
+    why = standing(ahead) if ahead.measured else "was not compared with"
+    said = f"{of}nothing is claimed of compression, since {encoder} {why} a model without an encoder."
+    return "" if may_claim(ahead) else said[0].upper() + said[1:]
 
 
 def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Finding]) -> dict[tuple, Finding]:
@@ -70,12 +80,8 @@ def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Findin
     told: dict[tuple, Finding] = {}
     for key, one in found.items():
         encoder, dataset = place = key[:2]
-        if not one.measured or may_claim(ahead[place]):
-            told[key] = one
-            continue
-        why = standing(ahead[place]) if ahead[place].measured else "was not compared with"
-        said = f"On {dataset}, nothing is claimed of compression, since {encoder} {why} a model without an encoder."
-        told[place] = Finding(said, verdict=NOT_COMPARABLE)
+        refused = Finding(refusal(ahead[place], encoder, f"On {dataset}, "), verdict=NOT_COMPARABLE)
+        told |= {key: one} if not one.measured or may_claim(ahead[place]) else {place: refused}
     return told
 
 
@@ -113,11 +119,8 @@ def _borne_out(claim: Mapping[str, str], finding: Finding) -> str:
     says, quantity = claim["says"], finding.quantity
     if quantity is None:
         return finding.verdict if finding.verdict in (NOT_DECIDED, NOT_COMPARABLE) else NOT_MEASURED
-    if isinstance(quantity, Comparison):
-        if says in ("more", "less", "same"):
-            return quantity.bears_out(says)
-        if says == "keeps":
-            return {AGREES: DIFFERS, DIFFERS: AGREES}.get(word := quantity.departs(), word)
+    if isinstance(quantity, Comparison) and says not in ("is", "least", "most"):
+        return quantity.bears_out(says)
     if says not in ("is", "least", "most"):
         raise SmallerError(f"The claim {claim['id']} says {says!r}, which no {type(quantity).__name__} can bear out.")
     found = getattr(quantity, "interval", quantity)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from smaller.analysis.comparison import DEPARTURE, LEVEL, NOT_DECIDED, between
+from smaller.analysis.comparison import DEPARTURE, LEVEL, NOT_DECIDED
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import ONE, ORDERS, ZERO_SHOT, at_home, of_pruned, settings
 from smaller.analysis.statistics import bounds, drop_at, holm, least_p, spearman
@@ -22,16 +22,15 @@ NEVER = 1.0
 def transfer_and_distance(table: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
     """Rank correlations of zero-shot F1 of the dense models with what sets a target apart (`data.features.distances`).
 
-    Two questions are kept apart. Which targets are easy: means `over_sources`. Which source suits a target: the mean of
-    a correlation over the sources for each target, with its t interval over targets.
+    Two questions are kept apart. Which targets are easy: means `over_sources`. Which source suits a target: the mean
+    over targets of a correlation over the sources. It has no p: all targets share the few sources.
     """
     pairs = with_distances(table, distances)
     found = _each(over_sources(pairs), {BETWEEN: over_sources(pairs)["f1"]}, DISTANCES)
     for feature, words in DISTANCES.items():
         by_target = [spearman(own[feature], own["f1"]).rho for _, own in pairs.groupby(["dataset", "language"])]
-        one = between([rho for rho in by_target if not math.isnan(rho)])
-        low, high = max(one.interval.low, -1.0), min(one.interval.high, 1.0)
-        found.append([words, WITHIN, one.interval.mean, low, high, one.interval.n, one.p])
+        rhos = pd.Series(by_target, dtype=float).dropna()
+        found.append([words, WITHIN, rhos.mean(), math.nan, math.nan, len(rhos), math.nan])
     return _corrected(found)
 
 
@@ -77,20 +76,20 @@ def _each(features: pd.DataFrame, outcomes: Mapping[str, pd.Series], words: Mapp
 
 
 def _corrected(found: list[list]) -> pd.DataFrame:
-    """The rows that have a correlation, the strongest first, with Holm's correction for the number of p values."""
+    """The rows that have a correlation, the strongest first, with Holm's correction; one without a p counts as one."""
     frame = pd.DataFrame(found, columns=COLUMNS[:-1]).dropna(subset="rank correlation")
     frame = frame.sort_values("rank correlation", key=abs, ascending=False, kind="stable", ignore_index=True)
-    tested = frame["p"].dropna()
-    return frame.assign(**{COLUMNS[-1]: pd.Series(holm(tested), tested.index, dtype=float)})
+    corrected = pd.Series(holm(frame["p"].fillna(1.0)), frame.index, dtype=float)
+    return frame.assign(**{COLUMNS[-1]: corrected.where(frame["p"].notna())})
 
 
 def clearest(found: pd.DataFrame) -> Finding:
     """Which correlations differ from zero."""
+    found = found.dropna(subset="p (Holm)")
     if found.empty:
         return missing("correlations between languages that differ")
     sure, n = found[found["p (Holm)"] < LEVEL], int(found["n"].max())
-    # Within a target, the mean of its correlations is tested, by a t test over targets.
-    if WITHIN not in set(found["goes with"]) and least_p(n) >= LEVEL:
+    if least_p(n) >= LEVEL:
         told = f"{n} languages cannot decide whether any of {count_of(len(found), 'rank correlation')} differs from"
         told = f"{told} zero: with so few, p is at least {least_p(n):.2f}."
         return Finding(told, values={"sure": sure}, verdict=NOT_DECIDED)

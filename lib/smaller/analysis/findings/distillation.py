@@ -6,8 +6,18 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, Comparison, corrected, made, paired
-from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
+from smaller.analysis.comparison import (
+    AGREES,
+    DEPARTURE,
+    MARGIN,
+    NOT_DECIDED,
+    Comparison,
+    between,
+    corrected,
+    made,
+    paired,
+)
+from smaller.analysis.findings.finding import Finding, missing, settled
 from smaller.analysis.statistics import AVERAGE, language_average, of_split, one_kind, over_seeds, t_interval
 from smaller.base.errors import SmallerError
 from smaller.base.words import are, count_of
@@ -173,14 +183,14 @@ def how_tiny(table: pd.DataFrame, *, points: float = DEPARTURE) -> Finding:
 
 def too_small(table: pd.DataFrame, *, share: float = 90.0) -> Finding:
     """Which students keep less than `share` per cent of their teacher's F1 (paper 1, mechanism 2; T24)."""
-    found = [(name, one) for name, one in of_students(compression(table))[["student", KEPT]].to_numpy() if one.n]
-    if not found:
+    rows = of_students(of_average(beside_teacher(table))).dropna(subset="kept").groupby(MODELS, sort=False)
+    found = corrected(pd.DataFrame({"comparison": rows["kept"].agg(lambda kept: between(kept - share))}).reset_index())
+    if found.empty:
         return missing("Shares of a teacher's F1")
-    # Of one seed there are no bounds, and nothing is shown.
-    below, above = [name for name, one in found if one.high < share], [name for name, one in found if one.low >= share]
+    below, above = ([row.shape for row in found.itertuples() if row.comparison.sign == sign] for sign in (-1, 1))
     return Finding(
         f"Of {count_of(len(found), 'student')}, {len(above) or 'none'} {are(len(above))} shown to keep {share:g} % of "
         f"the teacher's F1 or more, and {len(below) or 'none'} less.",
-        verdict=ANSWERED if len(below) + len(above) == len(found) else NOT_DECIDED,
+        verdict=settled(found["verdict"]),
         values={"below": below, "above": above},
     )

@@ -11,9 +11,9 @@ from smaller.analysis.findings import distillation, teaching
 from smaller.analysis.findings.claims import judged
 from smaller.analysis.findings.distillation import AGNOSTIC, KEPT, SAVED, SPECIFIC, averages, plain, with_best
 from smaller.analysis.findings.finding import Finding, missing
-from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, Interval, describe, t_interval
 from smaller.data.languages import name_of
+from smaller.data.published import published
 from smaller.encoders import configuration
 from smaller.study.recipes import parameters_of, shapes
 

@@ -83,8 +83,9 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
 def on_dev(table: pd.DataFrame) -> pd.DataFrame:
     """What choices are made from: averages on the dev split of the models that have every seed of the dense one."""
     rows = averaged(of_split(table, "dev"))
-    wanted = rows[rows["stage"] == DENSE].groupby(PLACE)["seed"].nunique().rename("wanted")
-    return rows[rows.groupby(MODEL)["seed"].transform("nunique") >= rows.join(wanted, on=PLACE)["wanted"]]
+    rows = rows.merge(rows.loc[rows["stage"] == DENSE, [*PLACE, "seed"]])
+    own, wanted = (rows.groupby(by)["seed"].transform("nunique") for by in (MODEL, PLACE))
+    return rows[own == wanted]
 
 
 def against_dense(table: pd.DataFrame) -> pd.DataFrame:
@@ -192,14 +193,15 @@ def at_equal_bytes(table: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.
 def _closest(rows: pd.DataFrame, first: str) -> tuple[str, str, Comparison | None]:
     """The family and model least clearly behind those of the `first` family on test, and the difference from these.
 
-    The highest mean of those that are not shown to be behind; else the highest p, since all have to be behind.
+    One without a pair comes first: nobody knows how close it is. Then the highest mean of those that are not shown to
+    be behind; else the highest p, since all have to be behind.
     """
     best = rows["family"] == first
-    each = made(paired(rows[~best], rows[best], by=MODEL[2:], for_all=MODEL[2:], value="score"))
+    each = paired(rows[~best], rows[best], by=MODEL[2:], for_all=MODEL[2:], value="score")
 
-    def closeness(row: tuple) -> tuple[bool, float]:
+    def closeness(row: tuple) -> tuple[bool, bool, float]:
         behind = replace(row.comparison, corrected=row.comparison.p).sign == -1
-        return not behind, row.comparison.p if behind else row.comparison.interval.mean
+        return not row.comparison.interval.n, not behind, row.comparison.p if behind else row.comparison.interval.mean
 
     closest = max(each.itertuples(), key=closeness, default=None)
     return (closest.family, closest.stage, closest.comparison) if closest else ("", "", None)

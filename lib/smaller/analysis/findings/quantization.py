@@ -252,12 +252,17 @@ def on_pruned(found: pd.DataFrame) -> Finding:
     if found.empty:
         return missing("Pruned and quantized models")
     each = found["pruned minus dense"]
-    place, worst = min(each.items(), key=lambda pair: pair[1].interval.mean)
-    told = "It is not decided whether quantization costs a pruned model more F1 than a dense one."
-    if worst.sign < 0 or all(one.verdict == AGREES for one in each):
-        told = f"Quantization costs a pruned model {'more F1 than' if worst.sign < 0 else 'as much F1 as'} a dense one."
-    case = f"{found['format'][place]} at {found['sparsity (%)'][place]} % sparsity"
-    return Finding(told, f"The worst case is {case}: {worst} ({worst.verdict}).", quantity=worst)
+    more, same = sum(one.sign < 0 for one in each), sum(one.verdict == AGREES for one in each)
+    lowest = min(each.index, key=lambda place: each[place].interval.mean)
+    case = f"{found['format'][lowest]} at {found['sparsity (%)'][lowest]} % sparsity"
+    return Finding(
+        f"Quantization is shown to cost a pruned model more F1 than a dense one in {more or 'none'} of "
+        f"{count_of(len(each), 'setting')}, and as much in {same or 'none'}.",
+        f"The lowest difference is that of {case}: {each[lowest]} ({each[lowest].verdict}).",
+        quantity=each[lowest],
+        values={"more": more, "same": same},
+        verdict=settled(one.verdict for one in each),
+    )
 
 
 def both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

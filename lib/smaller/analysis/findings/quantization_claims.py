@@ -8,13 +8,10 @@ import pandas as pd
 from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, NOT_DECIDED, made, paired
 from smaller.analysis.findings import quantization
 from smaller.analysis.findings.finding import Finding, missing
-from smaller.analysis.published import published
 from smaller.analysis.statistics import AVERAGE, Interval, spearman
 from smaller.base.words import count_of
 from smaller.data.languages import name_of
-
-TEST_SENTENCES = dict(amh=500, hau=552, ibo=638, kin=605, lug=407, luo=186, pcm=600, swa=604, wol=539, yor=645)
-"""Sentences in the test splits of MasakhaNER 1.0 (Adelani et al. 2021), on which the paper's times were taken."""
+from smaller.data.published import published
 
 
 def printed(metric: str) -> pd.DataFrame:
@@ -35,9 +32,9 @@ def beside_published(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def unit_of_time() -> pd.DataFrame:
-    """Do printed times correlate with the number of test sentences, as seconds for a split do (D12)?"""
+    """Do printed times correlate with the number of MasakhaNER's test sentences, as seconds for a split do (D12)?"""
     theirs = printed("time").drop(index=AVERAGE)
-    count = pd.Series(TEST_SENTENCES)[theirs.index]
+    count = published(table="splits", row="test").set_index("language")["value"][theirs.index]
     each = 1000 * theirs.div(count, axis="index")
     told = {"correlation with sentences": theirs.corrwith(count)}
     told |= {"ms for a sentence, least": each.min(), "ms for a sentence, most": each.max()}
@@ -60,10 +57,8 @@ def dynamic_loss(table: pd.DataFrame) -> Finding:
     one, change = found["dynamic"], theirs["dynamic"] - theirs["dense"]
     trend = spearman(theirs["dense"].drop(AVERAGE), change.drop(AVERAGE))
     mean, ours = change.reindex(one.languages).mean(skipna=False), one.interval
-    text = (
-        f"In the paper, languages with a lower dense F1 lose more (rank correlation {trend.rho:.2f}, p = "
-        f"{trend.p_value:.3f}, n = {trend.n})."
-    )
+    rank = f"rank correlation {trend.rho:.2f}, p = {trend.p_value:.3f}, n = {trend.n}"
+    text = f"In the paper, languages with a lower dense F1 lose more ({rank})."
     verb = one.words("raises", "lowers", "keeps", "is not shown to change")
     changed = f"Dynamic quantization {verb} F1: the difference is {one}."
     if math.isnan(mean):

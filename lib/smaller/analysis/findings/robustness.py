@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired
+from smaller.analysis.comparison import DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, outward, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.transfer import at_own_set
 from smaller.analysis.statistics import by_seed, describe, of_split, one_kind, over_seeds, t_interval
@@ -127,19 +127,16 @@ def calibration_by_model(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, axis="columns").reset_index()
 
 
-def typed(table: pd.DataFrame) -> str:
-    """How much noise of typing, in words: a mean over kinds, of which not every language has each."""
-    kinds = sorted(set(strongest(table).groupby("language")["noise"].nunique()))
-    number = count_of(kinds[-1], "kind") if kinds else "no kind"
-    return f"under the strongest noise of {f'{kinds[0]} to {number}, by language' if len(kinds) > 1 else number}"
-
-
 def claims(table: pd.DataFrame) -> dict[str, list[Finding]]:
     """What this page says of typing noise, unseen names, the attack, and the confidence of dense and other models."""
-    errors, noise = calibration(table), typed(table)
+    errors, rows = calibration(table), strongest(table)
+    # Not every language has each kind of typing, over which the mean is.
+    kinds = sorted(set(rows.groupby("language")["noise"].nunique()))
+    number = count_of(kinds[-1], "kind") if kinds else "no kind"
+    noise = f"under the strongest noise of {f'{kinds[0]} to {number}, by language' if len(kinds) > 1 else number}"
     less, kept = "keep a smaller share of F1", "keeps this share of its clean F1: {}"
     worse, error = "be worse calibrated", "has this calibration error: {}"
-    typing = judged(strongest(table), "kept", noise, less, kept)
+    typing = judged(rows, "kept", noise, less, kept)
     names = judged(strongest(table, [SWAPS]), "kept", "on unseen names", less, kept)
     calibrated = judged(errors[errors["place"] == NOISE], "error", noise, worse, error, worse=1)
     return {"NC3": [typing, names, attacked(table), says_so(errors), calibrated]}
@@ -157,10 +154,8 @@ def judged(rows: pd.DataFrame, value: str, where: str, behind: str, level: str, 
     furthest = found.map(lambda one: max(worse * one.interval.low, worse * one.interval.high))
     safe = list(found.index[furthest < DEPARTURE])
     widest = furthest[unsure].clip(lower=0.0).max(skipna=False)
-    left = (
-        f"the intervals allow a loss of up to {widest:.1f} points" if math.isfinite(widest) else "any loss is possible"
-    )
-    wide = f"; for {len(unsure)} this is not decided, and {left}" if unsure else ""
+    left = f"a loss of up to {outward(widest):.1f} points" if math.isfinite(widest) else "any loss"
+    wide = f"; for {len(unsure)} this is not decided, and the intervals allow {left}" if unsure else ""
     last = max(found.index, key=lambda model: worse * found[model].interval.mean)
     end = "highest" if worse > 0 else "lowest"
     return Finding(

@@ -9,7 +9,6 @@ import pandas as pd
 from smaller.analysis import comparison
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, OVER_SENTENCES
 from smaller.analysis.findings import baselines
-from smaller.analysis.findings.baselines import PLAIN, at_every_seed
 from smaller.analysis.findings.claims import may_claim, standing
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.units import SIZE, TIME, everywhere
@@ -18,6 +17,7 @@ from smaller.base.words import count_of
 from smaller.data.languages import name_of
 from smaller.study import results, timing
 from smaller.study.kinds import draws, is_whole, kind
+from smaller.study.plain import IN_WORDS, at_every_seed
 
 WITHOUT = "plain"
 """The technique of a model without an encoder."""
@@ -71,7 +71,7 @@ def of_table(
     table = table[table["split"] == "test"].merge(dev.reset_index(), on=keys, how="left")
     forms = [steps.get(identity, []) for identity in table["identity"]]
     table = table.assign(
-        kind=[kind(form) or PLAIN.get(name, name) for form, name in zip(forms, table["encoder"], strict=True)],
+        kind=[kind(form) or IN_WORDS.get(name, name) for form, name in zip(forms, table["encoder"], strict=True)],
         whole=list(map(is_whole, forms)),
         draws=[draws(form) if form else {"the model without an encoder": 0} for form in forms],
         setting=[json.dumps([step | {"seed": 0} for step in form], sort_keys=True) for form in forms],

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, corrected, made, paired
+from smaller.analysis.comparison import NOT_DECIDED, NOT_MEASURED, corrected, made, paired, weakest
 from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import AGNOSTIC, DIFFERENCE, MODELS, SPECIFIC, compared, of_students, once
 from smaller.analysis.findings.finding import Finding, missing, settled
@@ -70,12 +70,10 @@ def agnostic_or_specific(table: pd.DataFrame) -> Finding:
         for row, one in zip(found.itertuples(), found[DIFFERENCE], strict=True)
     ]
     (mean,) = paired(first, second, match=["encoder", "shape"], drawn_once=once(AGNOSTIC))["comparison"]
-    words = [one.bears_out("more") for one in found[DIFFERENCE]]
-    against = next(word for word in (DIFFERS, NOT_DECIDED, AGREES) if word in words)
     return Finding(
         " ".join(told),
         f"On average over {count_of(len(found), 'shape')}: {mean}." if len(found) > 1 else "",
-        quantity=found[DIFFERENCE].iloc[words.index(against)],
+        quantity=weakest(found[DIFFERENCE], "more"),
         values={"each": found, "mean": mean},
     )
 

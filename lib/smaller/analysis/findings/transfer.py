@@ -11,13 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from smaller.analysis import comparison
 from smaller.analysis.comparison import AGREES, DEPARTURE, MARGIN, NOT_DECIDED, against, intervals, made, paired
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing
 from smaller.analysis.findings.pruning import against_dense, departures, fallen
-from smaller.analysis.published import published
 from smaller.analysis.statistics import describe, language_average, of_split, over_seeds, t_interval
 from smaller.base.words import count_of, percent
 from smaller.data.languages import name_of
+from smaller.data.published import published
 from smaller.encoders import TRAINED
 
 ORDERS = {"before": "pruned before fine-tuning", "after": "pruned after fine-tuning"}
@@ -82,6 +83,12 @@ def domains(table: pd.DataFrame) -> pd.DataFrame:
     return away.assign(gap=away["in_domain"] - away["f1"])
 
 
+def elsewhere(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `domains` the sources that were pruned: one mean over the other data sets of a language for each seed."""
+    rows = of_pruned(domains(table)).groupby(_SERIES, as_index=False)
+    return rows[["f1", "in_domain"]].mean().assign(dataset=OUT_OF_DOMAIN)
+
+
 def by_language(table: pd.DataFrame, features: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
     """The dense models in both domains of their language, and how the encoder's tokenizer cuts the words of each."""
     dense, place = domains(table).query("order == 'dense'"), ["dataset", "language"]
@@ -126,7 +133,7 @@ def pruning_helps(table: pd.DataFrame) -> Finding:
         headline = f"Pruning does not help out of domain: no interval of {of} holds a gain of {MARGIN:g} points."
     # A setting of one seed has no bound, and then none is told of its order.
     highest = found["change"].map(lambda one: one.interval.high).groupby(found["order"]).max(skipna=False)
-    excluded = highest.dropna().clip(lower=0.0).to_dict()
+    excluded = highest.dropna().map(comparison.outward).to_dict()
     gains = {order: f"a gain above {gain:.1f} points" if gain else "any gain" for order, gain in excluded.items()}
     gain = " and ".join(f"{gain} when {ORDERS[order]}" for order, gain in gains.items()) or "no gain"
     return Finding(
