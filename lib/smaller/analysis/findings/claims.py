@@ -80,8 +80,8 @@ def gated(found: Mapping[tuple, Finding], ahead: Mapping[tuple[str, str], Findin
     told: dict[tuple, Finding] = {}
     for key, one in found.items():
         encoder, dataset = place = key[:2]
-        refused = Finding(refusal(ahead[place], encoder, f"On {dataset}, "), verdict=NOT_COMPARABLE)
-        told |= {key: one} if not one.measured or may_claim(ahead[place]) else {place: refused}
+        why = refusal(ahead[place], encoder, f"On {dataset}, ") if one.measured else ""
+        told |= {place: Finding(why, verdict=NOT_COMPARABLE)} if why else {key: one}
     return told
 
 
