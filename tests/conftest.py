@@ -136,11 +136,12 @@ def own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def own_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_engine() -> Iterator[None]:
     """Where an engine with an address looks for models is forgotten after a test."""
     from smaller.study import cache
 
-    monkeypatch.setattr(cache, "elsewhere", cache.elsewhere)
+    yield
+    cache.bring_from(None)
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,18 @@ def test_engine_by_name_or_setting(installed: Callable[[bool], None]) -> None:
         assert engines.engine("local") is local.run
 
 
+def test_models_come_from_the_cluster_of_the_engine_that_was_asked_for_last(installed, monkeypatch) -> None:
+    """A local study asked the cluster of the one before it for each model."""
+    installed(True)
+    asked: list[str] = []
+    monkeypatch.setattr(ray_cluster, "bring", lambda recipe, *, address: asked.append(address) or True)
+    found = []
+    for name, address in (("ray", "one:1"), ("ray", "two:2"), ("local", None), ("ray", None)):
+        engines.engine(name, address=address)
+        found.append(cache.brought(Recipe("sample-small")))
+    assert (asked, found) == (["one:1", "two:2"], [True, True, False, False])
+
+
 @pytest.mark.parametrize(
     ("name", "address", "message"),
     [

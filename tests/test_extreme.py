@@ -11,11 +11,11 @@ import pytest
 from asking import sizes
 from identities import planned, without_data
 
-from smaller.analysis.findings.extreme import ORDERS, PIPELINE, SIZES, TAUGHT, UNTAUGHT
+from smaller.analysis.findings.pipeline import ORDERS, PIPELINE, SIZES, TAUGHT, UNTAUGHT
 from smaller.base import paths
 from smaller.base.errors import SmallerError
 from smaller.data.sets import UNLABELLED
-from smaller.notebook import extreme, parameters, profiles
+from smaller.notebook import parameters, pipeline_parameters, profiles
 from smaller.notebook.parameters import Settings
 from smaller.study import flat
 from smaller.study.pipelines import (
@@ -228,8 +228,16 @@ def test_the_paper_s_profile_is_the_paper_s_pipeline() -> None:
         ({"languages": ["swa", "swc"]}, "Did you mean 'swa'?"),
         ({"adapters": GIVEN["adapters"] | {"tasks": ["sampl"]}}, "none of the tasks: sample. Did you mean 'sample'?"),
         ({"text": {"update": 9}}, "'update' is none of text: updates, batch_size"),
-        ({"text": {"updates": 9}}, "The parameter text needs a value for batch_size, learning_rate, max_length"),
+        ({"text": {"updates": 9}}, "The parameter text needs a value for batch_size, max_length, lines, learning_rate"),
         ({"adaptation": {"epochs": 9}}, "'epochs' is none of adaptation"),
+        ({"adaptation": {"updates": 2.5}}, "updates in adaptation is 2.5, of type float, but should be int"),
+        (
+            {"text": dict.fromkeys(pipeline_parameters.TEXT, 2) | {"updates": 2.5}},
+            "updates in text is 2.5, of type float, but should be int",
+        ),
+        ({"shape": GIVEN["shape"] | {"layers": "two"}}, "layers in shape is 'two', of type str, but should be int"),
+        ({"shape": GIVEN["shape"] | {"width_by": "projektion"}}, "should be one of slice, importance, projection"),
+        ({"techniques": GIVEN["techniques"] | {"cut": ["6"]}}, "cut in techniques is ['6'], of type list"),
         ({"few_seeds": {"variants": [1], "adapter": [1]}}, "Did you mean 'adapters'?"),
         ({"other_shapes": [{}]}, "One of other_shapes is empty: change some of layers, feed_forward"),
         ({"other_shapes": [{"hidden": 48}]}, "'hidden' is none of a shape: layers, feed_forward, hidden_size"),
@@ -241,7 +249,7 @@ def test_the_paper_s_profile_is_the_paper_s_pipeline() -> None:
 )
 def test_what_cannot_be_is_said_before_anything_is_loaded(wrong: dict, said: str) -> None:
     with pytest.raises(SmallerError) as caught:
-        extreme.require(settings(**wrong))
+        pipeline_parameters.require(settings(**wrong))
     assert said in str(caught.value)
 
 
@@ -280,4 +288,4 @@ def test_a_language_without_text_is_an_error_before_training(tmp_path: Path, roo
     for language, text in {"swa": "maneno\n", "yor": "\n  \n"}.items():
         (tmp_path / "corpus" / f"{language}.txt").write_text(text)
     with pytest.raises(SmallerError, match="corpus/yor.txt: the file is empty"):
-        extreme.require(settings(corpus="corpus"))
+        pipeline_parameters.require(settings(corpus="corpus"))

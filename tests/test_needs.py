@@ -105,6 +105,10 @@ def test_names_of_encoders_data_sets_and_the_hub_are_told_apart():
         needs.named(["masakhanr"])
     with pytest.raises(SmallerError, match="no Fon"):
         needs.named(["masakhaner"], languages=["fon"])
+    one = needs.named(["masakhaner/swa", "masakhaner/yor", "sib200"], languages=["swa"]).data
+    assert {name: list(codes) for name, codes in one.items()} == {"masakhaner": ["swa", "yor"], "sib200": ["swa"]}
+    with pytest.raises(SmallerError, match="'masakhaner' has no Fon"):
+        needs.named(["masakhaner/fon"])
 
 
 def test_the_command_tells_fetches_nothing_in_a_dry_run_and_fails_where_something_is_missing(capsys):

@@ -7,8 +7,9 @@ import yaml
 
 from smaller.base.errors import SmallerError
 from smaller.base.paths import notebooks_folder
+from smaller.notebook import pipeline_parameters
 from smaller.notebook.parameters import Settings, check, declared, filled
-from smaller.notebook.profiles import profile, profiles
+from smaller.notebook.profiles import asked, profile, profiles
 
 NOTEBOOKS = sorted(notebooks_folder().glob("*.ipynb"))
 CELL = """languages: list[str] = ["swa"]  # languages, ISO 639-3 codes
@@ -192,6 +193,17 @@ def test_unknown_profiles_notebooks_and_overrides_are_refused(study):
         profile("mini", "01_baselines", folder=folder, overrides={"langages": ["swa"]})
 
 
+def test_a_profile_says_of_named_values_those_that_it_changes(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("07_extreme:\n  text: {updates: 7}\n  tasks: {sample: 1}\n")
+    usual = filled(notebooks_folder() / "07_extreme.ipynb", {}, where="here")
+    found = profile(str(path), "07_extreme")
+    assert found == {"text": usual["text"] | {"updates": 7}, "tasks": {"sample": 1}}
+    path.write_text("07_extreme:\n  text: {updates: 2.5}\n")
+    with pytest.raises(SmallerError, match="07_extreme: Parameter updates in text is 2.5"):
+        asked(str(path), only=["07_extreme"])
+
+
 @pytest.mark.parametrize("name", profiles())
 def test_a_profile_says_only_what_differs_from_the_notebooks(name):
     path = notebooks_folder() / "profiles" / f"{name}.yaml"
@@ -203,6 +215,8 @@ def test_a_profile_says_only_what_differs_from_the_notebooks(name):
         otherwise = defaults | shared
         said = sections.get(notebook.stem, {})
         assert not [key for key, value in said.items() if otherwise[key] == value], notebook.stem
+        for group in set(said) & set(pipeline_parameters.GROUPS):
+            assert not [key for key, value in said[group].items() if otherwise[group][key] == value], group
     assert heard == set(shared)
 
 

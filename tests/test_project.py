@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tomllib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -396,17 +396,30 @@ NEEDED_BY_OTHERS = {
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
-    declared = {canonicalize_name(Requirement(line).name) for line in sum(extras, project["dependencies"])}
-    owners = importlib.metadata.packages_distributions()
-    used: dict[str, str] = {}
-    for file in [*SOURCES, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / ".ci").glob("*.py"))]:
+    extras, needed = project["optional-dependencies"], project["dependencies"]
+    runtime, optional = names_in(needed), names_in(extras["cluster"] + extras["openvino"])
+    all_extras = names_in(sum(extras.values(), []))
+    ours = imported(SOURCES)
+    elsewhere = imported([*sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / ".ci").glob("*.py"))])
+    assert {name: file for name, file in ours.items() if name not in runtime | optional} == {}, "the package needs it"
+    assert {name: file for name, file in elsewhere.items() if name not in runtime | all_extras} == {}
+    assert runtime - set(ours) - set(NEEDED_BY_OTHERS) == set(), "a need of the tests alone is in the extra `test`"
+    assert (runtime | all_extras) - set(ours) - set(elsewhere) - set(NEEDED_BY_OTHERS) == set()
+    assert set(NEEDED_BY_OTHERS) <= runtime | all_extras
+
+
+def names_in(lines: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def imported(files: Iterable[Path]) -> dict[str, str]:
+    """Distributions that files import, with one of the files that does."""
+    owners, used = importlib.metadata.packages_distributions(), {}
+    for file in files:
         for top in top_levels(ast.parse(file.read_text(encoding="utf-8"))):
             if top not in sys.stdlib_module_names and top not in HERE:
                 used[canonicalize_name(owners.get(top, [top])[0])] = file.name
-    assert {name: file for name, file in used.items() if name not in declared} == {}
-    assert declared - set(used) - set(NEEDED_BY_OTHERS) == set()
-    assert set(NEEDED_BY_OTHERS) <= declared
+    return used
 
 
 HERE = {"smaller", *(file.stem for file in (ROOT / "tests").glob("*.py"))}

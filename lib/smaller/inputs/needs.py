@@ -47,12 +47,18 @@ class Needs:
 def named(names: Sequence[str], *, languages: Sequence[str] = ()) -> Needs:
     """The needs that somebody names: encoders, and data sets in these languages, or in all that they have.
 
+    "masakhaner/swa" is a known data set in one language, as everywhere else.
+
     Raises SmallerError for a name that is neither, and for a language that none of the data sets has.
     """
     found = Needs()
     for name in names:
         if name in encoders.ENCODERS:
             found.add_encoder(name)
+        elif (known := datasets.DATASETS.get(name.partition("/")[0])) and "/" in name:
+            language = name.partition("/")[2]
+            known.require(language)
+            found.data.setdefault(known.name, {})[language] = None
         elif "/" in name and ":" not in name:
             # Both have such names: what the cache or the hub has under it decides.
             found.add_encoder(name) if _is_encoder(name) else found.data.setdefault(name, {})

@@ -13,7 +13,7 @@ from smaller.base import forks, settings
 IMPORTED = (
     "ipykernel.ipkernel",
     "smaller.notebook.beginning",
-    "smaller.notebook.extreme",
+    "smaller.notebook.pipeline_parameters",
     "smaller.notebook.trying",
     "smaller.analysis.figures",
     "smaller.analysis.findings.claims",

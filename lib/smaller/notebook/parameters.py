@@ -1,7 +1,9 @@
 """The notebook contract: typed parameters in the first code cell, checked in the second.
 
 The first code cell of a notebook is tagged `parameters` and holds lines `name: type = value  # meaning, unit, choices`.
-The second calls `check(globals())`, so a misspelt name or a wrong type ends the run in its first second.
+The second calls `check(globals())`, so a misspelt name or a wrong type ends the run in its first second. The cell is
+parsed here: `papermill.inspect_notebook` gives types and defaults as text, and leaves out what it cannot parse. A test
+keeps that both read the same parameters.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -63,8 +65,7 @@ def check(namespace: Mapping[str, object], **validators: Callable[[Any], object]
     # On a second visit there are variables of later cells, too.
     again = any(isinstance(value, Settings) for value in namespace.values())
     values = {name: namespace[name] for name in (kinds if again else [*kinds, *plain])}
-    model = _model({name: (kind, ...) for name, kind in kinds.items()})
-    values = validate(values, model, where="this run")
+    values = validate(values, model({name: (kind, ...) for name, kind in kinds.items()}), where="this run")
     for name, validator in validators.items():
         try:
             validator(values[name])
@@ -93,9 +94,9 @@ def declared(notebook: Path | str) -> type[BaseModel]:
         statements = ast.parse(first.source).body
     except SyntaxError as error:
         raise SmallerError(f"{place}, line {error.lineno}: {error.msg}") from error
-    model = _model(dict(_field(statement, f"{place}, line {statement.lineno}") for statement in statements))
-    validate({name: field.default for name, field in model.model_fields.items()}, model, where=place)
-    return model
+    found = model(dict(_field(statement, f"{place}, line {statement.lineno}") for statement in statements))
+    validate({name: field.default for name, field in found.model_fields.items()}, found, where=place)
+    return found
 
 
 def _field(statement: ast.stmt, place: str) -> tuple[str, tuple[object, object]]:
@@ -118,7 +119,7 @@ def _field(statement: ast.stmt, place: str) -> tuple[str, tuple[object, object]]
         ) from error
 
 
-def _model(fields: Mapping[str, tuple[object, object]]) -> type[BaseModel]:
+def model(fields: Mapping[str, tuple[object, object]]) -> type[BaseModel]:
     """Types and defaults by name; types are strict, so that neither "3" nor True is a number."""
     return create_model("Parameters", __config__=ConfigDict(strict=True, arbitrary_types_allowed=True), **fields)
 
@@ -128,15 +129,16 @@ def _may_be_parameter(name: str, value: object) -> bool:
     return name.islower() and not name.startswith("_") and isinstance(value, (*TYPES.values(), type(None)))
 
 
-def validate(values: Mapping[str, object], model: type[BaseModel], *, where: str) -> dict[str, object]:
+def validate(values: Mapping[str, object], kinds: type[BaseModel], *, where: str) -> dict[str, object]:
     """`values` unchanged, when every name is declared and every value has the declared type; SmallerError otherwise."""
-    refuse_unknown(values, model.model_fields, where=where)
+    refuse_unknown(values, kinds.model_fields, where=where)
     try:
-        model.model_validate(dict(values))
+        kinds.model_validate(dict(values))
     except ValidationError as error:
         name = error.errors()[0]["loc"][0]
-        kind, value = model.model_fields[name].annotation, values[name]
-        wanted = kind.__name__ if isinstance(kind, type) else str(kind)
+        kind, value = kinds.model_fields[name].annotation, values[name]
+        choices = get_origin(kind) is Literal and f"one of {', '.join(get_args(kind))}"
+        wanted = choices or (kind.__name__ if isinstance(kind, type) else str(kind))
         raise SmallerError(
             f"Parameter {name} in {where} is {value!r}, of type {type(value).__name__}, but should be {wanted}."
             + _hint(value, wanted)
@@ -160,9 +162,9 @@ def _hint(value: object, wanted: str) -> str:
 
 def filled(notebook: Path | str, given: Mapping[str, object], *, where: str) -> dict[str, object]:
     """All parameters of a notebook file: those that are `given`, checked, and the defaults of the others."""
-    model = declared(notebook)
-    given = validate(given, model, where=where)
-    return {name: field.default for name, field in model.model_fields.items()} | given
+    own = declared(notebook)
+    given = validate(given, own, where=where)
+    return {name: field.default for name, field in own.model_fields.items()} | given
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], *, where: str, what: str = "parameter") -> None:

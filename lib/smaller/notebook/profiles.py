@@ -11,7 +11,7 @@ import yaml
 
 from smaller.base.errors import SmallerError, did_you_mean
 from smaller.base.paths import notebooks_folder
-from smaller.notebook import extreme
+from smaller.notebook import pipeline_parameters
 from smaller.notebook.parameters import Settings, declared, filled, refuse_unknown, validate
 from smaller.notebook.rules import rules
 
@@ -59,7 +59,10 @@ def _require_sense(given: Mapping[str, object], *, where: str) -> None:
         except (SmallerError, ValueError) as error:
             raise SmallerError(f"{where}, parameter {name} = {given[name]!r}: {error}") from None
     if "tasks" in given:
-        extreme.require(Settings(given), files=False)
+        try:
+            pipeline_parameters.require(Settings(given), files=False)
+        except SmallerError as error:
+            raise SmallerError(f"{where}: {error}") from None
 
 
 def profile(
@@ -91,11 +94,14 @@ def _changes(
             refuse_unknown(values, everything, where=where)
             return validate({key: value for key, value in values.items() if key in own.model_fields}, own, where=where)
 
-        return (
+        found = (
             shared(sections.get(SHARED) or {}, f"{path}, section {SHARED}")
             | validate(sections.get(notebook) or {}, own, where=f"{path}, section {notebook}")
             | shared(overrides, "the command line")
         )
+        # Of a parameter with named values, those count as given that are said, and the others keep their defaults.
+        grouped = {name: own.model_fields[name].default for name in found if name in pipeline_parameters.GROUPS}
+        return found | {name: default | found[name] for name, default in grouped.items()}
 
     return {notebook: changed(notebook) for notebook in notebooks}
 

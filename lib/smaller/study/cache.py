@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,9 @@ from smaller.study.steps import teaching
 FORMAT = 1
 ABOUT = "about.json"
 _SCRATCH = ".scratch-"
+
+Bring = Callable[[Recipe], bool]
+_engines: list[Bring] = []
 
 
 def folder() -> Path:
@@ -65,9 +68,14 @@ def find(recipe: Recipe) -> tuple[Path, list[dict]] | None:
     return place, reports
 
 
-def elsewhere(recipe: Recipe) -> bool:
-    """Bring a prefix that is not here from where an engine left it, and say whether it did; an engine sets it."""
-    return False
+def bring_from(engine: Bring | None) -> None:
+    """Where `brought` looks: the engine that was asked for last says it, and None is nowhere."""
+    _engines[:] = [engine] if engine else []
+
+
+def brought(recipe: Recipe) -> bool:
+    """Bring a prefix that is not here from where the engine of this study left it, and say whether it did."""
+    return any(bring(recipe) for bring in _engines)
 
 
 def read(recipe: Recipe) -> tuple[Model, list[dict]] | None:

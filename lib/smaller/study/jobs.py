@@ -92,7 +92,7 @@ def open_encoder(name: str) -> Model:
 
 def _trained(prefix: Recipe, *, say: Say) -> tuple[Model, list[dict]]:
     found = cache.read(prefix)
-    if found is None and cache.elsewhere(prefix):
+    if found is None and cache.brought(prefix):
         found = cache.read(prefix)
     if found is not None:
         return found

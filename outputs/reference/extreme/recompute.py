@@ -17,9 +17,9 @@ import pandas as pd
 
 from smaller.analysis import figures
 from smaller.analysis.comparison import NOT_COMPARABLE
-from smaller.analysis.figures import extreme as drawings
-from smaller.analysis.findings import claims, extreme_claims
-from smaller.analysis.findings import extreme as findings
+from smaller.analysis.figures import pipeline as drawings
+from smaller.analysis.findings import claims, pipeline_claims
+from smaller.analysis.findings import pipeline as findings
 from smaller.data.datasets import title
 from smaller.data.languages import name_of
 from smaller.report.reference import ReferenceRun
@@ -180,22 +180,22 @@ times, within = timed(), findings.smallest_within(table)
 
 control = RUN.records("control.csv")
 control = findings.by_family(control.assign(group=list(zip(control.pop("family"), control.pop("stage"), strict=True))))
-teacher = extreme_claims.teacher(control)
+teacher = pipeline_claims.teacher(control)
 more = "a taught student scores significantly more than a model of its shape without a teacher"
 
 costs = claims.gated(findings.costs(table), ahead)
 smallest = claims.gated(findings.smallest(within, currency), ahead)
 curve = tested[tested["stage"].isin([NARROWER, TRIMMED, "1,500 tokens"])]
-sizes = claims.gated(extreme_claims.vocabulary(curve), ahead)
+sizes = claims.gated(pipeline_claims.vocabulary(curve), ahead)
 frozen = named(ADAPTERS, seeds=CHANGED)
-adapted = extreme_claims.adapter_curve(table, frozen.assign(group=frozen["group"].str[0]))
-adapters = extreme_claims.adapters(adapted)
-lose = extreme_claims.shown(adapters["difference"], -1, "adapters score significantly less than full fine-tuning")
+adapted = pipeline_claims.adapter_curve(table, frozen.assign(group=frozen["group"].str[0]))
+adapters = pipeline_claims.adapters(adapted)
+lose = pipeline_claims.shown(adapters["difference"], -1, "adapters score significantly less than full fine-tuning")
 equal = findings.at_equal_bytes(table)
 best = claims.gated(findings.best_families(equal), ahead)
-lost = extreme_claims.drops(table, LINES)
-by_text = claims.gated(extreme_claims.drop_and_text(lost), ahead)
-speed = extreme_claims.faster(table, times)
+lost = pipeline_claims.drops(table, LINES)
+by_text = claims.gated(pipeline_claims.drop_and_text(lost), ahead)
+speed = pipeline_claims.faster(table, times)
 
 topics = tried()
 parts = [
@@ -207,7 +207,7 @@ parts = [
         decimals={"parameters (M)": 2, "not zero (M)": 2},
     ),
     RUN.table(
-        extreme_claims.with_speed(within, table, times),
+        pipeline_claims.with_speed(within, table, times),
         "The smallest model within each tolerated loss, chosen on the dev split; score on the test split "
         f"({N}). Sizes: {currency}. Times faster than dense: one sentence on one thread; a dash where it was not "
         "timed on this data set.",
@@ -243,7 +243,7 @@ parts = [
         "teacher",
     ),
     RUN.table(
-        extreme_claims.speeds(table, times),
+        pipeline_claims.speeds(table, times),
         "Milliseconds for a sentence, over 24 test sentences of named entities in Hausa, and how many times faster "
         "than dense. AMD EPYC, 2 cores, while nothing else ran. The records lack the time from text to labels.",
         "extreme-times",
@@ -265,7 +265,7 @@ parts = [
         decimals={"learning rate": 4, "passes": 0, "settings tried": 0},
     ),
     RUN.table(
-        extreme_claims.judged(table, times, equal=equal, lost=lost, ahead=ahead),
+        pipeline_claims.judged(table, times, equal=equal, lost=lost, ahead=ahead),
         f"Claims on extreme compression, and what {ENCODER} shows.",
         "verdicts-extreme",
     ),
@@ -274,7 +274,7 @@ said = [
     *ahead.values(),
     *(one for found in (costs, smallest, sizes, best, by_text) for one in found.values()),
     lose,
-    extreme_claims.shown(teacher["comparison"], 1, more),
+    pipeline_claims.shown(teacher["comparison"], 1, more),
     *speed.values(),
 ]
 learned = pd.read_csv(RUN.folder / "figures" / "P2-F4.csv")

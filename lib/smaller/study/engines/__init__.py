@@ -27,10 +27,10 @@ def engine(name: str | None = None, *, address: str | None = None) -> Engine:
     from smaller.study import cache
     from smaller.study.engines import local, ray_cluster
 
+    # What was trained on a cluster, and is asked for here, comes from there, until another engine is asked for.
+    cache.bring_from(functools.partial(ray_cluster.bring, address=address) if address else None)
     if name == "local":
         return local.run
-    if address:  # what was trained there, and is asked for here, comes from there
-        cache.elsewhere = functools.partial(ray_cluster.bring, address=address)
     return functools.partial(ray_cluster.run, address=address)
 
 

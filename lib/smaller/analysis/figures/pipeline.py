@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter
 from smaller.analysis.figures import base
 from smaller.analysis.figures.base import COLOURS, GREY, styled
 from smaller.analysis.figures.models import BELOW, NONE
-from smaller.analysis.findings.extreme import PIPELINE, averaged, front
+from smaller.analysis.findings.pipeline import PIPELINE, averaged, front
 from smaller.analysis.findings.units import SIZE
 from smaller.analysis.statistics import of_split
 from smaller.base.errors import SmallerError
@@ -78,7 +78,7 @@ def with_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def adapter_curve(rows: pd.DataFrame) -> np.ndarray:
-    """Score over the parameters of `extreme_claims.adapter_curve`, a line a stage; dotted: full fine-tuning (P2-F3)."""
+    """Score over the parameters of adapters (`adapter_curve`), a line a stage; dotted: full fine-tuning (P2-F3)."""
     keys = ["encoder", "dataset", "task", "metric", "stage", "size", "seed"]
     rows = rows.groupby(keys, sort=False, as_index=False)[["score", "full"]].mean()
     return _panels(rows.assign(name=rows["stage"] + ", adapters"), "size", "parameters of the adapters", bars=True)
@@ -86,7 +86,7 @@ def adapter_curve(rows: pd.DataFrame) -> np.ndarray:
 
 @styled
 def drop_and_text(found: pd.DataFrame) -> np.ndarray:
-    """The `extreme_claims.drops` over the lines of text of each language, a panel for each data set (P2-F5)."""
+    """The `pipeline_claims.drops` over the lines of text of each language, a panel for each data set (P2-F5)."""
     zero = pd.Series(0.0, index=found["dataset"].unique())
     found = found.assign(name="mean over seeds")
     axes = _panels(found, "amount", "lines of text", y="lost", bars=True, linked=(), levels={DENSE: zero})

@@ -11,10 +11,10 @@ import pytest
 
 from smaller.analysis import sentences
 from smaller.analysis.comparison import AGREES, DIFFERS, NOT_COMPARABLE, NOT_DECIDED, NOT_MEASURED, Comparison, between
-from smaller.analysis.figures import extreme as figures
-from smaller.analysis.findings import claims, extreme, extreme_claims, units
-from smaller.analysis.findings.extreme import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
+from smaller.analysis.figures import pipeline as figures
+from smaller.analysis.findings import claims, pipeline, pipeline_claims, units
 from smaller.analysis.findings.finding import ANSWERED
+from smaller.analysis.findings.pipeline import ONCE, ORDERS, PIPELINE, TAUGHT, UNTAUGHT
 from smaller.analysis.statistics import Interval, describe
 from smaller.base.errors import SmallerError
 from smaller.data.sets import EvaluationSet
@@ -75,7 +75,7 @@ def families(**more: dict[str, pd.DataFrame]) -> dict[str, dict[str, pd.DataFram
 def by_family(tables: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
     """The families as one table, as `study.table` gives named groups."""
     named = {(family, stage): rows for family, stages in tables.items() for stage, rows in stages.items()}
-    return extreme.by_family(grouped(named))
+    return pipeline.by_family(grouped(named))
 
 
 def grouped(named: dict) -> pd.DataFrame:
@@ -139,17 +139,17 @@ def test_bytes_that_ship_are_used_where_all_are_known_and_never_beside_bytes_of_
 
 def test_averages_are_over_all_languages() -> None:
     table = whole()
-    found = extreme.averaged(table[table["split"] == "test"])
+    found = pipeline.averaged(table[table["split"] == "test"])
     own = found[(found["stage"] == SHALLOWER) & (found["dataset"] == "masakhaner")]
     assert own["score"].tolist() == pytest.approx([80.0, 81.0, 82.0])
     lacking = table[~((table["stage"] == SHALLOWER) & (table["seed"] == 2) & (table["language"] == "yor"))]
-    found = extreme.averaged(lacking[lacking["split"] == "test"])
+    found = pipeline.averaged(lacking[lacking["split"] == "test"])
     assert sorted(found.loc[found["stage"] == SHALLOWER, "seed"].unique()) == [1, 3]
-    assert SHALLOWER not in set(extreme.on_dev(lacking)["stage"]), "what lacks a seed is not chosen from"
+    assert SHALLOWER not in set(pipeline.on_dev(lacking)["stage"]), "what lacks a seed is not chosen from"
 
 
 def test_the_table_of_stages_holds_intervals_and_comparisons() -> None:
-    found = extreme.per_step(whole())
+    found = pipeline.per_step(whole())
     found = found[found["data set"] == "masakhaner"].set_index("stage")
     assert list(found.index) == list(STAGES)
     assert found["MB"].tolist() == [40.0, 24.0, 4.0, 1.6] and found["of dense (%)"].tolist() == [100.0, 60.0, 10.0, 4.0]
@@ -166,29 +166,29 @@ def test_a_difference_has_one_verdict_wherever_it_stands() -> None:
     stages = families()
     stages[PIPELINE][TRIMMED] = rows(millions=0.4, lost=0.9, noise=0.05)
     table = by_family(stages)
-    steps = extreme.per_step(table).set_index(["data set", "stage"])["minus dense"].dropna()
-    within = extreme.smallest_within(table).drop_duplicates(["data set", "model"]).set_index(["data set", "model"])
+    steps = pipeline.per_step(table).set_index(["data set", "stage"])["minus dense"].dropna()
+    within = pipeline.smallest_within(table).drop_duplicates(["data set", "model"]).set_index(["data set", "model"])
     shared = steps.index.intersection(within.index)
     assert len(shared) == 2 and {one.of for one in [*steps, *within["minus dense"]]} == {len(steps)}
     for place in shared:
         assert steps[place] == within.loc[place, "minus dense"]
-        assert steps[place] == extreme.costs(table)["mini-base", place[0]].quantity
-    told = extreme.costs(table)[NER].values["steps"]
+        assert steps[place] == pipeline.costs(table)["mini-base", place[0]].quantity
+    told = pipeline.costs(table)[NER].values["steps"]
     assert not any(hasattr(one, "verdict") for one in told), "what trimming changes is asked of the vocabulary"
-    assert not hasattr(extreme.at_equal_bytes(table, [0.05])["difference"].iloc[0], "verdict")
+    assert not hasattr(pipeline.at_equal_bytes(table, [0.05])["difference"].iloc[0], "verdict")
 
 
 def test_what_the_whole_pipeline_costs_is_one_comparison_over_seeds() -> None:
-    found = extreme.costs(whole())
+    found = pipeline.costs(whole())
     one = found[NER]
     assert (one.quantity.interval.mean, one.quantity.interval.n, one.quantity.sign) == (-10.0, 3, -1)
     assert one.values["share"] == pytest.approx(0.04) and one.values["lowest"] == NARROWER
     assert one.values["steps"][NARROWER].mean == -8.0 and one.verdict == ANSWERED
     unsure = families()
     unsure[PIPELINE][TRIMMED] = rows(millions=0.4, lost=1.0, noise=4.0)
-    assert extreme.costs(by_family(unsure))[NER].verdict == NOT_DECIDED
+    assert pipeline.costs(by_family(unsure))[NER].verdict == NOT_DECIDED
     table = whole()
-    assert extreme.costs(table[table["seed"] == 1])[NER].verdict == NOT_DECIDED, "one seed decides nothing"
+    assert pipeline.costs(table[table["seed"] == 1])[NER].verdict == NOT_DECIDED, "one seed decides nothing"
 
 
 def elsewhere(table: pd.DataFrame) -> pd.DataFrame:
@@ -206,37 +206,37 @@ def test_what_shares_no_seed_with_another_is_in_no_choice() -> None:
     """The lowest difference, and the closest family, could be one that is not a number."""
     apart = families()
     apart[PIPELINE][NARROWER] = elsewhere(apart[PIPELINE][NARROWER])
-    found = extreme.costs(by_family(apart))[NER]
+    found = pipeline.costs(by_family(apart))[NER]
     assert found.values["lowest"] == SHALLOWER == found.values["steps"].index.item() and "nan" not in str(found)
     apart[PIPELINE][TRIMMED] = elsewhere(apart[PIPELINE][TRIMMED])
-    assert extreme.costs(by_family(apart))[NER].verdict == NOT_MEASURED
+    assert pipeline.costs(by_family(apart))[NER].verdict == NOT_MEASURED
     small = {"best": 3.0, "near": 3.5, "far": 6.0}
     small = {name: {name: rows(millions=0.3, lost=lost, noise=0.001 * lost)} for name, lost in small.items()}
     small["near"]["near"] = elsewhere(small["near"]["near"])
-    best = extreme.at_equal_bytes(by_family(families(**small)), [0.035]).iloc[0]
+    best = pipeline.at_equal_bytes(by_family(families(**small)), [0.035]).iloc[0]
     assert (best["family"], best["closest other"], best["ahead of all others"]) == ("best", "far", AGREES)
     small["near"]["near"] = on_test(elsewhere, rows(millions=0.3, lost=3.5, noise=0.001))
-    best = extreme.at_equal_bytes(by_family(families(**small)), [0.035])
+    best = pipeline.at_equal_bytes(by_family(families(**small)), [0.035])
     first = best.iloc[0]
     assert (first["closest other"], first["ahead of all others"]) == ("near", NOT_MEASURED), "nobody knows how close"
-    assert extreme.best_families(best)[NER].values["winners"] == {}
+    assert pipeline.best_families(best)[NER].values["winners"] == {}
     gone = by_family(families(tiny={"tiny": elsewhere(rows(millions=0.1, lost=0.1))}))
-    assert "tiny" not in set(extreme.smallest_within(gone)["family"]), "one chooses on the seeds of the dense model"
+    assert "tiny" not in set(pipeline.smallest_within(gone)["family"]), "one chooses on the seeds of the dense model"
     table = by_family(families(tiny={"tiny": on_test(elsewhere, rows(millions=0.1, lost=0.1))}))
-    found = extreme.smallest(extreme.smallest_within(table), "bytes")[NER]
+    found = pipeline.smallest(pipeline.smallest_within(table), "bytes")[NER]
     assert found.verdict == NOT_MEASURED and found.quantity.interval.n == 0
 
 
 def test_the_lead_over_a_plain_model_opens_and_closes_the_gate() -> None:
     table = whole()
-    costs = extreme.costs(table)
-    behind = extreme.beside_plain(table, plain(masakhaner=-5.0))
+    costs = pipeline.costs(table)
+    behind = pipeline.beside_plain(table, plain(masakhaner=-5.0))
     assert behind[NER].quantity.sign == -1 and behind[TOPICS].verdict == NOT_MEASURED
     told = claims.gated(costs, behind)
     assert {one.verdict for one in told.values()} == {NOT_COMPARABLE}, "a missing plain model too"
-    ahead = extreme.beside_plain(table, BEHIND)
+    ahead = pipeline.beside_plain(table, BEHIND)
     assert ahead[NER].quantity.interval.mean == 5.0 and claims.gated(costs, ahead) == costs
-    unsure = extreme.beside_plain(table, plain(masakhaner=0.5))
+    unsure = pipeline.beside_plain(table, plain(masakhaner=0.5))
     assert unsure[NER].verdict == NOT_DECIDED, "the seeds of the dense model differ by two points"
     assert claims.gated(costs, unsure)[NER].verdict == NOT_COMPARABLE
 
@@ -246,7 +246,7 @@ def test_ablations_are_numbered_and_paired_by_seed() -> None:
         "kl": rows(millions=0.4, lost=12.0),
         "trim-first": rows(millions=0.4, lost=10.0, noise=0.9),
     }
-    found = extreme.ablations(whole(), grouped(variants), stage=TRIMMED)
+    found = pipeline.ablations(whole(), grouped(variants), stage=TRIMMED)
     assert found.index.tolist() == [1, 2, 3, 4] and found["data set"].tolist() == ["masakhaner"] * 2 + ["sib200"] * 2
     assert found["question"].tolist() == [QUESTIONS[name] for name in variants] * 2
     first, second, *_ = found["difference"]
@@ -257,7 +257,7 @@ def test_ablations_are_numbered_and_paired_by_seed() -> None:
 
 def test_equal_bytes_by_hand() -> None:
     """The choice is made on dev, and what is reported is test."""
-    found = extreme.at_equal_bytes(whole(), [0.5, 0.1, 0.03])
+    found = pipeline.at_equal_bytes(whole(), [0.5, 0.1, 0.03])
     own = found[found["data set"] == "masakhaner"]
     models = {(row["bytes up to (%)"], row["family"]): row["model"] for row in own.to_dict("records")}
     assert models == {
@@ -272,24 +272,24 @@ def test_equal_bytes_by_hand() -> None:
     assert half["difference"].mean == -2.5 and half["ahead of all others"] == AGREES
     bold = {found.loc[place, "family"] for place, _ in found.attrs["bold"]}
     assert bold == {"quantized", PIPELINE}
-    told = extreme.best_families(found)
+    told = pipeline.best_families(found)
     assert told[NER].values["winners"] == {50: "quantized", 10: PIPELINE} and told[NER].verdict == ANSWERED
 
 
 def test_a_family_wins_only_where_a_comparison_supports_it() -> None:
     """It was called best for the higher mean alone."""
     equals = families(**{TAUGHT: {"taught": rows(millions=0.4, lost=9.9, noise=3.0)}})
-    found = extreme.at_equal_bytes(by_family(equals), [0.05])
+    found = pipeline.at_equal_bytes(by_family(equals), [0.05])
     assert found.groupby("data set")["family"].first().tolist() == [TAUGHT, TAUGHT]
     assert found["ahead of all others"].iloc[0] == NOT_DECIDED
-    assert {one.values["winners"].get(5) for one in extreme.best_families(found).values()} == {None}
+    assert {one.values["winners"].get(5) for one in pipeline.best_families(found).values()} == {None}
     table = whole()
-    alone = extreme.at_equal_bytes(table[table["seed"] == 1], [0.5, 0.1])
-    told = extreme.best_families(alone).values()
+    alone = pipeline.at_equal_bytes(table[table["seed"] == 1], [0.5, 0.1])
+    told = pipeline.best_families(alone).values()
     assert {one.verdict for one in told} == {NOT_DECIDED}, "one seed decides nothing"
     assert not any(one.values["winners"] for one in told)
     chosen = families(**{TAUGHT: {"lucky on test": rows(millions=0.4, lost=5.0, dev=9.0)}})
-    found = extreme.at_equal_bytes(by_family(chosen), [0.05])
+    found = pipeline.at_equal_bytes(by_family(chosen), [0.05])
     best = found.drop_duplicates("data set").set_index("data set").loc["masakhaner"]
     assert best["family"] == PIPELINE and best["difference"].low > 0, "the choice stands, although it is behind"
     assert best["ahead of all others"] == DIFFERS
@@ -302,10 +302,10 @@ def test_a_family_that_is_the_same_is_closer_than_one_that_is_less_clearly_behin
         same={"same": rows(millions=0.3, lost=3.2, noise=0.001)},
         behind={"behind": rows(millions=0.3, lost=6.0, noise=0.9)},
     )
-    found = extreme.at_equal_bytes(by_family(table), [0.035])
+    found = pipeline.at_equal_bytes(by_family(table), [0.035])
     first = found.drop_duplicates("data set").iloc[0]
     assert (first["family"], first["closest other"], first["ahead of all others"]) == ("best", "same", DIFFERS)
-    assert not extreme.best_families(found)[NER].values["winners"]
+    assert not pipeline.best_families(found)[NER].values["winners"]
 
 
 def test_the_same_family_with_another_model_is_another_comparison() -> None:
@@ -314,7 +314,7 @@ def test_the_same_family_with_another_model_is_another_comparison() -> None:
         best={"best": rows(millions=0.3, lost=-1.0)},
         other={"large": rows(millions=3.0, lost=-0.9), "small": rows(millions=0.3, lost=18.0)},
     )
-    found = extreme.at_equal_bytes(by_family(table), [0.5, 0.035])
+    found = pipeline.at_equal_bytes(by_family(table), [0.5, 0.035])
     firsts = found[(found["data set"] == "masakhaner") & (found["family"] == "best")]
     assert [one.mean for one in firsts["difference"]] == pytest.approx([-0.1, -19.0])
 
@@ -325,7 +325,7 @@ def test_of_families_that_are_all_behind_the_least_clearly_so_is_the_closest() -
         near={"near": rows(millions=0.3, lost=4.0, noise=0.001)},
         far={"far": rows(millions=0.3, lost=9.0, noise=0.9)},
     )
-    first = extreme.at_equal_bytes(by_family(table), [0.035]).iloc[0]
+    first = pipeline.at_equal_bytes(by_family(table), [0.035]).iloc[0]
     assert (first["family"], first["closest other"], first["ahead of all others"]) == ("best", "far", AGREES)
 
 
@@ -337,19 +337,19 @@ def test_the_front_of_each_family_is_chosen_on_dev() -> None:
             "c": rows(millions=2, lost=9.0),
         }
     )
-    found = extreme.front(by_family(lucky))
+    found = pipeline.front(by_family(lucky))
     own = found[(found["family"] == "pruned") & (found["dataset"] == "masakhaner")]
     assert set(own["stage"]) == {"a"} and own["score"].tolist() == pytest.approx([76.0, 77.0, 78.0])
 
 
 def everything(table: pd.DataFrame, linear: pd.DataFrame = BEHIND, seconds: pd.DataFrame | None = None) -> pd.DataFrame:
-    lost = extreme_claims.drops(table, {"swa": 100.0, "yor": 50.0})
-    found = extreme_claims.judged(
+    lost = pipeline_claims.drops(table, {"swa": 100.0, "yor": 50.0})
+    found = pipeline_claims.judged(
         table,
         times().head(0) if seconds is None else seconds,
-        equal=extreme.at_equal_bytes(table, [0.5, 0.1]),
+        equal=pipeline.at_equal_bytes(table, [0.5, 0.1]),
         lost=lost,
-        ahead=extreme.beside_plain(table, linear),
+        ahead=pipeline.beside_plain(table, linear),
     )
     return found
 
@@ -374,7 +374,7 @@ def test_each_encoder_is_judged_by_itself() -> None:
     found = everything(both).groupby("id")["verdict"].agg(list)
     elsewhere = NOT_COMPARABLE + claims.ELSEWHERE
     assert found["D23"] == [AGREES, DIFFERS, elsewhere, elsewhere, AGREES, DIFFERS]
-    one = extreme_claims.whole_pipeline(named())[NER]
+    one = pipeline_claims.whole_pipeline(named())[NER]
     kept = Interval(*(100 - end for end in (one.quantity.mean, one.quantity.high, one.quantity.low)), one.quantity.n)
     assert kept.n == 3 and kept.mean == pytest.approx(100 * 72 / 82, abs=0.1)
     assert found["D24"] == [DIFFERS, elsewhere, elsewhere], "96 % are taken away, and 92 are printed of XLM-R"
@@ -386,11 +386,11 @@ def test_each_encoder_is_judged_by_itself() -> None:
 
 def test_a_claim_is_held_against_the_best_small_student_chosen_on_dev() -> None:
     students = {"small": rows(millions=0.25, lost=4.0), "lucky": rows(millions=0.25, lost=1.0, dev=9.0)}
-    found = extreme_claims.thirty_five_times_fewer(whole(**{TAUGHT: students}))
+    found = pipeline_claims.thirty_five_times_fewer(whole(**{TAUGHT: students}))
     assert found[NER].quantity.mean == pytest.approx(100 * 78 / 82, abs=0.01) and found[NER].quantity.n == 3
-    onto = extreme_claims.thirty_five_times_fewer(whole(**{ORDERS: {"short": rows(millions=0.25, lost=4.0)}}))[NER]
-    assert onto.quantity.n == 3 and extreme.once(ORDERS) and not extreme.once(TAUGHT)
-    assert extreme_claims.thirty_five_times_fewer(whole())[NER].verdict == NOT_COMPARABLE
+    onto = pipeline_claims.thirty_five_times_fewer(whole(**{ORDERS: {"short": rows(millions=0.25, lost=4.0)}}))[NER]
+    assert onto.quantity.n == 3 and pipeline.once(ORDERS) and not pipeline.once(TAUGHT)
+    assert pipeline_claims.thirty_five_times_fewer(whole())[NER].verdict == NOT_COMPARABLE
 
 
 def test_what_a_teacher_adds_is_the_difference_from_the_same_shape_without_one() -> None:
@@ -400,14 +400,14 @@ def test_what_a_teacher_adds_is_the_difference_from_the_same_shape_without_one()
         for kind, (lost, noise) in zip(UNTAUGHT_KINDS, kinds, strict=True)
     }
     taught = {"taught, 48 wide": rows(millions=1, lost=4.0), "taught, 36 wide": rows(millions=1, lost=9.0)}
-    found = extreme_claims.teacher(whole(**{TAUGHT: taught, UNTAUGHT: without}))
+    found = pipeline_claims.teacher(whole(**{TAUGHT: taught, UNTAUGHT: without}))
     own = found[found["data set"] == "masakhaner"].set_index("kind")["comparison"]
     assert [one.interval.mean for one in own[list(UNTAUGHT_KINDS)]] == pytest.approx([1.0, 1.2, 0.0])
     assert [one.verdict for one in own[list(UNTAUGHT_KINDS)]] == [DIFFERS, NOT_DECIDED, AGREES]
-    assert extreme_claims.shown(found["comparison"], 1, "it is ahead").values["shown"] == 2
+    assert pipeline_claims.shown(found["comparison"], 1, "it is ahead").values["shown"] == 2
     for nothing in (whole(), whole(**{TAUGHT: taught}), whole(**{UNTAUGHT: without})):
-        none = extreme_claims.teacher(nothing)["comparison"]
-        assert extreme_claims.shown(none, 1, "it is ahead").verdict == NOT_MEASURED
+        none = pipeline_claims.teacher(nothing)["comparison"]
+        assert pipeline_claims.shown(none, 1, "it is ahead").verdict == NOT_MEASURED
 
 
 def test_no_dense_model_is_an_error() -> None:
@@ -438,11 +438,11 @@ def test_the_diagram_shows_every_stage_with_its_size() -> None:
 def test_curves_over_tokens_and_bytes() -> None:
     table = whole()
     curve = table[(table["split"] == "test") & table["stage"].isin([NARROWER, TRIMMED])]
-    found = extreme_claims.vocabulary(curve)
+    found = pipeline_claims.vocabulary(curve)
     first = found[*NER, 400]
     assert (first.quantity.interval.mean, first.quantity.interval.n, first.verdict) == (-1.0, 3, ANSWERED)
-    assert len(claims.gated(found, extreme.beside_plain(table, plain(masakhaner=-5.0)))) == 2
-    nothing = extreme_claims.vocabulary(curve.head(0))
+    assert len(claims.gated(found, pipeline.beside_plain(table, plain(masakhaner=-5.0)))) == 2
+    nothing = pipeline_claims.vocabulary(curve.head(0))
     assert [one.verdict for one in claims.gated(nothing, {}).values()] == [NOT_MEASURED]
     axes = figures.vocabulary_curve(curve)
     line = labelled(axes[0])["Swahili"]
@@ -501,20 +501,20 @@ def times(*, tokenizer: float = math.nan) -> pd.DataFrame:
 
 
 def test_the_smallest_model_within_each_loss_by_hand() -> None:
-    found = extreme_claims.with_speed(extreme.smallest_within(named()), named(), times())
+    found = pipeline_claims.with_speed(pipeline.smallest_within(named()), named(), times())
     own = found[found["data set"] == "masakhaner"].set_index("loss up to")
     assert own["model"].tolist() == ["int8", "int8", "80 %", "80 %"]
     first = own.loc["1 point"]
     assert first[["family", "MB", "of dense (%)", "times faster"]].tolist() == ["quantized", 10.0, 25.0, 4.0]
     assert first["score"].mean == 81.5 and first["minus dense"].interval.mean == -0.5
     assert math.isnan(own.loc["5 points", "times faster"])
-    told = extreme.smallest(found, "bytes of the weights")[NER]
+    told = pipeline.smallest(found, "bytes of the weights")[NER]
     assert (told.quantity, told.verdict) == (first["minus dense"], ANSWERED), "a loss of one point is excluded"
     poor = named()
     poor.loc[poor["stage"] != DENSE, "score"] -= 50
-    alone = extreme.smallest_within(poor)
+    alone = pipeline.smallest_within(poor)
     assert set(alone["model"]) == {DENSE} and alone["minus dense"].isna().all()
-    told = extreme.smallest(alone, "bytes")[NER]
+    told = pipeline.smallest(alone, "bytes")[NER]
     assert (told.quantity, told.verdict) == (None, ANSWERED)
 
 
@@ -522,20 +522,20 @@ def test_the_smallest_model_within_a_loss_is_chosen_on_dev() -> None:
     table = named()
     on_dev, own = table["split"] == "dev", table["dataset"] == "masakhaner"
     table.loc[on_dev & own & (table["stage"] == "95 %"), "score"] += 30
-    chosen = extreme.within(table).set_index(["dataset", "loss up to"])["stage"]
+    chosen = pipeline.within(table).set_index(["dataset", "loss up to"])["stage"]
     assert chosen["masakhaner", "1 point"] == "95 %" and chosen["sib200", "1 point"] == "int8"
 
 
 def test_one_seed_of_a_pair_leaves_the_count_undecided() -> None:
-    one = extreme_claims.shown([between([3.0]), between([9.0])], 1, "the first scores more")
+    one = pipeline_claims.shown([between([3.0]), between([9.0])], 1, "the first scores more")
     assert (one.verdict, one.values["shown"]) == (NOT_DECIDED, 0)
-    sure = extreme_claims.shown([between([3.0, 3.1, 3.2])], 1, "the first scores more")
+    sure = pipeline_claims.shown([between([3.0, 3.1, 3.2])], 1, "the first scores more")
     assert (sure.verdict, sure.values["shown"]) == (ANSWERED, 1)
 
 
 def test_a_speed_is_of_one_data_set() -> None:
     """The topics showed the time of the tagger, since stages have the same names on all data sets."""
-    found = extreme_claims.with_speed(extreme.smallest_within(named()), named(), times())
+    found = pipeline_claims.with_speed(pipeline.smallest_within(named()), named(), times())
     found = found.set_index(["data set", "loss up to"])["times faster"]
     assert found["masakhaner", "1 point"] == 4.0 and found["sib200"].isna().all()
 
@@ -543,27 +543,27 @@ def test_a_speed_is_of_one_data_set() -> None:
 def test_times_of_two_devices_are_not_compared() -> None:
     mixed = times()
     mixed.loc[mixed["identity"].str.startswith("int8"), "device"] = "a graphics card"
-    found = extreme_claims.speeds(named(), mixed).set_index("model")["times faster"]
+    found = pipeline_claims.speeds(named(), mixed).set_index("model")["times faster"]
     assert found.loc[[TRIMMED]].tolist() == [10.0, 10.0] and found.loc[["int8"]].isna().all()
 
 
 def test_one_seed_has_no_interval_and_decides_nothing() -> None:
     table = named()
-    found = extreme.smallest_within(table[table["seed"] == 1])
+    found = pipeline.smallest_within(table[table["seed"] == 1])
     assert {interval.n for interval in found["score"]} == {1}
     assert {one.verdict for one in found["minus dense"] if isinstance(one, Comparison)} == {NOT_DECIDED}
     poor = table[table["seed"] == 1].assign(score=lambda own: own["score"] - 50 * (own["stage"] != DENSE))
-    for rows_of in (found, extreme.smallest_within(poor)):
-        assert {one.verdict for one in extreme.smallest(rows_of, "bytes").values()} == {NOT_DECIDED}
+    for rows_of in (found, pipeline.smallest_within(poor)):
+        assert {one.verdict for one in pipeline.smallest(rows_of, "bytes").values()} == {NOT_DECIDED}
 
 
 def test_how_much_faster_the_end_is() -> None:
-    found = extreme_claims.faster(named(), times())[NER]
+    found = pipeline_claims.faster(named(), times())[NER]
     assert found.values["ratios"] == {(1, 1): 10.0, (2, 1): 10.0} and found.verdict == NOT_COMPARABLE
-    each = extreme_claims.speeds(named(), times()).set_index(["model", "batch"])
+    each = pipeline_claims.speeds(named(), times()).set_index(["model", "batch"])
     assert each.loc[("int8", 2), "times faster"] == 4.0
     assert each.loc[(TRIMMED, 1), "share of the bytes"] == pytest.approx(0.04)
-    assert [one.verdict for one in extreme_claims.faster(named(), times().head(0)).values()] == [NOT_MEASURED]
+    assert [one.verdict for one in pipeline_claims.faster(named(), times().head(0)).values()] == [NOT_MEASURED]
 
 
 def test_speed_is_from_text_to_labels_where_every_model_was_timed_so() -> None:
@@ -571,14 +571,14 @@ def test_speed_is_from_text_to_labels_where_every_model_was_timed_so() -> None:
     table = named()
     for tokenizer, ratio, time in ((2.0, 4.0, "from text to labels"), (math.nan, 10.0, "in the network alone")):
         seconds = times(tokenizer=tokenizer)
-        found = extreme_claims.faster(table, seconds)[NER].values
+        found = pipeline_claims.faster(table, seconds)[NER].values
         assert found["ratios"][1, 1] == ratio and found["time"] == time
-        small = extreme_claims.with_speed(extreme.smallest_within(table), table, seconds)
+        small = pipeline_claims.with_speed(pipeline.smallest_within(table), table, seconds)
         assert set(small["time"].dropna()) == {time}
-        assert set(extreme_claims.speeds(table, seconds)["time"]) == {time}
+        assert set(pipeline_claims.speeds(table, seconds)["time"]) == {time}
     mixed = times(tokenizer=2.0)
     mixed.loc[0, "end_to_end_milliseconds"] = math.nan
-    assert extreme_claims.faster(table, mixed)[NER].values["time"] == "in the network alone"
+    assert pipeline_claims.faster(table, mixed)[NER].values["time"] == "in the network alone"
 
 
 def with_adapters() -> pd.DataFrame:
@@ -591,25 +591,25 @@ def with_adapters() -> pd.DataFrame:
 
 
 def test_adapters_beside_full_fine_tuning() -> None:
-    curve = extreme_claims.adapter_curve(whole(), with_adapters())
+    curve = pipeline_claims.adapter_curve(whole(), with_adapters())
     assert sorted(set(curve["size"])) == [2 * (2 * 100 * 2 + 2 + 100), 2 * (2 * 100 * 25 + 25 + 100)]
-    found = extreme_claims.adapters(curve)
+    found = pipeline_claims.adapters(curve)
     own = found[found["data set"] == "masakhaner"].set_index("reduction")
     assert [one.interval.mean for one in own["difference"]] == [-1.0, 0.0]
     assert [one.verdict for one in own["difference"]] == [DIFFERS, NOT_DECIDED]
     assert own.loc[4, "score"].mean == 71.0 and own.loc[4, "full fine-tuning"].mean == 72.0
     assert own.loc[4, "difference"].drawn_once == (ONCE,)
-    assert extreme_claims.shown(found["difference"], -1, "they lose").values["shown"] == 2
+    assert pipeline_claims.shown(found["difference"], -1, "they lose").values["shown"] == 2
     axes = figures.adapter_curve(curve)
     assert labelled(axes[0])[f"{TRIMMED}, adapters"].get_ydata() == pytest.approx([72.0, 71.0])
     assert labelled(axes[0])[f"{TRIMMED}, full fine-tuning"].get_ydata()[0] == pytest.approx(72.0)
 
 
 def test_the_drop_beside_the_text() -> None:
-    found = extreme_claims.drops(whole(), {"swa": 400, "yor": 100})
+    found = pipeline_claims.drops(whole(), {"swa": 400, "yor": 100})
     own = found[(found["dataset"] == "masakhaner") & (found["language"] == "swa") & (found["seed"] == 1)]
     assert own["lost"].item() == pytest.approx(100 * 10 / 81) and own["amount"].item() == 400
-    told = extreme_claims.drop_and_text(found)[NER]
+    told = pipeline_claims.drop_and_text(found)[NER]
     assert told.verdict == NOT_DECIDED and math.isnan(told.values["correlation"].rho), "two languages have none"
     kept = told.values["kept"]
     assert {code: one.mean for code, one in kept.items()} == pytest.approx({"swa": 87.803, "yor": 87.803}, abs=0.01)
@@ -623,10 +623,10 @@ def test_the_drop_beside_the_text() -> None:
             "amount": [50, 40, 30, 20, 10],
         }
     )
-    told = extreme_claims.drop_and_text(five)[NER]
+    told = pipeline_claims.drop_and_text(five)[NER]
     assert told.values["correlation"].rho == pytest.approx(-0.9) and told.verdict == NOT_DECIDED, "p is 0.08"
     five["lost"] = [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert extreme_claims.drop_and_text(five)[NER].verdict == ANSWERED
+    assert pipeline_claims.drop_and_text(five)[NER].verdict == ANSWERED
     axes = figures.drop_and_text(found)
     assert len(axes) == 2 and {text.get_text() for text in axes[0].texts} == {"Swahili", "Yoruba"}
 
@@ -636,15 +636,15 @@ def test_a_share_of_a_score_that_is_missing_or_zero_is_not_measured(gone: Callab
     """Once, it was a loss of nothing: Swahili kept 100 % [100, 100] of scores that nobody had."""
     table = whole()
     swahili = table["language"] == "swa"
-    found = extreme_claims.drops(pd.concat([gone(table[swahili]), table[~swahili]]), {"swa": 400, "yor": 100})
+    found = pipeline_claims.drops(pd.concat([gone(table[swahili]), table[~swahili]]), {"swa": 400, "yor": 100})
     assert found.loc[found["language"] == "swa", "lost"].isna().all()
-    kept = extreme_claims.drop_and_text(found)[NER].values["kept"]
+    kept = pipeline_claims.drop_and_text(found)[NER].values["kept"]
     assert (kept["swa"].n, kept["yor"].n) == (0, 3) and describe(kept["swa"], " %") == NOT_MEASURED
     assert {text.get_text() for text in figures.drop_and_text(found)[0].texts} == {"Yoruba"}
-    nothing = extreme_claims.drops(gone(table), {"swa": 400, "yor": 100})
+    nothing = pipeline_claims.drops(gone(table), {"swa": 400, "yor": 100})
     assert (
         len(figures.drop_and_text(nothing)) == 2
-        and extreme_claims.drop_and_text(nothing)[NER].values["kept"]["yor"].n == 0
+        and pipeline_claims.drop_and_text(nothing)[NER].values["kept"]["yor"].n == 0
     )
 
 
@@ -657,7 +657,7 @@ def test_guessing_is_read_from_the_records(keep: Callable) -> None:
         keep({recipe.identity: {"inputs": recipe.inputs(), "scores": scores}})
     found = without_labels.guessing({("swa", stage): [recipe] for stage, recipe in models.items()}, {"swa": text})
     assert found["bits per character"].tolist() == [2.0, 2.5] and found["tokens per word"].tolist() == [1.5, 1.5]
-    told = extreme_claims.guessed(found.assign(encoder="one"))
+    told = pipeline_claims.guessed(found.assign(encoder="one"))
     assert told.values == {"worst": TRIMMED, "bits": 0.5}
     assert without_labels.guessing({("swa", DENSE): [Recipe("sample-large")]}, {"swa": text}).empty
-    assert extreme_claims.guessed(found.head(0)).verdict == NOT_MEASURED
+    assert pipeline_claims.guessed(found.head(0)).verdict == NOT_MEASURED

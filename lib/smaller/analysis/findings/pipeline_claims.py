@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from smaller.analysis.comparison import LEVEL, NOT_COMPARABLE, NOT_DECIDED, Comparison, made, paired
-from smaller.analysis.findings import claims, extreme, units
-from smaller.analysis.findings.extreme import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
+from smaller.analysis.findings import claims, pipeline, units
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
+from smaller.analysis.findings.pipeline import MODEL, ONCE, PIPELINE, PLACE, TAUGHT, UNTAUGHT, Findings, scores
 from smaller.analysis.statistics import Interval, bounds, describe, least_p, of_split, spearman, t_interval
 from smaller.base.words import are, count_of
 from smaller.data.languages import name_of
@@ -35,7 +35,7 @@ def speeds(table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_speed(found: pd.DataFrame, table: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `extreme.smallest_within`, with the speed in the first setting where the model was timed there."""
+    """The rows of `pipeline.smallest_within`, with the speed in the first setting where the model was timed there."""
     model = ["encoder", "data set", "family", "model"]
     return found.merge(speeds(table, times).drop_duplicates(model)[[*model, "times faster", "time"]], how="left")
 
@@ -61,16 +61,16 @@ def faster(table: pd.DataFrame, times: pd.DataFrame) -> Findings:
 def judged(
     table: pd.DataFrame, times: pd.DataFrame, *, equal: pd.DataFrame, lost: pd.DataFrame, ahead: Findings
 ) -> pd.DataFrame:
-    """The rows of `claims.of_page` by claim, from `extreme.at_equal_bytes`, `drops`, `beside_plain`."""
+    """The rows of `claims.of_page` by claim, from `pipeline.at_equal_bytes`, `drops`, `beside_plain`."""
     speed, taken, few = faster(table, times), parameters(table), thirty_five_times_fewer(table)
     parts = {
-        "P2-T1": extreme.costs(table),
+        "P2-T1": pipeline.costs(table),
         "D23": whole_pipeline(table),
         "D24": taken,
         "D24b": taken,
         "XtremeDistil": {place: [one, *filter(None, [speed.get(place)])] for place, one in few.items()},
         "D25": drop_and_text(lost),
-        "X1": extreme.best_families(equal),
+        "X1": pipeline.best_families(equal),
     }
     rows = [
         claims.of_page({name: own[place] for name, own in parts.items() if place in own}, encoder=place[0], ahead=one)
@@ -93,7 +93,7 @@ def parameters(table: pd.DataFrame) -> Findings:
 def whole_pipeline(table: pd.DataFrame) -> Findings:
     """What the pipeline loses before quantization, as paper 2 counts it, in per cent of the dense score (D23)."""
     found = {}
-    for (encoder, dataset, *model), left in extreme.measured(table)["kept"].items():
+    for (encoder, dataset, *model), left in pipeline.measured(table)["kept"].items():
         if model == [PIPELINE, TRIMMED] and left.n:
             said = f"On {dataset}, the pipeline before quantization keeps this share of the score of {encoder}: "
             said += f"{describe(left, ' %')}; drawn once: {ONCE}."
@@ -104,14 +104,14 @@ def whole_pipeline(table: pd.DataFrame) -> Findings:
 
 def thirty_five_times_fewer(table: pd.DataFrame) -> Findings:
     """What the best model keeps that has 35 times fewer parameters; chosen on dev."""
-    models, found = extreme.measured(table), {}
-    for place, dev in extreme.on_dev(table).groupby(PLACE, sort=False):
+    models, found = pipeline.measured(table), {}
+    for place, dev in pipeline.on_dev(table).groupby(PLACE, sort=False):
         small = dev[dev["parameter_share"] <= 1.005 / MARK["parameters"]]
-        small = small[small["family"].isin([*extreme.ON_TEXT, TAUGHT])]
+        small = small[small["family"].isin([*pipeline.ON_TEXT, TAUGHT])]
         found[place] = Finding(f"No student of {place[0]} on {place[1]} is so small.", verdict=NOT_COMPARABLE)
         if len(small):
             best = models.loc[small.groupby(MODEL)["score"].mean().idxmax()]
-            once = "".join(f"; drawn once: {name}" for name in extreme.once(best.name[2]))
+            once = "".join(f"; drawn once: {name}" for name in pipeline.once(best.name[2]))
             found[place] = Finding(
                 f"On {place[1]}, “{best.name[-1]}” has {best['parameters (%)']:.1f} % of the parameters. It keeps this "
                 f"share of the dense score: {describe(best['kept'], ' %')}{once}.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from smaller.base.checks import require_one_of
 from smaller.base.errors import SmallerError
 from smaller.base.words import count_of
 from smaller.data import splits
-from smaller.notebook.parameters import Settings
+from smaller.notebook.parameters import Settings, model, validate
 from smaller.notebook.rules import may_lie_in_files
 
 if TYPE_CHECKING:
@@ -23,16 +23,17 @@ SIZES = {
 }
 """The sizes of a pipeline's shape, in words."""
 
+TEXT = dict.fromkeys(["updates", "batch_size", "max_length", "lines"], int) | {"learning_rate": float, "rate": float}
 GROUPS = {
-    "text": ("updates", "batch_size", "learning_rate", "max_length", "rate", "lines"),
-    "shape": (*SIZES, "width_by"),
-    "teaching": ("epochs", "transfer_lines"),
-    "adapters": ("reductions", "tasks", "learning_rate"),
-    "few_seeds": ("variants", "adapters", "no teacher"),
-    "techniques": ("prune", "cut", "distil", "quantize"),
-    "measuring": ("guessed_sentences", "timed_sentences", "timed_rounds"),
+    "text": TEXT,
+    "shape": dict.fromkeys(SIZES, int) | {"width_by": Literal["slice", "importance", "projection"]},
+    "teaching": {"epochs": int, "transfer_lines": int},
+    "adapters": {"reductions": list[int], "tasks": list[str], "learning_rate": float},
+    "few_seeds": dict.fromkeys(["variants", "adapters", "no teacher"], list[int]),
+    "techniques": {"prune": list[float], "cut": list[int], "distil": list[str], "quantize": list[str]},
+    "measuring": dict.fromkeys(["guessed_sentences", "timed_sentences", "timed_rounds"], int),
 }
-"""The keys that each parameter with several values has."""
+"""The keys that each parameter with several values has, and their types; a profile says those that it changes."""
 
 SPECIAL = 5
 """The special tokens that every tokenizer of this study has: begin, end, padding, unknown, mask."""
@@ -59,11 +60,11 @@ def require(settings: Settings, *, files: bool = True) -> None:
 
     Without `files` only names are looked at, as in `rules.rules`.
     """
-    for name, keys in GROUPS.items():
+    for name, keys in {**GROUPS, "adaptation": TEXT}.items():
         _refuse_other(settings[name], keys, f"of {name}")
-        if absent := [key for key in keys if key not in settings[name]]:
+        if absent := [key for key in keys if key not in settings[name] and name in GROUPS]:
             raise SmallerError(f"The parameter {name} needs a value for {', '.join(absent)}.")
-    _refuse_other(settings.adaptation, GROUPS["text"], "of adaptation")
+        validate(settings[name], model({key: (keys[key], ...) for key in settings[name]}), where=name)
     for change in [*settings.other_shapes, *settings.taught]:
         _refuse_other(change, SIZES, "of a shape")
     if not all(settings.other_shapes):
