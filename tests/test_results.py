@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import os
+import platform
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from smaller import study
 from smaller.base.errors import SmallerError
@@ -292,3 +294,12 @@ def test_help_lists_the_columns_of_the_table_one_a_line():
         told = inspect.getdoc(function).split("The columns:\n\n")[1].splitlines()
         assert tuple(line.split()[0] for line in told) == results.COLUMNS
         assert all(len(line.split()) > 1 and len(line) <= 125 for line in told)
+
+
+def test_the_name_of_a_processor_is_read_as_it_is_written() -> None:
+    name = results.processor("x86_64", threads=12)
+    assert (results.machine_of(name), results.threads_of(name)) == ("x86_64 processor", 12)
+    if not torch.cuda.is_available():
+        here = results.provenance_of_process()["device"]
+        assert results.machine_of(here) == f"{platform.machine()} processor" and results.threads_of(here) > 0
+    assert (results.machine_of("NVIDIA H200"), results.threads_of("NVIDIA H200")) == ("NVIDIA H200", 0)

@@ -1,7 +1,6 @@
 """What a study is of and what it has taken, counted from its records: trainings, hours, and an estimate of energy."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from smaller.base import settings
 from smaller.base.progress import duration
 from smaller.data.languages import name_of, names_of
 from smaller.notebook.runner import NotebookRun
+from smaller.study import results
 
 WATTS_PER_CORE = 12.0
 """Power of a busy processor core in watts, an assumption: what the Green Algorithms calculator takes for "Any"
@@ -33,8 +33,7 @@ def expense(records: Sequence[dict]) -> Expense:
     """What the records of a study say that it took; a training that many recipes share is counted once."""
     trained, scored = {}, []
     for record in records:
-        found = re.search(r"processor, (\d+) threads", record["provenance"]["device"])
-        threads = int(found[1]) if found else 0
+        threads = results.threads_of(record["provenance"]["device"])
         scored.append((record["cost"].get("evaluation_seconds", 0.0), threads))
         for place, step in enumerate(record["steps"]):
             if step["report"].get("updates"):

@@ -225,6 +225,22 @@ def _device(about: dict, timing: dict) -> str:
     return trained if alike else f"{trained}; timed on {timed}"
 
 
+def processor(machine: str, *, threads: int) -> str:
+    """The name of a processor as a device, which `machine_of` and `threads_of` read."""
+    return f"{machine} processor, {threads} threads"
+
+
+def machine_of(device: str) -> str:
+    """A device without the number of threads that it was used with."""
+    return device.partition(",")[0]
+
+
+def threads_of(device: str) -> int:
+    """The threads of a device that is a processor; 0 of any other."""
+    _, processor, rest = device.partition(" processor, ")
+    return int(rest.split()[0]) if processor else 0
+
+
 @functools.cache
 def provenance_of_process() -> dict:
     """Versions, commit and machine behind everything that this process computes; no names of people or hosts."""
@@ -239,7 +255,7 @@ def provenance_of_process() -> dict:
         "commit": _commit(),
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in libraries},
-        "device": gpu or f"{platform.machine()} processor, {torch.get_num_threads()} threads",
+        "device": gpu or processor(platform.machine(), threads=torch.get_num_threads()),
     } | arithmetic()
 
 

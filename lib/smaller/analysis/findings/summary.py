@@ -88,7 +88,7 @@ def of_table(
     # A model without an encoder is timed from text to labels, and its seconds of training may be another machine's.
     apart = table["technique"] == WITHOUT
     share = share.mask(apart & (timed != next(iter(TIME))))
-    machine = table["device"].astype(object).str.partition(",")[0]  # without its threads
+    machine = table["device"].astype(object).map(results.machine_of, na_action="ignore")
     there = machine.isin(machine[~apart])
     table = table.assign(training_seconds=table["training_seconds"].where(there))
     return table.assign(bytes=table[counted], counted=counted, timed=timed, time_ratio=share)
