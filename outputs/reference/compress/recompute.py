@@ -96,11 +96,13 @@ told = [
         f"{minus(alone.loc[[place]])}."
         for place, row in alone.iterrows()
     ),
-    *(
-        f"Beside the search a student of {row['MB']:.2f} MB was taught for as many epochs: {row['dev']:.1f} on dev "
-        f"({row['dev, % of dense']:.1f} %) and {row['test']:.1f} on test ({row['test, % of dense']:.1f} %)."
+    "Beside the search, students of other sizes were taught for as many epochs. On dev and on test they keep: "
+    + "; ".join(
+        f"in {row['MB']:.2f} MB, {row['dev']:.1f} ({row['dev, % of dense']:.1f} % of the encoder's F1) and "
+        f"{row['test']:.1f} ({row['test, % of dense']:.1f} %)"
         for _, row in taught[~taught["searched"]].sort_values("MB").iterrows()
-    ),
+    )
+    + ".",
     "One training each: intervals are over the sentences of the test split, another seed would be another model, and "
     "with one seed nothing is decided.",
 ]
