@@ -110,8 +110,8 @@ def controls(table: pd.DataFrame) -> Finding:
         f"F1 of {model} {student} minus that of “{minus}” is {one}."
         for model, minus, _, student, one, _ in shown.itertuples(index=False)
     ]
-    said = f"A model is shown to have a higher F1 than a control of its shape in {len(each) or 'none'} of "
-    said, verdict = f"{said}{count_of(len(found), 'comparison')}.", settled(one.verdict for one in found[DIFFERENCE])
+    said = f"A model is shown to have a higher F1 than one of its shape trained otherwise in {len(each) or 'none'}"
+    said, verdict = f"{said} of {count_of(len(found), 'pair')}.", settled(one.verdict for one in found[DIFFERENCE])
     return Finding(said, " ".join(each), values={"ahead": shown}, verdict=verdict)
 
 
