@@ -1,4 +1,5 @@
 import ast
+import re
 
 import nbformat
 import papermill
@@ -202,6 +203,15 @@ def test_a_profile_says_of_named_values_those_that_it_changes(tmp_path):
     path.write_text("07_extreme:\n  text: {updates: 2.5}\n")
     with pytest.raises(SmallerError, match="07_extreme: Parameter updates in text is 2.5"):
         asked(str(path), only=["07_extreme"])
+
+
+def test_the_readmes_own_profile_is_one(project, tmp_path):
+    (content,) = re.findall(r"```yaml\n(.*?)```", (project / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "my.yaml"
+    path.write_text(content)
+    for notebook in NOTEBOOKS:
+        assert profile(str(path), notebook.stem)["encoders"] == ["e5-small"]
+    assert profile(str(path), "07_extreme")["text"]["updates"] == 500
 
 
 @pytest.mark.parametrize("name", profiles())
