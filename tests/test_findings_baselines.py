@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from smaller.analysis import figures, sentences
-from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED
+from smaller.analysis.comparison import AGREES, DIFFERS, NOT_DECIDED, NOT_MEASURED, between
 from smaller.analysis.findings import baselines, claims
 from smaller.analysis.findings.finding import ANSWERED
 from smaller.analysis.sentences import Counts
@@ -224,6 +225,27 @@ def test_one_seed_does_not_show_an_encoder_to_be_ahead(study):
     found = baselines.ahead(study(seeds=(1,)), without(study, 0.6))
     assert found.verdict == NOT_DECIDED and found.quantity.sign == 0 and found.quantity.interval.mean > 5
     assert found.text
+
+
+def test_the_gate_asks_for_every_lead(study, monkeypatch):
+    """One with a higher mean and no decision stood behind a lead that was shown."""
+    table = study(encoders=("base", "small"))
+    both = {"base": between([2.0, 1.8, 2.2]), "small": between([30.0, 3.0, -24.0])}
+    found = baselines.against_plain(table, without(study, 0.5))
+    found[OVER_SEEDS] = [replace(both[name], corrected=both[name].p) for name in found["encoder"]]
+    monkeypatch.setattr(baselines, "against_plain", lambda *_: found)
+    told = baselines.ahead(table, without(study, 0.5))
+    assert told.quantity.verdict == NOT_DECIDED and not claims.may_claim(told) and claims.refusal(told)
+
+
+def test_only_where_an_encoder_is_behind_the_plain_model_is_the_one_to_ship(study):
+    """It was, too, where one seed decides nothing and the encoder was 4.8 points ahead over the sentences."""
+    ship, nothing = "is the one to ship", "nothing is claimed"
+    undecided = baselines.ahead(study(seeds=(1,)), without(study, 0.6))
+    assert undecided.quantity.sign == 0 and nothing in undecided.text and ship not in undecided.text
+    behind = baselines.ahead(study(), without(study, 0.9))
+    assert behind.quantity.sign == -1 and nothing in behind.text and ship in behind.text
+    assert baselines.ahead(study(), without(study, 0.5)).text == ""
 
 
 def test_the_encoder_with_the_least_lead_is_told_first(study):

@@ -175,6 +175,15 @@ def test_a_claim_on_several_settings_is_judged_by_the_one_that_decides_least():
     assert verdicts(level, level, level)["Q2"] == AGREES and verdicts(keeps, keeps, keeps)["Q2"] == NOT_DECIDED
 
 
+def test_where_the_smallest_encoder_loses_least_more_is_told_as_that():
+    """Of two shown differences the larger one was called the least clear."""
+    table, small = grid(), grid("mini-small", millions=5.0, lost=2.0)
+    small["f1"] -= 27.0 * (small["sparsity"] == 0.9)
+    found = pruning.encoders(pd.concat([table, small]))
+    means = [one.interval.mean for one in found.values["each"]["comparison"]]
+    assert found.quantity.sign == -1 and found.quantity.interval.mean == max(means) > min(means) + 20
+
+
 def test_a_model_of_other_seeds_than_the_dense_one_is_not_chosen():
     table = grid()
     high = (table["sparsity"] == 0.9) & (table["order"] == "before")

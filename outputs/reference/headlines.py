@@ -125,17 +125,17 @@ def formats() -> str:
     languages = [name for name in scores.index if name != "Average"]
     time = units.TIME[units.everywhere(read("quantization", "figures/P1-T2-cpu"), units.TIME)]
     rows = [
-        "| format of the fine-tuned model | name | F1 | verdict | MB in memory | time |",
+        "| format of the fine-tuned model | name | F1 | verdict | MB on disk | time |",
         "|---|---|---|---|---:|---:|",
     ]
     for name, row in table.iterrows():
         dense = name == "fp32"
         f1 = mean(scores.loc["Average"], name) if dense else mean(row, "F1 against fp32", sign="+", decimals=2)
         verdict = "" if dense else {AGREES: "the same"}.get(verdicts[name], verdicts[name])
-        size = f"{row['in memory (MB)']:.1f} | {row['time (of fp32)']:.2f}"
+        size = f"{row['on disk (MB)']:.1f} | {row['time (of fp32)']:.2f}"
         rows.append(f"| {FORMATS[name]} | `{name}` | {f1} | {verdict} | {size} |")
     return (
-        f"**Quantization.** F1 stays the same in {same} quantized formats and changes in {other}; the cast to "
+        f"**Quantization.** F1 stays the same in {same} quantized formats below and changes in {other}; the cast to "
         f"fp16 {cast}. "
         f"{listed(languages)}, {seeds(table['F1 against fp32, n'].min())}. "
         "Change of F1 in points against fp32, paired by seed, with half its 95 % t interval; “the same” means that the "

@@ -132,10 +132,13 @@ def outward(bound: float) -> float:
     return max(0.0, math.ceil(round(10 * bound, 6)) / 10)
 
 
-def weakest(each: Iterable[Comparison], says: str) -> Comparison | None:
-    """The comparison that speaks most against what a claim says of all (see `bears_out`); of equals the lowest."""
-    order = (DIFFERS, NOT_DECIDED, AGREES)
-    return min(each, key=lambda one: (order.index(one.bears_out(says)), one.interval.mean), default=None)
+def clarity(says: str) -> Callable[[Comparison], tuple[int, float]]:
+    """What sorts comparisons by how clearly they bear out what a claim says (see `bears_out`), against it first.
+
+    A claim on all is judged by the first of them, one on some by the last.
+    """
+    order, side = (DIFFERS, NOT_DECIDED, AGREES), -1 if says == "less" else 1
+    return lambda one: (order.index(one.bears_out(says)), side * one.interval.mean)
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, *, by: Sequence[str] = (), **pairs: object) -> pd.DataFrame:
@@ -257,7 +260,7 @@ def paired(
         left = [] if timed else sorted((there_of.get(group, set()) & others) - set(whole["seed"]))
         row = own[list(by)].head(1).to_numpy().ravel().tolist()
         once = drawn_once(dict(zip(by, row, strict=True))) if callable(drawn_once) else drawn_once
-        about = {"drawn_once": tuple(once), "left_out": tuple(map(int, left))}
+        about = {"drawn_once": (once,) if isinstance(once, str) else tuple(once), "left_out": tuple(map(int, left))}
         row.append(between(whole[value].to_numpy(), **about, **sides))
         if over_sentences:
             compared = both[(both["_group"] == group) & both["seed"].isin(whole["seed"])]

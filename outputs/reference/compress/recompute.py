@@ -102,7 +102,7 @@ told = [
         f"{row['test']:.1f} ({row['test, % of dense']:.1f} %)"
         for _, row in taught[~taught["searched"]].sort_values("MB").iterrows()
     )
-    + ".",
+    + ". Their encoder, which the student with labels alone has too, was fine-tuned again: see below the table.",
     "One training each: intervals are over the sentences of the test split, another seed would be another model, and "
     "with one seed nothing is decided.",
 ]

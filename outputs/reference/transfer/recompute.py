@@ -135,8 +135,8 @@ RUN.figure(
     figures.transfer_and_distance(table, distances),
     "transfer-distance",
     table=pairs,
-    caption=f"Zero-shot F1 of the dense models in {equal['language'].nunique()} languages, each a mean over the same "
-    f"{equal['trained_on'].nunique()} sources and over {number}. Left: over the share of tokens that target and source "
+    caption=f"Zero-shot F1 of the dense models in {len(correlations.over_sources(pairs))} languages, each a mean over "
+    f"the same {equal['trained_on'].nunique()} sources and over {number}. Left: over the share of tokens that target and source "
     "have in common. Right: over the share of tokens that the encoder does not know. "
     + correlations.clearest(near).headline,
     alt="Two scatter plots with one point for each target language.",

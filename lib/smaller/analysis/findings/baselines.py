@@ -3,7 +3,8 @@
 import pandas as pd
 
 from smaller.analysis import sentences
-from smaller.analysis.comparison import MARGIN, OVER_SENTENCES, against, made, paired
+from smaller.analysis.comparison import MARGIN, OVER_SENTENCES, against, clarity, made, paired
+from smaller.analysis.findings.claims import may_claim
 from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.statistics import AVERAGE, by_seed, describe, of_split, over_seeds, t_interval
 from smaller.base.words import count_of
@@ -94,7 +95,7 @@ def behind_in(table: pd.DataFrame, plain: pd.DataFrame) -> list[str]:
 
 
 def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
-    """Whether the dense encoders are ahead of a model without one; headline and quantity are of the least lead.
+    """Whether the dense encoders are ahead of a model without one; headline and quantity are of the least clear lead.
 
     A lead on average is none of the languages that `values` names: `behind`, where an encoder is shown to be behind.
     """
@@ -102,7 +103,7 @@ def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
     found = made(against_plain(table, plain), PLAIN_OVER_SEEDS) if compared else pd.DataFrame()
     if found.empty:
         return missing("Models without an encoder")
-    rows = sorted((row for _, row in found.iterrows()), key=lambda row: row[PLAIN_OVER_SEEDS].interval.mean)
+    rows = sorted((row for _, row in found.iterrows()), key=lambda row: clarity("more")(row[PLAIN_OVER_SEEDS]))
     leads = [row[PLAIN_OVER_SEEDS] for row in rows]
     unsure = "is not shown to be ahead of"
     told = [
@@ -114,13 +115,12 @@ def ahead(table: pd.DataFrame, plain: pd.DataFrame | None) -> Finding:
     behind = behind_in(table, plain)
     if behind and leads[0].sign == 1:
         told.append(f"An encoder is shown to be behind in {', '.join(map(name_of, behind))}.")
-    if behind or any(lead.sign != 1 or lead.lacking for lead in leads):
-        told.append(
-            "Nothing is claimed of compression where an encoder is not ahead: the model without one is the one to "
-            "ship. What is then said of a technique is how it changes this encoder."
-        )
-    drawn = [row[PLAIN_OVER_SENTENCES] for row in rows]
-    return Finding(told[0], " ".join(told[1:]), quantity=leads[0], values={"behind": behind, "over sentences": drawn})
+    values = {"behind": behind, "leads": leads, "over sentences": [row[PLAIN_OVER_SENTENCES] for row in rows]}
+    if not may_claim(Finding("", quantity=leads[0], values=values)):
+        told.append("Without a lead, nothing is claimed of compression; what is said is how it changes an encoder.")
+    if behind or any(lead.sign == -1 for lead in leads):
+        told.append("Where an encoder is behind, the model without one is the one to ship.")
+    return Finding(told[0], " ".join(told[1:]), quantity=leads[0], values=values)
 
 
 def ways(table: pd.DataFrame) -> pd.DataFrame:

@@ -54,10 +54,11 @@ def listed() -> pd.DataFrame:
 
 
 def may_claim(ahead: Finding) -> bool:
-    """The gate: the dense encoder is shown to be ahead, over seeds and sentences, and to be behind in no language."""
-    lead, about = ahead.quantity, ahead.values
-    shown = isinstance(lead, Comparison) and lead.sign == 1 and not lead.lacking and not about.get("behind")
-    return shown and not any(one.known and one.low <= 0 for one in about.get("over sentences", ()))
+    """The gate: the dense encoder is shown to be ahead, over seeds and known sentences, and behind in no language."""
+    about, lead = ahead.values, ahead.quantity
+    leads = about.get("leads", [lead]) if isinstance(lead, Comparison) else []
+    shown = leads and not about.get("behind") and all(one.sign == 1 and not one.lacking for one in leads)
+    return bool(shown) and not any(one.known and one.low <= 0 for one in about.get("over sentences", ()))
 
 
 def standing(ahead: Finding) -> str:

@@ -49,8 +49,9 @@ def with_distances(table: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame
 
 
 def over_sources(pairs: pd.DataFrame) -> pd.DataFrame:
-    """F1 and distances of each target of `with_distances`: means over the same sources, of the `equal` cells."""
-    return pairs[pairs["equal"]].groupby(["dataset", "language"])[["f1", *DISTANCES]].mean()
+    """F1 and distances of each target, means of its `equal` cells: of one data set alone, that with most targets."""
+    means = pairs[pairs["equal"]].groupby(["dataset", "language"])[["f1", *DISTANCES]].mean()
+    return means.loc[[means.groupby("dataset").size().idxmax()]] if len(means) else means
 
 
 def features_and_compression(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
@@ -76,11 +77,11 @@ def _each(features: pd.DataFrame, outcomes: Mapping[str, pd.Series], words: Mapp
 
 
 def _corrected(found: list[list]) -> pd.DataFrame:
-    """The rows that have a correlation, the strongest first, with Holm's correction; one without a p counts as one."""
+    """The rows that have a correlation, the strongest first, with Holm's correction for the number of p values."""
     frame = pd.DataFrame(found, columns=COLUMNS[:-1]).dropna(subset="rank correlation")
     frame = frame.sort_values("rank correlation", key=abs, ascending=False, kind="stable", ignore_index=True)
-    corrected = pd.Series(holm(frame["p"].fillna(1.0)), frame.index, dtype=float)
-    return frame.assign(**{COLUMNS[-1]: corrected.where(frame["p"].notna())})
+    tested = frame["p"].dropna()
+    return frame.assign(**{COLUMNS[-1]: pd.Series(holm(tested), tested.index, dtype=float)})
 
 
 def clearest(found: pd.DataFrame) -> Finding:

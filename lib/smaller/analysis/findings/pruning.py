@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from smaller.analysis import comparison
-from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, made, paired, weakest
+from smaller.analysis.comparison import AGREES, DEPARTURE, NOT_DECIDED, OVER_SENTENCES, against, clarity, made, paired
 from smaller.analysis.findings import units
 from smaller.analysis.findings.baselines import of_all_seeds
 from smaller.analysis.findings.finding import ANSWERED, Finding, missing, settled
@@ -63,7 +63,7 @@ def limits(table: pd.DataFrame) -> Finding:
         "Between the points of the grid this is linear. "
         f"{f'The interval excludes a smaller loss {told}.' if decided else 'No interval shows it.'} "
         f"{weight(table)}",
-        quantity=weakest(half["comparison"], "keeps"),
+        quantity=min(half["comparison"], key=clarity("keeps"), default=None),
         values={"drop": drops, "shown": shown},
         verdict=ANSWERED if decided else NOT_DECIDED,
     )
@@ -154,7 +154,7 @@ def masks(table: pd.DataFrame) -> Finding:
     each, text = _by_sparsity(*kinds, "the random mask")
     if each.empty:
         return missing("Random masks")
-    least = weakest(each["comparison"], "more")
+    least = min(each["comparison"], key=clarity("more"))
     signs = [one.sign for one in each["comparison"]]
     headline = (
         f"Magnitude masks are shown to keep more F1 than random masks at {signs.count(1) or 'none'} of "
@@ -252,7 +252,7 @@ def encoders(table: pd.DataFrame) -> Finding:
     each = made(paired(lost[~small], lost[small], by=by, match=others, for_all=others))
     if each.empty:
         return missing("Equal sparsities of several encoders")
-    furthest = weakest(each["comparison"], "less")
+    furthest = min(each["comparison"], key=clarity("less"))
     more = sum(one.sign == -1 for one in each["comparison"])
     return Finding(
         f"{sizes.index[0]}, the smallest of {len(sizes)} encoders, is shown to lose more than the others at {more} of "

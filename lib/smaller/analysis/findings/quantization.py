@@ -208,7 +208,8 @@ def against_dynamic(table: pd.DataFrame, settings: pd.DataFrame) -> Finding:
     ours, theirs = (rows[rows["form"] == form] for form in ("llm.int8", "dynamic"))
     if ours.empty or theirs.empty:
         return missing("LLM.int8() and dynamic quantization of one model")
-    f1, loss = (paired(ours, theirs, by=["language"], value=of)["comparison"] for of in ("f1", "less"))
+    each = [paired(ours, theirs, by=["language"], value=of).assign(of=of) for of in ("f1", "less")]
+    f1, loss = (own["comparison"] for _, own in comparison.corrected(pd.concat(each, ignore_index=True)).groupby("of"))
     _, shorter, counted = time_ratios(settings, base="dynamic")
     words = {
         "F1": [one.bears_out("more") for one in f1],

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, NOT_DECIDED, made, paired
+from smaller.analysis.comparison import AGREES, NOT_COMPARABLE, NOT_DECIDED, clarity, made, paired
 from smaller.analysis.findings import quantization
 from smaller.analysis.findings.finding import Finding, missing
 from smaller.analysis.statistics import AVERAGE, Interval, spearman
@@ -83,12 +83,10 @@ def gains(table: pd.DataFrame) -> Finding:
     if found.empty:
         return missing("LLM.int8() models")
     words = [one.bears_out("more") for one in found]
-    # One gain bears the claim out; no gain refutes it only where every language is decided.
-    first = next((word for word in (AGREES, NOT_DECIDED) if word in words), words[0])
     return Finding(
         f"A gain in F1 by LLM.int8() is shown in {words.count(AGREES) or 'none'} of "
         f"{count_of(len(found), 'language')}, and not decided in {words.count(NOT_DECIDED) or 'none'}.",
-        quantity=found.iloc[words.index(first)],
+        quantity=max(found, key=clarity("more")),
     )
 
 

@@ -173,9 +173,9 @@ def attacked(table: pd.DataFrame) -> Finding:
     rows = attacks(table)
     rows = rows[rows["rate"] == rows["rate"].max()]
     right = rows.loc[rows["model"] == DENSE].get("right_before", pd.Series(dtype=float)).dropna()
-    those = f" ({right.min():.0f} to {right.max():.0f} in each language, by seed)" if len(right) else ""
+    few = f" ({right.min():.0f} to {right.max():.0f} in each language, by seed; in no interval)" if len(right) else ""
     behind = "be easier to break"
-    level = f"tags this share of the sentences wrong that it tagged correctly before{those}: {{}}"
+    level = f"tags this share of the sentences wrong that it tagged correctly before{few}: {{}}"
     found = judged(rows, "attack_success", "under the strongest attack", behind, level, worse=1)
     if not found.measured:
         return found

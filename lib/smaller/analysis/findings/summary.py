@@ -73,7 +73,7 @@ def of_table(
     table = table.assign(
         kind=[kind(form) or IN_WORDS.get(name, name) for form, name in zip(forms, table["encoder"], strict=True)],
         whole=list(map(is_whole, forms)),
-        draws=[draws(form) if form else {"the model without an encoder": 0} for form in forms],
+        draws=[draws(form) for form in forms],
         setting=[json.dumps([step | {"seed": 0} for step in form], sort_keys=True) for form in forms],
     )
     settings = table.groupby(["kind", "language", "setting"]).agg(seeds=("seed", "nunique"), dev=("dev_f1", "mean"))
@@ -211,7 +211,7 @@ def choices(table: pd.DataFrame, *, drops: Sequence[float]) -> pd.DataFrame:
             OVER_SENTENCES: drawn,
             "loses less": [{DIFFERS: "shown", AGREES: "loses more"}.get(one, one) if claimed else "–" for one in lost],
             "MB": rows["bytes"] / 1e6,
-            "size (%)": 100 * rows["bytes"] / dense["bytes"],
+            "size (%)": (100 * rows["bytes"] / dense["bytes"]).mask(apart(rows)),
             "time (%)": 100 * rows["time_ratio"],
         }
     )

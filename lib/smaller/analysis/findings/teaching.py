@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from smaller.analysis.comparison import NOT_DECIDED, NOT_MEASURED, corrected, made, paired, weakest
+from smaller.analysis.comparison import NOT_DECIDED, NOT_MEASURED, clarity, corrected, made, paired
 from smaller.analysis.findings import distillation
 from smaller.analysis.findings.distillation import AGNOSTIC, DIFFERENCE, MODELS, SPECIFIC, compared, of_students, once
 from smaller.analysis.findings.finding import Finding, missing, settled
@@ -73,7 +73,7 @@ def agnostic_or_specific(table: pd.DataFrame) -> Finding:
     return Finding(
         " ".join(told),
         f"On average over {count_of(len(found), 'shape')}: {mean}." if len(found) > 1 else "",
-        quantity=weakest(found[DIFFERENCE], "more"),
+        quantity=min(found[DIFFERENCE], key=clarity("more")),
         values={"each": found, "mean": mean},
     )
 
@@ -88,12 +88,12 @@ def above_teachers(table: pd.DataFrame) -> Finding:
     found = made(paired(students, whole, by=by, for_all=MODELS, drawn_once=lambda group: once(group["strategy"])))
     if found.empty:
         return missing("Students of a larger teacher")
-    best = max(found.itertuples(), key=lambda row: (row.comparison.sign, row.comparison.interval.mean))
+    best = max(found.itertuples(), key=lambda row: clarity("more")(row.comparison))
     ahead = sum(one.sign > 0 for one in found["comparison"])
     return Finding(
         f"Students are shown to have a higher F1 than a smaller teacher in {ahead} of "
         f"{count_of(len(found), 'comparison')} by language.",
-        f"The highest difference is that of {best.strategy} {best.shape} of {best.encoder} from {best.smaller} in "
+        f"The clearest difference is that of {best.strategy} {best.shape} of {best.encoder} from {best.smaller} in "
         f"{name_of(best.language)}: {best.comparison}.",
         quantity=best.comparison,
         values={"each": found},
