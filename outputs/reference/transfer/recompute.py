@@ -136,8 +136,8 @@ RUN.figure(
     "transfer-distance",
     table=pairs,
     caption=f"Zero-shot F1 of the dense models in {len(correlations.over_sources(pairs))} languages, each a mean over "
-    f"the same {equal['trained_on'].nunique()} sources and over {number}. Left: over the share of tokens that target and source "
-    "have in common. Right: over the share of tokens that the encoder does not know. "
+    f"the same {equal['trained_on'].nunique()} sources and over {number}. Left: over the share of tokens that target "
+    "and source have in common. Right: over the share of tokens that the encoder does not know. "
     + correlations.clearest(near).headline,
     alt="Two scatter plots with one point for each target language.",
 )
