@@ -78,7 +78,7 @@ def with_plain(table: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def adapter_curve(rows: pd.DataFrame) -> np.ndarray:
-    """Score over the parameters of adapters (`adapter_curve`), a line a stage; dotted: full fine-tuning (P2-F3)."""
+    """Score over the sizes of `pipeline_claims.adapter_curve`, a line a stage; dotted: full fine-tuning (P2-F3)."""
     keys = ["encoder", "dataset", "task", "metric", "stage", "size", "seed"]
     rows = rows.groupby(keys, sort=False, as_index=False)[["score", "full"]].mean()
     return _panels(rows.assign(name=rows["stage"] + ", adapters"), "size", "parameters of the adapters", bars=True)
@@ -120,8 +120,8 @@ def _panels(
 
     def draw(panel: Axes, own: pd.DataFrame) -> None:
         dataset, colours = own["dataset"].iloc[0], dict.fromkeys(levels, GREY)
-        at = {name: level[dataset] for name, level in levels.items() if dataset in level}
-        for name, level in at.items():
+        own_levels = {name: level[dataset] for name, level in levels.items() if dataset in level}
+        for name, level in own_levels.items():
             line = {"linewidth": 1, "linestyle": ":" if name == NONE else "-", "zorder": 0.9}
             panel.axhline(level, color=GREY, label=name, **line)
         for name, mine in own.groupby("name", sort=False):
@@ -139,15 +139,15 @@ def _panels(
                 panel.axhline(full, color=style["color"], linewidth=0.8, linestyle=":", label=told)
         if y == "score":
             base.log_scale(panel.xaxis)
-            if DENSE in at:
-                lowest = at[DENSE] - BELOW
+            if DENSE in own_levels:
+                lowest = own_levels[DENSE] - BELOW
                 panel.set_ylim(bottom=max(panel.get_ylim()[0], lowest))
                 means = own.groupby(["name", x])[y].mean()[lambda mean: mean < lowest].items()
                 base.notes(panel, {f"↓ {name}: {mean:.0f}": (at, lowest) for (name, at), mean in means}, color=GREY)
         if direct:
             means = own.groupby(["name", x])[y].mean()[lambda mean: mean >= panel.get_ylim()[0]]
             first = {name: (at, mean) for (name, at), mean in means[::-1].items()}
-            first |= {name: (panel.get_xlim()[name == NONE], level) for name, level in at.items()}
+            first |= {name: (panel.get_xlim()[name == NONE], level) for name, level in own_levels.items()}
             base.notes(panel, first, colours)
 
     parts = dict(list(rows.groupby("title", sort=False)))
