@@ -5,6 +5,7 @@ from __future__ import annotations
 import symtable
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import pytest
@@ -29,7 +30,7 @@ from smaller.study.pipelines import (
     UNTAUGHT_KINDS,
 )
 from smaller.study.recipes import Recipe, start, starting_configuration
-from smaller.study.steps import Adapt, Distil, Quantize
+from smaller.study.steps import Adapt, Distil, Quantize, truncation
 
 NOTEBOOK = paths.notebooks_folder() / "07_extreme.ipynb"
 GIVEN = {
@@ -274,6 +275,11 @@ def test_a_recipe_that_cannot_be_is_refused_by_the_plan(wrong: dict, said: str) 
     with pytest.raises(SmallerError) as caught:
         notebook(**wrong)
     assert said in str(caught.value)
+
+
+def test_the_ways_to_a_width_are_those_of_the_steps() -> None:
+    """They are written out, so that a profile is checked before the steps, and PyTorch, are imported."""
+    assert get_args(pipeline_parameters.GROUPS["shape"]["width_by"]) == truncation.WAYS
 
 
 def test_the_largest_sizes_of_the_encoder_are_no_error() -> None:
