@@ -133,8 +133,8 @@ def stability(table: pd.DataFrame) -> Finding:
     spread = means.groupby("order").std()
     if rows["language"].nunique() > 1:
         text += (
-            f" Over {means['before'].size} languages, the standard deviation of F1 is {spread['before']:.1f} points "
-            f"when pruned before and {spread['after']:.1f} when pruned after."
+            f" Between {means['before'].size} languages, each a mean of these sparsities, the standard deviation of "
+            f"F1 is {spread['before']:.1f} points when pruned before and {spread['after']:.1f} when pruned after."
         )
     unsure = "is not shown to differ from"
     return Finding(
